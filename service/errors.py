@@ -1,0 +1,211 @@
+"""Every error that the service raises on purpose; it knows no HTTP (`problems` maps it to a status).
+
+ServiceError
+    InvalidRequest          what the client sent is wrong; carries every problem found
+        UnusableData        the rows sent for training cannot be trained on
+    BodyTooLarge, UnsupportedMediaType
+    NotFound                ModelNotFound, VersionNotFound, AliasNotFound, TrainingNotFound,
+                            DataSetNotFound, ModelTypeNotFound
+    Conflict                VersionInUse, VersionNotServable, DataSetConflict, IdempotencyConflict,
+                            TrainingEnded, TrainingCancelled
+    Unavailable             NoModelInUse, RegistryUnavailable, ReplicaSilent, QueueFull, NotReady
+    StartError              the process cannot start; its sentence is printed, no traceback
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+def clip(text: object, limit: int = 64) -> str:
+    """Shorten what a client sent before it is shown to anybody: at most `limit` characters."""
+    shown = str(text)
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a body: an RFC 6901 pointer into it as sent, and a message."""
+
+    pointer: str
+    message: str
+
+
+class ServiceError(Exception):
+    """The root: `str()` of it is a sentence fit for the client."""
+
+
+class InvalidRequest(ServiceError):
+    """What the client sent is wrong; `problems` lists each thing that was found."""
+
+    def __init__(self, detail: str, problems: Sequence[Problem] = ()) -> None:
+        super().__init__(detail)
+        self.problems = tuple(problems)
+
+
+class UnusableData(InvalidRequest):
+    """The rows are well formed, but no classifier can be trained on them."""
+
+
+class BodyTooLarge(ServiceError):
+    """A body, or what is counted in it, is over a limit."""
+
+    def __init__(self, what: str, limit: int, unit: str) -> None:
+        super().__init__(f"{what} is over the limit of {limit:,} {unit}.")
+
+
+class UnsupportedMediaType(ServiceError):
+    """The content type, or the encoding, is not one of those that the route reads."""
+
+    def __init__(self, sent: str, accepted: Sequence[str]) -> None:
+        choices = ", ".join(accepted)
+        super().__init__(f"{sent or 'No Content-Type'} is not read here; send {choices}.")
+
+
+class NotFound(ServiceError):
+    """The thing named is well formed and does not exist."""
+
+
+class ModelNotFound(NotFound):
+    """No model of that name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no model {clip(name)!r}.")
+
+
+class VersionNotFound(NotFound):
+    """The model exists, or may, and has no such version."""
+
+    def __init__(self, name: str, version: int) -> None:
+        super().__init__(f"Model {clip(name)!r} has no version {clip(version)}.")
+
+
+class AliasNotFound(NotFound):
+    """The model has no such alias."""
+
+    def __init__(self, name: str, alias: str) -> None:
+        super().__init__(f"Model {clip(name)!r} has no alias {clip(alias)!r}.")
+
+
+class TrainingNotFound(NotFound):
+    """No training of that id."""
+
+    def __init__(self, training: str) -> None:
+        super().__init__(f"There is no training {clip(training)!r}.")
+
+
+class DataSetNotFound(NotFound):
+    """No data set of that name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"There is no data set {clip(name)!r}; GET /datasets lists those that there are."
+        )
+
+
+class ModelTypeNotFound(NotFound):
+    """No classifier of that name may be trained."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no model type {clip(name)!r}; GET /model-types lists them.")
+
+
+class Conflict(ServiceError):
+    """The request is well formed, and the state of things forbids it."""
+
+
+class VersionInUse(Conflict):
+    """The version in use cannot be deleted."""
+
+    def __init__(self, name: str, version: int) -> None:
+        super().__init__(
+            f"Model {name!r} version {version} is in use; put another one in use first."
+        )
+
+
+class VersionNotServable(Conflict):
+    """The version exists and cannot, or must not, be loaded."""
+
+    def __init__(self, name: str, version: int, reason: str) -> None:
+        super().__init__(f"Model {clip(name)!r} version {version} cannot be served: {reason}")
+        self.reason = reason
+
+
+class DataSetConflict(Conflict):
+    """A data set of that name is built in."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name!r} is the name of a built-in data set; choose another name.")
+
+
+class IdempotencyConflict(Conflict):
+    """An Idempotency-Key came again with another body."""
+
+    def __init__(self) -> None:
+        super().__init__("This Idempotency-Key was used before with a different request.")
+
+
+class TrainingEnded(Conflict):
+    """A training that has ended cannot be cancelled."""
+
+    def __init__(self, training: str, state: str) -> None:
+        super().__init__(f"Training {training} has already ended: it {state}.")
+
+
+class TrainingCancelled(Conflict):
+    """Somebody cancelled the training that this client waits for."""
+
+    def __init__(self, training: str) -> None:
+        super().__init__(f"Training {training} was cancelled.")
+
+
+class Unavailable(ServiceError):
+    """It cannot be done now, and may be later; `retry_after` is in seconds."""
+
+    retry_after = 2
+
+
+class NoModelInUse(Unavailable):
+    """Nothing has been put in use yet."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "No model is in use yet. Train one with POST /train, or put one that GET /models "
+            "lists in use with POST /use-model."
+        )
+
+
+class RegistryUnavailable(Unavailable):
+    """MLflow does not answer, or answers with an error of its own.
+
+    `outcome` says what became of a change: "unchanged", or "unknown" where MLflow's answer to the
+    one call that commits it was lost and could not be read back.
+    """
+
+    def __init__(self, reason: str, outcome: str = "unchanged") -> None:
+        super().__init__(f"MLflow is unavailable: {reason}")
+        self.outcome = outcome
+
+
+class ReplicaSilent(Unavailable):
+    """A replica that may be serving did not answer in time, so nothing was changed."""
+
+    def __init__(self, replica: str) -> None:
+        super().__init__(f"Replica {replica} did not answer in time; nothing has changed.")
+        self.outcome = "unchanged"
+
+
+class QueueFull(Unavailable):
+    """As many trainings wait as may."""
+
+    retry_after = 5
+
+    def __init__(self, queued: int) -> None:
+        super().__init__(f"{queued} trainings are waiting already; try again later.")
+
+
+class NotReady(Unavailable):
+    """The process is starting, or going away."""
+
+
+class StartError(ServiceError):
+    """The process cannot start: a setting, the data folder, or the port is not usable."""

@@ -1,0 +1,68 @@
+"""What a version expects and what it answers: its features in order, and its classes."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+FeatureType = Literal["number", "text", "boolean"]
+Value = float | str | bool
+Label = str | int | bool
+
+LARGEST = 1.7976931348623157e308
+"""The largest finite float64."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One column that a version reads.
+
+    In the matrix that classifiers see, a number stands as it is, a boolean as 0.0 or 1.0, a text
+    as the index of its category (unknown: -1.0), and a missing number or boolean as NaN. A missing
+    text is replaced by `missing_code`, as the imputer in the fitted pipeline would.
+    """
+
+    name: str
+    type: FeatureType
+    nullable: bool = False
+    categories: tuple[str, ...] = ()
+    missing_code: int = -1
+    low: float = -LARGEST
+    """The smallest number, inclusive, that the classifier can take."""
+    high: float = LARGEST
+    """The largest number, inclusive, that the classifier can take."""
+    example: Value = 0.0
+    """The median, or the most frequent category: a value, never a row, of the training data."""
+    seen: tuple[float, float] | None = None
+    """The smallest and largest number in training; None where the feature is no number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The contract of one version; `schema.json` is this, encoded."""
+
+    features: tuple[Feature, ...]
+    classes: tuple[Label, ...]
+    """In the order of the classifier's `classes_`: a prediction is an index into them."""
+    target: str = "target"
+    probabilities: bool = True
+    unknown_categories: Literal["refuse", "ignore"] = "refuse"
+
+
+_decoder = msgspec.json.Decoder(Schema, strict=True)
+
+
+def encode(schema: Schema) -> bytes:
+    """Give the JSON that `decode` reads."""
+    return msgspec.json.format(msgspec.json.encode(schema), indent=1)
+
+
+def decode(data: bytes) -> Schema:
+    """Read a schema; raises ValueError (msgspec's) on anything that is none."""
+    schema = _decoder.decode(data)
+    names = [feature.name for feature in schema.features]
+    if not names or len(set(names)) != len(names):
+        raise ValueError("a schema has features, each of another name")
+    if len(schema.classes) < 2:
+        raise ValueError("a schema has at least two classes")
+    return schema
