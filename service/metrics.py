@@ -1,0 +1,144 @@
+"""What Prometheus scrapes. Labels come from the service, never from a client's text."""
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, PlatformCollector, ProcessCollector
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+
+LATENCY_BUCKETS = (
+    0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005,
+    0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+)  # fmt: skip
+
+OUTCOMES = ("ok", "invalid", "refused", "error")
+"""ok: answered; invalid: the client's fault; refused: overload; error: ours."""
+
+
+class Latencies:
+    """The durations of one kind of prediction, counted in buckets.
+
+    Written from the event loop's thread alone, so it needs no lock; that and `bisect` make one
+    observation 0.3 us where prometheus_client's own histogram takes 3.
+    """
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(LATENCY_BUCKETS) + 1)
+        self.total = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one prediction that took `seconds`."""
+        self.counts[bisect_left(LATENCY_BUCKETS, seconds)] += 1
+        self.total += seconds
+
+
+class PredictLatency:
+    """Collects `service_predict_seconds` by model, version and outcome."""
+
+    def __init__(self) -> None:
+        self._latencies: dict[tuple[str, str, str], Latencies] = {}
+
+    def of(self, model: str, version: int, outcome: str) -> Latencies:
+        """Give the counts of one model, version and outcome, to be kept and written to."""
+        return self._latencies.setdefault((model, str(version), outcome), Latencies())
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the family, as prometheus_client asks for it."""
+        family = HistogramMetricFamily(
+            "service_predict_seconds",
+            "Time from the head of a request for predictions to its reply, in seconds.",
+            labels=("model", "version", "outcome"),
+        )
+        for labels, latencies in list(self._latencies.items()):
+            counts = list(latencies.counts)
+            if not any(counts):
+                continue
+            family.add_metric(labels, buckets=_cumulative(counts), sum_value=latencies.total)
+        yield family
+
+
+def _cumulative(counts: Sequence[int]) -> list[tuple[str, float]]:
+    total = 0
+    buckets: list[tuple[str, float]] = []
+    for bound, count in zip((*map(str, LATENCY_BUCKETS), "+Inf"), counts, strict=True):
+        total += count
+        buckets.append((bound, float(total)))
+    return buckets
+
+
+class Metrics:
+    """Every metric of the process, in a registry of its own."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry if registry is not None else CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self.predict = PredictLatency()
+        self.registry.register(self.predict)
+        self.instances = Counter(
+            "service_instances_total",
+            "Rows answered with a prediction.",
+            ("model", "version"),
+            registry=self.registry,
+        )
+        self.requests = Counter(
+            "service_requests_total",
+            "Requests by route and status.",
+            ("route", "method", "status"),
+            registry=self.registry,
+        )
+        self.invalid = Counter(
+            "service_invalid_inputs_total",
+            "Requests refused with a 4xx, by the problem's type.",
+            ("reason",),
+            registry=self.registry,
+        )
+        self.trainings = Counter(
+            "service_trainings_total",
+            "Trainings ended, by state.",
+            ("state",),
+            registry=self.registry,
+        )
+        self.training_seconds = Counter(
+            "service_training_seconds_total",
+            "Seconds spent in trainings that ended, by state.",
+            ("state",),
+            registry=self.registry,
+        )
+        self.trainings_running = Gauge(
+            "service_trainings_running", "Trainings running now.", registry=self.registry
+        )
+        self.trainings_queued = Gauge(
+            "service_trainings_queued", "Trainings waiting now.", registry=self.registry
+        )
+        self.epoch = Gauge(
+            "service_epoch",
+            "Epoch of the model in use; 0 before the first.",
+            registry=self.registry,
+        )
+        self.in_use = Gauge(
+            "service_model_in_use",
+            "1 for the version in use.",
+            ("model", "version"),
+            registry=self.registry,
+        )
+        self.changes = Counter(
+            "service_model_changes_total",
+            "Changes of the model in use, by outcome.",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self.polls = Counter(
+            "service_mlflow_polls_total",
+            "Polls of MLflow, by outcome.",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self.in_flight = Gauge(
+            "service_predictions_in_flight",
+            "Predictions under way in threads now.",
+            registry=self.registry,
+        )

@@ -1,0 +1,216 @@
+"""The values that the work is about, and the ports behind which MLflow stands."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+T = TypeVar("T")
+
+NAME = r"[A-Za-z0-9._-]{1,128}"
+"""What a model or a data set may be called."""
+
+LOG_OF_USE = "in-use"
+"""The registered model whose newest version says what is in use; no model may be called so."""
+
+TrainingState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+OPEN_STATES: tuple[TrainingState, ...] = ("queued", "running")
+
+ARTIFACTS = ("schema.json", "model.onnx", "model.skops", "golden.npz")
+"""The files of a version that the service made; `model.onnx` is left out where it is native."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a model, as MLflow holds it."""
+
+    name: str
+    version: int
+    created_at: float
+    """Seconds since 1970."""
+    run_id: str = ""
+    model_type: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    """The digest of each artifact, as recorded when it was made; empty for a foreign version."""
+    aliases: tuple[str, ...] = ()
+    refusal: str | None = None
+    """Why it can never be served, as far as its record tells; None: nothing is known against it."""
+
+    @property
+    def digest(self) -> str:
+        """One text for the whole version: the digest of its schema and of what serves it."""
+        return self.sha256.get("model.onnx") or self.sha256.get("model.skops", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One entry of the log of use: this version, from this epoch on."""
+
+    epoch: int
+    name: str
+    version: int
+    sha256: str
+    by: str
+    at: float
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """One run of `/train`, whatever became of it."""
+
+    id: str
+    state: TrainingState
+    created_at: float
+    name: str = ""
+    model_type: str = ""
+    stage: str = ""
+    progress: float = 0.0
+    """From 0 to 1."""
+    finished_at: float | None = None
+    error: str | None = None
+    version: int | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    used: bool = False
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    data_set: str = ""
+    owner: str = ""
+    """The id of the replica that runs it."""
+    beat_at: float = 0.0
+    """When the owner last said that it still runs it, in seconds since 1970."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has come to its end."""
+        return self.state not in OPEN_STATES
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """Rows kept under a name; the newest of a name is the one that counts."""
+
+    name: str
+    sha256: str
+    rows: int
+    columns: tuple[Mapping[str, Any], ...]
+    """Each with `name`, `type` and the number of values `missing`."""
+    target: str | None
+    created_at: float
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Some of a list, and how to ask for the rest."""
+
+    items: Sequence[T]
+    next_page_token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewVersion:
+    """What a training hands over to be registered."""
+
+    name: str
+    model_type: str
+    run_id: str
+    folder: Path
+    """Holds `ARTIFACTS`, and whatever else belongs to the version."""
+    sha256: Mapping[str, str]
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    features: Sequence[tuple[str, str]]
+    """Name and type of each, for MLflow's signature."""
+
+
+class Versions(Protocol):
+    """The models and their versions. Every method raises RegistryUnavailable when MLflow is down."""
+
+    def list_versions(self, name: str | None, limit: int, page_token: str | None) -> Page[Version]:
+        """Give versions, the newest first; raises InvalidRequest on a token that is none."""
+
+    def get_version(self, name: str, version: int) -> Version:
+        """Give one; raises ModelNotFound or VersionNotFound."""
+
+    def newest_version(self, name: str) -> Version:
+        """Give the one of the highest number; raises ModelNotFound."""
+
+    def version_of_alias(self, name: str, alias: str) -> Version:
+        """Give the one that an alias names; raises ModelNotFound or AliasNotFound."""
+
+    def add_version(self, new: NewVersion) -> Version:
+        """Upload the artifacts and register them."""
+
+    def fetch(self, version: Version, folder: Path) -> Path:
+        """Download the artifacts below `folder`; give the folder that holds them."""
+
+    def delete_version(self, name: str, version: int) -> None:
+        """Delete one; raises ModelNotFound or VersionNotFound."""
+
+
+class Uses(Protocol):
+    """The log of what was in use."""
+
+    def newest_use(self) -> Use | None:
+        """Give the newest entry, or None before the first."""
+
+    def commit_use(self, version: Version, by: str) -> Use:
+        """Append an entry: this is the change. Its epoch is higher than all before it."""
+
+
+class Trainings(Protocol):
+    """The record of trainings."""
+
+    def open_training(self, training: Training, details: Mapping[str, str]) -> Training:
+        """Record a new one; give it with the id that it got."""
+
+    def update_training(self, training: Training) -> None:
+        """Record its state, stage, progress and beat."""
+
+    def record_result(
+        self,
+        training: Training,
+        params: Mapping[str, str],
+        data_set: DataSet,
+        files: Path | None,
+    ) -> None:
+        """Record parameters, metrics, the data set as an input, and the files as artifacts."""
+
+    def close_training(self, training: Training) -> None:
+        """Record its end."""
+
+    def get_training(self, identifier: str) -> Training:
+        """Give one; raises TrainingNotFound."""
+
+    def list_trainings(self, limit: int, page_token: str | None) -> Page[Training]:
+        """Give trainings, the newest first."""
+
+    def open_trainings(self) -> Sequence[Training]:
+        """Give those that have not ended."""
+
+
+class DataSets(Protocol):
+    """Uploaded data sets."""
+
+    def add_data_set(self, data_set: DataSet, parquet: Path) -> DataSet:
+        """Keep the rows; the same content under the same name again changes nothing."""
+
+    def get_data_set(self, name: str) -> DataSet:
+        """Give the newest of that name; raises DataSetNotFound."""
+
+    def list_data_sets(self) -> Sequence[DataSet]:
+        """Give the newest of each name, by name."""
+
+    def fetch_data_set(self, data_set: DataSet, folder: Path) -> Path:
+        """Download the rows below `folder`; give the Parquet file."""
+
+    def delete_data_set(self, name: str) -> None:
+        """Delete all of that name; raises DataSetNotFound."""
+
+
+class Registry(Versions, Uses, Trainings, DataSets, Protocol):
+    """All that is kept in MLflow."""
+
+    def close(self) -> None:
+        """Let go of what is open."""

@@ -1,0 +1,134 @@
+"""One version, ready to answer: a request's bytes in, a reply's bytes out."""
+
+from time import perf_counter
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from service.errors import Problem
+from service.runtime import Classifier
+from service.schema import Schema
+from service.schema.decoder import HUGE, Decoder, Limits
+from service.schema.example import example
+from service.schema.explanation import InvalidInput
+
+_QUICK_SECONDS = 0.001
+"""What is expected to take longer than this does not run on the event loop."""
+
+_BYTES_A_SECOND = 60e6
+"""A low guess of how fast JSON is decoded; only bounds what may stay on the event loop."""
+
+
+class Predictor:
+    """Answers requests from one version of a model.
+
+    `predict` may be called from any thread; `predict_one` only from one thread at a time, since it
+    works in buffers of its own.
+    """
+
+    def __init__(
+        self, name: str, version: int, schema: Schema, classifier: Classifier, limits: Limits
+    ) -> None:
+        self.name = name
+        self.version = version
+        self.schema = schema
+        self.classifier = classifier
+        self.example = example(schema)
+        self._decoder = Decoder(schema, limits)
+        self._head = orjson.dumps({"model": name, "version": version})[:-1] + b',"predictions":['
+        self._labels = [orjson.dumps(label) for label in schema.classes]
+        self._replies = [b"%b%b]}" % (self._head, label) for label in self._labels]
+        self._classes = orjson.dumps(list(schema.classes))
+        self._bound = classifier.bind(1)
+        self._row_seconds = 0.0
+        self._base_seconds = 0.0
+
+    def warm(self) -> None:
+        """Answer the example, so that the first client does not wait, and measure how long it takes.
+
+        Raises InvalidInput if the version does not take its own example.
+        """
+        body = orjson.dumps(self.example)
+        self.predict(body)
+        one = self._decoder.decode(body)[0]
+        many = np.repeat(one, 64, axis=0)
+        self._base_seconds = min(self._time(one) for _ in range(3))
+        self._row_seconds = max(0.0, self._time(many) - self._base_seconds) / 64
+
+    def _time(self, matrix: NDArray[np.float64]) -> float:
+        start = perf_counter()
+        self.classifier.labels(matrix)
+        return perf_counter() - start
+
+    def is_quick(self, body_bytes: int) -> bool:
+        """Tell whether a body of so many bytes may be answered on the event loop.
+
+        A row takes at least two bytes a feature, which bounds the rows from the bytes.
+        """
+        rows = max(1, body_bytes // (2 * len(self.schema.features) + 1))
+        decode = body_bytes / _BYTES_A_SECOND
+        return self._base_seconds + rows * self._row_seconds + decode < _QUICK_SECONDS
+
+    @property
+    def quick_alone(self) -> bool:
+        """Whether a single row may be answered on the event loop."""
+        return self._base_seconds < _QUICK_SECONDS
+
+    def predict_one(self, body: bytes) -> bytes | None:
+        """Answer a request with one plain row of numbers; None: it is not one, use `predict`."""
+        values = self._decoder.one(body)
+        if values is None or self._bound is None:
+            return None
+        bound = self._bound
+        bound.inputs[0] = values
+        bound.run()
+        return self._replies[bound.labels.item()]
+
+    def predict(self, body: bytes) -> bytes:
+        """Answer a request.
+
+        Raises InvalidInput with every problem, or BodyTooLarge where there are too many rows.
+        """
+        matrix, probabilities = self._decoder.decode(body)
+        if not probabilities:
+            labels = self._certain_labels(matrix)
+            texts = self._labels
+            return b"%b%b]}" % (self._head, b",".join([texts[i] for i in labels.tolist()]))
+        if not self.classifier.has_probabilities:
+            raise InvalidInput(
+                f"Model {self.name!r} version {self.version} has no probabilities; "
+                'leave "probabilities" out, or train a classifier that has them.',
+                [],
+            )
+        labels, rows = self.classifier.labels_and_probabilities(matrix)
+        self._check_finite(rows)
+        texts = self._labels
+        return b'%b%b],"classes":%b,"probabilities":%b}' % (
+            self._head,
+            b",".join([texts[i] for i in labels.tolist()]),
+            self._classes,
+            orjson.dumps(np.ascontiguousarray(rows), option=orjson.OPT_SERIALIZE_NUMPY),
+        )
+
+    def _certain_labels(self, matrix: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Give the labels; where numbers are huge, only after their probabilities proved finite."""
+        if self.classifier.has_probabilities and (np.abs(matrix) > HUGE).any():
+            labels, rows = self.classifier.labels_and_probabilities(matrix)
+            self._check_finite(rows)
+            return labels
+        return self.classifier.labels(matrix)
+
+    def _check_finite(self, rows: NDArray[np.float64]) -> None:
+        """A NaN never leaves as a prediction: the classifier could not take the numbers."""
+        bad = ~np.isfinite(rows).all(axis=1)
+        if bad.any():
+            first = int(np.flatnonzero(bad)[0])
+            raise InvalidInput(
+                f"The classifier gives no finite probabilities for {int(bad.sum())} of {len(rows)} "
+                f"instances, the first of them /instances/{first}: its numbers are too large.",
+                [
+                    Problem(f"/instances/{index}", "has numbers too large for this classifier")
+                    for index in np.flatnonzero(bad)[:20].tolist()
+                ],
+            )

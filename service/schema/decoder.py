@@ -1,0 +1,176 @@
+"""A request's bytes to the classifier's matrix, compiled once from a schema.
+
+Two ways lead there. The compiled one (msgspec) reads nearly every good request and says only yes
+or no. Whatever it does not take goes to `explanation`, which reads it again slowly and either
+finds what is wrong, all of it, or gives the matrix after all.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from service.schema.contract import Feature, Schema
+from service.schema.explanation import explain
+
+Matrix = NDArray[np.float64]
+
+_WIDEST = 512
+"""Up to so many features objects are decoded into a struct: msgspec looks keys up one by one, so
+that a client could make a wider one slow by turning the order round."""
+
+HUGE = 1e50
+"""Beyond this, sums of squares and products come near the end of float64, and a classifier may
+answer NaN: such rows do not take the short way."""
+
+_KINDS: dict[str, type] = {"number": float, "text": str, "boolean": bool}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may hold."""
+
+    rows: int = 10_000
+    depth: int = 32
+
+
+class _Doubt(Exception):
+    """The compiled way cannot vouch for this request."""
+
+
+class Decoder:
+    """Decodes requests for one schema."""
+
+    def __init__(self, schema: Schema, limits: Limits) -> None:
+        self._schema = schema
+        self._limits = limits
+        features = schema.features
+        self._width = len(features)
+        self._codes = {
+            index: _codes(feature)
+            for index, feature in enumerate(features)
+            if feature.type == "text"
+        }
+        self._refuse_unknown = schema.unknown_categories == "refuse"
+        self._nullable = any(feature.nullable for feature in features)
+        self._low = np.array([feature.low for feature in features])
+        self._high = np.array([feature.high for feature in features])
+        bounded = [f for f in features if f.type == "number"]
+        self._lowest = max([-HUGE, *(f.low for f in bounded)])
+        self._highest = min([HUGE, *(f.high for f in bounded)])
+        self._only_numbers = len(bounded) == len(features) and not self._nullable
+        self._colons = sum(feature.name.count(":") for feature in features)
+        self._compiled, self._astuple = _compile(features)
+
+    def decode(self, body: bytes) -> tuple[Matrix, bool]:
+        """Give the matrix [rows, features] and whether probabilities are asked for.
+
+        Raises InvalidRequest with every problem, or BodyTooLarge where there are too many rows.
+        """
+        try:
+            return self._decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, _Doubt):
+            return explain(body, self._schema, self._limits.rows, self._limits.depth)
+
+    def one(self, body: bytes) -> tuple[float, ...] | None:
+        """Give the values of a request with one plain row of numbers, else None.
+
+        The short way of the hot path: no matrix is made. None says nothing about the request.
+        """
+        if not self._only_numbers:
+            return None
+        try:
+            rows, probabilities = self._read(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, _Doubt):
+            return None
+        if probabilities or len(rows) != 1:
+            return None
+        values: tuple[float, ...] = rows[0]
+        if min(values) < self._lowest or max(values) > self._highest:
+            return None
+        return values
+
+    def _read(self, body: bytes) -> tuple[list[tuple[Any, ...]], bool]:
+        if self._compiled is None:
+            raise _Doubt
+        request = self._compiled(body)
+        instances = request.instances
+        if not instances or len(instances) > self._limits.rows:
+            raise _Doubt
+        keys = 1 + (request.probabilities is not msgspec.UNSET)
+        if type(instances[0]) is tuple:
+            rows = instances
+            if len(rows) > 1 and any(type(row) is not tuple for row in rows):
+                raise _Doubt
+        else:
+            keys += len(instances) * (self._width + self._colons)
+            try:
+                rows = list(map(self._astuple, instances))
+            except TypeError:  # objects and arrays are mixed
+                raise _Doubt from None
+        # No parser refuses a key that comes twice. But all keys are known and none may be left
+        # out, so a body in order has exactly this many colons, plus those in its texts.
+        found = body.count(b":")
+        if found != keys and (self._codes or self._colons):
+            keys += sum(value.count(":") for row in rows for value in row if type(value) is str)
+        if found != keys or (b"\\" in body and (self._codes or self._colons)):
+            raise _Doubt
+        return rows, request.probabilities is True
+
+    def _decode(self, body: bytes) -> tuple[Matrix, bool]:
+        rows, probabilities = self._read(body)
+        if not self._codes:
+            matrix = np.array(rows, dtype=np.float64)  # None becomes NaN
+        else:
+            matrix = np.empty((len(rows), self._width))
+            for index, column in enumerate(zip(*rows, strict=True)):
+                codes = self._codes.get(index)
+                matrix[:, index] = column if codes is None else [codes.get(v, -1) for v in column]
+            if self._refuse_unknown and any((matrix[:, i] < 0).any() for i in self._codes):
+                raise _Doubt
+        if ((matrix < self._low) | (matrix > self._high)).any():
+            raise _Doubt
+        return matrix, probabilities
+
+
+def _codes(feature: Feature) -> dict[str | None, int]:
+    codes: dict[str | None, int] = {text: code for code, text in enumerate(feature.categories)}
+    if feature.nullable:
+        codes[None] = feature.missing_code
+    return codes
+
+
+def _compile(
+    features: Sequence[Feature],
+) -> tuple[Callable[[bytes], Any] | None, Callable[[Any], tuple[Any, ...]]]:
+    """Make msgspec's decoder of a request, or None where a name or the width forbids it."""
+    types = [_KINDS[f.type] | None if f.nullable else _KINDS[f.type] for f in features]
+    alike = len({feature.type for feature in features}) == 1
+    instance: Any = None
+    fields = [(f"f{index}", kind) for index, kind in enumerate(types)]
+    names = {f"f{index}": feature.name for index, feature in enumerate(features)}
+    if len(features) <= _WIDEST:
+        try:
+            instance = msgspec.defstruct(
+                "Instance", fields, rename=names, forbid_unknown_fields=True, gc=False
+            )
+        except ValueError:  # msgspec takes no name with a quote, a backslash or a control character
+            instance = None
+    if alike:
+        array = tuple[tuple(types)]  # type: ignore[misc]
+        instance = array if instance is None else instance | array
+    if instance is None:
+        return None, msgspec.structs.astuple
+    request = msgspec.defstruct(
+        "Request",
+        [
+            ("instances", list[instance]),
+            ("probabilities", bool | msgspec.UnsetType, msgspec.UNSET),
+        ],
+        forbid_unknown_fields=True,
+        gc=False,
+    )
+    return msgspec.json.Decoder(request).decode, msgspec.structs.astuple

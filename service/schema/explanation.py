@@ -1,0 +1,219 @@
+"""What is wrong with a request, all of it, in words and pointers; the slow way of the decoder."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service import strict_json
+from service.errors import BodyTooLarge, InvalidRequest, Problem, clip
+from service.schema.contract import Feature, Schema
+from service.strict_json import escape
+from service.suggest import did_you_mean
+
+MOST = 20
+"""So many problems are listed; all are counted."""
+
+_SUGGESTIONS = 5
+"""So many unknown keys get a suggestion: finding one costs a comparison with every name."""
+
+
+@dataclass(slots=True)
+class _Findings:
+    listed: list[Problem] = field(default_factory=list)
+    count: int = 0
+    features: set[str] = field(default_factory=set)
+
+    def add(self, pointer: str, message: str, feature: str | None = None) -> None:
+        self.count += 1
+        if len(self.listed) < MOST:
+            self.listed.append(Problem(pointer, message))
+            if feature is not None:
+                self.features.add(feature)
+
+
+class InvalidInput(InvalidRequest):
+    """What is wrong with a request for predictions; `features` names those concerned."""
+
+    def __init__(
+        self, detail: str, problems: list[Problem], features: frozenset[str] = frozenset()
+    ) -> None:
+        super().__init__(detail, problems)
+        self.features = features
+
+
+def explain(
+    body: bytes, schema: Schema, max_rows: int, max_depth: int
+) -> tuple[NDArray[np.float64], bool]:
+    """Read a request slowly: give its matrix and whether probabilities are asked for.
+
+    Raises InvalidInput with every problem, or BodyTooLarge where there are too many rows.
+    """
+    try:
+        value = strict_json.parse(body, max_depth)
+    except InvalidRequest as error:
+        raise InvalidInput(str(error), list(error.problems)) from error
+    findings = _Findings()
+    instances, probabilities = _envelope(value, findings)
+    if len(instances) > max_rows:
+        raise BodyTooLarge("The number of instances", max_rows, "rows")
+    matrix = np.empty((len(instances), len(schema.features)))
+    wrong = _Instances(schema, findings).read(instances, matrix)
+    if not findings.count:
+        return matrix, probabilities
+    first = findings.listed[0]
+    where = f" in {wrong} of {len(instances)} instances" if wrong else ""
+    told = "; ".join(_tell(problem) for problem in findings.listed[:3])
+    more = "" if findings.count <= 3 else "; …"
+    many = "1 problem" if findings.count == 1 else f"{findings.count} problems"
+    detail = f"{many}{where}: {told}{more}." if first.pointer else f"The body {first.message}."
+    raise InvalidInput(detail, findings.listed, frozenset(findings.features))
+
+
+def _tell(problem: Problem) -> str:
+    key = problem.pointer.rsplit("/", 1)[-1].replace("~1", "/").replace("~0", "~")
+    return f"{clip(key, 32)!r} {problem.message.split(';')[0]}"
+
+
+def _envelope(value: Any, findings: _Findings) -> tuple[list[Any], bool]:
+    if not isinstance(value, dict):
+        findings.add("", 'must be an object with the key "instances"')
+        return [], False
+    for key in (key for key in value if key not in ("instances", "probabilities")):
+        hint = did_you_mean(key, ("instances", "probabilities")) if findings.count < 5 else ""
+        findings.add(f"/{escape(key)}", f"is not a key of this request{hint}")
+    probabilities = value.get("probabilities", False)
+    if not isinstance(probabilities, bool):
+        findings.add("/probabilities", "must be true or false")
+    instances = value.get("instances")
+    if "instances" not in value:
+        findings.add("/instances", "is missing")
+    elif not isinstance(instances, list):
+        findings.add("/instances", "must be a list of instances")
+    elif not instances:
+        findings.add("/instances", "is empty; send at least one instance")
+    return instances if isinstance(instances, list) else [], probabilities is True
+
+
+class _Instances:
+    """Reads instances one by one into a matrix and notes what is wrong with each."""
+
+    def __init__(self, schema: Schema, findings: _Findings) -> None:
+        self._features = schema.features
+        self._at = {feature.name: index for index, feature in enumerate(schema.features)}
+        self._codes = [
+            {text: code for code, text in enumerate(feature.categories)}
+            for feature in schema.features
+        ]
+        self._refuse_unknown = schema.unknown_categories == "refuse"
+        self._kinds = sorted({feature.type for feature in schema.features})
+        self._findings = findings
+        self._suggested = 0
+
+    def read(self, instances: list[Any], matrix: NDArray[np.float64]) -> int:
+        """Fill the matrix; give the number of instances with a problem."""
+        wrong = 0
+        arrays = bool(instances) and isinstance(instances[0], list)
+        for row, instance in enumerate(instances):
+            before = self._findings.count
+            pointer = f"/instances/{row}"
+            if isinstance(instance, list | dict) and isinstance(instance, list) is not arrays:
+                self._findings.add(pointer, "differs in form; send all as objects or all as arrays")
+            elif isinstance(instance, dict):
+                self._object(instance, pointer, matrix[row])
+            elif isinstance(instance, list):
+                self._array(instance, pointer, matrix[row])
+            else:
+                self._findings.add(pointer, "must be an object with a value for each feature")
+            wrong += self._findings.count > before
+        return wrong
+
+    def _object(self, instance: dict[str, Any], pointer: str, row: NDArray[np.float64]) -> None:
+        for index, feature in enumerate(self._features):
+            if feature.name in instance:
+                row[index] = self._cell(instance[feature.name], feature, index, pointer, None)
+            else:
+                self._findings.add(f"{pointer}/{escape(feature.name)}", "is missing", feature.name)
+        if len(instance) > len(self._features) or any(key not in self._at for key in instance):
+            for key in instance:
+                if key not in self._at:
+                    self._unknown(key, pointer, instance)
+
+    def _unknown(self, key: str, pointer: str, instance: dict[str, Any]) -> None:
+        hint = ""
+        if self._suggested < _SUGGESTIONS:
+            self._suggested += 1
+            hint = did_you_mean(key, [n for n in self._at if n not in instance] or self._at)
+        self._findings.add(f"{pointer}/{escape(key)}", f"is not a feature{hint}")
+
+    def _array(self, instance: list[Any], pointer: str, row: NDArray[np.float64]) -> None:
+        if len(self._kinds) > 1:
+            self._findings.add(
+                pointer,
+                f"must be an object keyed by feature, since the features are "
+                f"{' and '.join(self._kinds)}: in an array a swapped column would pass unseen",
+            )
+        elif len(instance) != len(self._features):
+            self._findings.add(
+                pointer, f"has {len(instance)} values for {len(self._features)} features"
+            )
+        else:
+            for index, feature in enumerate(self._features):
+                row[index] = self._cell(instance[index], feature, index, pointer, index)
+
+    def _cell(
+        self, value: Any, feature: Feature, index: int, pointer: str, position: int | None
+    ) -> float:
+        """Give the cell of the matrix; what is wrong is noted, and the cell then means nothing."""
+        message = None
+        if value is None:
+            if feature.nullable:
+                return float(feature.missing_code) if feature.type == "text" else np.nan
+            message = f"must be {_WANTED[feature.type]}, not null: training saw no missing value"
+        elif feature.type == "number":
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                message = f"must be a number, not {_kind(value)}"
+            elif not feature.low <= value <= feature.high:
+                message = (
+                    "is out of the range that this classifier can take"
+                    f" ({feature.low:.6g} to {feature.high:.6g})"
+                )
+            else:
+                return float(value)
+        elif feature.type == "boolean":
+            if isinstance(value, bool):
+                return float(value)
+            message = f"must be true or false, not {_kind(value)}"
+        elif not isinstance(value, str):
+            message = f"must be a text, not {_kind(value)}"
+        else:
+            code = self._codes[index].get(value, -1)
+            if code >= 0 or not self._refuse_unknown:
+                return float(code)
+            message = self._unknown_category(value, feature)
+        token = escape(feature.name) if position is None else position
+        self._findings.add(f"{pointer}/{token}", message, feature.name)
+        return np.nan
+
+    def _unknown_category(self, value: str, feature: Feature) -> str:
+        hint = ""
+        if self._suggested < _SUGGESTIONS:
+            self._suggested += 1
+            hint = did_you_mean(value, feature.categories)
+        if not hint and len(feature.categories) <= 5:
+            hint = "; send one of " + ", ".join(repr(clip(c, 24)) for c in feature.categories)
+        return f"is {clip(value)!r}, a category that training did not see{hint}"
+
+
+_WANTED = {"number": "a number", "boolean": "true or false", "text": "a text"}
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, str):
+        return "a text"
+    if isinstance(value, int | float):
+        return "a number"
+    return "a list" if isinstance(value, list) else "an object"

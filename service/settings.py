@@ -1,0 +1,116 @@
+"""The settings, read once from `SERVICE_…` variables. Nothing else reads the environment."""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from service.errors import StartError, clip
+from service.suggest import did_you_mean
+
+PREFIX = "SERVICE_"
+
+_KIBI = 1024
+_MEBI = 1024 * _KIBI
+
+
+class Settings(BaseSettings):
+    """What can be set. Each field is the variable `SERVICE_` plus its name in capitals."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
+
+    host: str = "127.0.0.1"
+    """Address to listen on. Only this machine by default; the image sets 0.0.0.0."""
+    port: int = Field(8000, ge=0, le=65535)
+    """Port to listen on; 0 takes a free one."""
+    data_dir: Path = Path("data")
+    """Folder for the embedded MLflow store, the cache of artifacts and the work of trainings."""
+    mlflow_uri: str = ""
+    """Address of an MLflow tracking server. Empty: MLflow's own store, embedded in the data
+    folder."""
+    replicas: Annotated[tuple[str, ...], NoDecode] = ()
+    """The other replicas. Empty: this one is alone, which is all that this release serves."""
+    starter_model: Literal["iris", ""] = "iris"
+    """Data set of the small model that is trained when there is none yet. Empty: none is."""
+    poll_seconds: float = Field(1.0, ge=0.05, le=60)
+    """How often MLflow is asked for the newest model in use, in seconds."""
+    max_body_bytes: int = Field(8 * _MEBI, ge=_KIBI)
+    """Largest JSON body, in bytes, but for /train and /datasets."""
+    max_rows: int = Field(10_000, ge=1)
+    """Most instances in one JSON request for predictions."""
+    max_upload_bytes: int = Field(64 * _MEBI, ge=_KIBI)
+    """Largest body of /train and /datasets, in bytes."""
+    max_bulk_rows: int = Field(1_000_000, ge=1)
+    """Most rows in a data set."""
+    max_columns: int = Field(10_000, ge=1)
+    """Most columns in a data set."""
+    max_json_depth: int = Field(32, ge=4, le=200)
+    """Deepest nesting of a JSON body."""
+    max_header_bytes: int = Field(16 * _KIBI, ge=_KIBI)
+    """Largest sum of a request's header names and values, in bytes."""
+    max_url_bytes: int = Field(8 * _KIBI, ge=256)
+    """Longest URL, in bytes."""
+    idle_seconds: float = Field(15.0, gt=0, le=600)
+    """How long half a header or half a body may wait for the rest, in seconds."""
+    training_seconds: float = Field(600.0, gt=0, le=86_400)
+    """Longest training, in seconds; one that takes longer is stopped."""
+    training_memory_bytes: int = Field(4 * 1024 * _MEBI, ge=512 * _MEBI)
+    """Largest address space of a training, in bytes. Libraries take about 0.7 GiB of it."""
+    trainings_at_once: int = Field(1, ge=1, le=16)
+    """Trainings that run at one time in this replica."""
+    trainings_queued: int = Field(8, ge=0, le=1000)
+    """Trainings that may wait for their turn; one more gets 429."""
+    wait_seconds: float = Field(30.0, ge=0, le=300)
+    """How long POST /train waits for the end unless the request says otherwise, in seconds."""
+    max_in_flight: int = Field(64, ge=1)
+    """Predictions that may be under way in threads at one time; one more gets 503."""
+    allow_pickle: bool = False
+    """Whether a model that somebody logged as a pickle may be loaded. Loading one runs its code."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe log lines that are written."""
+
+    @field_validator("replicas", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part for part in value.split(",") if part) if isinstance(value, str) else value
+
+    @field_validator("replicas")
+    @classmethod
+    def _alone(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if value:
+            raise ValueError("this release serves alone; leave it empty")
+        return value
+
+    @field_validator("mlflow_uri")
+    @classmethod
+    def _http(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https?://[^\s/]+.*", value):
+            raise ValueError("must start with http:// or https://")
+        return value.rstrip("/")
+
+
+def read_settings() -> Settings:
+    """Read the settings from the environment; raises StartError, a sentence a wrong variable."""
+    names = {PREFIX + name.upper() for name in Settings.model_fields}
+    sentences = [
+        f"{name} is not a setting{did_you_mean(name, names) or '.'}"
+        for name in sorted(os.environ)
+        if name.upper().startswith(PREFIX) and name not in names
+    ]
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        for problem in error.errors():
+            name = PREFIX + str(problem["loc"][0]).upper()
+            message = problem["msg"].removeprefix("Value error, ")
+            sentences.append(
+                f"{name} is {clip(repr(problem['input']))}: {message[0].lower()}{message[1:]}."
+            )
+    if sentences:
+        raise StartError("\n".join(sentences))
+    return settings
