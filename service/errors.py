@@ -1,4 +1,4 @@
-"""Every error that the service raises on purpose; it knows no HTTP (`problems` maps it to a status).
+"""Every error that the service raises on purpose; it knows no HTTP (`problems` gives the status).
 
 ServiceError
     InvalidRequest          what the client sent is wrong; carries every problem found

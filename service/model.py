@@ -125,7 +125,7 @@ class NewVersion:
 
 
 class Versions(Protocol):
-    """The models and their versions. Every method raises RegistryUnavailable when MLflow is down."""
+    """Models and their versions. Every method raises RegistryUnavailable when MLflow is down."""
 
     def list_versions(self, name: str | None, limit: int, page_token: str | None) -> Page[Version]:
         """Give versions, the newest first; raises InvalidRequest on a token that is none."""

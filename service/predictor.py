@@ -45,7 +45,7 @@ class Predictor:
         self._base_seconds = 0.0
 
     def warm(self) -> None:
-        """Answer the example, so that the first client does not wait, and measure how long it takes.
+        """Answer the example, so that no client waits for the first run, and measure the time.
 
         Raises InvalidInput if the version does not take its own example.
         """

@@ -1,0 +1,156 @@
+"""The way to MLflow: where it is, the client, and its errors in the service's own words."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from service.errors import InvalidRequest, NotFound, RegistryUnavailable, StartError, clip
+
+# MLflow reads these from the environment at each call, so they stand there before it is imported.
+_ENVIRONMENT = {
+    # With its defaults a call to a server that is down blocks for four minutes.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "20",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+_NOT_FOUND = "RESOURCE_DOES_NOT_EXIST"
+_EXISTS = "RESOURCE_ALREADY_EXISTS"
+_INVALID = "INVALID_PARAMETER_VALUE"
+
+EXPERIMENTS = ("trainings", "datasets")
+
+
+class Connection:
+    """An MLflow client and what it takes to find artifacts."""
+
+    def __init__(self, uri: str, data_dir: Path) -> None:
+        """Connect to the server at `uri`, or open the store in `data_dir` where that is empty.
+
+        Raises StartError where the embedded store cannot be opened.
+        """
+        os.environ.update(_ENVIRONMENT)
+        from mlflow.tracking import MlflowClient
+
+        self.embedded = not uri
+        self._root = (data_dir / "artifacts").resolve()
+        store = (data_dir / "mlflow.db").resolve()
+        self.uri = uri or f"sqlite:///{store}"
+        self.client = MlflowClient(self.uri, self.uri)
+        self._experiments: dict[str, str] = {}
+        if self.embedded:
+            self._open(store)
+
+    def _open(self, store: Path) -> None:
+        from sqlalchemy.exc import DatabaseError
+
+        try:
+            with translated():
+                for name in EXPERIMENTS:
+                    self.experiment(name)
+        except (RegistryUnavailable, DatabaseError) as error:
+            raise StartError(
+                f"{store} cannot be opened as MLflow's store: {_first_line(error)} "
+                "Restore it from a backup, or move it away to start with an empty one."
+            ) from error
+
+    def experiment(self, name: str) -> str:
+        """Give the id of an experiment, made on first use."""
+        if name not in self._experiments:
+            found = self.client.get_experiment_by_name(name)
+            if found is not None:
+                self._experiments[name] = found.experiment_id
+            else:
+                location = (self._root / name).as_uri() if self.embedded else None
+                with unless_it_exists():
+                    self.client.create_experiment(name, artifact_location=location)
+                self._experiments[name] = self.client.get_experiment_by_name(name).experiment_id
+        return self._experiments[name]
+
+    def repository(self, location: str) -> Any:
+        """Give MLflow's access to the artifacts at `location`.
+
+        Raises ValueError where that lies outside of MLflow's own storage.
+        """
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        if location.startswith("models:/m-"):
+            identifier = location.removeprefix("models:/").split("/")[0]
+            location = self.client.get_logged_model(identifier).artifact_location
+        if self.embedded:
+            from mlflow.utils.file_utils import local_file_uri_to_path
+
+            path = Path(local_file_uri_to_path(location)).resolve()
+            inside = path.is_relative_to(self._root) or path.is_relative_to(self._root.parent)
+        else:
+            inside = location.startswith("mlflow-artifacts:")
+        if not inside:
+            raise ValueError("its artifacts lie outside of MLflow's own storage")
+        return get_artifact_repository(location, tracking_uri=self.uri, registry_uri=self.uri)
+
+    def select(self) -> None:
+        """Make this store the process' default: MLflow's registry looks models up in that one."""
+        from mlflow.tracking import get_tracking_uri, set_tracking_uri
+
+        if get_tracking_uri() != self.uri:
+            set_tracking_uri(self.uri)
+
+    def close(self) -> None:
+        """Let go of the embedded store."""
+        if self.embedded:
+            for store in (
+                self.client._tracking_client.store,
+                self.client._get_registry_client().store,
+            ):
+                engine = getattr(store, "engine", None)
+                if engine is not None:
+                    engine.dispose()
+
+
+@contextmanager
+def translated(missing: NotFound | None = None) -> Iterator[None]:
+    """Turn MLflow's errors into the service's; `missing` is raised where it says "not found"."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code == _NOT_FOUND and missing is not None:
+            raise missing from error
+        if error.error_code == _INVALID and "page token" in str(error).lower():
+            raise InvalidRequest("page_token is not one that this service gave.") from error
+        raise RegistryUnavailable(_first_line(error)) from error
+    except (SQLAlchemyError, OSError) as error:
+        raise RegistryUnavailable(_first_line(error)) from error
+
+
+@contextmanager
+def unless_it_exists() -> Iterator[None]:
+    """Let a creation pass that somebody else was first with."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != _EXISTS:
+            raise
+
+
+def _first_line(error: BaseException) -> str:
+    """Give a sentence without the addresses, statements and paths that MLflow puts in."""
+    root: BaseException = error
+    while root.__cause__ is not None:
+        root = root.__cause__
+    line = str(root).strip().split("\n")[0]
+    line = re.sub(r"HTTPConnectionPool\(.*?\): ", "", line)
+    line = re.sub(r"(?:/[\w.-]+){2,}", "…", line)
+    return f"{clip(line, 160).rstrip('.')}."

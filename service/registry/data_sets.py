@@ -1,0 +1,107 @@
+"""Uploaded data sets as MLflow runs that hold a Parquet file."""
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import orjson
+
+from service.errors import DataSetNotFound
+from service.model import DataSet
+from service.registry.connection import Connection, translated
+
+ROWS = "rows.parquet"
+_RECORD = "dataset.json"
+
+
+class MlflowDataSets:
+    """The port `DataSets` over one connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._client = connection.client
+        self._known: dict[str, DataSet] = {}
+
+    def add_data_set(self, data_set: DataSet, parquet: Path) -> DataSet:
+        """Keep the rows; the same content under the same name again changes nothing."""
+        try:
+            newest = self.get_data_set(data_set.name)
+        except DataSetNotFound:
+            newest = None
+        if newest and (newest.sha256, newest.target) == (data_set.sha256, data_set.target):
+            return newest
+        with translated(), tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            shutil.copy(parquet, folder / ROWS)
+            (folder / _RECORD).write_bytes(orjson.dumps(asdict(data_set)))
+            run = self._client.create_run(
+                self._connection.experiment("datasets"),
+                run_name=data_set.name,
+                tags={
+                    "sha256": data_set.sha256,
+                    "rows": str(data_set.rows),
+                    "columns": str(len(data_set.columns)),
+                    "target": data_set.target or "",
+                },
+            )
+            self._client.log_artifacts(run.info.run_id, name)
+            # The tag by which it is found comes last: half an upload is never found.
+            self._client.set_tag(run.info.run_id, "data_set", data_set.name)
+            self._client.set_terminated(run.info.run_id)
+        return self._keep(replace(data_set, id=run.info.run_id))
+
+    def get_data_set(self, name: str) -> DataSet:
+        """Give the newest of that name; raises DataSetNotFound."""
+        runs = self._runs(f"tags.data_set = '{name}'", 1)
+        if not runs:
+            raise DataSetNotFound(name)
+        return self._read(runs[0])
+
+    def list_data_sets(self) -> Sequence[DataSet]:
+        """Give the newest of each name, by name."""
+        newest: dict[str, Any] = {}
+        for run in self._runs("tags.data_set != ''", 10_000):
+            newest.setdefault(run.data.tags["data_set"], run)
+        return [self._read(newest[name]) for name in sorted(newest)]
+
+    def fetch_data_set(self, data_set: DataSet, folder: Path) -> Path:
+        """Download the rows below `folder`; give the Parquet file."""
+        folder.mkdir(parents=True, exist_ok=True)
+        with translated(DataSetNotFound(data_set.name)):
+            return Path(self._client.download_artifacts(data_set.id, ROWS, str(folder)))
+
+    def delete_data_set(self, name: str) -> None:
+        """Delete all of that name; raises DataSetNotFound."""
+        runs = self._runs(f"tags.data_set = '{name}'", 10_000)
+        if not runs:
+            raise DataSetNotFound(name)
+        with translated(DataSetNotFound(name)):
+            for run in runs:
+                self._client.delete_run(run.info.run_id)
+
+    def _runs(self, wanted: str, most: int) -> Sequence[Any]:
+        with translated():
+            found: Sequence[Any] = self._client.search_runs(
+                [self._connection.experiment("datasets")],
+                filter_string=wanted,
+                max_results=most,
+                order_by=["attributes.start_time DESC"],
+            )
+        return found
+
+    def _read(self, run: Any) -> DataSet:
+        identifier = run.info.run_id
+        if identifier not in self._known:
+            with translated(), tempfile.TemporaryDirectory() as name:
+                path = self._client.download_artifacts(identifier, _RECORD, name)
+                record = msgspec.json.decode(Path(path).read_bytes(), type=DataSet)
+            self._keep(replace(record, id=identifier, created_at=run.info.start_time / 1000))
+        return self._known[identifier]
+
+    def _keep(self, data_set: DataSet) -> DataSet:
+        self._known[data_set.id] = data_set
+        return data_set

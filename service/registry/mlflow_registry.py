@@ -1,0 +1,27 @@
+"""The whole registry, put together from its parts over one connection."""
+
+from pathlib import Path
+
+from service.registry.connection import Connection
+from service.registry.data_sets import MlflowDataSets
+from service.registry.trainings import MlflowTrainings
+from service.registry.versions import MlflowVersions
+
+
+class MlflowRegistry(MlflowVersions, MlflowTrainings, MlflowDataSets):
+    """The port `Registry` on MLflow: a server over HTTP, or a store in the data folder."""
+
+    def __init__(self, uri: str, data_dir: Path) -> None:
+        connection = Connection(uri, data_dir)
+        MlflowVersions.__init__(self, connection)
+        MlflowTrainings.__init__(self, connection)
+        MlflowDataSets.__init__(self, connection)
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the store is this process' own."""
+        return self._connection.embedded
+
+    def close(self) -> None:
+        """Let go of what is open."""
+        self._connection.close()

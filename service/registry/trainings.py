@@ -1,0 +1,187 @@
+"""Trainings as MLflow runs."""
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from service.errors import TrainingNotFound
+from service.model import OPEN_STATES, DataSet, Page, Training, TrainingState
+from service.registry.connection import Connection, translated
+
+_STATUS: dict[TrainingState, str] = {
+    "queued": "SCHEDULED",
+    "running": "RUNNING",
+    "succeeded": "FINISHED",
+    "failed": "FAILED",
+    "cancelled": "KILLED",
+}
+_TYPES = {"number": "double", "text": "string", "boolean": "boolean"}
+_MOST_COLUMNS = 500
+"""MLflow keeps a data set's schema in a column of the database; wider ones are cut there."""
+
+
+class MlflowTrainings:
+    """The port `Trainings` over one connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._client = connection.client
+
+    def open_training(self, training: Training, details: Mapping[str, str]) -> Training:
+        """Record a new one; give it with the id that it got."""
+        with translated():
+            run = self._client.create_run(
+                self._connection.experiment("trainings"),
+                run_name=f"{training.name} {training.model_type}",
+                tags={**_tags(training), **details},
+            )
+        return replace(training, id=run.info.run_id, created_at=run.info.start_time / 1000)
+
+    def update_training(self, training: Training) -> None:
+        """Record its state, stage, progress and beat."""
+        self._log_tags(training)
+
+    def record_result(
+        self,
+        training: Training,
+        params: Mapping[str, str],
+        data_set: DataSet,
+        files: Path | None,
+    ) -> None:
+        """Record parameters, metrics, the data set as an input, and the files as artifacts."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+
+        now = int(time.time() * 1000)
+        schema = [
+            {
+                "name": column["name"],
+                "type": _TYPES[column["type"]],
+                "required": not column["missing"],
+            }
+            for column in data_set.columns[:_MOST_COLUMNS]
+        ]
+        dataset = Dataset(
+            name=data_set.name,
+            digest=data_set.sha256[:36],
+            source_type="service",
+            source=orjson.dumps({"name": data_set.name, "sha256": data_set.sha256}).decode(),
+            schema=orjson.dumps({"mlflow_colspec": schema}).decode(),
+            profile=orjson.dumps(
+                {"num_rows": data_set.rows, "num_columns": len(data_set.columns)}
+            ).decode(),
+        )
+        with translated():
+            self._client.log_batch(
+                training.id,
+                params=[Param(key, value[:6000]) for key, value in params.items()],
+                metrics=[
+                    Metric(f"seconds.{key}", value, now, 0)
+                    for key, value in training.seconds.items()
+                ],
+            )
+            self._client.log_inputs(
+                training.id,
+                datasets=[DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])],
+            )
+            if files is not None:
+                self._client.log_artifacts(training.id, str(files))
+
+    def close_training(self, training: Training) -> None:
+        """Record its end."""
+        self._log_tags(training)
+        ended = int((training.finished_at or time.time()) * 1000)
+        with translated(TrainingNotFound(training.id)):
+            self._client.set_terminated(training.id, _STATUS[training.state], ended)
+
+    def get_training(self, identifier: str) -> Training:
+        """Give one; raises TrainingNotFound."""
+        if not re.fullmatch(r"[0-9a-f]{32}", identifier):
+            raise TrainingNotFound(identifier)
+        with translated(TrainingNotFound(identifier)):
+            run = self._client.get_run(identifier)
+            wanted = self._connection.experiment("trainings")
+        if run.info.experiment_id != wanted or run.info.lifecycle_stage != "active":
+            raise TrainingNotFound(identifier)
+        return _training(run)
+
+    def list_trainings(self, limit: int, page_token: str | None) -> Page[Training]:
+        """Give trainings, the newest first."""
+        with translated():
+            runs = self._client.search_runs(
+                [self._connection.experiment("trainings")],
+                filter_string="tags.state != ''",
+                max_results=limit,
+                order_by=["attributes.start_time DESC"],
+                page_token=page_token,
+            )
+        return Page([_training(run) for run in runs], runs.token or None)
+
+    def open_trainings(self) -> Sequence[Training]:
+        """Give those that have not ended."""
+        found: list[Training] = []
+        with translated():
+            for state in OPEN_STATES:
+                runs = self._client.search_runs(
+                    [self._connection.experiment("trainings")],
+                    filter_string=f"tags.state = '{state}'",
+                    max_results=1000,
+                )
+                found.extend(_training(run) for run in runs)
+        return found
+
+    def _log_tags(self, training: Training) -> None:
+        from mlflow.entities import RunTag
+
+        tags = [RunTag(key, value) for key, value in _tags(training).items()]
+        with translated(TrainingNotFound(training.id)):
+            self._client.log_batch(training.id, tags=tags)
+
+
+def _tags(training: Training) -> dict[str, str]:
+    tags = {
+        "state": training.state,
+        "stage": training.stage,
+        "progress": f"{training.progress:.3f}",
+        "owner": training.owner,
+        "beat": f"{training.beat_at:.3f}",
+        "model": training.name,
+        "model_type": training.model_type,
+        "data_set": training.data_set,
+        "used": str(training.used).lower(),
+        "seconds": orjson.dumps(dict(training.seconds)).decode(),
+    }
+    if training.error is not None:
+        tags["error"] = training.error[:2000]
+    if training.version is not None:
+        tags["version"] = str(training.version)
+        tags["metrics"] = orjson.dumps(dict(training.metrics)).decode()
+    return tags
+
+
+def _training(run: Any) -> Training:
+    tags: Mapping[str, str] = run.data.tags
+    ended = run.info.end_time
+    state = tags.get("state", "")
+    return Training(
+        id=run.info.run_id,
+        state=state if state in _STATUS else "failed",  # type: ignore[arg-type]
+        created_at=run.info.start_time / 1000,
+        name=tags.get("model", ""),
+        model_type=tags.get("model_type", ""),
+        stage=tags.get("stage", ""),
+        progress=float(tags.get("progress", "0")),
+        finished_at=ended / 1000 if ended else None,
+        error=tags.get("error"),
+        version=int(tags["version"]) if "version" in tags else None,
+        metrics=orjson.loads(tags.get("metrics", "{}")),
+        used=tags.get("used") == "true",
+        seconds=orjson.loads(tags.get("seconds", "{}")),
+        data_set=tags.get("data_set", ""),
+        owner=tags.get("owner", ""),
+        beat_at=float(tags.get("beat", "0")),
+    )

@@ -1,0 +1,246 @@
+"""Models, versions and the log of use, in MLflow's model registry."""
+
+import re
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from service.errors import (
+    AliasNotFound,
+    ModelNotFound,
+    RegistryUnavailable,
+    VersionNotFound,
+    VersionNotServable,
+)
+from service.model import LOG_OF_USE, NewVersion, Page, Use, Version
+from service.registry.connection import Connection, translated, unless_it_exists
+from service.registry.mlmodel import write_mlmodel
+
+_DIGEST = "sha256."
+_NEWEST = ["version_number DESC"]
+
+
+class MlflowVersions:
+    """The ports `Versions` and `Uses` over one connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._client = connection.client
+
+    def list_versions(self, name: str | None, limit: int, page_token: str | None) -> Page[Version]:
+        """Give versions, the newest first; raises InvalidRequest on a token that is none."""
+        wanted = f"name = '{name}'" if name else f"name != '{LOG_OF_USE}'"
+        with translated():
+            found = self._client.search_model_versions(
+                wanted,
+                max_results=limit,
+                order_by=["creation_timestamp DESC", "name ASC", "version_number DESC"],
+                page_token=page_token,
+            )
+        return Page([_version(item) for item in found], found.token or None)
+
+    def get_version(self, name: str, version: int) -> Version:
+        """Give one; raises ModelNotFound or VersionNotFound."""
+        if name == LOG_OF_USE:
+            raise ModelNotFound(name)
+        with translated(VersionNotFound(name, version)):
+            try:
+                return _version(self._client.get_model_version(name, str(version)))
+            except Exception as error:
+                self._raise_if_no_model(name, error)
+                raise
+
+    def _raise_if_no_model(self, name: str, error: Exception) -> None:
+        from mlflow.exceptions import MlflowException
+
+        if isinstance(error, MlflowException) and error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            with translated(ModelNotFound(name)):
+                self._client.get_registered_model(name)
+
+    def newest_version(self, name: str) -> Version:
+        """Give the one of the highest number; raises ModelNotFound."""
+        if name == LOG_OF_USE:
+            raise ModelNotFound(name)
+        with translated():
+            found = self._client.search_model_versions(
+                f"name = '{name}'", max_results=1, order_by=_NEWEST
+            )
+        if not found:
+            raise ModelNotFound(name)
+        return _version(found[0])
+
+    def version_of_alias(self, name: str, alias: str) -> Version:
+        """Give the one that an alias names; raises ModelNotFound or AliasNotFound."""
+        with translated(ModelNotFound(name)):
+            model = self._client.get_registered_model(name)
+        number = model.aliases.get(alias)
+        if number is None or name == LOG_OF_USE:
+            raise AliasNotFound(name, alias)
+        return self.get_version(name, int(number))
+
+    def add_version(self, new: NewVersion) -> Version:
+        """Upload the artifacts and register them."""
+        from mlflow.entities import LoggedModelOutput, Metric
+
+        client = self._client
+        now = int(time.time() * 1000)
+        self._connection.select()
+        with translated():
+            model = client.create_logged_model(
+                self._connection.experiment("trainings"),
+                name=new.name,
+                source_run_id=new.run_id,
+                params=dict(new.params),
+                model_type=new.model_type,
+            )
+            write_mlmodel(new, model.model_id)
+            client.log_model_artifacts(model.model_id, str(new.folder))
+            client.log_outputs(new.run_id, [LoggedModelOutput(model.model_id, step=0)])
+            client.log_batch(
+                new.run_id,
+                metrics=[
+                    Metric(key, value, now, 0, model_id=model.model_id)
+                    for key, value in new.metrics.items()
+                ],
+            )
+            client.finalize_logged_model(model.model_id, "READY")
+            with unless_it_exists():
+                client.create_registered_model(new.name)
+            tags = {
+                "model_type": new.model_type,
+                "metrics": orjson.dumps(dict(new.metrics)).decode(),
+                **{f"{_DIGEST}{file}": digest for file, digest in new.sha256.items()},
+            }
+            created = client.create_model_version(
+                new.name,
+                source=f"models:/{model.model_id}",
+                run_id=new.run_id,
+                tags=tags,
+                await_creation_for=0,
+                model_id=model.model_id,
+            )
+        return _version(created, tags)
+
+    def fetch(self, version: Version, folder: Path) -> Path:
+        """Download the artifacts below `folder`; give the folder that holds them.
+
+        Raises VersionNotServable where they lie outside of MLflow's storage or are gone.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        with translated(VersionNotServable(version.name, version.version, "its files are gone")):
+            source = self._client.get_model_version_download_uri(version.name, str(version.version))
+            try:
+                repository = self._connection.repository(source)
+            except ValueError as error:
+                raise VersionNotServable(version.name, version.version, str(error)) from error
+            return Path(repository.download_artifacts("", str(folder)))
+
+    def delete_version(self, name: str, version: int) -> None:
+        """Delete one; raises ModelNotFound or VersionNotFound."""
+        self.get_version(name, version)
+        with translated(VersionNotFound(name, version)):
+            self._client.delete_model_version(name, str(version))
+
+    def newest_use(self) -> Use | None:
+        """Give the newest entry, or None before the first."""
+        with translated():
+            found = self._client.search_model_versions(
+                f"name = '{LOG_OF_USE}'", max_results=1, order_by=_NEWEST
+            )
+        return _use(found[0]) if found else None
+
+    def commit_use(self, version: Version, by: str) -> Use:
+        """Append an entry: this is the change. Its epoch is higher than all before it.
+
+        Raises RegistryUnavailable whose outcome says whether the change may have happened.
+        """
+        self._connection.select()
+        nonce = uuid.uuid4().hex
+        tags = {
+            "model": version.name,
+            "version": str(version.version),
+            "sha256": version.digest,
+            "by": by,
+            "nonce": nonce,
+        }
+        with translated(), unless_it_exists():
+            self._client.create_registered_model(
+                LOG_OF_USE, description="Its newest version says which model is in use."
+            )
+        try:
+            with translated():
+                created = self._client.create_model_version(
+                    LOG_OF_USE,
+                    source=f"models:/{version.name}/{version.version}",
+                    tags=tags,
+                    await_creation_for=0,
+                )
+        except RegistryUnavailable as error:
+            return self._read_back(nonce, error)
+        return _use(created, tags)
+
+    def _read_back(self, nonce: str, error: RegistryUnavailable) -> Use:
+        """MLflow's answer to the commit was lost: look whether the entry is there."""
+        try:
+            with translated():
+                found = self._client.search_model_versions(
+                    f"name = '{LOG_OF_USE}' and tags.nonce = '{nonce}'", max_results=1
+                )
+        except RegistryUnavailable as again:
+            raise RegistryUnavailable(
+                "its answer to the change was lost and could not be read back.", "unknown"
+            ) from again
+        if not found:
+            raise error
+        return _use(found[0])
+
+
+def _version(item: Any, tags: dict[str, str] | None = None) -> Version:
+    tags = dict(item.tags) if tags is None else tags
+    refusal = None
+    if item.status not in ("READY", None):
+        refusal = f"its registration is {str(item.status).lower().replace('_', ' ')}"
+    elif not re.fullmatch(r"[A-Za-z0-9._-]{1,128}", item.name):
+        refusal = "its name holds characters other than A-Z a-z 0-9 . _ -"
+    return Version(
+        name=item.name,
+        version=int(item.version),
+        created_at=item.creation_timestamp / 1000,
+        run_id=item.run_id or "",
+        model_type=tags.get("model_type", ""),
+        metrics=_metrics(tags.get("metrics", "")),
+        sha256={
+            key.removeprefix(_DIGEST): value
+            for key, value in tags.items()
+            if key.startswith(_DIGEST)
+        },
+        aliases=tuple(item.aliases or ()),
+        refusal=refusal,
+    )
+
+
+def _metrics(text: str) -> dict[str, float]:
+    try:
+        value = orjson.loads(text) if text else {}
+    except orjson.JSONDecodeError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _use(item: Any, tags: dict[str, str] | None = None) -> Use:
+    tags = dict(item.tags) if tags is None else tags
+    # An entry made by hand in MLflow's page has a source and may have no tags.
+    _, _, source = str(item.source or "").partition("models:/")
+    name, _, number = source.rpartition("/")
+    version = tags.get("version", number)
+    return Use(
+        epoch=int(item.version),
+        name=tags.get("model", name),
+        version=int(version) if version.isdigit() else 0,
+        sha256=tags.get("sha256", ""),
+        by=tags.get("by", ""),
+        at=item.creation_timestamp / 1000,
+    )
