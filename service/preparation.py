@@ -115,13 +115,13 @@ class Preparation:
         """
         if self.columns is None:
             return X
-        numbers = X.take(self.columns, axis=1)
+        numbers: Floats = X.take(self.columns, axis=1)
         if self.fill is not None:
             numbers = np.where(np.isnan(numbers), self.fill, numbers)
         numbers = self.scaling.apply(numbers)
         if self.text_columns is None or not self.text_columns.size:
             return numbers
-        ones = X.take(self.text_columns, axis=1) == self.text_codes
+        ones: NDArray[np.bool_] = X.take(self.text_columns, axis=1) == self.text_codes
         if not self.columns.size:
             return ones.astype(np.float64)
         prepared: Floats = np.concatenate((numbers, ones), axis=1)

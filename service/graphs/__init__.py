@@ -6,20 +6,35 @@ int64 [N], an index into `classes_`, and `probabilities`, float64 [N, K], where 
 
 from collections.abc import Sequence
 
-from sklearn import (
-    calibration,
-    discriminant_analysis,
-    ensemble,
-    linear_model,
-    model_selection,
-    multiclass,
-    naive_bayes,
-    neural_network,
-    semi_supervised,
-    svm,
-    tree,
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
+from sklearn.ensemble import (
+    AdaBoostClassifier,
+    BaggingClassifier,
+    ExtraTreesClassifier,
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+    StackingClassifier,
+    VotingClassifier,
 )
+from sklearn.linear_model import (
+    LogisticRegression,
+    LogisticRegressionCV,
+    PassiveAggressiveClassifier,
+    Perceptron,
+    RidgeClassifier,
+    RidgeClassifierCV,
+    SGDClassifier,
+)
+from sklearn.model_selection import TunedThresholdClassifierCV
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.naive_bayes import BernoulliNB, ComplementNB, GaussianNB, MultinomialNB
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
+from sklearn.semi_supervised import SelfTrainingClassifier
+from sklearn.svm import SVC, LinearSVC, NuSVC
+from sklearn.tree import DecisionTreeClassifier, ExtraTreeClassifier
 
 from service.graphs.bayes import emit_bernoulli, emit_counts, emit_gaussian, emit_quadratic
 from service.graphs.boosting import (
@@ -47,37 +62,37 @@ from service.preparation import Preparation
 __all__ = ["EMITTERS", "NotConvertible", "convert"]
 
 EMITTERS: dict[type, Emitter] = {
-    linear_model.LogisticRegression: emit_logistic,
-    linear_model.LogisticRegressionCV: emit_logistic,
-    linear_model.RidgeClassifier: emit_linear,
-    linear_model.RidgeClassifierCV: emit_linear,
-    linear_model.SGDClassifier: emit_sgd,
-    linear_model.Perceptron: emit_linear,
-    linear_model.PassiveAggressiveClassifier: emit_linear,
-    svm.LinearSVC: emit_linear,
-    svm.SVC: emit_svc,
-    svm.NuSVC: emit_svc,
-    discriminant_analysis.LinearDiscriminantAnalysis: emit_logistic,
-    discriminant_analysis.QuadraticDiscriminantAnalysis: emit_quadratic,
-    naive_bayes.GaussianNB: emit_gaussian,
-    naive_bayes.BernoulliNB: emit_bernoulli,
-    naive_bayes.MultinomialNB: emit_counts,
-    naive_bayes.ComplementNB: emit_counts,
-    neural_network.MLPClassifier: emit_perceptron,
-    tree.DecisionTreeClassifier: emit_tree,
-    tree.ExtraTreeClassifier: emit_tree,
-    ensemble.RandomForestClassifier: emit_forest,
-    ensemble.ExtraTreesClassifier: emit_forest,
-    ensemble.GradientBoostingClassifier: emit_gradient_boosting,
-    ensemble.HistGradientBoostingClassifier: emit_histogram_boosting,
-    ensemble.AdaBoostClassifier: emit_adaboost,
-    ensemble.BaggingClassifier: emit_bagging,
-    ensemble.VotingClassifier: emit_voting,
-    ensemble.StackingClassifier: emit_stacking,
-    calibration.CalibratedClassifierCV: emit_calibrated,
-    multiclass.OneVsRestClassifier: emit_one_vs_rest,
-    model_selection.TunedThresholdClassifierCV: emit_threshold,
-    semi_supervised.SelfTrainingClassifier: emit_self_training,
+    LogisticRegression: emit_logistic,
+    LogisticRegressionCV: emit_logistic,
+    RidgeClassifier: emit_linear,
+    RidgeClassifierCV: emit_linear,
+    SGDClassifier: emit_sgd,
+    Perceptron: emit_linear,
+    PassiveAggressiveClassifier: emit_linear,
+    LinearSVC: emit_linear,
+    SVC: emit_svc,
+    NuSVC: emit_svc,
+    LinearDiscriminantAnalysis: emit_logistic,
+    QuadraticDiscriminantAnalysis: emit_quadratic,
+    GaussianNB: emit_gaussian,
+    BernoulliNB: emit_bernoulli,
+    MultinomialNB: emit_counts,
+    ComplementNB: emit_counts,
+    MLPClassifier: emit_perceptron,
+    DecisionTreeClassifier: emit_tree,
+    ExtraTreeClassifier: emit_tree,
+    RandomForestClassifier: emit_forest,
+    ExtraTreesClassifier: emit_forest,
+    GradientBoostingClassifier: emit_gradient_boosting,
+    HistGradientBoostingClassifier: emit_histogram_boosting,
+    AdaBoostClassifier: emit_adaboost,
+    BaggingClassifier: emit_bagging,
+    VotingClassifier: emit_voting,
+    StackingClassifier: emit_stacking,
+    CalibratedClassifierCV: emit_calibrated,
+    OneVsRestClassifier: emit_one_vs_rest,
+    TunedThresholdClassifierCV: emit_threshold,
+    SelfTrainingClassifier: emit_self_training,
 }
 
 

@@ -1,0 +1,1 @@
+"""Measurements that are run by hand: what the service costs and how exactly it answers."""
