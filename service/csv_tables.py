@@ -181,8 +181,9 @@ def _column(array: Any, separator: str) -> Column:
     except pa.ArrowInvalid:
         return _mixed_column(array, separator)
     values = as_floats(numbers)
-    doubtful = ~(np.abs(values) < _EXACT)
-    if doubtful.any() and array.null_count < np.count_nonzero(doubtful):
+    if np.count_nonzero(np.isnan(values)) > array.null_count:
+        return _mixed_column(array, separator)
+    if (np.abs(values) >= _EXACT).any():
         _check_numbers(array, values)
     return Column("number", values)
 
