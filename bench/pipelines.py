@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import onnx
 import pandas as pd
 from numpy.typing import NDArray
+from onnx import numpy_helper
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.impute import SimpleImputer
@@ -29,15 +31,20 @@ class DataSet:
     booleans: tuple[str, ...] = ()
 
     @property
+    def names(self) -> list[str]:
+        """All columns."""
+        return [str(c) for c in self.frame]
+
+    @property
     def texts(self) -> tuple[str, ...]:
         """The columns of text."""
-        return tuple(str(c) for c in self.frame if self.frame[c].dtype != np.float64)
+        return tuple(c for c in self.names if self.frame[c].dtype != np.float64)
 
     @property
     def numbers(self) -> tuple[str, ...]:
         """The columns of numbers."""
         special = {*self.booleans, *self.texts}
-        return tuple(str(c) for c in self.frame if c not in special)
+        return tuple(c for c in self.names if c not in special)
 
     def partly_labelled(self) -> "DataSet":
         """Give integers for labels, and every tenth row none, as self-training wants them."""
@@ -49,7 +56,7 @@ class DataSet:
         """Give the schema's view of the columns."""
         return [
             Feature(c, "text" if c in self.texts else "boolean" if c in self.booleans else "number")
-            for c in map(str, self.frame)
+            for c in self.names
         ]
 
 
@@ -180,6 +187,16 @@ def matrix(pipeline: Pipeline, frame: pd.DataFrame) -> Floats:
         else:
             X[:, place] = frame[column]
     return X
+
+
+def with_other_weight(model: bytes, by: float) -> bytes:
+    """Change one number of a graph: the first entry of its largest constant."""
+    changed = onnx.ModelProto.FromString(model)
+    largest = max(changed.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+    values = numpy_helper.to_array(largest).copy()
+    values.flat[0] += by
+    largest.CopyFrom(numpy_helper.from_array(values, largest.name))
+    return bytes(changed.SerializeToString())
 
 
 def hard_rows(data: DataSet, pipeline: Pipeline, count: int, seed: int = 11) -> pd.DataFrame:

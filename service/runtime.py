@@ -42,6 +42,9 @@ _REALS: dict[str, type[np.floating[Any]]] = {
     "tensor(float)": np.float32,
 }
 
+# What overflows or has no value comes out as an infinity or NaN, which the caller looks for.
+_QUIETLY = partial(np.errstate, all="ignore")
+
 
 class Classifier(Protocol):
     """What answers: matrices as `service.schema` describes them in, indexes into classes out."""
@@ -108,7 +111,7 @@ class OnnxClassifier:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = 4
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(
@@ -213,17 +216,19 @@ class NativeClassifier:
 
     def labels(self, X: Floats) -> Labels:
         """Give the index of the class of each row: [N]."""
-        return self._indexes(self._classifier.predict(self._prepare(X)))
+        with _QUIETLY():
+            return self._indexes(self._classifier.predict(self._prepare(X)))
 
     def labels_and_probabilities(self, X: Floats) -> tuple[Labels, Floats]:
         """Give the indexes [N] and the probabilities [N, K]; ValueError where there are none."""
         if not self.has_probabilities:
             raise ValueError("this classifier gives no probabilities")
-        prepared = self._prepare(X)
-        probabilities: Floats = self._classifier.predict_proba(prepared)
-        if self._most_probable:
-            return probabilities.argmax(axis=1), probabilities
-        return self._indexes(self._classifier.predict(prepared)), probabilities
+        with _QUIETLY():
+            prepared = self._prepare(X)
+            probabilities: Floats = self._classifier.predict_proba(prepared)
+            if self._most_probable:
+                return probabilities.argmax(axis=1), probabilities
+            return self._indexes(self._classifier.predict(prepared)), probabilities
 
     def _indexes(self, predicted: NDArray[Any]) -> Labels:
         found = np.searchsorted(self._classes, predicted).astype(np.int64, copy=False)

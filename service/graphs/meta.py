@@ -33,20 +33,15 @@ def emit_bagging(graph: Graph, classifier: BaggingClassifier, x: str) -> Answer:
     """Add the mean of the probabilities of all estimators, each on its own columns."""
     estimators, columns = classifier.estimators_, classifier.estimators_features_
     classes = len(classifier.classes_)
+    if any(len(estimator.classes_) != classes for estimator in estimators):
+        raise NotConvertible("an estimator inside it has not seen every class")
     if all(isinstance(estimator, BaseDecisionTree) for estimator in estimators):
         trees = [Tree.of(tree, places) for tree, places in zip(estimators, columns, strict=True)]
-        values = []
-        for tree in estimators:
-            # A sample may lack a class; inside a bagging a class is its index.
-            of_tree = leaf_values(tree)
-            padded = np.zeros((len(of_tree), classes))
-            padded[:, np.asarray(tree.classes_, np.int64)] = of_tree
-            values.append(padded)
-        return mean_of_leaves(graph, x, trees, values)
+        return mean_of_leaves(graph, x, trees, [leaf_values(tree) for tree in estimators])
     total = graph.constant(np.zeros((1, classes)))
     for estimator, places in zip(estimators, columns, strict=True):
-        if not hasattr(estimator, "predict_proba") or len(estimator.classes_) != classes:
-            raise NotConvertible("its estimators vote, or one of them has not seen every class")
+        if not hasattr(estimator, "predict_proba"):
+            raise NotConvertible("its estimators vote with their labels")
         answer = graph.classify(estimator, graph.columns(x, places))
         total = graph.add(total, probabilities_of(answer))
     probabilities = graph.divide(total, graph.constant(float(len(estimators))))
