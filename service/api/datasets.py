@@ -1,0 +1,144 @@
+"""`/datasets`: rows kept by name."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from service.api.bodies import DataSetList, DataSetReply, ProblemReply
+from service.api.models import timestamp
+from service.api.reading import only_query, reply
+from service.api.state import State, state_of
+from service.api.uploading import FORM, MEDIA, receive_upload
+from service.errors import DataSetConflict, DataSetNotFound, InvalidRequest
+from service.model import BUILT_IN_DATA_SETS, DataSet, valid_name
+
+router = APIRouter(tags=["data sets"])
+
+_PROBLEM = {"model": ProblemReply}
+
+
+def _shown(data_set: DataSet, built_in: bool = False) -> dict[str, Any]:
+    return {
+        "name": data_set.name,
+        "sha256": data_set.sha256,
+        "rows": data_set.rows,
+        "columns": [dict(column) for column in data_set.columns],
+        "target": data_set.target,
+        "created_at": None if built_in else timestamp(data_set.created_at),
+        "built_in": built_in,
+    }
+
+
+async def _built_ins(state: State) -> list[dict[str, Any]]:
+    found = await state.run(state.model_types.built_in_data_sets)
+    return [{**item, "created_at": None, "built_in": True} for item in found]
+
+
+@router.post(
+    "/datasets",
+    summary="Keep rows under a name",
+    status_code=201,
+    responses={
+        201: {"model": DataSetReply},
+        **dict.fromkeys((400, 409, 413, 415, 503), _PROBLEM),
+    },
+    openapi_extra={
+        "parameters": [
+            {"name": "name", "in": "query", "schema": {"type": "string"}},
+            {"name": "target", "in": "query", "schema": {"type": "string"}},
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "text/csv": {
+                    "schema": {"type": "string"},
+                    "example": "a,b,label\n1,2,yes\n3,4,no\n",
+                },
+                "application/json": {
+                    "schema": {"type": "object"},
+                    "example": {"columns": ["a", "label"], "rows": [[1, "yes"], [2, "no"]]},
+                },
+                "application/vnd.apache.parquet": {
+                    "schema": {"type": "string", "format": "binary"}
+                },
+                FORM: {
+                    "schema": {
+                        "type": "object",
+                        "required": ["file"],
+                        "properties": {
+                            "file": {"type": "string", "format": "binary"},
+                            "name": {"type": "string"},
+                            "target": {"type": "string"},
+                        },
+                    }
+                },
+            },
+        },
+    },
+)
+async def add_data_set(request: Request) -> Response:
+    """Read the rows and keep them; the same rows under the same name again change nothing."""
+    state = state_of(request)
+    only_query(request, "name", "target")
+    upload = await state.run(state.uploads.open)
+    try:
+        await receive_upload(request, state, upload, (*MEDIA, FORM))
+        query = {**upload.fields, **request.query_params}
+        for key in upload.fields:
+            if key not in ("name", "target"):
+                raise InvalidRequest(f"{key[:64]!r} is not a field of this form.")
+        if upload.form and not upload.has_file:
+            raise InvalidRequest("The form has no file.")
+        name = query.get("name") or upload.file_name
+        if name in BUILT_IN_DATA_SETS:
+            raise DataSetConflict(name)
+        found = await state.run(state.uploads.data_set, upload, name, query.get("target") or None)
+        kept = await state.run(state.registry.add_data_set, found, upload.folder / "table.parquet")
+    finally:
+        await state.run(state.uploads.close, upload)
+    return reply(_shown(kept), 201, {"location": f"/datasets/{kept.name}"})
+
+
+@router.get(
+    "/datasets",
+    summary="List the data sets",
+    responses={200: {"model": DataSetList}, 503: _PROBLEM},
+)
+async def list_data_sets(request: Request) -> Response:
+    """Give those that scikit-learn ships, and those that were uploaded."""
+    state = state_of(request)
+    only_query(request)
+    kept = await state.ask(state.registry.list_data_sets)
+    return reply({"datasets": [*map(_shown, kept), *await _built_ins(state)]})
+
+
+@router.get(
+    "/datasets/{name}",
+    summary="Show a data set",
+    responses={200: {"model": DataSetReply}, 404: _PROBLEM, 503: _PROBLEM},
+)
+async def get_data_set(request: Request, name: str) -> Response:
+    """Give one data set."""
+    state = state_of(request)
+    if name in BUILT_IN_DATA_SETS:
+        return reply(next(item for item in await _built_ins(state) if item["name"] == name))
+    if not valid_name(name):
+        raise DataSetNotFound(name)
+    return reply(_shown(await state.ask(state.registry.get_data_set, name)))
+
+
+@router.delete(
+    "/datasets/{name}",
+    summary="Delete a data set",
+    status_code=204,
+    responses={404: _PROBLEM, 409: _PROBLEM, 503: _PROBLEM},
+)
+async def delete_data_set(request: Request, name: str) -> Response:
+    """Delete all versions of a data set."""
+    state = state_of(request)
+    if name in BUILT_IN_DATA_SETS:
+        raise DataSetConflict(name)
+    if not valid_name(name):
+        raise DataSetNotFound(name)
+    await state.ask(state.registry.delete_data_set, name)
+    return Response(status_code=204)

@@ -1,0 +1,230 @@
+"""`POST /predict`, spoken as plain ASGI ahead of FastAPI's routing: the hot path."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
+from typing import Any
+
+from service import problems
+from service.errors import (
+    BodyTooLarge,
+    NoModelInUse,
+    Overloaded,
+    ServiceError,
+    UnsupportedMediaType,
+)
+from service.logs import request_id
+from service.metrics import Metrics
+from service.predictor import Predictor
+from service.schema.example import describe
+from service.schema.explanation import InvalidInput
+from service.slot import InUse, Slot
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+READERS: Mapping[bytes, Callable[[Predictor, bytes], bytes]] = {
+    b"application/json": Predictor.predict,
+}
+"""What reads a body of each content type and answers it."""
+
+_SHORT = 65_536
+"""A single row longer than this many bytes is not looked for."""
+
+_JSON = (b"content-type", b"application/json")
+
+
+class _Gone(Exception):
+    """The client left before its request was whole; nobody is there to answer."""
+
+
+class _Route:
+    """What is kept for one model in use: headers and counters, made once."""
+
+    def __init__(self, in_use: InUse, metrics: Metrics) -> None:
+        self.in_use = in_use
+        self.predictor = in_use.predictor
+        self.one = in_use.predictor.predict_one if in_use.predictor.quick_alone else _never
+        self.model_headers = model_headers(in_use)
+        self.headers = [_JSON, *self.model_headers]
+        name, version = in_use.name, in_use.version
+        self.ok = metrics.predict.of(name, version, "ok").observe
+        self.latency = lambda outcome: metrics.predict.of(name, version, outcome).observe
+
+
+def _never(_: bytes) -> None:
+    return None
+
+
+def model_headers(in_use: InUse) -> list[tuple[bytes, bytes]]:
+    """Give the headers of a reply that used this model."""
+    return [
+        (b"x-model-name", in_use.name.encode()),
+        (b"x-model-version", str(in_use.version).encode()),
+        (b"x-model-epoch", str(in_use.epoch).encode()),
+    ]
+
+
+class Predict:
+    """The route as an ASGI application."""
+
+    def __init__(
+        self, slot: Slot, metrics: Metrics, max_body_bytes: int, max_in_flight: int, threads: int
+    ) -> None:
+        self._slot = slot
+        self._metrics = metrics
+        self._max_body_bytes = max_body_bytes
+        self._max_in_flight = max_in_flight
+        self._in_flight = 0
+        self._route: _Route | None = None
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="predict")
+        self._counted = metrics.requests.labels("/predict", "POST", "200").inc
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        start = perf_counter()
+        content_type = encoding = length = sent_id = None
+        for name, value in scope["headers"]:
+            if name == b"content-type":
+                content_type = value
+            elif name == b"content-length":
+                length = value
+            elif name == b"content-encoding":
+                encoding = value
+            elif name == b"x-request-id":
+                sent_id = value
+        in_use = self._slot.in_use
+        route = self._route
+        if route is None or route.in_use is not in_use:
+            route = self._renew(in_use)
+        try:
+            if content_type != b"application/json" or encoding is not None:
+                reader = _reader(content_type, encoding)
+            else:
+                reader = Predictor.predict
+            message = await receive()
+            body = message.get("body", b"")
+            if message.get("more_body") or len(body) > self._max_body_bytes:
+                body = await self._rest(body, length, receive)
+            if route is None:
+                raise NoModelInUse(self._slot.trouble)
+            reply = None
+            if len(body) < _SHORT and reader is Predictor.predict:
+                reply = route.one(body)
+            if reply is None:
+                reply = await self._answer(route.predictor, reader, body)
+        except ServiceError as error:
+            await self._refuse(error, route, sent_id, start, send)
+            return
+        except _Gone:
+            return
+        headers = [*route.headers, (b"content-length", b"%d" % len(reply))]
+        if sent_id is not None:
+            headers.append((b"x-request-id", problems.request_id_of(sent_id).encode()))
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": reply})
+        route.ok(perf_counter() - start)
+        self._counted()
+
+    def _renew(self, in_use: InUse | None) -> _Route | None:
+        self._route = None if in_use is None else _Route(in_use, self._metrics)
+        return self._route
+
+    async def _rest(self, body: bytes, length: bytes | None, receive: Receive) -> bytes:
+        """Read the rest of a body, never more than the limit of it."""
+        limit = self._max_body_bytes
+        if length is not None and length.isdigit() and int(length[:20]) > limit:
+            raise BodyTooLarge("The body", limit, "bytes")
+        parts = [body]
+        size = len(body)
+        while size <= limit:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _Gone
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if not message.get("more_body"):
+                break
+        if size > limit:
+            raise BodyTooLarge("The body", limit, "bytes")
+        return b"".join(parts)
+
+    async def _answer(
+        self, predictor: Predictor, reader: Callable[[Predictor, bytes], bytes], body: bytes
+    ) -> bytes:
+        """Answer here what is quick, and in a thread what is not."""
+        if predictor.is_quick(len(body)):
+            return reader(predictor, body)
+        if self._in_flight >= self._max_in_flight:
+            raise Overloaded
+        self._in_flight += 1
+        self._metrics.in_flight.set(self._in_flight)
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._pool, reader, predictor, body)
+        finally:
+            self._in_flight -= 1
+            self._metrics.in_flight.set(self._in_flight)
+
+    async def _refuse(
+        self,
+        error: ServiceError,
+        route: _Route | None,
+        sent_id: bytes | None,
+        start: float,
+        send: Send,
+    ) -> None:
+        identifier = problems.request_id_of(sent_id)
+        request_id.set(identifier)
+        extra: dict[str, Any] = {}
+        headers: Sequence[tuple[bytes, bytes]] = ()
+        if route is not None:
+            headers = route.model_headers
+            if isinstance(error, InvalidInput):
+                extra = _explained(error, route.predictor)
+        answer = problems.answer(error, identifier, extra)
+        if isinstance(error, BodyTooLarge):
+            headers = [*headers, (b"connection", b"close")]
+        await send(
+            {
+                "type": "http.response.start",
+                "status": answer.status,
+                "headers": [*answer.headers, *headers],
+            }
+        )
+        await send({"type": "http.response.body", "body": answer.body})
+        self._metrics.requests.labels("/predict", "POST", str(answer.status)).inc()
+        if answer.status < 500:
+            self._metrics.invalid.labels(answer.slug).inc()
+        if route is not None:
+            outcome = "invalid" if answer.status < 500 else "refused"
+            route.latency(outcome)(perf_counter() - start)
+
+
+def _reader(
+    content_type: bytes | None, encoding: bytes | None
+) -> Callable[[Predictor, bytes], bytes]:
+    if encoding is not None and encoding.strip().lower() not in (b"", b"identity"):
+        raise UnsupportedMediaType(
+            f"Content-Encoding {encoding.decode('latin-1')[:40]!r}", ["the body as it is"]
+        )
+    kind = (content_type or b"").split(b";")[0].strip().lower()
+    if kind not in READERS:
+        accepted = [name.decode() for name in READERS]
+        raise UnsupportedMediaType(f"{kind.decode('latin-1')[:64]!r}" if kind else "", accepted)
+    return READERS[kind]
+
+
+def _explained(error: InvalidInput, predictor: Predictor) -> dict[str, Any]:
+    """Give what the 400 of `/predict` adds: the model, what it expects, and a right request."""
+    concerned = [f for f in predictor.schema.features if f.name in error.features]
+    extra: dict[str, Any] = {"model": {"name": predictor.name, "version": predictor.version}}
+    if concerned:
+        extra["expected"] = {"features": [describe(feature) for feature in concerned]}
+    return {**extra, "example": predictor.example}

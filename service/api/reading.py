@@ -1,0 +1,123 @@
+"""Requests' bodies, read with a cap while they stream, and checked strictly."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import orjson
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service import strict_json
+from service.api.state import state_of
+from service.errors import (
+    BodyTooLarge,
+    InvalidRequest,
+    ModelNotFound,
+    Problem,
+    UnsupportedMediaType,
+    VersionNotFound,
+    clip,
+)
+from service.model import LOG_OF_USE, NAME
+from service.strict_json import escape
+from service.suggest import did_you_mean
+
+B = TypeVar("B", bound=BaseModel)
+
+
+def media_type(request: Request) -> str:
+    """Give the content type without its parameters; raises UnsupportedMediaType on an encoding."""
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        raise UnsupportedMediaType(f"Content-Encoding {clip(encoding)!r}", ["the body as it is"])
+    return request.headers.get("content-type", "").split(";")[0].strip().lower()
+
+
+async def read_json(request: Request, body_type: type[B]) -> B:
+    """Read a small JSON body; raises InvalidRequest with every problem."""
+    kind = media_type(request)
+    if kind != "application/json":
+        raise UnsupportedMediaType(clip(kind), ["application/json"])
+    settings = state_of(request).settings
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > settings.max_body_bytes:
+            raise BodyTooLarge("The body", settings.max_body_bytes, "bytes")
+    value = strict_json.parse(bytes(body), settings.max_json_depth)
+    return check(body_type, value)
+
+
+def check(body_type: type[B], value: Any) -> B:
+    """Check a parsed body; raises InvalidRequest with every problem."""
+    if not isinstance(value, dict):
+        raise InvalidRequest("The body must be a JSON object.", [Problem("", "must be an object")])
+    try:
+        return body_type.model_validate(value)
+    except ValidationError as error:
+        problems = [
+            Problem(
+                "".join(f"/{escape(part)}" for part in item["loc"]),
+                _message(item["type"], item["msg"], str(item["loc"][-1]), body_type),
+            )
+            for item in error.errors(include_url=False, include_input=False)[:20]
+        ]
+        first = problems[0]
+        raise InvalidRequest(f"{first.pointer} {first.message}.", problems) from error
+
+
+def _message(kind: str, message: str, key: str, body_type: type[BaseModel]) -> str:
+    if kind == "extra_forbidden":
+        return f"is not a key of this request{did_you_mean(key, body_type.model_fields)}"
+    if kind == "missing":
+        return "is missing"
+    return message.replace("Input should", "should")
+
+
+def name_in_path(name: str) -> str:
+    """Give a model's name from a path; one that can be no name is not found."""
+    if not re.fullmatch(NAME, name) or name == LOG_OF_USE:
+        raise ModelNotFound(name)
+    return name
+
+
+def version_in_path(name: str, version: str) -> int:
+    """Give a version from a path; what is no number is not found."""
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", version):
+        raise VersionNotFound(name, version)  # type: ignore[arg-type]
+    return int(version)
+
+
+def name_in_body(name: str, pointer: str = "/name") -> str:
+    """Give a name from a body or a query; raises InvalidRequest."""
+    if not re.fullmatch(NAME, name):
+        message = "must be 1 to 128 of A-Z a-z 0-9 . _ -"
+        raise InvalidRequest(f"{pointer} {message}.", [Problem(pointer, message)])
+    return name
+
+
+def page_limit(request: Request) -> int:
+    """Give the `limit` of a listing; raises InvalidRequest."""
+    sent = request.query_params.get("limit", "100")
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", sent) or int(sent) > 1000:
+        raise InvalidRequest(f"limit is {clip(sent)!r}; send a number from 1 to 1000.")
+    return int(sent)
+
+
+def only_query(request: Request, *known: str) -> None:
+    """Refuse a query parameter that the route does not know, or that came twice."""
+    seen: set[str] = set()
+    for key, _ in request.query_params.multi_items():
+        if key not in known:
+            hint = did_you_mean(key, known) or "."
+            raise InvalidRequest(f"{clip(key)!r} is not a parameter of this route{hint}")
+        if key in seen:
+            raise InvalidRequest(f"{key} is there twice.")
+        seen.add(key)
+
+
+def reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Give a JSON reply."""
+    return Response(orjson.dumps(value), status, headers, media_type="application/json")

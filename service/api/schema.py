@@ -1,0 +1,68 @@
+"""`GET /schema`, and `POST /predict` as OpenAPI shows it (`predict` answers it)."""
+
+from fastapi import APIRouter, Request, Response
+
+from service.api.bodies import PredictReply, PredictRequest, ProblemReply, SchemaReply
+from service.api.predict import model_headers
+from service.api.reading import reply
+from service.api.state import state_of
+from service.schema.example import describe
+
+router = APIRouter(tags=["prediction"])
+
+_PROBLEM = {"model": ProblemReply}
+_IRIS = {
+    "sepal length (cm)": 5.8,
+    "sepal width (cm)": 3,
+    "petal length (cm)": 4.3,
+    "petal width (cm)": 1.3,
+}
+
+
+@router.get(
+    "/schema",
+    summary="Show what the model in use expects, with an example",
+    responses={200: {"model": SchemaReply}, 503: _PROBLEM},
+)
+async def get_schema(request: Request) -> Response:
+    """Give features, classes and a request that works."""
+    in_use = state_of(request).slot.get()
+    predictor = in_use.predictor
+    body = {
+        "model": in_use.name,
+        "version": in_use.version,
+        "epoch": in_use.epoch,
+        "features": [describe(feature) for feature in predictor.schema.features],
+        "classes": list(predictor.schema.classes),
+        "example": predictor.example,
+    }
+    headers = {name.decode(): value.decode() for name, value in model_headers(in_use)}
+    return reply(body, 200, headers)
+
+
+@router.post(
+    "/predict",
+    summary="Classify instances with the model in use",
+    responses={
+        200: {"model": PredictReply},
+        **dict.fromkeys((400, 413, 415, 503), _PROBLEM),
+    },
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {"$ref": "#/components/schemas/PredictRequest"},
+                    "example": {"instances": [_IRIS], "probabilities": True},
+                }
+            },
+        }
+    },
+)
+async def predict(request: Request) -> Response:
+    """Stand in OpenAPI: `app` dispatches this route before FastAPI sees it."""
+    raise AssertionError(request.url.path)
+
+
+BODIES = (PredictRequest,)
+"""Models that only `openapi_extra` names, and that OpenAPI has to define."""

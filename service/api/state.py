@@ -1,0 +1,89 @@
+"""What the routes work with: made once in the lifespan and handed to every request."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, ParamSpec, TypedDict, TypeVar, cast
+
+from starlette.requests import Request
+
+from service.children import Children
+from service.errors import RegistryUnavailable
+from service.listing import Listing
+from service.loader import Loader
+from service.metrics import Metrics
+from service.model import Registry
+from service.model_types import ModelTypes
+from service.replicas import LocalReplica, Poller, Replicas
+from service.settings import Settings
+from service.slot import Slot
+from service.trainer import Trainer
+from service.uploads import Uploads
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+QUICK = 2.5
+"""Seconds in which MLflow has to answer a small question."""
+
+
+@dataclass(slots=True)
+class State:
+    """The parts of the running service."""
+
+    settings: Settings
+    metrics: Metrics
+    slot: Slot
+    registry: Registry
+    loader: Loader
+    local: LocalReplica
+    replicas: Replicas
+    poller: Poller
+    children: Children
+    trainer: Trainer
+    listing: Listing
+    model_types: ModelTypes
+    uploads: Uploads
+    draining: bool = False
+    pool: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(16, thread_name_prefix="api")
+    )
+
+    keys: set[str] = field(default_factory=set)
+
+    @asynccontextmanager
+    async def one_per_key(self, key: str) -> AsyncIterator[None]:
+        """Let one request of an Idempotency-Key at a time look for, or begin, its training."""
+        while key in self.keys:
+            await asyncio.sleep(0.02)
+        self.keys.add(key)
+        try:
+            yield
+        finally:
+            self.keys.discard(key)
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function that blocks in a thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.pool, lambda: function(*args, **kwargs))
+
+    async def ask(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Ask MLflow something small in a thread; raises RegistryUnavailable when it takes long."""
+        try:
+            async with asyncio.timeout(QUICK):
+                return await self.run(function, *args, **kwargs)
+        except TimeoutError as error:
+            raise RegistryUnavailable(f"it did not answer within {QUICK:g} s.") from error
+
+
+class Lifespan(TypedDict):
+    """What the lifespan yields."""
+
+    service: State
+
+
+def state_of(request: Request) -> State:
+    """Give the service's parts for a request."""
+    return cast(State, cast(Any, request.state).service)

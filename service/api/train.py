@@ -1,0 +1,222 @@
+"""`/train` and `/trainings`: trainings as jobs that a client may wait for, follow and cancel."""
+
+import asyncio
+import hashlib
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from service.api.bodies import ProblemReply, TrainingList, TrainingReply, TrainRequest
+from service.api.models import timestamp
+from service.api.reading import only_query, page_limit, reply
+from service.api.state import State, state_of
+from service.api.uploading import FORM, receive_upload
+from service.children import JobFailed
+from service.errors import (
+    IdempotencyConflict,
+    InvalidRequest,
+    NotFound,
+    TrainingCancelled,
+)
+from service.model import Training, Version
+from service.uploads import Upload
+
+router = APIRouter(tags=["training"])
+
+_PROBLEM = {"model": ProblemReply}
+_EXAMPLE = {
+    "model_type": "RandomForestClassifier",
+    "params": {"n_estimators": 50},
+    "dataset": "wine",
+}
+_SCHEMA = TrainRequest.model_json_schema(ref_template="#/components/schemas/{model}")
+
+
+def shown(training: Training) -> dict[str, Any]:
+    """Give a training as the API shows it; what is not known yet is left out."""
+    item: dict[str, Any] = {
+        "id": training.id,
+        "state": training.state,
+        "name": training.name,
+        "model_type": training.model_type,
+        "run_id": training.id,
+        "created_at": timestamp(training.created_at),
+        "progress": round(training.progress, 3),
+    }
+    if training.stage:
+        item["stage"] = training.stage
+    if training.finished_at is not None:
+        item["finished_at"] = timestamp(training.finished_at)
+    if training.error is not None:
+        item["error"] = training.error
+    if training.version is not None:
+        item |= {"version": training.version, "metrics": dict(training.metrics)}
+        item["used"] = training.used
+    if training.seconds:
+        item["seconds"] = {key: round(value, 4) for key, value in training.seconds.items()}
+    return item
+
+
+@router.post(
+    "/train",
+    summary="Train a classifier and put it in use",
+    status_code=201,
+    responses={
+        201: {"model": TrainingReply},
+        202: {"model": TrainingReply, "description": "It goes on; follow it where Location says"},
+        **dict.fromkeys((400, 404, 409, 413, 415, 429, 503), _PROBLEM),
+    },
+    openapi_extra={
+        "parameters": [{"name": "Idempotency-Key", "in": "header", "schema": {"type": "string"}}],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": _SCHEMA, "example": _EXAMPLE},
+                FORM: {
+                    "schema": {
+                        "type": "object",
+                        "properties": {
+                            "file": {"type": "string", "format": "binary"},
+                            **{key: {"type": "string"} for key in _SCHEMA["properties"]},
+                        },
+                    }
+                },
+            },
+        },
+    },
+)
+async def train(request: Request) -> Response:
+    """Look at the rows, put the training in the queue, and wait for its end if that is wished."""
+    state = state_of(request)
+    only_query(request)
+    state.trainer.check_room()
+    upload = await state.run(state.uploads.open)
+    training = None
+    try:
+        await receive_upload(request, state, upload, ("application/json", FORM))
+        details = {}
+        key = request.headers.get("idempotency-key")
+        if key is not None:
+            details = await state.run(_identity, key, upload)
+            async with state.one_per_key(details["idempotency_key"]):
+                earlier = await _earlier(state, details)
+                if earlier is None:
+                    training, wait = await _submit(state, upload, details)
+                else:
+                    return await _result(state, earlier, state.settings.wait_seconds)
+        else:
+            training, wait = await _submit(state, upload, details)
+    finally:
+        if training is None:
+            await state.run(state.uploads.close, upload)
+    return await _result(state, training, wait)
+
+
+async def _submit(state: State, upload: Upload, details: dict[str, str]) -> tuple[Training, float]:
+    in_use = await _version_in_use(state)
+    order, wait = await state.run(
+        state.uploads.training, upload, in_use, state.settings.wait_seconds
+    )
+    return await state.ask(state.trainer.submit, order, details), wait
+
+
+async def _version_in_use(state: State) -> Version | None:
+    """Give the version whose type a request without one takes; None where there is none."""
+    in_use = state.slot.in_use
+    if in_use is None:
+        return None
+    try:
+        return await state.ask(state.registry.get_version, in_use.name, in_use.version)
+    except NotFound:
+        return None
+
+
+def _identity(key: str, upload: Upload) -> dict[str, str]:
+    """Give what tells whether a request is the same as an earlier one."""
+    if not 1 <= len(key) <= 255:
+        raise InvalidRequest("Idempotency-Key must have 1 to 255 characters.")
+    digest = hashlib.sha256(repr(sorted(upload.fields.items())).encode())
+    if upload.rows.is_file():
+        with upload.rows.open("rb") as file:
+            while chunk := file.read(1024 * 1024):
+                digest.update(chunk)
+    return {
+        "idempotency_key": hashlib.sha256(key.encode()).hexdigest(),
+        "request": digest.hexdigest(),
+    }
+
+
+async def _earlier(state: State, details: dict[str, str]) -> Training | None:
+    found = await state.ask(state.registry.training_of_key, details["idempotency_key"])
+    if found is None:
+        return None
+    training, digest = found
+    if digest != details["request"]:
+        raise IdempotencyConflict
+    return training
+
+
+async def _result(state: State, training: Training, wait: float) -> Response:
+    """Wait for the end of a training, and give what a client of `/train` gets."""
+    ended = state.trainer.end_of(training.id)
+    if ended is not None:
+        try:
+            async with asyncio.timeout(wait):
+                training = await asyncio.shield(asyncio.wrap_future(ended))
+        except TimeoutError:
+            training = state.trainer.current(training)
+    elif not training.ended:
+        training = await state.ask(state.registry.get_training, training.id)
+    if training.state == "failed":
+        raise JobFailed(training.error or "The training failed.")
+    if training.state == "cancelled":
+        raise TrainingCancelled(training.id)
+    status = 201 if training.ended else 202
+    return reply(shown(training), status, {"location": f"/trainings/{training.id}"})
+
+
+@router.get(
+    "/trainings",
+    summary="List trainings, the newest first",
+    responses={200: {"model": TrainingList}, 400: _PROBLEM, 503: _PROBLEM},
+    openapi_extra={
+        "parameters": [
+            {
+                "name": "limit",
+                "in": "query",
+                "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
+            },
+            {"name": "page_token", "in": "query", "schema": {"type": "string"}},
+        ]
+    },
+)
+async def list_trainings(request: Request) -> Response:
+    """Give trainings, whatever became of them."""
+    state = state_of(request)
+    only_query(request, "limit", "page_token")
+    limit, token = page_limit(request), request.query_params.get("page_token") or None
+    page = await state.ask(state.registry.list_trainings, limit, token)
+    trainings = [shown(state.trainer.current(training)) for training in page.items]
+    return reply({"trainings": trainings, "next_page_token": page.next_page_token})
+
+
+@router.get(
+    "/trainings/{training}",
+    summary="Follow a training",
+    responses={200: {"model": TrainingReply}, 404: _PROBLEM, 503: _PROBLEM},
+)
+async def get_training(request: Request, training: str) -> Response:
+    """Give one training, with its progress."""
+    state = state_of(request)
+    return reply(shown(await state.ask(state.trainer.get, training)))
+
+
+@router.delete(
+    "/trainings/{training}",
+    summary="Cancel a training",
+    responses={200: {"model": TrainingReply}, 404: _PROBLEM, 409: _PROBLEM, 503: _PROBLEM},
+)
+async def cancel_training(request: Request, training: str) -> Response:
+    """Stop a training that waits or runs; 409 where it has ended."""
+    state = state_of(request)
+    return reply(shown(await state.run(state.trainer.cancel, training)))

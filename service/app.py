@@ -1,0 +1,246 @@
+"""The application put together: the only place that knows everything."""
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import AsyncIterator, MutableMapping
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from service import __version__, health, problems
+from service.api import datasets, model_types, models, openapi, schema, train, use_model
+from service.api.predict import Predict, Receive, Scope, Send
+from service.api.state import Lifespan, State
+from service.children import Children
+from service.data_folder import DataFolder
+from service.errors import ServiceError
+from service.listing import Listing
+from service.loader import Loader
+from service.logs import request_id
+from service.metrics import Metrics
+from service.model import Registry
+from service.model_types import ModelTypes
+from service.replicas import LocalReplica, Poller, Replicas
+from service.schema.decoder import Limits
+from service.settings import Settings, read_settings
+from service.slot import Slot
+from service.starter import make_starter
+from service.trainer import ORPHAN_SECONDS, Trainer
+from service.trainer import Limits as TrainingLimits
+from service.uploads import Uploads
+
+logger = logging.getLogger(__name__)
+
+_THREADS = 2
+
+_DESCRIPTION = (
+    "Trains scikit-learn classifiers on request, versions them in MLflow and serves the one in use."
+)
+
+
+class Service:
+    """The ASGI application: `POST /predict` by the short way, everything else by FastAPI."""
+
+    def __init__(self, predict: Predict, rest: "RequestScope", metrics: Metrics) -> None:
+        self._predict = predict
+        self._rest = rest
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Dispatch one request, or the lifespan."""
+        if scope["type"] == "http" and scope["path"] == "/predict" and scope["method"] == "POST":
+            await self._predict(scope, receive, send)
+        else:
+            await self._rest(scope, receive, send)
+
+
+class RequestScope:
+    """Around every other route: the request's id, counts, and an answer for a defect."""
+
+    def __init__(self, app: FastAPI, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or the lifespan."""
+        if scope["type"] != "http":
+            await self._app(scope, cast(Any, receive), cast(Any, send))
+            return
+        sent = next((v for name, v in scope["headers"] if name == b"x-request-id"), None)
+        identifier = problems.request_id_of(sent)
+        request_id.set(identifier)
+        status = 0
+
+        async def watched(message: MutableMapping[str, Any]) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = message.setdefault("headers", [])
+                known = any(name == b"x-request-id" for name, _ in headers)
+                if (sent is not None or status >= 400) and not known:
+                    message["headers"] = [*headers, (b"x-request-id", identifier.encode())]
+            await send(message)
+
+        start = time.perf_counter()
+        try:
+            await self._app(scope, cast(Any, receive), cast(Any, watched))
+        except ClientDisconnect:
+            return
+        except Exception:
+            # The edge of the application: whatever comes here is a defect of ours.
+            logger.exception("%s %s met a defect", scope["method"], scope["path"])
+            if status:
+                raise
+            answer = problems.plain(500, "The service met an internal error.", identifier)
+            await watched({"type": "http.response.start", "status": 500, "headers": answer.headers})
+            await send({"type": "http.response.body", "body": answer.body})
+        route = getattr(scope.get("route"), "path", "unmatched")
+        self._metrics.requests.labels(route, _method(scope["method"]), str(status)).inc()
+        if status >= 500 or scope["method"] not in ("GET", "HEAD"):
+            extra = {"status": status, "seconds": round(time.perf_counter() - start, 4)}
+            logger.info("%s %s", scope["method"], route, extra=extra)
+
+
+def _method(method: str) -> str:
+    """Give a method as a label; whatever a client makes up is one."""
+    return method if method in ("GET", "POST", "DELETE", "HEAD", "PUT", "PATCH") else "other"
+
+
+def create_app(settings: Settings | None = None, registry: Registry | None = None) -> Service:
+    """Make the application; raises StartError where it cannot start.
+
+    Tests pass both; production passes neither.
+    """
+    settings = read_settings() if settings is None else settings
+    folder = DataFolder(settings.data_dir)
+    if registry is None:
+        from service.registry import MlflowRegistry
+
+        registry = MlflowRegistry(settings.mlflow_uri, settings.data_dir)
+    metrics = Metrics()
+    slot = Slot()
+    predict = Predict(
+        slot, metrics, settings.max_body_bytes, settings.max_in_flight, threads=_THREADS
+    )
+    state = _state(settings, registry, metrics, slot, folder)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[Lifespan]:
+        state.children.warm()
+        await state.run(_begin, state)
+        yield {"service": state}
+        state.draining = True
+        state.poller.stop()
+        await state.run(state.trainer.stop)
+        state.children.close()
+        predict.close()
+        state.pool.shutdown(wait=False, cancel_futures=True)
+        state.registry.close()
+        folder.close()
+
+    app = FastAPI(
+        title="mlops-desafio",
+        version=__version__,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        exception_handlers={
+            ServiceError: _on_service_error,
+            HTTPException: _on_http_exception,
+        },
+    )
+    for module in (schema, train, model_types, datasets, models, use_model, health, openapi):
+        app.include_router(module.router)
+    app.mount("/docs/assets", openapi.assets())
+    app.openapi = lambda: openapi.openapi(app)  # type: ignore[method-assign]
+    return Service(predict, RequestScope(app, metrics), metrics)
+
+
+def _state(
+    settings: Settings, registry: Registry, metrics: Metrics, slot: Slot, folder: DataFolder
+) -> State:
+    identifier = uuid.uuid4().hex[:12]
+    children = Children()
+    loader = Loader(
+        registry,
+        children,
+        folder.cache,
+        Limits(settings.max_rows, settings.max_json_depth),
+        settings.allow_pickle,
+    )
+    local = LocalReplica(identifier, registry, loader, slot, metrics)
+    replicas = Replicas(local, [], registry, metrics)
+    limits = TrainingLimits(
+        settings.trainings_at_once,
+        settings.trainings_queued,
+        settings.training_seconds,
+        settings.training_memory_bytes,
+    )
+    return State(
+        settings=settings,
+        metrics=metrics,
+        slot=slot,
+        registry=registry,
+        loader=loader,
+        local=local,
+        replicas=replicas,
+        poller=Poller(local, settings.poll_seconds, metrics),
+        children=children,
+        trainer=Trainer(identifier, registry, children, replicas, metrics, limits),
+        listing=Listing(registry, loader),
+        model_types=ModelTypes(children, folder.work),
+        uploads=Uploads(registry, children, folder.uploads, settings),
+    )
+
+
+def _begin(state: State) -> None:
+    """Serve what is in use before the first request is taken; the rest goes on beside it."""
+    state.poller.poll()
+    state.trainer.start()
+    threading.Thread(target=_catch_up, args=(state,), name="starter", daemon=True).start()
+    state.poller.start()
+
+
+def _catch_up(state: State) -> None:
+    """Close what an earlier process left open, and make the starter model where there is none."""
+    # Alone in a data folder, every open training is one that a killed process left.
+    alone = not state.settings.mlflow_uri
+    try:
+        state.trainer.close_orphans(0 if alone else ORPHAN_SECONDS)
+        make_starter(state.settings.starter_model, state.registry, state.uploads, state.trainer)
+    except ServiceError as error:
+        logger.warning("%s", error)
+
+
+async def _on_service_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)
+    answer = problems.answer(error, request_id.get())
+    metrics: Metrics = cast(Any, request.state).service.metrics
+    if answer.status < 500:
+        metrics.invalid.labels(answer.slug).inc()
+    return _response(answer)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    detail = {
+        404: "There is no such route; GET /docs shows those that there are.",
+        405: f"{request.method[:16]} is not a method of this route.",
+    }.get(error.status_code, str(error.detail))
+    allow = [(b"allow", error.headers["Allow"].encode())] if error.headers else []
+    answer = problems.plain(error.status_code, detail, request_id.get(), allow)
+    metrics: Metrics = cast(Any, request.state).service.metrics
+    metrics.invalid.labels(answer.slug).inc()
+    return _response(answer)
+
+
+def _response(answer: problems.Answer) -> Response:
+    headers = {name.decode(): value.decode() for name, value in answer.headers}
+    return Response(answer.body, answer.status, headers)
