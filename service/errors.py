@@ -8,7 +8,8 @@ ServiceError
                             DataSetNotFound, ModelTypeNotFound
     Conflict                VersionInUse, VersionNotServable, DataSetConflict, IdempotencyConflict,
                             TrainingEnded, TrainingCancelled
-    Unavailable             NoModelInUse, RegistryUnavailable, ReplicaSilent, QueueFull, NotReady
+    Unavailable             NoModelInUse, RegistryUnavailable, ReplicaSilent, QueueFull, NotReady,
+                            Overloaded
     StartError              the process cannot start; its sentence is printed, no traceback
 """
 
@@ -165,12 +166,15 @@ class Unavailable(ServiceError):
 
 
 class NoModelInUse(Unavailable):
-    """Nothing has been put in use yet."""
+    """Nothing has been put in use yet, or what has been cannot be loaded."""
 
-    def __init__(self) -> None:
+    def __init__(self, trouble: str | None = None) -> None:
+        state = (
+            f"The model in use is not served. {trouble}" if trouble else "No model is in use yet."
+        )
         super().__init__(
-            "No model is in use yet. Train one with POST /train, or put one that GET /models "
-            "lists in use with POST /use-model."
+            f"{state} Train one with POST /train, or put one that GET /models lists in use with "
+            "POST /use-model."
         )
 
 
@@ -205,6 +209,15 @@ class QueueFull(Unavailable):
 
 class NotReady(Unavailable):
     """The process is starting, or going away."""
+
+
+class Overloaded(Unavailable):
+    """As many predictions are under way as may be."""
+
+    retry_after = 1
+
+    def __init__(self) -> None:
+        super().__init__("Too many predictions are under way; try again.")
 
 
 class StartError(ServiceError):

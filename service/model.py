@@ -1,5 +1,6 @@
 """The values that the work is about, and the ports behind which MLflow stands."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,9 @@ T = TypeVar("T")
 NAME = r"[A-Za-z0-9._-]{1,128}"
 """What a model or a data set may be called."""
 
+BUILT_IN_DATA_SETS = ("breast_cancer", "digits", "iris", "wine")
+"""Those that scikit-learn ships; no uploaded one is called so."""
+
 LOG_OF_USE = "in-use"
 """The registered model whose newest version says what is in use; no model may be called so."""
 
@@ -18,6 +22,11 @@ OPEN_STATES: tuple[TrainingState, ...] = ("queued", "running")
 
 ARTIFACTS = ("schema.json", "model.onnx", "model.skops", "golden.npz")
 """The files of a version that the service made; `model.onnx` is left out where it is native."""
+
+
+def valid_name(name: str) -> bool:
+    """Tell whether a model or a data set may be called so."""
+    return name != LOG_OF_USE and re.fullmatch(NAME, name) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +39,19 @@ class Version:
     """Seconds since 1970."""
     run_id: str = ""
     model_type: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    """The parameters that the training was asked for."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     sha256: Mapping[str, str] = field(default_factory=dict)
     """The digest of each artifact, as recorded when it was made; empty for a foreign version."""
     aliases: tuple[str, ...] = ()
     refusal: str | None = None
     """Why it can never be served, as far as its record tells; None: nothing is known against it."""
+
+    @property
+    def foreign(self) -> bool:
+        """Whether somebody else logged it: it has no digests, and no schema of ours."""
+        return "schema.json" not in self.sha256
 
     @property
     def digest(self) -> str:
@@ -118,7 +134,8 @@ class NewVersion:
     folder: Path
     """Holds `ARTIFACTS`, and whatever else belongs to the version."""
     sha256: Mapping[str, str]
-    params: Mapping[str, str]
+    params: Mapping[str, Any]
+    """The parameters that the training was asked for."""
     metrics: Mapping[str, float]
     features: Sequence[tuple[str, str]]
     """Name and type of each, for MLflow's signature."""
@@ -179,6 +196,9 @@ class Trainings(Protocol):
 
     def close_training(self, training: Training) -> None:
         """Record its end."""
+
+    def training_of_key(self, key: str) -> tuple[Training, str] | None:
+        """Give the newest training whose details hold this `idempotency_key`, and its `request`."""
 
     def get_training(self, identifier: str) -> Training:
         """Give one; raises TrainingNotFound."""

@@ -7,7 +7,7 @@ import orjson
 from numpy.typing import NDArray
 
 from service.errors import Problem
-from service.runtime import Classifier
+from service.runtime import BoundRun, Classifier, OnnxClassifier
 from service.schema import Schema
 from service.schema.decoder import HUGE, Decoder, Limits
 from service.schema.example import example
@@ -40,7 +40,7 @@ class Predictor:
         self._labels = [orjson.dumps(label) for label in schema.classes]
         self._replies = [b"%b%b]}" % (self._head, label) for label in self._labels]
         self._classes = orjson.dumps(list(schema.classes))
-        self._bound = classifier.bind(1)
+        self._bound = _bind(classifier)
         self._row_seconds = 0.0
         self._base_seconds = 0.0
 
@@ -132,3 +132,13 @@ class Predictor:
                     for index in np.flatnonzero(bad)[:20].tolist()
                 ],
             )
+
+
+def _bind(classifier: Classifier) -> BoundRun | None:
+    """Give a run of one row on buffers of its own, where the classifier has such a thing."""
+    if not isinstance(classifier, OnnxClassifier):
+        return None
+    try:
+        return classifier.bind(1)
+    except ValueError:  # a foreign graph that answers with words, or of no fixed width
+        return None

@@ -32,6 +32,8 @@ class Slot:
 
     def __init__(self) -> None:
         self.in_use: InUse | None = None
+        self.trouble: str | None = None
+        """Why the newest entry of the log of use is not served, if it is not."""
 
     @property
     def epoch(self) -> int:
@@ -41,7 +43,7 @@ class Slot:
     def get(self) -> InUse:
         """Give the model in use; raises NoModelInUse."""
         if self.in_use is None:
-            raise NoModelInUse
+            raise NoModelInUse(self.trouble)
         return self.in_use
 
     def swap(self, predictor: Predictor, epoch: int, sha256: str) -> bool:

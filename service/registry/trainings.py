@@ -98,6 +98,17 @@ class MlflowTrainings:
         with translated(TrainingNotFound(training.id)):
             self._client.set_terminated(training.id, _STATUS[training.state], ended)
 
+    def training_of_key(self, key: str) -> tuple[Training, str] | None:
+        """Give the newest training whose details hold this `idempotency_key`, and its `request`."""
+        with translated():
+            runs = self._client.search_runs(
+                [self._connection.experiment("trainings")],
+                filter_string=f"tags.idempotency_key = '{key}'",
+                max_results=1,
+                order_by=["attributes.start_time DESC"],
+            )
+        return (_training(runs[0]), runs[0].data.tags.get("request", "")) if runs else None
+
     def get_training(self, identifier: str) -> Training:
         """Give one; raises TrainingNotFound."""
         if not re.fullmatch(r"[0-9a-f]{32}", identifier):

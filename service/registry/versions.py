@@ -93,7 +93,7 @@ class MlflowVersions:
                 self._connection.experiment("trainings"),
                 name=new.name,
                 source_run_id=new.run_id,
-                params=dict(new.params),
+                params={key: str(value) for key, value in new.params.items()},
                 model_type=new.model_type,
             )
             write_mlmodel(new, model.model_id)
@@ -111,6 +111,7 @@ class MlflowVersions:
                 client.create_registered_model(new.name)
             tags = {
                 "model_type": new.model_type,
+                "params": orjson.dumps(dict(new.params)).decode(),
                 "metrics": orjson.dumps(dict(new.metrics)).decode(),
                 **{f"{_DIGEST}{file}": digest for file, digest in new.sha256.items()},
             }
@@ -211,7 +212,8 @@ def _version(item: Any, tags: dict[str, str] | None = None) -> Version:
         created_at=item.creation_timestamp / 1000,
         run_id=item.run_id or "",
         model_type=tags.get("model_type", ""),
-        metrics=_metrics(tags.get("metrics", "")),
+        params=_mapping(tags.get("params", "")),
+        metrics=_mapping(tags.get("metrics", "")),
         sha256={
             key.removeprefix(_DIGEST): value
             for key, value in tags.items()
@@ -222,7 +224,7 @@ def _version(item: Any, tags: dict[str, str] | None = None) -> Version:
     )
 
 
-def _metrics(text: str) -> dict[str, float]:
+def _mapping(text: str) -> dict[str, Any]:
     try:
         value = orjson.loads(text) if text else {}
     except orjson.JSONDecodeError:

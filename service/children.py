@@ -1,0 +1,207 @@
+"""Work that is kept away from the serving process: each job runs in a child of its own.
+
+One host process (`python -m service.host`) imports scikit-learn once and forks a child for every
+job, so that a job starts in milliseconds. The children have none of the service's secrets, a lower
+priority and bounded memory, and die with the host, which dies with the service.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import orjson
+
+from service.errors import (
+    BodyTooLarge,
+    InvalidRequest,
+    Problem,
+    ServiceError,
+    UnsupportedMediaType,
+    UnusableData,
+)
+
+logger = logging.getLogger(__name__)
+
+RESULT = "result.json"
+ERROR = "error.json"
+
+_PASSED_ON = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+    "VIRTUAL_ENV",
+    "OPENBLAS_CORETYPE",
+    "LD_LIBRARY_PATH",
+)
+"""The only variables that a child sees: passwords and keys stay here."""
+
+_KINDS: dict[str, type[InvalidRequest]] = {
+    "InvalidRequest": InvalidRequest,
+    "UnusableData": UnusableData,
+}
+_PLAIN: dict[str, type[ServiceError]] = {
+    "BodyTooLarge": BodyTooLarge,
+    "UnsupportedMediaType": UnsupportedMediaType,
+}
+
+
+class JobFailed(ServiceError):
+    """A child ended without a result: it crashed, or went over a limit."""
+
+
+class JobStopped(ServiceError):
+    """A child was stopped because somebody wished it."""
+
+
+@dataclass(slots=True)
+class Job:
+    """One child, from its start to its end."""
+
+    id: int
+    folder: Path
+    memory_bytes: int
+    pid: Future[int]
+    status: Future[int]
+    stopped: str | None = None
+
+    def wait(self, seconds: float | None = None) -> object:
+        """Wait for the end; give the result.
+
+        Raises TimeoutError while it runs, the error that the child met, JobStopped or JobFailed.
+        """
+        status = self.status.result(timeout=seconds)
+        if self.stopped is not None:
+            raise JobStopped(self.stopped)
+        error = self.folder / ERROR
+        if error.is_file():
+            raise _revive(orjson.loads(error.read_bytes()))
+        result = self.folder / RESULT
+        if status == 0 and result.is_file():
+            return orjson.loads(result.read_bytes())
+        raise JobFailed(self._why(status))
+
+    def _why(self, status: int) -> str:
+        gibi = self.memory_bytes / 2**30
+        if status == -signal.SIGXCPU:
+            return "It used more processor time than the limit allows."
+        if status in (-signal.SIGKILL, -signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS):
+            name = signal.Signals(-status).name
+            return f"It was ended by {name}, most likely at the limit of {gibi:.3g} GiB of memory."
+        return f"It ended without a result (status {status})."
+
+    def stop(self, reason: str) -> None:
+        """Kill the child and all that it started."""
+        if self.status.done():
+            return
+        self.stopped = reason
+        with contextlib.suppress(ProcessLookupError, PermissionError, TimeoutError):
+            os.killpg(self.pid.result(timeout=5), signal.SIGKILL)
+
+
+class Children:
+    """Starts jobs in the host, and the host when it is needed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._host: subprocess.Popen[bytes] | None = None
+        self._jobs: dict[int, Job] = {}
+        self._count = 0
+
+    def warm(self) -> None:
+        """Start the host, so that its imports are done before the first job."""
+        with self._lock:
+            self._ensure_host()
+
+    def start(self, kind: str, folder: Path, memory_bytes: int, cpu_seconds: float) -> Job:
+        """Start a job of this kind in `folder`, which holds what it reads and gets its result."""
+        with self._lock:
+            host = self._ensure_host()
+            self._count += 1
+            job = Job(self._count, folder, memory_bytes, Future(), Future())
+            self._jobs[job.id] = job
+            order = {
+                "id": job.id,
+                "kind": kind,
+                "folder": str(folder.resolve()),
+                "memory_bytes": memory_bytes,
+                "cpu_seconds": int(cpu_seconds) + 1,
+            }
+            assert host.stdin is not None
+            try:
+                host.stdin.write(orjson.dumps(order) + b"\n")
+                host.stdin.flush()
+            except OSError as error:
+                del self._jobs[job.id]
+                raise JobFailed("The process that runs trainings is gone; try again.") from error
+        return job
+
+    def close(self) -> None:
+        """End the host and every child."""
+        with self._lock:
+            host, self._host = self._host, None
+        if host is not None:
+            assert host.stdin is not None
+            with contextlib.suppress(OSError):
+                host.stdin.close()
+            try:
+                host.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                host.kill()
+                host.wait()
+
+    def _ensure_host(self) -> subprocess.Popen[bytes]:
+        if self._host is None or self._host.poll() is not None:
+            environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+            # One thread: a fork of a process with more is not safe, and trainings share the cores.
+            environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+            environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+            self._host = subprocess.Popen(
+                [sys.executable, "-m", "service.host"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=environment,
+                start_new_session=True,
+            )
+            assert self._host.stdout is not None
+            threading.Thread(
+                target=self._listen, args=(self._host.stdout,), name="children", daemon=True
+            ).start()
+        return self._host
+
+    def _listen(self, lines: IO[bytes]) -> None:
+        with lines:
+            for line in lines:
+                message = orjson.loads(line)
+                job = self._jobs.get(message["id"])
+                if job is None:
+                    continue
+                if "pid" in message:
+                    job.pid.set_result(message["pid"])
+                else:
+                    del self._jobs[job.id]
+                    job.status.set_result(message["status"])
+        for job in list(self._jobs.values()):
+            self._jobs.pop(job.id, None)
+            if not job.status.done():
+                job.status.set_result(-signal.SIGKILL)
+
+
+def _revive(record: dict[str, object]) -> ServiceError:
+    """Give the error that a child wrote down."""
+    kind, detail = str(record["kind"]), str(record["detail"])
+    problems = record.get("problems")
+    if kind in _KINDS and isinstance(problems, list):
+        return _KINDS[kind](detail, [Problem(p["pointer"], p["message"]) for p in problems])
+    error_type = _PLAIN.get(kind, JobFailed)
+    error = error_type.__new__(error_type)
+    ServiceError.__init__(error, detail)
+    return error
