@@ -80,7 +80,7 @@ class _Log:
     @contextmanager
     def stage(self, name: str, share: float) -> Iterator[None]:
         """Time a stage, and keep what scikit-learn warns of in it."""
-        self.progress(name, share)
+        self.report(name, share)
         start = time.perf_counter()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -88,6 +88,10 @@ class _Log:
         for warning in caught:
             self._note(warning)
         self.seconds[name] = time.perf_counter() - start
+
+    def report(self, stage: str, share: float) -> None:
+        """Pass on how far the training has come."""
+        self.progress(stage, round(share, 4))
 
     def _note(self, warning: warnings.WarningMessage) -> None:
         if issubclass(warning.category, ConvergenceWarning):
@@ -251,7 +255,7 @@ def _cross_validate(
         for X_fit, y_fit, X_score, y_score in _folded(plan, frame, y, folds):
             classifier = _classifier(plan, params).fit(X_fit, y_fit)
             scores.append(float(np.mean(classifier.predict(X_score) == y_score)))
-            log.progress("cross-validation", 0.4 + 0.1 * len(scores) / folds)
+            log.report("cross-validation", 0.4 + 0.1 * len(scores) / folds)
     return scores
 
 
@@ -280,7 +284,7 @@ def _search(plan: Plan, frame: pd.DataFrame, y: NDArray[Any], log: _Log) -> dict
             except (ValueError, ArithmeticError) as error:
                 scores[index], refusal = -np.inf, error
             done += 1
-            log.progress("search", 0.4 * done / (len(candidates) * folds))
+            log.report("search", 0.4 * done / (len(candidates) * folds))
     refused = int(np.isneginf(scores).sum())
     if refused == len(candidates) and refusal is not None:
         with _reasons():
