@@ -6,7 +6,7 @@ import sys
 
 import uvicorn
 
-from service.app import create_app
+from service.app import Service, create_app
 from service.edge import edge_protocol
 from service.errors import StartError
 from service.logs import configure_logs
@@ -33,8 +33,15 @@ def main() -> int:
     logger.info(
         "listening on http://%s:%s; http://%s:%s/docs shows the API", host, port, host, port
     )
-    config = uvicorn.Config(
-        app,  # type: ignore[arg-type]
+    server = uvicorn.Server(server_config(app, settings))
+    server.run(sockets=[listener])
+    return 0 if server.started else 1
+
+
+def server_config(app: Service, settings: Settings) -> uvicorn.Config:
+    """Give the server's configuration, the same in production and in tests."""
+    return uvicorn.Config(
+        app,
         http=edge_protocol(settings, app.metrics),
         loop="uvloop",
         ws="none",
@@ -46,9 +53,6 @@ def main() -> int:
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
-    server = uvicorn.Server(config)
-    server.run(sockets=[listener])
-    return 0 if server.started else 1
 
 
 def _listen(settings: Settings) -> socket.socket:

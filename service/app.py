@@ -92,13 +92,8 @@ class RequestScope:
         except ClientDisconnect:
             return
         except Exception:
-            # The edge of the application: whatever comes here is a defect of ours.
+            # Whatever comes here is a defect of ours, and Starlette has answered it: _on_defect.
             logger.exception("%s %s met a defect", scope["method"], scope["path"])
-            if status:
-                raise
-            answer = problems.plain(500, "The service met an internal error.", identifier)
-            await watched({"type": "http.response.start", "status": 500, "headers": answer.headers})
-            await send({"type": "http.response.body", "body": answer.body})
         route = getattr(scope.get("route"), "path", "unmatched")
         self._metrics.requests.labels(route, _method(scope["method"]), str(status)).inc()
         if status >= 500 or scope["method"] not in ("GET", "HEAD"):
@@ -154,6 +149,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         exception_handlers={
             ServiceError: _on_service_error,
             HTTPException: _on_http_exception,
+            Exception: _on_defect,
         },
     )
     for module in (schema, train, model_types, datasets, models, use_model, health, openapi):
@@ -239,6 +235,11 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     metrics: Metrics = cast(Any, request.state).service.metrics
     metrics.invalid.labels(answer.slug).inc()
     return _response(answer)
+
+
+async def _on_defect(_: Request, __: Exception) -> Response:
+    detail = "The service met an internal error; its log has the request's id."
+    return _response(problems.plain(500, detail, request_id.get()))
 
 
 def _response(answer: problems.Answer) -> Response:

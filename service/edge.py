@@ -87,8 +87,8 @@ class EdgeProtocol(HttpToolsProtocol):
             self.waiting_since = None
             super().on_message_complete()
 
-    def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP, as uvicorn's parser finds it."""
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002
+        """Answer what is no HTTP, as uvicorn's parser finds it, with a problem of ours."""
         if not self.refused:
             self._refuse(400, "The request is not well-formed HTTP/1.1.")
 

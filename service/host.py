@@ -4,6 +4,7 @@ It reads an order a line and writes, a line each, the child's process id and how
 one thread, so that a fork is safe, and goes, with all children, when its input ends.
 """
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -24,6 +25,7 @@ _LARGEST_FILE = 8 * 2**30
 def main() -> None:
     """Serve orders until standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    jobs.warm()
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing)
@@ -83,10 +85,8 @@ def _fork(order: dict[str, Any]) -> int:
     pid = os.fork()
     if pid:
         # Both sides set the group, so that it exists whoever comes first.
-        try:
+        with contextlib.suppress(OSError):
             os.setpgid(pid, pid)
-        except OSError:
-            pass
         return pid
     status = 1
     try:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import re
+import tempfile
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
@@ -12,6 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import orjson
+from skops.io import dumps
 
 from service import classifiers, pictures, strict_json
 from service.csv_tables import read_csv
@@ -28,7 +30,7 @@ from service.preparation import Preparation
 from service.runtime import Classifier, NativeClassifier, OnnxClassifier
 from service.schema import encode
 from service.suggest import did_you_mean
-from service.tables import BUILT_IN, Limits, Table, built_in
+from service.tables import BUILT_IN, Column, Limits, Table, built_in
 from service.train_request import TrainRequest, parse_form, parse_request
 
 ORDER = "order.json"
@@ -62,6 +64,23 @@ def run(kind: str, folder: Path) -> None:
         raise
     else:
         _write(folder / "result.json", result)
+
+
+def warm() -> None:
+    """Do a small training and keep nothing, so that what is imported late is there for all jobs.
+
+    Nothing of Arrow is read or written here: its threads would make a fork unsafe.
+    """
+    values = np.arange(40.0)
+    table = Table(
+        {"x": Column("number", values), "y": Column("boolean", (values % 2).astype(np.float64))}
+    )
+    request = TrainRequest(name="warm", model_type="LogisticRegression", target="y")
+    fitted = fit(plan(table, request))
+    graph = convert(fitted.pipeline, ["x"])
+    with tempfile.TemporaryDirectory() as folder:
+        _pack(Path(folder), fitted, ["x"], graph)
+    pictures.pictures(fitted)
 
 
 def _write(path: Path, value: Any) -> None:
@@ -251,8 +270,6 @@ def _convert(
 
 
 def _pack(folder: Path, fitted: Fitted, names: list[str], graph: bytes | None) -> None:
-    from skops.io import dumps
-
     (folder / "schema.json").write_bytes(encode(fitted.schema))
     (folder / "model.skops").write_bytes(dumps(fitted.pipeline))
     classifier: Classifier

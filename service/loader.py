@@ -180,5 +180,5 @@ def _replay(classifier: runtime.Classifier, path: Path) -> None:
         if sum(entry.file_size for entry in archive.infolist()) > _LARGEST_GOLDEN:
             raise ValueError("its golden rows are too large")
     with np.load(io.BytesIO(data), allow_pickle=False) as golden:
-        probabilities = golden["probabilities"] if "probabilities" in golden else None
+        probabilities = golden.get("probabilities")
         runtime.replay(classifier, golden["X"], golden["labels"], probabilities)

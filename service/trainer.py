@@ -19,7 +19,6 @@ import orjson
 
 from service.children import Children, Job, JobFailed, JobStopped
 from service.errors import (
-    InvalidRequest,
     QueueFull,
     RegistryUnavailable,
     ServiceError,
@@ -229,8 +228,10 @@ class Trainer:
         try:
             training = self._train(running)
         except JobStopped as error:
-            state = "failed" if running.drained or not running.cancelled else "cancelled"
-            training = replace(running.training, state=state, error=str(error))
+            cancelled = running.cancelled and not running.drained
+            training = replace(
+                running.training, state="cancelled" if cancelled else "failed", error=str(error)
+            )
         except ServiceError as error:
             running.failure = error
             training = replace(running.training, state="failed", error=str(error))
@@ -362,8 +363,3 @@ class Trainer:
                 logger.debug("%s", error)
             with self._changed:
                 self._unclosed.extend(unclosed)
-
-
-def reason_of(error: ServiceError) -> InvalidRequest:
-    """Give the error for the client that waits for a training which failed."""
-    return error if isinstance(error, InvalidRequest) else InvalidRequest(str(error))

@@ -15,6 +15,7 @@ from service.model import BUILT_IN_DATA_SETS, DataSet, valid_name
 router = APIRouter(tags=["data sets"])
 
 _PROBLEM = {"model": ProblemReply}
+_BINARY = {"type": "string", "format": "binary"}
 
 
 def _shown(data_set: DataSet, built_in: bool = False) -> dict[str, Any]:
@@ -66,7 +67,7 @@ async def _built_ins(state: State) -> list[dict[str, Any]]:
                         "type": "object",
                         "required": ["file"],
                         "properties": {
-                            "file": {"type": "string", "format": "binary"},
+                            "file": _BINARY,
                             "name": {"type": "string"},
                             "target": {"type": "string"},
                         },

@@ -51,7 +51,11 @@ class _Route:
         self.headers = [_JSON, *self.model_headers]
         name, version = in_use.name, in_use.version
         self.ok = metrics.predict.of(name, version, "ok").observe
-        self.latency = lambda outcome: metrics.predict.of(name, version, outcome).observe
+        self._metrics = metrics
+
+    def observe(self, outcome: str, seconds: float) -> None:
+        """Count a request that was not answered with a prediction."""
+        self._metrics.predict.of(self.in_use.name, self.in_use.version, outcome).observe(seconds)
 
 
 def _never(_: bytes) -> None:
@@ -204,7 +208,7 @@ class Predict:
             self._metrics.invalid.labels(answer.slug).inc()
         if route is not None:
             outcome = "invalid" if answer.status < 500 else "refused"
-            route.latency(outcome)(perf_counter() - start)
+            route.observe(outcome, perf_counter() - start)
 
 
 def _reader(

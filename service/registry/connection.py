@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from service.errors import InvalidRequest, NotFound, RegistryUnavailable, StartError, clip
+from service.errors import Conflict, InvalidRequest, NotFound, RegistryUnavailable, StartError, clip
 
 # MLflow reads these from the environment at each call, so they stand there before it is imported.
 _ENVIRONMENT = {
@@ -116,7 +116,7 @@ class Connection:
 
 
 @contextmanager
-def translated(missing: NotFound | None = None) -> Iterator[None]:
+def translated(missing: NotFound | Conflict | None = None) -> Iterator[None]:
     """Turn MLflow's errors into the service's; `missing` is raised where it says "not found"."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -143,6 +143,12 @@ def unless_it_exists() -> Iterator[None]:
     except MlflowException as error:
         if error.error_code != _EXISTS:
             raise
+
+
+def page_token_of(page: Any) -> str | None:
+    """Give the token of the next page, which the embedded store gives as bytes."""
+    token = page.token
+    return (token.decode() if isinstance(token, bytes) else token) or None
 
 
 def _first_line(error: BaseException) -> str:

@@ -11,7 +11,7 @@ import orjson
 
 from service.errors import TrainingNotFound
 from service.model import OPEN_STATES, DataSet, Page, Training, TrainingState
-from service.registry.connection import Connection, translated
+from service.registry.connection import Connection, page_token_of, translated
 
 _STATUS: dict[TrainingState, str] = {
     "queued": "SCHEDULED",
@@ -130,7 +130,7 @@ class MlflowTrainings:
                 order_by=["attributes.start_time DESC"],
                 page_token=page_token,
             )
-        return Page([_training(run) for run in runs], runs.token or None)
+        return Page([_training(run) for run in runs], page_token_of(runs))
 
     def open_trainings(self) -> Sequence[Training]:
         """Give those that have not ended."""
@@ -180,7 +180,7 @@ def _training(run: Any) -> Training:
     state = tags.get("state", "")
     return Training(
         id=run.info.run_id,
-        state=state if state in _STATUS else "failed",  # type: ignore[arg-type]
+        state=state if state in _STATUS else "failed",
         created_at=run.info.start_time / 1000,
         name=tags.get("model", ""),
         model_type=tags.get("model_type", ""),

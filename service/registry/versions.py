@@ -16,7 +16,12 @@ from service.errors import (
     VersionNotServable,
 )
 from service.model import LOG_OF_USE, NewVersion, Page, Use, Version
-from service.registry.connection import Connection, translated, unless_it_exists
+from service.registry.connection import (
+    Connection,
+    page_token_of,
+    translated,
+    unless_it_exists,
+)
 from service.registry.mlmodel import write_mlmodel
 
 _DIGEST = "sha256."
@@ -40,7 +45,7 @@ class MlflowVersions:
                 order_by=["creation_timestamp DESC", "name ASC", "version_number DESC"],
                 page_token=page_token,
             )
-        return Page([_version(item) for item in found], found.token or None)
+        return Page([_version(item) for item in found], page_token_of(found))
 
     def get_version(self, name: str, version: int) -> Version:
         """Give one; raises ModelNotFound or VersionNotFound."""

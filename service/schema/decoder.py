@@ -160,7 +160,7 @@ def _compile(
         except ValueError:  # msgspec takes no name with a quote, a backslash or a control character
             instance = None
     if alike:
-        array = tuple[tuple(types)]  # type: ignore[misc]
+        array: Any = tuple.__class_getitem__(tuple(types))
         instance = array if instance is None else instance | array
     if instance is None:
         return None, msgspec.structs.astuple

@@ -1,0 +1,31 @@
+from collections.abc import Iterator
+
+import pytest
+
+from tests.fakes import FakeRegistry
+from tests.server import Client, serve, settings_for
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> FakeRegistry:
+    return FakeRegistry(tmp_path_factory.mktemp("registry"))
+
+
+@pytest.fixture(scope="session")
+def shared_client(
+    registry: FakeRegistry, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Client]:
+    """The service over a fake registry, started once for all tests that can share it."""
+    with serve(settings_for(tmp_path_factory.mktemp("data")), registry) as client:
+        client.train(name="iris", model_type="LogisticRegression", dataset="iris")
+        yield client
+
+
+@pytest.fixture
+def client(shared_client: Client, registry: FakeRegistry) -> Client:
+    """The shared service with iris version 1 in use and MLflow up."""
+    registry.down = False
+    if (registry.uses[-1].name, registry.uses[-1].version) != ("iris", 1):
+        used = shared_client.post("/use-model", json={"name": "iris", "version": 1})
+        assert used.status_code == 200, used.text
+    return shared_client

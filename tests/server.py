@@ -1,0 +1,68 @@
+"""The service on a free port of this machine, in a thread, for tests that speak HTTP."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+
+from service.__main__ import server_config
+from service.app import create_app
+from service.model import Registry
+from service.settings import Settings
+from tests.waiting import wait_until
+
+
+class Client(httpx.Client):
+    """An HTTP client that knows the service's ways."""
+
+    def predict(self, body: object, **headers: str) -> httpx.Response:
+        """Post a body to `/predict`: bytes as they are, anything else as JSON."""
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        fixed = {"content-type": "application/json", **headers}
+        return self.post("/predict", content=content, headers=fixed)
+
+    def train(self, **body: object) -> dict[str, Any]:
+        """Train, and expect that it succeeds."""
+        response = self.post("/train", json=body)
+        assert response.status_code == 201, response.text
+        result: dict[str, Any] = response.json()
+        return result
+
+    def wait_for_training(self, identifier: str) -> dict[str, Any]:
+        """Follow a training to its end."""
+
+        def ended() -> dict[str, Any] | None:
+            training: dict[str, Any] = self.get(f"/trainings/{identifier}").json()
+            return training if training["state"] not in ("queued", "running") else None
+
+        return wait_until(ended)
+
+
+def settings_for(folder: Path, **changes: Any) -> Settings:
+    """Give settings for a test: a free port, a folder of its own, and no starter model."""
+    return Settings(**{"data_dir": folder, "port": 0, "starter_model": "", **changes})
+
+
+@contextmanager
+def serve(settings: Settings, registry: Registry | None = None) -> Iterator[Client]:
+    """Run the service while the block runs; give a client of it."""
+    app = create_app(settings, registry)
+    server = uvicorn.Server(server_config(app, settings))
+    server.config.port = 0
+    thread = threading.Thread(target=server.run, name="server")
+    thread.start()
+    try:
+        wait_until(lambda: server.started or not thread.is_alive())
+        assert server.started
+        port = server.servers[0].sockets[0].getsockname()[1]
+        with Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join(timeout=30)
+    assert not thread.is_alive()
