@@ -1,6 +1,5 @@
 """The classifiers that may be trained: which they are, what each wants, and how one is built."""
 
-import difflib
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any, Literal
 
 from service import parameters
 from service.errors import ModelTypeNotFound, Problem, clip
+from service.suggest import did_you_mean
 
 Scale = Literal["standard", "minmax"] | None
 ClassWeight = Literal["balanced"] | Mapping[Any, float] | None
@@ -187,13 +187,12 @@ def check_name(name: object) -> list[Problem]:
     shown = clip(name)
     if name.rpartition(".")[2] in _TYPES:
         return [Problem(at, f"write the name alone: {name.rpartition('.')[2]!r}")]
-    near = difflib.get_close_matches(name[:64], NAMES, n=1, cutoff=0.7)
     if name.endswith(("Regressor", "Regression", "SVR")):
         reason = f"{shown!r} is no classifier"
     else:
         reason = f"{shown!r} is no model type"
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return [Problem(at, f"{reason}; {hint}there are: {', '.join(NAMES)}")]
+    choices = f"there are: {', '.join(NAMES)}"
+    return [Problem(at, f"{reason}{did_you_mean(name, NAMES)}; {choices}")]
 
 
 def build(
@@ -209,10 +208,9 @@ def build(
     `folds` is for those that split the rows again in their own fit.
     """
     kind = model_type(name)
-    given: dict[str, Any] = {**_FIXED.get(name, {}), **params}
-    for key, value in given.items():
-        if isinstance(value, list):
-            given[key] = tuple(value)
+    given: dict[str, Any] = dict(_FIXED.get(name, {}))
+    for key, value in params.items():
+        given[key] = kind.params[key].convert(value)
     if kind.takes_seed:
         given["random_state"] = seed
     if kind.cross_validates:

@@ -39,6 +39,10 @@ _SAMPLE = 500
 """Of the slow ones, so many training rows are predicted: all would take as long as the fit."""
 
 
+_REFUSALS = (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError)
+"""What scikit-learn raises for settings and rows that do not go together."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
     """A fitted classifier with all that is known of it; rows are those of the data set."""
@@ -211,7 +215,7 @@ def _reasons() -> Iterator[None]:
     """Turn what scikit-learn refuses into a sentence for the client."""
     try:
         yield
-    except (ValueError, ArithmeticError) as error:
+    except _REFUSALS as error:
         first = str(error).strip().partition("\n")[0]
         reason = f"scikit-learn cannot fit this classifier to these rows: {clip(first, 300)}"
         raise UnusableData(reason, [Problem("/model_type", clip(first, 300))]) from error
@@ -274,14 +278,14 @@ def _search(plan: Plan, frame: pd.DataFrame, y: NDArray[Any], log: _Log) -> dict
         else ParameterSampler(search.params, search.candidates, random_state=request.seed)
     )
     scores = np.zeros(len(candidates))
-    refusal: ValueError | ArithmeticError | None = None
+    refusal: Exception | None = None
     done = 0
     for X_fit, y_fit, X_score, y_score in _folded(plan, frame, y, folds):
         for index, candidate in enumerate(candidates):
             try:
                 classifier = _classifier(plan, {**request.params, **candidate}).fit(X_fit, y_fit)
                 scores[index] += np.mean(classifier.predict(X_score) == y_score)
-            except (ValueError, ArithmeticError) as error:
+            except _REFUSALS as error:
                 scores[index], refusal = -np.inf, error
             done += 1
             log.report("search", 0.4 * done / (len(candidates) * folds))

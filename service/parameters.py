@@ -4,7 +4,6 @@ scikit-learn says what is valid; the tables here say what is left out and where 
 before scikit-learn does.
 """
 
-import difflib
 import inspect
 import math
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from service.errors import Problem, clip
+from service.suggest import did_you_mean
 
 Kind = Literal["integer", "number"]
 
@@ -150,7 +150,19 @@ class Parameter:
             return self.boolean
         if value is None or isinstance(value, str):
             return value in self.choices
+        whole = [one for one in self.ranges if one.kind == "integer"]
+        if isinstance(value, int) and whole:
+            # Of 1 and 1.0, scikit-learn takes one for a count and the other for a share.
+            return any(one.holds(value) for one in whole)
         return any(one.holds(value) for one in self.ranges)
+
+    def convert(self, value: Any) -> Any:
+        """Give a valid value in the type that scikit-learn tells it by."""
+        if isinstance(value, list):
+            return tuple(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            return value
+        return value if any(one.kind == "integer" for one in self.ranges) else float(value)
 
     def describe(self) -> dict[str, object]:
         """Give the parameter as replies show it.
@@ -273,9 +285,8 @@ def unknown(settable: Mapping[str, Parameter], name: str) -> str:
         return ""
     if name in UNSETTABLE and (name != "penalty" or "l1_ratio" in settable):
         return UNSETTABLE[name]
-    near = difflib.get_close_matches(name[:64], settable, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(settable))}"
-    return f"is no parameter of it; {hint}"
+    hint = did_you_mean(name, settable) or f"; there are: {', '.join(sorted(settable))}"
+    return f"is no parameter of it{hint}"
 
 
 def pointed(key: str) -> str:

@@ -80,7 +80,7 @@ def plan(table: Table, request: TrainRequest, at: str = "/dataset") -> Plan:
         problems += found
     else:
         hint = did_you_mean(target, table.columns) or f"; there are: {_names(table)}"
-        message = f"is no column of the data set: {clip(target)!r}{hint}"
+        message = f"there is no column {clip(target)!r} in the data set{hint}"
         problems.append(Problem("/target", message))
     problems += _features(table, features, request, kind, at)
     class_weight, found = _class_weight(request.class_weight, classes)
@@ -154,7 +154,7 @@ def _class_weight(value: Any, classes: tuple[Label, ...]) -> tuple[Any, list[Pro
         return value, []
     labels = {_spelling(label): label for label in classes}
     problems = [
-        Problem(f"/class_weight/{pointed(key)}", "is no class of the target")
+        Problem(f"/class_weight/{pointed(key)}", f"{clip(key)!r} is no class of the target")
         for key in value
         if key not in labels
     ]
@@ -250,7 +250,7 @@ def _check_cost(
         problems.append(Problem("/params", message))
     neighbours = _largest(request, "n_neighbors", 0)
     if neighbours > rows * (1 - 1 / request.cv if request.cv else 1):
-        message = f"must be at most the number of rows to train on, {rows:,}"
+        message = f"n_neighbors must be at most the number of rows to train on, {rows:,}"
         problems.append(Problem("/params/n_neighbors", message))
     if problems:
         raise _unusable(problems)

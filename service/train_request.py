@@ -1,6 +1,5 @@
 """What a client asks `/train` for, read strictly: every problem is found, and points at its key."""
 
-import difflib
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +11,7 @@ import orjson
 from service import classifiers, parameters
 from service.errors import InvalidRequest, Problem, clip
 from service.parameters import pointed
+from service.suggest import did_you_mean
 
 MOST_CANDIDATES = 200
 MOST_PROBLEMS = 20
@@ -127,9 +127,8 @@ def refused(problems: Sequence[Problem]) -> InvalidRequest:
 
 def _unknown(key: str, data_keys: Sequence[str]) -> str:
     known = [*KEYS, *data_keys]
-    near = difflib.get_close_matches(key[:64], known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
-    return f"is not a key of this request; {hint}"
+    hint = did_you_mean(key, known) or f"; there are: {', '.join(known)}"
+    return f"is not a key of this request{hint}"
 
 
 def _text(value: object) -> bool:

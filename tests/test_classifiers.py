@@ -131,6 +131,8 @@ def test_every_bound_is_kept_and_scikit_learn_agrees_within(name: str) -> None:
         for one in parameter.ranges:
             inside, outside = edges(one)
             valid += inside
+            if one.kind == "number" and one.holds(1) and parameter.accepts(1):
+                valid.append(1)
             others = [other for other in parameter.ranges if other is not one]
             for value in outside:
                 if not any(other.holds(value) for other in others):
@@ -206,6 +208,14 @@ def test_values_of_another_kind_are_refused(name: str, params: dict[str, object]
 def test_values_in_problems_are_clipped() -> None:
     message = validate("SVC", {"kernel": "k" * 5000, "C": 10**4000})
     assert all(len(problem.message) < 300 for problem in message)
+
+
+def test_integer_where_a_count_and_a_share_are_told_apart_is_a_count() -> None:
+    assert validate("DecisionTreeClassifier", {"min_samples_split": 1.0}) == []
+    assert validate("DecisionTreeClassifier", {"min_samples_split": 1}) != []
+    assert build("DecisionTreeClassifier", {"max_features": 1}).max_features == 1
+    shares = build("HistGradientBoostingClassifier", {"max_features": 1})
+    shares._validate_params()
 
 
 def test_integers_are_accepted_for_numbers_and_lists_become_tuples() -> None:

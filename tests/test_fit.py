@@ -582,6 +582,14 @@ def test_what_only_the_fit_finds_is_unusable_data_with_the_reason() -> None:
     assert len(str(caught.value)) < 400
 
 
+@pytest.mark.parametrize("params", [{"shrinkage": "auto"}, {"n_components": 9}])
+def test_settings_that_do_not_go_together_are_unusable_whatever_they_raise(
+    params: dict[str, Any],
+) -> None:
+    with pytest.raises(UnusableData, match="cannot fit"):
+        trained(small(), model_type="LinearDiscriminantAnalysis", params=params)
+
+
 def test_cross_validation_is_of_the_training_part_and_scikit_learns() -> None:
     planned = plan(mixed(), request(cv=4, seed=3))
     fitted = fit(planned)
