@@ -83,10 +83,10 @@ async def _receive_form(
         raise InvalidRequest(
             f"The multipart form is not readable: {clip(error.message, 120)}"
         ) from error
-    if end not in tail:
-        raise InvalidRequest("The multipart form is cut off: its last boundary is missing.")
     upload.form = True
     try:
+        if end not in tail:
+            raise InvalidRequest("The multipart form is cut off: its last boundary is missing.")
         for key, value in form.multi_items():
             if isinstance(value, UploadFile):
                 if key != "file":
