@@ -105,9 +105,9 @@ def test_rows_are_compared_in_parts() -> None:
     rows = hard_rows(data, pipeline, 25_000)
     X = matrix(pipeline, rows)
     assert check(model, pipeline, rows, X).rows == 25_000
-    X[-1] = np.where(pipeline.predict(rows)[-1] == pipeline.predict(rows), 1, 0).argmin()
-    proto_row = rows.iloc[[-1]]
-    assert check(model, pipeline, proto_row, X[-1:]).agrees is False
+    labels = pipeline.predict(rows)
+    X[-1] = X[int(np.argmax(labels != labels[-1]))]
+    assert check(model, pipeline, rows, X).differing == 1
 
 
 @pytest.mark.parametrize("classifier", [LogisticRegression(), RandomForestClassifier(30)])
