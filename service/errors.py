@@ -187,6 +187,7 @@ class RegistryUnavailable(Unavailable):
 
     def __init__(self, reason: str, outcome: str = "unchanged") -> None:
         super().__init__(f"MLflow is unavailable: {reason}")
+        self.reason = reason
         self.outcome = outcome
 
 

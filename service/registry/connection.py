@@ -5,9 +5,12 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from service.errors import Conflict, InvalidRequest, NotFound, RegistryUnavailable, StartError, clip
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
 
 # MLflow reads these from the environment at each call, so they stand there before it is imported.
 _ENVIRONMENT = {
@@ -38,29 +41,29 @@ class Connection:
         Raises StartError where the embedded store cannot be opened.
         """
         os.environ.update(_ENVIRONMENT)
-        from mlflow.tracking import MlflowClient
-
         self.embedded = not uri
         self._root = (data_dir / "artifacts").resolve()
+        self._experiments: dict[str, str] = {}
         store = (data_dir / "mlflow.db").resolve()
         self.uri = uri or f"sqlite:///{store}"
-        self.client = MlflowClient(self.uri, self.uri)
-        self._experiments: dict[str, str] = {}
-        if self.embedded:
-            self._open(store)
+        self.client: MlflowClient = self._open(store)
 
-    def _open(self, store: Path) -> None:
-        from sqlalchemy.exc import DatabaseError
+    def _open(self, store: Path) -> "MlflowClient":
+        from mlflow.tracking import MlflowClient
 
+        if not self.embedded:
+            return MlflowClient(self.uri, self.uri)
         try:
             with translated():
+                self.client = MlflowClient(self.uri, self.uri)
                 for name in EXPERIMENTS:
                     self.experiment(name)
-        except (RegistryUnavailable, DatabaseError) as error:
+        except RegistryUnavailable as error:
             raise StartError(
-                f"{store} cannot be opened as MLflow's store: {_first_line(error)} "
+                f"{store} cannot be opened as MLflow's store: {error.reason} "
                 "Restore it from a backup, or move it away to start with an empty one."
             ) from error
+        return self.client
 
     def experiment(self, name: str) -> str:
         """Give the id of an experiment, made on first use."""
@@ -153,10 +156,15 @@ def page_token_of(page: Any) -> str | None:
 
 def _first_line(error: BaseException) -> str:
     """Give a sentence without the addresses, statements and paths that MLflow puts in."""
-    root: BaseException = error
-    while root.__cause__ is not None:
-        root = root.__cause__
-    line = str(root).strip().split("\n")[0]
-    line = re.sub(r"HTTPConnectionPool\(.*?\): ", "", line)
-    line = re.sub(r"(?:/[\w.-]+){2,}", "…", line)
+    from requests.exceptions import ConnectionError, Timeout
+
+    causes = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
+        causes.append(cause)
+    if any(isinstance(cause, Timeout) for cause in causes):
+        return "it did not answer in time."
+    if any(isinstance(cause, ConnectionError) for cause in causes):
+        return "it cannot be reached."
+    line = str(error).strip().split("\n")[0]
+    line = re.sub(r"https?://\S+|(?:/[\w.-]+){2,}", "…", line)
     return f"{clip(line, 160).rstrip('.')}."
