@@ -22,10 +22,10 @@ def shared_client(
 
 
 @pytest.fixture
-def client(shared_client: Client, registry: FakeRegistry) -> Client:
-    """The shared service with iris version 1 in use and MLflow up."""
-    registry.down = False
+def client(shared_client: Client, registry: FakeRegistry) -> Iterator[Client]:
+    """The shared service with iris version 1 in use; MLflow is up again afterwards."""
     if (registry.uses[-1].name, registry.uses[-1].version) != ("iris", 1):
         used = shared_client.post("/use-model", json={"name": "iris", "version": 1})
         assert used.status_code == 200, used.text
-    return shared_client
+    yield shared_client
+    registry.down = False

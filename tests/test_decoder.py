@@ -1,7 +1,7 @@
 """The compiled decoder against the slow explanation: they must never disagree."""
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def features(draw: st.DrawFn, name: str) -> Feature:
 @st.composite
 def schemas(draw: st.DrawFn) -> Schema:
     names = draw(st.lists(NAMES, min_size=1, max_size=5, unique=True))
-    unknown = draw(st.sampled_from(["refuse", "ignore"]))
+    unknown: Literal["refuse", "ignore"] = draw(st.sampled_from(["refuse", "ignore"]))
     return Schema(
         tuple(draw(features(name)) for name in names),
         ("no", "yes"),

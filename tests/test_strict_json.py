@@ -1,0 +1,59 @@
+"""Strict JSON: every doubt is an error that says where."""
+
+import time
+
+import pytest
+
+from service.errors import InvalidRequest
+from service.strict_json import parse
+
+
+def _problems(body: bytes) -> list[tuple[str, str]]:
+    with pytest.raises(InvalidRequest) as caught:
+        parse(body, 32)
+    return [(problem.pointer, problem.message) for problem in caught.value.problems]
+
+
+def test_repeated_keys_are_pointed_at_wherever_they_are() -> None:
+    assert _problems(b'{"a": [{"b": 1, "b": 2}], "c": 1, "c": 1}') == [
+        ("/c", "is there twice"),
+        ("/a/0/b", "is there twice"),
+    ]
+
+
+def test_keys_are_escaped_in_pointers() -> None:
+    assert _problems(b'{"a/b~c": 1e999}') == [
+        ("/a~1b~0c", "is out of the range of a 64-bit number")
+    ]
+
+
+def test_depth_is_counted_outside_of_strings_only() -> None:
+    assert parse(b'["[[[[[[[[", "]"]', 1) == ["[[[[[[[[", "]"]
+    assert _problems(b"[" * 33 + b"]" * 33) == [("", "nests deeper than 32 levels")]
+
+
+def test_half_a_surrogate_pair_is_refused_and_a_whole_one_is_not() -> None:
+    assert parse(b'"\\ud83d\\ude00"', 4) == "\N{GRINNING FACE}"
+    assert _problems(b'["\\ud83d"]') == [("/0", "holds half a surrogate pair")]
+
+
+def test_integers_are_exact_and_endless_ones_are_refused() -> None:
+    assert parse(b"[9007199254740993]", 4) == [9007199254740993]
+    assert _problems(b"[%s]" % (b"9" * 5000)) == [("/0", "is out of the range of a 64-bit number")]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'"' + b'\\"' * 2_000_000, b"[" * 4_000_000, b'{"a":' * 1_000_000, b'"' * 3_000_001],
+)
+def test_hostile_bodies_cost_time_that_grows_with_their_length(body: bytes) -> None:
+    start = time.process_time()
+
+    assert _problems(body)
+
+    assert time.process_time() - start < 2
+
+
+@pytest.mark.parametrize("body", [b"NaN", b"[Infinity]", b"{'a': 1}", b"[1,]", b"01", b"nul"])
+def test_what_other_parsers_let_pass_is_refused(body: bytes) -> None:
+    assert "is not JSON" in _problems(body)[0][1]
