@@ -37,10 +37,8 @@ Labels = NDArray[np.int64]
 TOLERANCE = 1e-6
 """How far a probability may be from the one that was recorded."""
 
-_REALS: dict[str, type[np.floating[Any]]] = {
-    "tensor(double)": np.float64,
-    "tensor(float)": np.float32,
-}
+_REALS: dict[str, type[np.floating[Any]]]
+_REALS = {"tensor(double)": np.float64, "tensor(float)": np.float32}
 
 # What overflows or has no value comes out as an infinity or NaN, which the caller looks for.
 _QUIETLY = partial(np.errstate, all="ignore")
@@ -192,9 +190,9 @@ class OnnxClassifier:
 
 
 class NativeClassifier:
-    """A fitted scikit-learn classifier behind its preprocessing, on the calling thread.
+    """A fitted scikit-learn classifier behind its preprocessing.
 
-    It works on a copy, so that the pipeline keeps its column names and its `n_jobs`.
+    It works on the calling thread, and on a copy: the pipeline keeps its names and `n_jobs`.
     """
 
     route: Literal["native"] = "native"
@@ -217,18 +215,22 @@ class NativeClassifier:
     def labels(self, X: Floats) -> Labels:
         """Give the index of the class of each row: [N]."""
         with _QUIETLY():
-            return self._indexes(self._classifier.predict(self._prepare(X)))
+            return self._indexes(self._classifier.predict(self._prepared(X)))
 
     def labels_and_probabilities(self, X: Floats) -> tuple[Labels, Floats]:
         """Give the indexes [N] and the probabilities [N, K]; ValueError where there are none."""
         if not self.has_probabilities:
             raise ValueError("this classifier gives no probabilities")
         with _QUIETLY():
-            prepared = self._prepare(X)
+            prepared = self._prepared(X)
             probabilities: Floats = self._classifier.predict_proba(prepared)
             if self._most_probable:
                 return probabilities.argmax(axis=1), probabilities
             return self._indexes(self._classifier.predict(prepared)), probabilities
+
+    def _prepared(self, X: Floats) -> Floats:
+        # As a ColumnTransformer's numbers lie in memory: the order in which products add up.
+        return np.asfortranarray(self._prepare(X))
 
     def _indexes(self, predicted: NDArray[Any]) -> Labels:
         found = np.searchsorted(self._classes, predicted).astype(np.int64, copy=False)
@@ -271,8 +273,7 @@ def load_native(
 def replay(classifier: Classifier, X: Floats, labels: Labels, probabilities: Floats | None) -> None:
     """Check that `classifier` answers for the golden rows `X` what was recorded in training.
 
-    Another processor runs other kernels. Raises ValueError with a sentence where a label differs,
-    or a probability by more than 1e-6.
+    Raises ValueError with a sentence where a label differs, or a probability by more than 1e-6.
     """
     if probabilities is None:
         found = classifier.labels(X)
