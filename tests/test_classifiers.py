@@ -159,6 +159,21 @@ def test_no_classifier_offers_what_costs_without_end_or_is_deprecated(name: str)
 
 
 @pytest.mark.parametrize(
+    ("name", "key", "most"),
+    [
+        ("RandomForestClassifier", "n_estimators", 2_000),
+        ("RandomForestClassifier", "max_depth", 100),
+        ("LogisticRegression", "max_iter", 100_000),
+        ("GaussianProcessClassifier", "n_restarts_optimizer", 10),
+        ("SVC", "degree", 10),
+    ],
+)
+def test_what_costs_most_has_bounds_of_the_services_own(name: str, key: str, most: int) -> None:
+    assert validate(name, {key: most}) == []
+    assert validate(name, {key: most + 1}) != []
+
+
+@pytest.mark.parametrize(
     "key",
     [
         *("verbose", "warm_start", "n_jobs", "estimator", "random_state", "class_weight"),

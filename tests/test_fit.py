@@ -299,6 +299,34 @@ def test_feature_of_grades_that_are_partly_digits_is_text() -> None:
     assert "grade" in plan(small(grade=texts(["1", "2", "3+"] * 20)), request()).features
 
 
+def test_feature_of_few_digits_and_one_word_is_text() -> None:
+    sizes = texts(["1", "2", "3", "4", "5", "6+"] * 10)
+    assert "size" in plan(small(size=sizes), request()).features
+
+
+def test_column_without_a_value_in_the_training_part_is_refused() -> None:
+    held_out = plan(small(), request()).test
+    gaps = np.full(60, np.nan)
+    gaps[held_out[0]] = 1.0
+    assert "no value in the rows to train on" in reason(small(g=numbers(gaps)), "/dataset")
+
+
+def test_rows_times_columns_and_categories_are_bounded() -> None:
+    words = texts([f"w{i % 1000}" for i in range(110_000)])
+    assert "values; there may be 100,000,000" in reason(small(110_000, w=words), "/dataset")
+
+
+def test_fold_that_sees_no_value_of_a_column_is_fitted_all_the_same() -> None:
+    planned = plan(small(), request())
+    gaps = np.full(60, np.nan)
+    words: list[str | None] = [None] * 60
+    gaps[planned.train[0]] = 1.0
+    words[planned.train[0]] = "a"
+    fitted = trained(small(gaps=numbers(gaps), word=texts(words)), cv=3)
+    assert fitted.metrics["cv_accuracy_mean"] > 0.5
+    assert fitted.notes == []
+
+
 def test_every_feature_that_cannot_be_used_is_listed() -> None:
     table = small(
         empty=numbers([np.nan] * 60),

@@ -64,7 +64,7 @@ def test_more_than_ten_classes_get_no_curves() -> None:
 @pytest.mark.parametrize(
     "labels",
     [
-        ["$x^", "$\\frac{1"],
+        ["$x^$", "$\\frac{1$"],
         ["日本語", "العربية"],
         ["_hidden", "a" * 250],
         ["line\nbreak", "tab\tstop"],

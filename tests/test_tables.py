@@ -398,6 +398,13 @@ def test_sha256_tells_different_tables_apart(other: bytes) -> None:
     assert table.sha256() != read_csv(other).sha256()
 
 
+def test_sha256_tells_an_empty_text_from_a_missing_one() -> None:
+    empty, missing = (
+        read_inline({"columns": ["a"], "rows": [["x"], [value]]}) for value in ("", None)
+    )
+    assert empty.sha256() != missing.sha256()
+
+
 def test_sha256_is_one_for_every_bit_pattern_of_a_missing_number() -> None:
     negative = np.array([-np.nan, 1.0])
     positive = np.array([np.nan, 1.0])
