@@ -1,6 +1,7 @@
 """Starts the service: settings, logs, the application, the server."""
 
 import logging
+import os
 import socket
 import sys
 
@@ -60,8 +61,9 @@ def _listen(settings: Settings) -> socket.socket:
     try:
         return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
     except OSError as error:
+        reason = os.strerror(error.errno or 0)
         raise StartError(
-            f"Port {settings.port} on {settings.host} cannot be taken: {error.strerror}. "
+            f"Port {settings.port} on {settings.host} cannot be taken: {reason}. "
             "Set SERVICE_PORT to a free one (0 finds one)."
         ) from error
 

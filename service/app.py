@@ -1,6 +1,8 @@
 """The application put together: the only place that knows everything."""
 
+import errno
 import logging
+import os
 import threading
 import time
 import uuid
@@ -18,7 +20,7 @@ from service.api.predict import Predict, Receive, Scope, Send
 from service.api.state import Lifespan, State
 from service.children import Children
 from service.data_folder import DataFolder
-from service.errors import ServiceError
+from service.errors import ServiceError, StorageUnavailable
 from service.listing import Listing
 from service.loader import Loader
 from service.logs import request_id
@@ -37,6 +39,7 @@ from service.uploads import Uploads
 logger = logging.getLogger(__name__)
 
 _THREADS = 2
+_NO_STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 _DESCRIPTION = (
     "Trains scikit-learn classifiers on request, versions them in MLflow and serves the one in use."
@@ -149,6 +152,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         exception_handlers={
             ServiceError: _on_service_error,
             HTTPException: _on_http_exception,
+            OSError: _on_os_error,
             Exception: _on_defect,
         },
     )
@@ -222,6 +226,13 @@ async def _on_service_error(request: Request, error: Exception) -> Response:
     if answer.status < 500:
         metrics.invalid.labels(answer.slug).inc()
     return _response(answer)
+
+
+async def _on_os_error(request: Request, error: Exception) -> Response:
+    """Answer 503 where the disk is full or read-only; anything else is a defect."""
+    if not isinstance(error, OSError) or error.errno not in _NO_STORAGE:
+        raise error
+    return await _on_service_error(request, StorageUnavailable(os.strerror(error.errno)))
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:

@@ -9,7 +9,8 @@ ServiceError
     Conflict                VersionInUse, VersionNotServable, DataSetConflict, IdempotencyConflict,
                             TrainingEnded, TrainingCancelled
     Unavailable             NoModelInUse, RegistryUnavailable, ReplicaSilent, QueueFull, NotReady,
-                            Overloaded
+                            Overloaded,
+                            StorageUnavailable
     StartError              the process cannot start; its sentence is printed, no traceback
 """
 
@@ -197,6 +198,15 @@ class ReplicaSilent(Unavailable):
     def __init__(self, replica: str) -> None:
         super().__init__(f"Replica {replica} did not answer in time; nothing has changed.")
         self.outcome = "unchanged"
+
+
+class StorageUnavailable(Unavailable):
+    """The disk does not take what has to be written to it."""
+
+    retry_after = 10
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The service cannot write to its disk: {reason}.")
 
 
 class QueueFull(Unavailable):

@@ -40,6 +40,7 @@ TABLE: Mapping[type[ServiceError], tuple[int, str, str]] = {
     errors.NoModelInUse: (503, "no-model-in-use", "No model in use"),
     errors.RegistryUnavailable: (503, "mlflow-unavailable", "MLflow unavailable"),
     errors.ReplicaSilent: (503, "replica-silent", "Replica silent"),
+    errors.StorageUnavailable: (503, "storage-unavailable", "Storage unavailable"),
     errors.NotReady: (503, "not-ready", "Not ready"),
     errors.Overloaded: (503, "overloaded", "Overloaded"),
 }

@@ -2,12 +2,14 @@
 
 import os
 import re
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from service.errors import Conflict, InvalidRequest, NotFound, RegistryUnavailable, StartError, clip
+from service.registry.relocation import relocate
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -55,6 +57,7 @@ class Connection:
             return MlflowClient(self.uri, self.uri)
         try:
             with translated():
+                relocate(store, self._root)
                 self.client = MlflowClient(self.uri, self.uri)
                 for name in EXPERIMENTS:
                     self.experiment(name)
@@ -132,7 +135,7 @@ def translated(missing: NotFound | Conflict | None = None) -> Iterator[None]:
         if error.error_code == _INVALID and "page token" in str(error).lower():
             raise InvalidRequest("page_token is not one that this service gave.") from error
         raise RegistryUnavailable(_first_line(error)) from error
-    except (SQLAlchemyError, OSError) as error:
+    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
         raise RegistryUnavailable(_first_line(error)) from error
 
 

@@ -1,0 +1,300 @@
+"""The service as a process of its own on an embedded MLflow: starts, restarts, and what fails."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.server import Client
+from tests.waiting import wait_until
+
+ROW = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
+
+
+def _environment(folder: Path, **settings: object) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("SERVICE_")}
+    chosen = {"data_dir": folder, "port": 0, **settings}
+    return {**kept, **{f"SERVICE_{key.upper()}": str(value) for key, value in chosen.items()}}
+
+
+def _fail_to_start(folder: Path, **settings: object) -> str:
+    """Start the service, expect that it gives up, and give what it says."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "service"],
+        env=_environment(folder, **settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    return ended.stderr
+
+
+@contextmanager
+def _process(folder: Path, **settings: object) -> Iterator[tuple[subprocess.Popen[str], Client]]:
+    """Run the service while the block runs; ended by SIGTERM, which has to be a clean end."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service"],
+        env=_environment(folder, **settings),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    address = ""
+    for line in process.stderr:
+        if "listening on" in line:
+            address = json.loads(line)["message"].split()[2].rstrip(";")
+            break
+    log = folder.with_suffix(".log").open("w")
+    drain = subprocess.Popen(["cat"], stdin=process.stderr, stdout=log)
+    try:
+        with Client(base_url=address, timeout=60) as client:
+            wait_until(lambda: _answers(client))
+            yield process, client
+    finally:
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(timeout=30)
+        process.stderr.close()
+        drain.wait(timeout=30)
+        log.close()
+    assert code in (0, -signal.SIGTERM, -signal.SIGKILL), code
+
+
+def _answers(client: Client) -> bool:
+    try:
+        return client.get("/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _is_ready(client: Client) -> bool:
+    return client.get("/readyz").status_code == 200
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder in which the service has run: starter model, a training, a data set."""
+    folder = tmp_path_factory.mktemp("process") / "data"
+    with _process(folder) as (_, client):
+        wait_until(lambda: _is_ready(client))
+        assert client.predict(ROW).json()["model"] == "iris"
+        client.train(dataset="wine", model_type="RandomForestClassifier", use=False)
+        client.post(
+            "/datasets?name=kept&target=y",
+            content="x,y\n1,u\n2,v\n",
+            headers={"content-type": "text/csv"},
+        )
+        client.post("/use-model", json={"name": "wine", "version": 1})
+    return folder
+
+
+@pytest.fixture
+def copy(folder: Path, tmp_path: Path) -> Path:
+    """A copy of that folder in another place, to be damaged."""
+    return shutil.copytree(folder, tmp_path / "data")
+
+
+def test_a_restart_finds_everything_where_it_was(folder: Path) -> None:
+    with _process(folder) as (_, client):
+        wait_until(lambda: _is_ready(client))
+
+        assert client.get("/use-model").json()["name"] == "wine"
+        models = client.get("/models").json()["models"]
+        assert {(item["name"], item["version"]) for item in models} == {("iris", 1), ("wine", 1)}
+        trainings = client.get("/trainings").json()["trainings"]
+        assert [training["state"] for training in trainings] == ["succeeded", "succeeded"]
+        assert client.get("/datasets/kept").json()["rows"] == 2
+        assert client.predict(client.get("/schema").json()["example"]).status_code == 200
+
+
+def test_a_folder_that_was_moved_is_served_from_where_it_is_now(folder: Path, copy: Path) -> None:
+    before = {path for path in folder.rglob("*") if path.parent.name != "work"}
+    shutil.rmtree(copy / "cache")
+
+    with _process(copy) as (_, client):
+        wait_until(lambda: _is_ready(client))
+        client.train(dataset="iris", model_type="GaussianNB", name="moved")
+
+    assert {path for path in folder.rglob("*") if path.parent.name != "work"} == before
+    assert len(list((copy / "artifacts").rglob("model.onnx"))) == 3
+
+
+def test_a_process_killed_in_a_training_leaves_none_that_runs_for_ever(copy: Path) -> None:
+    with _process(copy) as (process, client):
+        body: dict[str, Any] = {
+            "name": "endless",
+            "model_type": "GradientBoostingClassifier",
+            "params": {"n_estimators": 2000, "max_depth": 8},
+            "dataset": "digits",
+            "wait": 0,
+        }
+        identifier = client.post("/train", json=body).json()["id"]
+        wait_until(lambda: client.get(f"/trainings/{identifier}").json()["stage"] == "fit")
+        children = _descendants(process.pid)
+        assert children
+        process.kill()
+        wait_until(lambda: not any(map(_is_alive, children)))
+
+    with _process(copy) as (_, client):
+        training = client.wait_for_training(identifier)
+
+        assert training["state"] == "failed"
+        assert "gone" in training["error"]
+        assert client.get("/use-model").json()["name"] == "wine"
+        assert not list((copy / "work" / "uploads").iterdir())
+
+
+def _descendants(pid: int) -> list[int]:
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            found += [int(child), *_descendants(int(child))]
+    return found
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+def test_a_stop_in_a_training_closes_it_and_the_model_in_use_stays(copy: Path) -> None:
+    body = {
+        "name": "endless",
+        "model_type": "GradientBoostingClassifier",
+        "params": {"n_estimators": 2000, "max_depth": 8},
+        "dataset": "digits",
+        "wait": 0,
+    }
+    with _process(copy) as (_, client):
+        identifier = client.post("/train", json=body).json()["id"]
+        wait_until(lambda: client.get(f"/trainings/{identifier}").json()["stage"] == "fit")
+
+    with _process(copy) as (_, client):
+        training = client.get(f"/trainings/{identifier}").json()
+        assert training["state"] == "failed"
+        assert training["error"] == "The service was stopped while it ran."
+
+
+def test_a_model_file_changed_on_disk_is_not_served_and_another_one_can_be(copy: Path) -> None:
+    shutil.rmtree(copy / "cache")
+    graphs = list((copy / "artifacts").rglob("model.onnx"))
+    forest = max(graphs, key=lambda path: path.stat().st_size)
+    forest.write_bytes(forest.read_bytes()[:-1] + b"x")
+
+    with _process(copy) as (_, client):
+        refused = client.predict({"instances": []})
+        assert refused.status_code == 503
+        assert "is not the one that was registered" in refused.json()["detail"]
+        assert client.get("/readyz").status_code == 503
+
+        assert client.post("/use-model", json={"name": "wine", "version": 1}).status_code == 409
+        assert client.post("/use-model", json={"name": "iris", "version": 1}).status_code == 200
+        assert client.predict(ROW).status_code == 200
+        assert _is_ready(client)
+
+
+def test_a_full_disk_fails_the_training_in_a_sentence_and_nothing_else(
+    folder: Path, tmp_path: Path
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(disk)], check=True)
+    try:
+        shutil.copytree(folder, disk / "data")
+        with _process(disk / "data") as (_, client):
+            wait_until(lambda: _is_ready(client))
+            filler = disk / "filler"
+            with filler.open("wb") as file, contextlib.suppress(OSError):
+                while file.write(b"0" * 65536):
+                    file.flush()
+
+            refused = client.post("/train", json={"dataset": "digits", "model_type": "SVC"})
+
+            assert refused.status_code in (400, 503), refused.text
+            detail = refused.json()["detail"].lower()
+            assert "no space" in detail or "disk" in detail
+            assert client.predict(client.get("/schema").json()["example"]).status_code == 200
+
+            filler.unlink()
+            assert client.train(dataset="iris", model_type="GaussianNB")["state"] == "succeeded"
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_second_process_on_the_same_folder_gives_up(folder: Path) -> None:
+    with _process(folder):
+        assert "in use by another process" in _fail_to_start(folder)
+
+
+def test_a_port_in_use_is_told_in_a_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+        said = _fail_to_start(tmp_path, port=port)
+
+    assert f"Port {port} on 127.0.0.1 cannot be taken: Address already in use." in said
+
+
+def test_a_data_folder_that_cannot_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+
+    said = _fail_to_start(tmp_path / "file" / "data")
+
+    assert "cannot be written: Not a directory." in said
+
+
+def test_a_corrupt_store_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_bytes(b"this is no database" * 100)
+
+    said = _fail_to_start(tmp_path)
+
+    assert "cannot be opened as MLflow's store" in said
+
+
+def test_a_misspelt_setting_is_told_in_a_sentence(tmp_path: Path) -> None:
+    said = _fail_to_start(tmp_path, prot=1)
+
+    assert said == "SERVICE_PROT is not a setting; did you mean 'SERVICE_PORT'?\n"
+
+
+def test_the_serving_process_stays_below_400_mb(folder: Path) -> None:
+    with _process(folder) as (process, client):
+        wait_until(lambda: _is_ready(client))
+        client.train(dataset="iris", model_type="GaussianNB")
+        status = Path(f"/proc/{process.pid}/status").read_text()
+
+    resident = int(status.split("VmRSS:")[1].split()[0]) // 1024
+    assert resident < 400
+
+
+def test_children_see_no_secret_of_the_service(folder: Path) -> None:
+    os.environ["MLFLOW_TRACKING_PASSWORD"] = "hunter2"
+    try:
+        with _process(folder) as (process, client):
+            wait_until(lambda: _is_ready(client))
+            (host,) = _descendants(process.pid)
+            seen = Path(f"/proc/{host}/environ").read_bytes()
+            threads = len(list(Path(f"/proc/{host}/task").iterdir()))
+    finally:
+        del os.environ["MLFLOW_TRACKING_PASSWORD"]
+
+    assert b"hunter2" not in seen
+    # A fork of a process with more than one thread is not safe.
+    assert threads == 1
