@@ -1,0 +1,94 @@
+"""One row a request: the service between the limit and a tutorial's handler."""
+
+import json
+import statistics
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from bench import processes
+from bench.client import BenchFailed
+from bench.forest import load, train
+from bench.load import Load, Wrk, require_wrk
+from bench.options import Options
+from bench.tables import table, tell
+
+CONNECTIONS = (1, 8, 32)
+_SERVERS = ("limit", "service", "handler")
+_GOALS = {("service", 32): (">= 0.4", ">= 60")}
+
+
+def measure(options: Options) -> str:
+    """Load the three in turn, at 1, 8 and 32 connections; give the table."""
+    require_wrk()
+    forest, cores, folder = load(), options.cores, options.folder("one-row")
+    row = forest.named(forest.X[:1])[0]
+    label = forest.classifier.predict(forest.X[:1])[0]
+    body = json.dumps({"instances": [row]}).encode()
+    with ExitStack() as stack:
+        service = stack.enter_context(processes.service(folder, cores.server))
+        handler = stack.enter_context(processes.handler(folder, cores.server))
+        train(service.client(), forest)
+        reply = service.client().send("POST", "/predict", body)
+        answers = {
+            "service": json.loads(reply)["predictions"],
+            "handler": [handler.client().ask("POST", "/predict", row)["prediction"]],
+        }
+        for name, answer in answers.items():
+            if answer != [label]:
+                raise BenchFailed(f"The {name} answers {answer}, scikit-learn [{label!r}].")
+        limit = stack.enter_context(processes.limit(folder, cores.server, reply))
+        ports = {"limit": limit.port, "service": service.port, "handler": handler.port}
+        bodies = {"limit": body, "service": body, "handler": json.dumps(row).encode()}
+        clients = {name: Wrk(folder, name, bodies[name]) for name in _SERVERS}
+        loads: dict[tuple[str, int], list[Load]] = {}
+        for name in _SERVERS:
+            clients[name].run(ports[name], 8, 1, cores.client)
+        for turn in range(options.rounds):
+            tell(f"one row: round {turn + 1} of {options.rounds}")
+            for connections in CONNECTIONS:
+                for name in _SERVERS:
+                    load_ = clients[name].run(
+                        ports[name], connections, options.seconds, cores.client
+                    )
+                    loads.setdefault((name, connections), []).append(load_)
+    note = (
+        f"A forest of 100 trees, 30 named numbers, {len(body)} bytes; medians of {options.rounds} "
+        f"rounds of {options.seconds} s. Limit: a bare ASGI application that gives the same bytes. "
+        "Handler: FastAPI, pydantic, pandas and scikit-learn. No request failed."
+    )
+    columns = ["connections", "server", "requests/s", "p50 ms", "p99 ms"]
+    columns += ["x limit", "goal", "x handler", "goal"]
+    return table("One row", note, columns, _rows(loads))
+
+
+def _rows(loads: dict[tuple[str, int], list[Load]]) -> list[list[object]]:
+    rows: list[list[object]] = []
+    for connections in CONNECTIONS:
+        for name in _SERVERS:
+            runs = loads[name, connections]
+            goals = _GOALS.get((name, connections), ("", ""))
+            ratios = [_ratio(runs, loads[other, connections]) for other in ("limit", "handler")]
+            rows.append(
+                [
+                    connections,
+                    name,
+                    _median(runs, lambda run: run.per_second),
+                    _median(runs, lambda run: run.p50_ms),
+                    _median(runs, lambda run: run.p99_ms),
+                    ratios[0],
+                    goals[0],
+                    ratios[1],
+                    goals[1],
+                ]
+            )
+    return rows
+
+
+def _median(runs: list[Load], figure: Callable[[Load], float]) -> float:
+    return statistics.median(map(figure, runs))
+
+
+def _ratio(runs: list[Load], others: list[Load]) -> float:
+    """Give the median of the rounds' ratios: a round's runs meet the same noise."""
+    pairs = zip(runs, others, strict=True)
+    return statistics.median(run.per_second / other.per_second for run, other in pairs)

@@ -1,0 +1,160 @@
+"""What the service adds to scikit-learn's own fit, and what a training costs the predictions."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pandas as pd
+
+from bench import processes
+from bench.client import BenchFailed, Client
+from bench.fitting import CLASSIFIERS, rows
+from bench.forest import load, train
+from bench.options import Options
+from bench.tables import table, tell
+
+_PER_SECOND = 50
+_SECONDS = 5.0
+_TURNS = 2
+
+
+def measure(options: Options) -> str:
+    """Train in turn with scikit-learn alone, then predict with and without a training."""
+    # Not pinned: the point of a training in a child is that it finds another core if there is one.
+    with processes.service(options.folder("training"), None) as service:
+        client = service.client()
+        X, y = rows()
+        frame = pd.DataFrame(X, columns=[f"x{index}" for index in range(X.shape[1])])
+        csv = frame.assign(y=np.where(y, "yes", "no")).to_csv(index=False).encode()
+        client.send("POST", "/datasets?name=rows&target=y", csv, "text/csv")
+        train(client, load())
+        fits = _compare(client, options.rounds)
+        tell("training: predictions beside a training")
+        latencies = _beside(client, service.client())
+    return f"{_fits(fits, options.rounds)}\n{_latencies(latencies)}"
+
+
+def _compare(client: Client, rounds: int) -> dict[str, list[tuple[float, float, float]]]:
+    """Give the seconds of scikit-learn's fit, of POST /train, and of the fit within it."""
+    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in CLASSIFIERS}
+    with _fitter() as fitter:
+        assert fitter.stdin is not None
+        assert fitter.stdout is not None
+        for turn in range(rounds):
+            tell(f"training: round {turn + 1} of {rounds}")
+            for name, params in CLASSIFIERS.items():
+                fitter.stdin.write(f"{name}\n")
+                fitter.stdin.flush()
+                alone = float(fitter.stdout.readline())
+                order = {
+                    "name": "trained",
+                    "dataset": "rows",
+                    "model_type": name,
+                    "params": params,
+                    "use": False,
+                    "wait": 120,
+                }
+                start = time.perf_counter()
+                training = client.ask("POST", "/train", order)
+                taken = time.perf_counter() - start
+                if training["state"] != "succeeded":
+                    raise BenchFailed(f"The training of a {name} did not end: {training}")
+                found[name].append((alone, taken, training["seconds"]["fit"]))
+    return found
+
+
+@contextmanager
+def _fitter() -> Iterator[subprocess.Popen[str]]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.fitting"],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _beside(client: Client, other: Client) -> dict[str, list[float]]:
+    """Give the latencies of single rows while nothing is trained, and beside a slow training."""
+    row = json.dumps(client.ask("GET", "/schema")["example"]).encode()
+    found: dict[str, list[float]] = {"idle": [], "beside a training": []}
+    slow = {
+        "name": "slow",
+        "dataset": "rows",
+        "model_type": "GradientBoostingClassifier",
+        "params": {"n_estimators": 2000, "max_depth": 8},
+        "use": False,
+        "wait": 0,
+    }
+    _open_loop(client, row, 1.0)
+    for _ in range(_TURNS):
+        found["idle"] += _open_loop(client, row, _SECONDS)
+        identifier = other.ask("POST", "/train", slow)["id"]
+        found["beside a training"] += _open_loop(client, row, _SECONDS)
+        if other.ask("GET", f"/trainings/{identifier}")["state"] != "running":
+            raise BenchFailed("The slow training ended before the measurement beside it.")
+        other.ask("DELETE", f"/trainings/{identifier}")
+    return found
+
+
+def _open_loop(client: Client, body: bytes, seconds: float) -> list[float]:
+    """Send at a fixed rate whatever the replies take; give the latencies in seconds.
+
+    A request that is late because the one before it is still under way counts from when it was
+    due. One that is late because this process woke late counts from when it was sent.
+    """
+    taken = []
+    begin = free = time.perf_counter()
+    for index in range(int(seconds * _PER_SECOND)):
+        due = begin + index / _PER_SECOND
+        if free > due:
+            start = due
+        else:
+            time.sleep(max(0.0, due - time.perf_counter()))
+            start = time.perf_counter()
+        client.send("POST", "/predict", body)
+        free = time.perf_counter()
+        taken.append(free - start)
+    return taken
+
+
+def _fits(fits: dict[str, list[tuple[float, float, float]]], rounds: int) -> str:
+    lines: list[list[object]] = []
+    for name, runs in fits.items():
+        alone, taken, within = (statistics.median(column) for column in zip(*runs, strict=True))
+        added = statistics.median(run[1] - run[0] for run in runs)
+        lines.append([name, alone, within, taken, taken / alone, added, "<= 1"])
+    note = (
+        "10,000 rows of 20 numbers, uploaded before, 8,000 of them fitted; scikit-learn's fit in a "
+        "process of one thread and the lowest priority, as the service's; medians of "
+        f"{rounds} rounds. Added: what `POST /train` takes beyond that fit."
+    )
+    columns = ["classifier", "scikit-learn s", "fit within s", "POST /train s"]
+    return table("Training", note, [*columns, "x scikit-learn", "added s", "goal"], lines)
+
+
+def _latencies(latencies: dict[str, list[float]]) -> str:
+    lines: list[list[object]] = []
+    idle = float(np.percentile(latencies["idle"], 99))
+    for name, values in latencies.items():
+        p50, p99 = (float(value) for value in np.percentile(values, [50, 99]))
+        goal = "" if name == "idle" else "<= 3"
+        lines.append([name, len(values), p50 * 1e3, p99 * 1e3, max(values) * 1e3, p99 / idle, goal])
+    note = (
+        f"One row of the forest {_PER_SECOND} times a second, each latency from when it was due; "
+        f"{_TURNS} turns of {_SECONDS:g} s without and with a GradientBoostingClassifier trained."
+    )
+    columns = ["when", "requests", "p50 ms", "p99 ms", "slowest ms", "p99 x idle", "goal"]
+    return table("Predictions beside a training", note, columns, lines)
