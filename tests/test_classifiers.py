@@ -11,11 +11,11 @@ from sklearn.utils import all_estimators
 from service import classifiers
 from service.classifiers import NAMES, build, catalogue, describe, model_type, validate
 from service.errors import ModelTypeNotFound
-from service.fit import Fitted, fit
+from service.fit.fit import Fitted, fit
+from service.fit.plan import plan
+from service.fit.request import TrainRequest
 from service.parameters import Range
-from service.plan import plan
 from service.tables import Column, Table, built_in
-from service.train_request import TrainRequest
 
 
 def texts(values: list[str | None]) -> Column:

@@ -15,12 +15,12 @@ from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 
 from service import schema as contract
 from service.errors import InvalidRequest, UnusableData
-from service.fit import Fitted, fit
-from service.plan import Plan, plan
+from service.fit.fit import Fitted, fit
+from service.fit.plan import Plan, plan
+from service.fit.preprocess import encode, typical
+from service.fit.request import Search, TrainRequest, parse_form, parse_request
 from service.preparation import Preparation
-from service.preprocess import encode, typical
 from service.tables import Column, Table, built_in
-from service.train_request import Search, TrainRequest, parse_form, parse_request
 
 
 def texts(values: list[Any]) -> Column:

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from service.fit import Fitted, fit
-from service.pictures import pictures
-from service.plan import plan
+from service.fit.fit import Fitted, fit
+from service.fit.pictures import pictures
+from service.fit.plan import plan
+from service.fit.request import TrainRequest
 from service.tables import Column, Table, built_in
-from service.train_request import TrainRequest
 
 
 def trained(name: str, table: Table, target: str) -> Fitted:

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.csv_tables import read_csv
 from service.errors import BodyTooLarge, UnsupportedMediaType, UnusableData
-from service.inline_tables import read_inline
-from service.parquet_tables import read_parquet
 from service.tables import BUILT_IN, Column, Limits, Table, built_in
+from service.tables.csv import read_csv
+from service.tables.inline import read_inline
+from service.tables.parquet import read_parquet
 
 
 def values(table: Table, name: str) -> list[Any]:
@@ -456,7 +456,7 @@ def test_built_in_data_sets_know_their_target(
 
 def test_import_of_tables_leaves_scikit_learn_alone() -> None:
     code = (
-        "import sys, service.tables, service.csv_tables, service.parquet_tables, "
-        "service.inline_tables; sys.exit('sklearn' in sys.modules)"
+        "import sys, service.tables, service.tables.csv, service.tables.parquet, "
+        "service.tables.inline; sys.exit('sklearn' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

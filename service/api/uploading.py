@@ -64,11 +64,20 @@ async def _receive_form(
     end = b"--" + found.group(1).encode("latin-1") + b"--"
     tail = b""
 
+    failure: Exception | None = None
+
     async def watched() -> AsyncIterator[bytes]:
-        nonlocal tail
-        async for chunk in stream:
-            tail = (tail + chunk)[-len(end) - 64 :]
-            yield chunk
+        # The parser closes its files on an error of its own kind, and on no other.
+        nonlocal tail, failure
+        try:
+            async for chunk in stream:
+                tail = (tail + chunk)[-len(end) - 64 :]
+                yield chunk
+        except (BodyTooLarge, ClientDisconnect) as error:
+            failure = error
+            raise MultiPartException("the body did not come whole") from error
+        if end not in tail:
+            raise MultiPartException("it is cut off: the last boundary is missing")
 
     parser = MultiPartParser(
         request.headers,
@@ -85,8 +94,6 @@ async def _receive_form(
         ) from error
     upload.form = True
     try:
-        if end not in tail:
-            raise InvalidRequest("The multipart form is cut off: its last boundary is missing.")
         for key, value in form.multi_items():
             if isinstance(value, UploadFile):
                 if key != "file":
@@ -110,6 +117,3 @@ def _copy(file: UploadFile, upload: Upload) -> None:
     upload.media = "csv"
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", PurePath(file.filename or "").stem).strip("-.")
     upload.file_name = stem[:128] or None
-
-
-__all__ = ["FORM", "MEDIA", "ClientDisconnect", "receive_upload"]

@@ -10,9 +10,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from service import evaluate
 from service.errors import clip
-from service.fit import Fitted
+from service.fit import evaluate
+from service.fit.fit import Fitted
 
 MOST_CURVES = 10
 _MOST_NUMBERS = 15

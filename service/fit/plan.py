@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service import classifiers, columns
+from service import classifiers
 from service.classifiers import ModelType
 from service.errors import Problem, UnusableData, clip
+from service.fit import columns
+from service.fit.request import MOST_PROBLEMS, Search, TrainRequest
 from service.parameters import pointed
 from service.schema import Label
 from service.suggest import did_you_mean
 from service.tables import Table
-from service.train_request import MOST_PROBLEMS, Search, TrainRequest
 
 MOST_WIDTH = 20_000
 MOST_CELLS = 100_000_000

@@ -1,7 +1,7 @@
 """Work that is kept away from the serving process: each job runs in a child of its own.
 
-One host process (`python -m service.host`) imports scikit-learn once and forks a child for every
-job, so that a job starts in milliseconds. The children have none of the service's secrets, a lower
+One host process (`python -m service.children.host`) imports scikit-learn once and forks a child for
+every job, so that a job starts in milliseconds. They have none of the service's secrets, a lower
 priority and bounded memory, and die with the host, which dies with the service.
 """
 
@@ -165,7 +165,7 @@ class Children:
             environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
             environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
             self._host = subprocess.Popen(
-                [sys.executable, "-m", "service.host"],
+                [sys.executable, "-m", "service.children.host"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env=environment,

@@ -19,7 +19,15 @@ import pyarrow.csv as pa_csv
 from numpy.typing import NDArray
 
 from service.errors import Problem, UnsupportedMediaType, UnusableData, clip
-from service.tables import LIMITS, MOST_PROBLEMS, Column, Limits, Table, as_floats, check_names
+from service.tables.table import (
+    LIMITS,
+    MOST_PROBLEMS,
+    Column,
+    Limits,
+    Table,
+    as_floats,
+    check_names,
+)
 
 _NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 _INTEGER = r"^\s*[+-]?\d+\s*$"

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from service.errors import Problem, UnusableData, clip
-from service.tables import LIMITS, MOST_PROBLEMS, Column, Limits, Table, check_names
+from service.tables.table import LIMITS, MOST_PROBLEMS, Column, Limits, Table, check_names
 
 _KINDS: dict[type, str] = {
     bool: "a boolean",

@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from service import jobs
+from service.children import jobs
 
 _PR_SET_PDEATHSIG = 1
 _LARGEST_FILE = 8 * 2**30

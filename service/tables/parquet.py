@@ -8,7 +8,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from service.errors import BodyTooLarge, Problem, UnusableData, clip
-from service.tables import LIMITS, MOST_PROBLEMS, Column, Limits, Table, as_floats, check_names
+from service.tables.table import (
+    LIMITS,
+    MOST_PROBLEMS,
+    Column,
+    Limits,
+    Table,
+    as_floats,
+    check_names,
+)
 
 _EXACT_DIGITS = 15
 """So many decimal digits survive the way to float64 and back."""

@@ -15,10 +15,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import ParameterGrid, ParameterSampler, StratifiedKFold
 from sklearn.pipeline import Pipeline
 
-from service import classifiers, evaluate, preprocess
+from service import classifiers
 from service.errors import Problem, UnusableData, clip
-from service.evaluate import ClassReport
-from service.plan import Plan
+from service.fit import evaluate, preprocess
+from service.fit.evaluate import ClassReport
+from service.fit.plan import Plan
 from service.schema import Schema
 
 Progress = Callable[[str, float], None]

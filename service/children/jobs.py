@@ -15,23 +15,24 @@ import numpy as np
 import orjson
 from skops.io import dumps
 
-from service import classifiers, pictures, strict_json
-from service.csv_tables import read_csv
+from service import classifiers, strict_json
 from service.errors import InvalidRequest, Problem, ServiceError, clip
-from service.fit import Fitted, fit
+from service.fit import pictures
+from service.fit.fit import Fitted, fit
+from service.fit.plan import plan
+from service.fit.request import TrainRequest, parse_form, parse_request
 from service.foreign import adopt
 from service.graphs import NotConvertible, convert
 from service.graphs.parity import Parity, check, made_up_rows
-from service.inline_tables import read_inline
 from service.model import LOG_OF_USE, NAME
-from service.parquet_tables import read_parquet
-from service.plan import plan
 from service.preparation import Preparation
 from service.runtime import Classifier, NativeClassifier, OnnxClassifier
 from service.schema import encode
 from service.suggest import did_you_mean
 from service.tables import BUILT_IN, Column, Limits, Table, built_in
-from service.train_request import TrainRequest, parse_form, parse_request
+from service.tables.csv import read_csv
+from service.tables.inline import read_inline
+from service.tables.parquet import read_parquet
 
 ORDER = "order.json"
 TABLE = "table.parquet"

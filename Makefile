@@ -1,0 +1,66 @@
+# Each target sets itself up: it needs make, and Python 3.11 or newer as PYTHON.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run ui test check bench format setup lock image cluster deploy e2e clean
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/.run ## Start the service on port 8000 with everything embedded, data in ./data
+	@$(BIN)/python -m service
+
+ui: $(VENV)/.run ## Open MLflow's page on ./data at port 5000 (beside the service or without it)
+	@$(BIN)/python -m service.registry.page
+
+test: $(VENV)/.dev ## Run all fast tests
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/.dev ## Format, lint, types and layers
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(VENV)/.dev ## Measure speed and memory as ratios to what is measured in the same run (needs wrk)
+	@$(BIN)/python -m bench
+
+format: $(VENV)/.dev ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+setup: $(VENV)/.dev ## Make .venv with everything that the other targets need
+
+lock: ## Renew the lock files from pyproject.toml (needs uv)
+	@uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+		--no-annotate --no-header --quiet --output-file requirements.lock
+	@uv pip compile pyproject.toml --extra dev --constraint requirements.lock --universal \
+		--python-version 3.11 --generate-hashes --no-annotate --no-header --quiet \
+		--output-file requirements-dev.lock
+
+image: ## Build the container image (comes with the chart, in the next release)
+cluster: ## Start a kind cluster (comes with the chart, in the next release)
+deploy: ## Install the chart (comes with the chart, in the next release)
+e2e: ## Test on the cluster (comes with the chart, in the next release)
+image cluster deploy e2e:
+	@echo "make $@ comes with the chart, in the next release." >&2; exit 1
+
+clean: ## Remove .venv and caches; data stays
+	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.13 …" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: requirements.lock | $(VENV)/bin/python
+	@echo "installing what the service needs into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.run
+	@echo "installing what tests and checks need into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
