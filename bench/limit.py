@@ -1,27 +1,20 @@
 """The limit: an ASGI application that reads the body and gives the same bytes every time."""
 
 import sys
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any
 
 from bench.serving import serve
 
 Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 
 
-def constant(
-    reply: bytes,
-) -> Callable[
-    [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
-    Awaitable[None],
-]:
+def constant(reply: bytes) -> Callable[[Message, Receive, Send], Coroutine[Any, Any, None]]:
     """Make the application."""
 
-    async def app(
-        _: Message,
-        receive: Callable[[], Awaitable[Message]],
-        send: Callable[[Message], Awaitable[None]],
-    ) -> None:
+    async def app(_: Message, receive: Receive, send: Send) -> None:
         while (await receive()).get("more_body"):
             pass
         headers = [

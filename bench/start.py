@@ -24,26 +24,26 @@ def measure(options: Options) -> str:
     starts = {"service": processes.service, "handler": processes.handler}
     with processes.service(folder, cores.server) as server:
         train(server.client(), forest)
+        children = server.children_mb()
     seconds: dict[str, list[float]] = {name: [] for name in starts}
-    memory: dict[str, list[tuple[float, float]]] = {name: [] for name in starts}
+    memory: dict[str, list[float]] = {name: [] for name in starts}
     for turn in range(options.rounds):
         tell(f"start: round {turn + 1} of {options.rounds}")
         for name, start in starts.items():
             with start(folder, cores.server) as server:
                 seconds[name].append(_until_ready(server))
                 loads[name].run(server.port, 32, 1, cores.client)
-                memory[name].append((server.resident_mb(), server.children_mb()))
+                memory[name].append(server.resident_mb())
     rows: list[list[object]] = []
     for name in starts:
-        own, children = (statistics.median(column) for column in zip(*memory[name], strict=True))
+        own, other_own = statistics.median(memory[name]), statistics.median(memory["handler"])
         taken, other = statistics.median(seconds[name]), statistics.median(seconds["handler"])
-        other_own = statistics.median(column[0] for column in memory["handler"])
         ours = name == "service"
         rows.append([name, taken, taken / other, "<= 10 s" if ours else "", own, own / other_own])
         rows[-1] += ["< 400 MB" if ours else "", children if ours else ""]
     note = (
         "From the start of the process on an existing data folder to `/readyz` 200; resident "
-        "memory after a second of 32 connections. Children: the process that waits to train. "
+        "memory after a second of 32 connections. Children: what waits to train, after the first. "
         f"Medians of {options.rounds} starts."
     )
     columns = ["server", "ready s", "x handler", "goal", "MB", "x handler", "goal", "children MB"]
