@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.client import BenchFailed
-from bench.processes import pinned
+from bench.processes import Server, pinned
 
 _SCRIPT = """
 wrk.method = "POST"
@@ -31,7 +31,8 @@ class Load:
     per_second: float
     p50_ms: float
     p99_ms: float
-    requests: int
+    processor_us: float
+    """What a request takes of the server's core: other work on the machine changes it little."""
 
 
 def require_wrk() -> None:
@@ -49,10 +50,11 @@ class Wrk:
         self._body = folder / f"{name}.json"
         self._body.write_bytes(body)
 
-    def run(self, port: int, connections: int, seconds: int, core: int | None) -> Load:
+    def run(self, server: Server, connections: int, seconds: int, core: int | None) -> Load:
         """Load a server; raises BenchFailed if a single request fails."""
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s"]
-        command += ["--latency", "-s", str(self._script), f"http://127.0.0.1:{port}"]
+        command += ["--latency", "-s", str(self._script), f"http://127.0.0.1:{server.port}"]
+        used = server.processor_seconds()
         with pinned(core):
             ended = subprocess.run(
                 command,
@@ -62,6 +64,7 @@ class Wrk:
                 timeout=seconds + 30,
                 executable=shutil.which("wrk"),
             )
+        used = server.processor_seconds() - used
         _, _, figures = ended.stdout.rpartition("figures ")
         if ended.returncode or not figures:
             raise BenchFailed(f"wrk failed: {ended.stderr or ended.stdout}")
@@ -72,5 +75,5 @@ class Wrk:
             per_second=found["requests"] / found["us"] * 1e6,
             p50_ms=found["p50_us"] / 1e3,
             p99_ms=found["p99_us"] / 1e3,
-            requests=found["requests"],
+            processor_us=used / found["requests"] * 1e6,
         )

@@ -10,6 +10,7 @@ from bench.client import BenchFailed
 from bench.forest import load, train
 from bench.load import Load, Wrk, require_wrk
 from bench.options import Options
+from bench.processes import Server
 from bench.tables import table, tell
 
 CONNECTIONS = (1, 8, 32)
@@ -37,28 +38,36 @@ def measure(options: Options) -> str:
             if answer != [label]:
                 raise BenchFailed(f"The {name} answers {answer}, scikit-learn [{label!r}].")
         limit = stack.enter_context(processes.limit(folder, cores.server, reply))
-        ports = {"limit": limit.port, "service": service.port, "handler": handler.port}
+        servers = {"limit": limit, "service": service, "handler": handler}
         bodies = {"limit": body, "service": body, "handler": json.dumps(row).encode()}
         clients = {name: Wrk(folder, name, bodies[name]) for name in _SERVERS}
-        loads: dict[tuple[str, int], list[Load]] = {}
-        for name in _SERVERS:
-            clients[name].run(ports[name], 8, 1, cores.client)
-        for turn in range(options.rounds):
-            tell(f"one row: round {turn + 1} of {options.rounds}")
-            for connections in CONNECTIONS:
-                for name in _SERVERS:
-                    load_ = clients[name].run(
-                        ports[name], connections, options.seconds, cores.client
-                    )
-                    loads.setdefault((name, connections), []).append(load_)
+        loads = _load(servers, clients, options)
     note = (
         f"A forest of 100 trees, 30 named numbers, {len(body)} bytes; medians of {options.rounds} "
         f"rounds of {options.seconds} s. Limit: a bare ASGI application that gives the same bytes. "
-        "Handler: FastAPI, pydantic, pandas and scikit-learn. No request failed."
+        "Handler: FastAPI, pydantic, pandas and scikit-learn. Core: what "
+        "a request takes of the server's core. No request failed."
     )
-    columns = ["connections", "server", "requests/s", "p50 ms", "p99 ms"]
+    columns = ["connections", "server", "requests/s", "p50 ms", "p99 ms", "core us"]
     columns += ["x limit", "goal", "x handler", "goal"]
     return table("One row", note, columns, _rows(loads))
+
+
+def _load(
+    servers: dict[str, Server], clients: dict[str, Wrk], options: Options
+) -> dict[tuple[str, int], list[Load]]:
+    """Load the servers in turn, so that each meets the same noise."""
+    core = options.cores.client
+    for name in _SERVERS:
+        clients[name].run(servers[name], 8, 1, core)
+    loads: dict[tuple[str, int], list[Load]] = {}
+    for turn in range(options.rounds):
+        tell(f"one row: round {turn + 1} of {options.rounds}")
+        for connections in CONNECTIONS:
+            for name in _SERVERS:
+                found = clients[name].run(servers[name], connections, options.seconds, core)
+                loads.setdefault((name, connections), []).append(found)
+    return loads
 
 
 def _rows(loads: dict[tuple[str, int], list[Load]]) -> list[list[object]]:
@@ -75,6 +84,7 @@ def _rows(loads: dict[tuple[str, int], list[Load]]) -> list[list[object]]:
                     _median(runs, lambda run: run.per_second),
                     _median(runs, lambda run: run.p50_ms),
                     _median(runs, lambda run: run.p99_ms),
+                    _median(runs, lambda run: run.processor_us),
                     ratios[0],
                     goals[0],
                     ratios[1],

@@ -92,6 +92,11 @@ class Server:
             self._process.kill()
             self._process.wait()
 
+    def processor_seconds(self) -> float:
+        """Give the time that it has used of a core, in user and system mode."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def resident_mb(self) -> float:
         """Give the resident memory of the process, in MB (10^6 bytes)."""
         return _resident_mb(self.pid)

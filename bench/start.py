@@ -32,7 +32,7 @@ def measure(options: Options) -> str:
         for name, start in starts.items():
             with start(folder, cores.server) as server:
                 seconds[name].append(_until_ready(server))
-                loads[name].run(server.port, 32, 1, cores.client)
+                loads[name].run(server, 32, 1, cores.client)
                 memory[name].append(server.resident_mb())
     rows: list[list[object]] = []
     for name in starts:

@@ -90,7 +90,7 @@ async def _receive_form(
         form = await parser.parse()
     except MultiPartException as error:
         raise InvalidRequest(
-            f"The multipart form is not readable: {clip(error.message, 120)}"
+            f"The multipart form is not readable: {clip(error.message, 120)}."
         ) from error
     upload.form = True
     try:
