@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 .PHONY: help run ui test check bench format setup lock image cluster deploy e2e clean
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run ## Start the service on port 8000 with everything embedded, data in ./data
 	@$(BIN)/python -m service

@@ -31,6 +31,9 @@ _NOT_FOUND = "RESOURCE_DOES_NOT_EXIST"
 _EXISTS = "RESOURCE_ALREADY_EXISTS"
 _INVALID = "INVALID_PARAMETER_VALUE"
 
+_OF_MODELS = {"mlflow.experimentKind": "custom_model_development"}
+"""Opens MLflow's page on runs and models rather than on traces of language models."""
+
 EXPERIMENTS = ("trainings", "datasets")
 
 
@@ -77,7 +80,7 @@ class Connection:
             else:
                 location = (self._root / name).as_uri() if self.embedded else None
                 with unless_it_exists():
-                    self.client.create_experiment(name, artifact_location=location)
+                    self.client.create_experiment(name, location, dict(_OF_MODELS))
                 self._experiments[name] = self.client.get_experiment_by_name(name).experiment_id
         return self._experiments[name]
 

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from service.model import NewVersion
+from service.trust import TRUSTED_TYPES
 
 _TYPES = {"number": "double", "text": "string", "boolean": "boolean"}
 _REQUIREMENTS = ("mlflow", "scikit-learn", "skops", "numpy", "pandas")
@@ -22,6 +23,7 @@ def write_mlmodel(new: NewVersion, model_id: str) -> None:
             "pickled_model": "model.skops",
             "serialization_format": "skops",
             "sklearn_version": installed("scikit-learn"),
+            "skops_trusted_types": sorted(TRUSTED_TYPES),
             "code": None,
         },
     }

@@ -125,6 +125,7 @@ class MlflowVersions:
                 source=f"models:/{model.model_id}",
                 run_id=new.run_id,
                 tags=tags,
+                description=_sentence(new),
                 await_creation_for=0,
                 model_id=model.model_id,
             )
@@ -202,6 +203,13 @@ class MlflowVersions:
         if not found:
             raise error
         return _use(found[0])
+
+
+def _sentence(new: NewVersion) -> str:
+    accuracy = new.metrics.get("accuracy")
+    right = "" if accuracy is None else f", {accuracy:.1%} of the held-out rows right"
+    route = "ONNX Runtime" if "model.onnx" in new.sha256 else "scikit-learn"
+    return f"{new.model_type}{right}; served by {route}."
 
 
 def _version(item: Any, tags: dict[str, str] | None = None) -> Version:

@@ -1,0 +1,83 @@
+"""The documents against the code: what they name exists, and what exists they name."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from service import errors, problems
+from service.errors import ServiceError
+from service.model import BUILT_IN_DATA_SETS
+from service.settings import PREFIX, Settings
+from service.tables import BUILT_IN
+from tests.server import Client
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_readme_names_every_setting_and_no_other() -> None:
+    named = set(re.findall(rf"{PREFIX}[A-Z_]+", README)) - {PREFIX}
+
+    assert named == {PREFIX + name.upper() for name in Settings.model_fields}
+
+
+def test_the_readme_names_every_route_and_no_other(client: Client) -> None:
+    named = set(re.findall(r"^\| `([A-Z]+ /\S+)` \|", README, re.MULTILINE))
+    paths = client.get("/openapi.json").json()["paths"]
+
+    assert named == {f"{method.upper()} {path}" for path, item in paths.items() for method in item}
+
+
+def test_the_readme_names_every_make_target_it_uses() -> None:
+    targets = set(re.findall(r"^([a-z0-9]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+    assert set(re.findall(r"`make ([a-z0-9]+)", README)) <= targets
+
+
+def test_the_readme_stays_short() -> None:
+    assert len(README.splitlines()) <= 180
+
+
+def test_make_alone_lists_the_targets() -> None:
+    shown = subprocess.run(["make", "-C", str(ROOT)], capture_output=True, text=True, check=True)
+
+    listed = {line.split()[0] for line in shown.stdout.splitlines() if line.startswith("  ")}
+    assert {"run", "test", "check", "bench", "image", "cluster", "deploy", "e2e", "format",
+            "setup"} <= listed  # fmt: skip
+
+
+def _leaves(kind: type[ServiceError]) -> set[type[ServiceError]]:
+    below = kind.__subclasses__()
+    return {kind} if not below else set().union(*map(_leaves, below))
+
+
+def test_every_error_has_a_status() -> None:
+    leaves = _leaves(ServiceError) - {errors.StartError}
+
+    assert leaves <= set(problems.TABLE)
+    # InvalidRequest is raised itself, although others derive from it.
+    assert set(problems.TABLE) - leaves == {errors.InvalidRequest}
+
+
+def test_the_built_in_data_sets_are_the_same_everywhere() -> None:
+    assert BUILT_IN_DATA_SETS == BUILT_IN
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+def test_a_lock_has_hashes_and_no_addresses(lock: str) -> None:
+    text = (ROOT / lock).read_text()
+
+    assert "--hash=sha256:" in text
+    assert "://" not in text
+
+
+def test_no_python_file_outgrows_its_noun() -> None:
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for path in (ROOT / "service").rglob("*.py")
+        if (lines := len(path.read_text().splitlines())) > 310
+    }
+
+    assert long == {}
