@@ -4,13 +4,15 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, PlatformCollector, ProcessCollector
-from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 
 LATENCY_BUCKETS = (
     0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005,
     0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 )  # fmt: skip
+
+_MOST_SERIES = 100
 
 OUTCOMES = ("ok", "invalid", "refused", "error")
 """ok: answered; invalid: the client's fault; refused: overload; error: ours."""
@@ -23,27 +25,35 @@ class Latencies:
     observation 0.3 us where prometheus_client's own histogram takes 3.
     """
 
-    __slots__ = ("counts", "total")
+    __slots__ = ("counts", "rows", "total")
 
     def __init__(self) -> None:
         self.counts = [0] * (len(LATENCY_BUCKETS) + 1)
+        self.rows = 0
         self.total = 0.0
 
-    def observe(self, seconds: float) -> None:
-        """Count one prediction that took `seconds`."""
+    def observe(self, seconds: float, rows: int = 0) -> None:
+        """Count one request that took `seconds` and got predictions for so many rows."""
         self.counts[bisect_left(LATENCY_BUCKETS, seconds)] += 1
         self.total += seconds
+        self.rows += rows
 
 
 class PredictLatency:
-    """Collects `service_predict_seconds` by model, version and outcome."""
+    """Collects `service_predict_seconds` by model, version and outcome, and the rows answered."""
 
     def __init__(self) -> None:
         self._latencies: dict[tuple[str, str, str], Latencies] = {}
 
     def of(self, model: str, version: int, outcome: str) -> Latencies:
         """Give the counts of one model, version and outcome, to be kept and written to."""
-        return self._latencies.setdefault((model, str(version), outcome), Latencies())
+        key = (model, str(version), outcome)
+        if key not in self._latencies:
+            # Versions come and go; those that were in use longest ago are forgotten.
+            while len(self._latencies) >= _MOST_SERIES:
+                del self._latencies[next(iter(self._latencies))]
+            self._latencies[key] = Latencies()
+        return self._latencies[key]
 
     def collect(self) -> Iterator[Metric]:
         """Give the family, as prometheus_client asks for it."""
@@ -52,12 +62,18 @@ class PredictLatency:
             "Time from the head of a request for predictions to its reply, in seconds.",
             labels=("model", "version", "outcome"),
         )
+        rows = CounterMetricFamily(
+            "service_instances", "Rows answered with a prediction.", labels=("model", "version")
+        )
         for labels, latencies in list(self._latencies.items()):
             counts = list(latencies.counts)
             if not any(counts):
                 continue
             family.add_metric(labels, buckets=_cumulative(counts), sum_value=latencies.total)
+            if labels[2] == "ok":
+                rows.add_metric(labels[:2], latencies.rows)
         yield family
+        yield rows
 
 
 def _cumulative(counts: Sequence[int]) -> list[tuple[str, float]]:
@@ -78,12 +94,6 @@ class Metrics:
         PlatformCollector(registry=self.registry)
         self.predict = PredictLatency()
         self.registry.register(self.predict)
-        self.instances = Counter(
-            "service_instances_total",
-            "Rows answered with a prediction.",
-            ("model", "version"),
-            registry=self.registry,
-        )
         self.requests = Counter(
             "service_requests_total",
             "Requests by route and status.",

@@ -85,8 +85,8 @@ class Predictor:
         bound.run()
         return self._replies[bound.labels.item()]
 
-    def predict(self, body: bytes) -> bytes:
-        """Answer a request.
+    def predict(self, body: bytes) -> tuple[bytes, int]:
+        """Answer a request; give the reply and the number of its rows.
 
         Raises InvalidInput with every problem, or BodyTooLarge where there are too many rows.
         """
@@ -94,7 +94,8 @@ class Predictor:
         if not probabilities:
             labels = self._certain_labels(matrix)
             texts = self._labels
-            return b"%b%b]}" % (self._head, b",".join([texts[i] for i in labels.tolist()]))
+            answers = b",".join([texts[i] for i in labels.tolist()])
+            return b"%b%b]}" % (self._head, answers), len(matrix)
         if not self.classifier.has_probabilities:
             raise InvalidInput(
                 f"Model {self.name!r} version {self.version} has no probabilities; "
@@ -104,12 +105,13 @@ class Predictor:
         labels, rows = self.classifier.labels_and_probabilities(matrix)
         self._check_finite(rows)
         texts = self._labels
-        return b'%b%b],"classes":%b,"probabilities":%b}' % (
+        reply = b'%b%b],"classes":%b,"probabilities":%b}' % (
             self._head,
             b",".join([texts[i] for i in labels.tolist()]),
             self._classes,
             orjson.dumps(np.ascontiguousarray(rows), option=orjson.OPT_SERIALIZE_NUMPY),
         )
+        return reply, len(matrix)
 
     def _certain_labels(self, matrix: NDArray[np.float64]) -> NDArray[np.int64]:
         """Give the labels; where numbers are huge, only after their probabilities proved finite."""

@@ -25,7 +25,9 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-READERS: Mapping[bytes, Callable[[Predictor, bytes], bytes]] = {
+Reader = Callable[[Predictor, bytes], tuple[bytes, int]]
+
+READERS: Mapping[bytes, Reader] = {
     b"application/json": Predictor.predict,
 }
 """What reads a body of each content type and answers it."""
@@ -118,11 +120,11 @@ class Predict:
                 body = await self._rest(body, length, receive)
             if route is None:
                 raise NoModelInUse(self._slot.trouble)
-            reply = None
+            reply, rows = None, 1
             if len(body) < _SHORT and reader is Predictor.predict:
                 reply = route.one(body)
             if reply is None:
-                reply = await self._answer(route.predictor, reader, body)
+                reply, rows = await self._answer(route.predictor, reader, body)
         except ServiceError as error:
             await self._refuse(error, route, sent_id, start, send)
             return
@@ -133,7 +135,7 @@ class Predict:
             headers.append((b"x-request-id", problems.request_id_of(sent_id).encode()))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": reply})
-        route.ok(perf_counter() - start)
+        route.ok(perf_counter() - start, rows)
         self._counted()
 
     def _renew(self, in_use: InUse | None) -> _Route | None:
@@ -159,9 +161,7 @@ class Predict:
             raise BodyTooLarge("The body", limit, "bytes")
         return b"".join(parts)
 
-    async def _answer(
-        self, predictor: Predictor, reader: Callable[[Predictor, bytes], bytes], body: bytes
-    ) -> bytes:
+    async def _answer(self, predictor: Predictor, reader: Reader, body: bytes) -> tuple[bytes, int]:
         """Answer here what is quick, and in a thread what is not."""
         if predictor.is_quick(len(body)):
             return reader(predictor, body)
@@ -211,9 +211,7 @@ class Predict:
             route.observe(outcome, perf_counter() - start)
 
 
-def _reader(
-    content_type: bytes | None, encoding: bytes | None
-) -> Callable[[Predictor, bytes], bytes]:
+def _reader(content_type: bytes | None, encoding: bytes | None) -> Reader:
     if encoding is not None and encoding.strip().lower() not in (b"", b"identity"):
         raise UnsupportedMediaType(
             f"Content-Encoding {encoding.decode('latin-1')[:40]!r}", ["the body as it is"]
