@@ -18,7 +18,10 @@ from service import __version__, health, problems
 from service.api import datasets, model_types, models, openapi, schema, train, use_model
 from service.api.predict import Predict, Receive, Scope, Send
 from service.api.state import Lifespan, State
+from service.beats import ORPHAN_SECONDS
 from service.children import Children
+from service.course import Limits as TrainingLimits
+from service.course import Workshop
 from service.data_folder import DataFolder
 from service.errors import ServiceError, StorageUnavailable
 from service.listing import Listing
@@ -32,8 +35,7 @@ from service.schema.decoder import Limits
 from service.settings import Settings, read_settings
 from service.slot import Slot
 from service.starter import make_starter
-from service.trainer import ORPHAN_SECONDS, Trainer
-from service.trainer import Limits as TrainingLimits
+from service.trainer import Trainer
 from service.uploads import Uploads
 
 logger = logging.getLogger(__name__)
@@ -183,6 +185,7 @@ def _state(
         settings.training_seconds,
         settings.training_memory_bytes,
     )
+    workshop = Workshop(registry, children, replicas, limits)
     return State(
         settings=settings,
         metrics=metrics,
@@ -193,7 +196,7 @@ def _state(
         replicas=replicas,
         poller=Poller(local, settings.poll_seconds, metrics),
         children=children,
-        trainer=Trainer(identifier, registry, children, replicas, metrics, limits),
+        trainer=Trainer(identifier, workshop, metrics),
         listing=Listing(registry, loader),
         model_types=ModelTypes(children, folder.work),
         uploads=Uploads(registry, children, folder.uploads, settings),
@@ -213,7 +216,7 @@ def _catch_up(state: State) -> None:
     # Alone in a data folder, every open training is one that a killed process left.
     alone = not state.settings.mlflow_uri
     try:
-        state.trainer.close_orphans(0 if alone else ORPHAN_SECONDS)
+        state.trainer.beats.close_orphans(0 if alone else ORPHAN_SECONDS)
         make_starter(state.settings.starter_model, state.registry, state.uploads, state.trainer)
     except ServiceError as error:
         logger.warning("%s", error)

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import orjson
 
 from service import runtime
 from service.children import Children
@@ -124,8 +123,7 @@ class Loader:
     def _adopt(self, fetched: Path, folder: Path) -> Path:
         """Have a child make what it can of a foreign version; raises ValueError if nothing."""
         order = {"source": str(fetched.resolve()), "allow_pickle": self._allow_pickle}
-        (folder / "order.json").write_bytes(orjson.dumps(order))
-        job = self._children.start("adopt", folder, _ADOPT_MEMORY, _ADOPT_SECONDS)
+        job = self._children.start("adopt", folder, order, _ADOPT_MEMORY, _ADOPT_SECONDS)
         try:
             result = job.wait(_ADOPT_SECONDS)
         except (ServiceError, TimeoutError) as error:

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from service.children import Children
 from service.errors import ModelTypeNotFound
 
@@ -43,9 +41,7 @@ class ModelTypes:
         with self._lock:
             if kind not in self._known:
                 with tempfile.TemporaryDirectory(dir=self._work) as name:
-                    folder = Path(name)
-                    (folder / "order.json").write_bytes(orjson.dumps({}))
-                    job = self._children.start(kind, folder, _MEMORY, _SECONDS)
+                    job = self._children.start(kind, Path(name), {}, _MEMORY, _SECONDS)
                     result = job.wait(_SECONDS)
                 assert isinstance(result, list)
                 self._known[kind] = result

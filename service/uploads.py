@@ -9,16 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import orjson
-
 from service.children import Children, JobFailed
+from service.children.folder import ROWS, TABLE
+from service.course import Order
 from service.errors import InvalidRequest
 from service.model import DataSet, DataSets, Version
 from service.settings import Settings
-from service.trainer import Order
-
-ROWS = "rows"
-TABLE = "table.parquet"
 
 Media = Literal["json", "csv", "parquet"]
 
@@ -41,6 +37,11 @@ class Upload:
     def rows(self) -> Path:
         """Where the body, or the form's file, is."""
         return self.folder / ROWS
+
+    @property
+    def table(self) -> Path:
+        """Where a child leaves the rows in their canonical form."""
+        return self.folder / TABLE
 
 
 class Uploads:
@@ -116,11 +117,9 @@ class Uploads:
         }
 
     def _run(self, kind: str, upload: Upload, order: Mapping[str, Any]) -> dict[str, Any]:
-        (upload.folder / "order.json").write_bytes(orjson.dumps(order))
         memory = self._settings.training_memory_bytes
         with self._turns:
-            (upload.folder / "result.json").unlink(missing_ok=True)
-            job = self._children.start(kind, upload.folder, memory, _SECONDS)
+            job = self._children.start(kind, upload.folder, order, memory, _SECONDS)
             try:
                 result = job.wait(_SECONDS)
             except TimeoutError:

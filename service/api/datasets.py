@@ -94,7 +94,7 @@ async def add_data_set(request: Request) -> Response:
         if name in BUILT_IN_DATA_SETS:
             raise DataSetConflict(name)
         found = await state.run(state.uploads.data_set, upload, name, query.get("target") or None)
-        kept = await state.run(state.registry.add_data_set, found, upload.folder / "table.parquet")
+        kept = await state.run(state.registry.add_data_set, found, upload.table)
     finally:
         await state.run(state.uploads.close, upload)
     return reply(_shown(kept), 201, {"location": f"/datasets/{kept.name}"})

@@ -91,7 +91,7 @@ async def train(request: Request) -> Response:
     only_query(request)
     state.trainer.check_room()
     upload = await state.run(state.uploads.open)
-    training = None
+    training, wait = None, 0.0
     try:
         await receive_upload(request, state, upload, ("application/json", FORM))
         details = {}
@@ -102,13 +102,14 @@ async def train(request: Request) -> Response:
                 earlier = await _earlier(state, details)
                 if earlier is None:
                     training, wait = await _submit(state, upload, details)
-                else:
-                    return await _result(state, earlier, state.settings.wait_seconds)
+            if earlier is not None:
+                return await _result(state, earlier, state.settings.wait_seconds)
         else:
             training, wait = await _submit(state, upload, details)
     finally:
         if training is None:
             await state.run(state.uploads.close, upload)
+    assert training is not None
     return await _result(state, training, wait)
 
 
@@ -158,13 +159,15 @@ async def _earlier(state: State, details: dict[str, str]) -> Training | None:
 
 async def _result(state: State, training: Training, wait: float) -> Response:
     """Wait for the end of a training, and give what a client of `/train` gets."""
-    ended = state.trainer.end_of(training.id)
-    if ended is not None:
+    course = state.trainer.course(training.id)
+    if course is not None:
         try:
             async with asyncio.timeout(wait):
-                training = await asyncio.shield(asyncio.wrap_future(ended))
+                training = await asyncio.shield(asyncio.wrap_future(course.ended))
         except TimeoutError:
-            training = state.trainer.current(training)
+            training = course.training
+        if training.ended and course.failure is not None:
+            raise course.failure
     elif not training.ended:
         training = await state.ask(state.registry.get_training, training.id)
     if training.state == "failed":

@@ -12,13 +12,15 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import orjson
 
+from service.children.folder import ERROR, ORDER, RESULT, write
 from service.errors import (
     BodyTooLarge,
     InvalidRequest,
@@ -29,9 +31,6 @@ from service.errors import (
 )
 
 logger = logging.getLogger(__name__)
-
-RESULT = "result.json"
-ERROR = "error.json"
 
 _PASSED_ON = (
     "PATH",
@@ -121,14 +120,24 @@ class Children:
         with self._lock:
             self._ensure_host()
 
-    def start(self, kind: str, folder: Path, memory_bytes: int, cpu_seconds: float) -> Job:
+    def start(
+        self,
+        kind: str,
+        folder: Path,
+        order: Mapping[str, Any],
+        memory_bytes: int,
+        cpu_seconds: float,
+    ) -> Job:
         """Start a job of this kind in `folder`, which holds what it reads and gets its result."""
+        for left in (RESULT, ERROR):
+            (folder / left).unlink(missing_ok=True)
+        write(folder / ORDER, order)
         with self._lock:
             host = self._ensure_host()
             self._count += 1
             job = Job(self._count, folder, memory_bytes, Future(), Future())
             self._jobs[job.id] = job
-            order = {
+            line = {
                 "id": job.id,
                 "kind": kind,
                 "folder": str(folder.resolve()),
@@ -137,7 +146,7 @@ class Children:
             }
             assert host.stdin is not None
             try:
-                host.stdin.write(orjson.dumps(order) + b"\n")
+                host.stdin.write(orjson.dumps(line) + b"\n")
                 host.stdin.flush()
             except OSError as error:
                 del self._jobs[job.id]

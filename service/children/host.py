@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from service.children import jobs
+from service.children.training import warm
 
 _PR_SET_PDEATHSIG = 1
 _LARGEST_FILE = 8 * 2**30
@@ -25,7 +26,7 @@ _LARGEST_FILE = 8 * 2**30
 def main() -> None:
     """Serve orders until standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    jobs.warm()
+    warm()
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing)
