@@ -6,7 +6,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from service.errors import Problem
+from service.errors import Problem, clip
 from service.runtime import BoundRun, Classifier, OnnxClassifier
 from service.schema import Schema
 from service.schema.decoder import HUGE, Decoder, Limits
@@ -91,11 +91,20 @@ class Predictor:
         Raises InvalidInput with every problem, or BodyTooLarge where there are too many rows.
         """
         matrix, probabilities = self._decoder.decode(body)
+        try:
+            return self._answer(matrix, probabilities), len(matrix)
+        except InvalidInput:
+            raise
+        except ValueError as error:
+            reason = clip(str(error).split("\n")[0].rstrip("."), 200)
+            raise InvalidInput(f"The classifier cannot answer this: {reason}.", []) from error
+
+    def _answer(self, matrix: NDArray[np.float64], probabilities: bool) -> bytes:
         if not probabilities:
             labels = self._certain_labels(matrix)
             texts = self._labels
             answers = b",".join([texts[i] for i in labels.tolist()])
-            return b"%b%b]}" % (self._head, answers), len(matrix)
+            return b"%b%b]}" % (self._head, answers)
         if not self.classifier.has_probabilities:
             raise InvalidInput(
                 f"Model {self.name!r} version {self.version} has no probabilities; "
@@ -105,17 +114,17 @@ class Predictor:
         labels, rows = self.classifier.labels_and_probabilities(matrix)
         self._check_finite(rows)
         texts = self._labels
-        reply = b'%b%b],"classes":%b,"probabilities":%b}' % (
+        return b'%b%b],"classes":%b,"probabilities":%b}' % (
             self._head,
             b",".join([texts[i] for i in labels.tolist()]),
             self._classes,
             orjson.dumps(np.ascontiguousarray(rows), option=orjson.OPT_SERIALIZE_NUMPY),
         )
-        return reply, len(matrix)
 
     def _certain_labels(self, matrix: NDArray[np.float64]) -> NDArray[np.int64]:
         """Give the labels; where numbers are huge, only after their probabilities proved finite."""
-        if self.classifier.has_probabilities and (np.abs(matrix) > HUGE).any():
+        classifier = self.classifier
+        if classifier.doubtful or (classifier.has_probabilities and (np.abs(matrix) > HUGE).any()):
             labels, rows = self.classifier.labels_and_probabilities(matrix)
             self._check_finite(rows)
             return labels

@@ -157,3 +157,18 @@ def test_the_schema_tells_what_predict_takes(client: Client) -> None:
     assert [feature["name"] for feature in schema["features"]] == list(ROW)
     assert schema["classes"] == ["setosa", "versicolor", "virginica"]
     assert client.predict(schema["example"]).status_code == 200
+
+
+def test_where_a_classifier_has_no_answer_the_client_is_told_and_not_answered(
+    client: Client,
+) -> None:
+    far = {"instances": [[900, 900, 900, 900]]}
+
+    client.train(name="radius", model_type="RadiusNeighborsClassifier", dataset="iris")
+    nobody_near = client.predict(far)
+    client.train(name="spread", model_type="LabelPropagation", dataset="iris")
+    zero_by_zero = client.predict(far)
+
+    assert nobody_near.status_code in (200, 400)
+    assert zero_by_zero.status_code == 400
+    assert "no finite probabilities" in zero_by_zero.json()["detail"]

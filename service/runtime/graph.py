@@ -1,65 +1,18 @@
-"""The classifiers that answer: a graph in ONNX Runtime, or a fitted scikit-learn classifier.
+"""A graph in ONNX Runtime as a classifier."""
 
-Its rule: nothing is unpickled, and `service.trust` looks at a file before anything is built of it.
-A process that serves only graphs never imports scikit-learn.
-"""
-
-import copy
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from service.trust import LARGEST_ARTIFACT, UntrustedArtifact, inspect_onnx, load_skops
-
-if TYPE_CHECKING:
-    from sklearn.pipeline import Pipeline
-
-    from service.preparation import Preparation
-
-__all__ = [
-    "BoundRun",
-    "Classifier",
-    "NativeClassifier",
-    "OnnxClassifier",
-    "UntrustedArtifact",
-    "load_native",
-    "load_onnx",
-    "replay",
-]
-
-Floats = NDArray[np.float64]
-Labels = NDArray[np.int64]
-
-TOLERANCE = 1e-6
-"""How far a probability may be from the one that was recorded."""
+from service.runtime.classifier import Floats, Labels
+from service.trust import LARGEST_ARTIFACT, inspect_onnx
 
 _REALS: dict[str, type[np.floating[Any]]]
 _REALS = {"tensor(double)": np.float64, "tensor(float)": np.float32}
-
-# What overflows or has no value comes out as an infinity or NaN, which the caller looks for.
-_QUIETLY = partial(np.errstate, all="ignore")
-
-
-class Classifier(Protocol):
-    """What answers: matrices as `service.schema` describes them in, indexes into classes out."""
-
-    @property
-    def route(self) -> Literal["onnx", "native"]:
-        """How it is computed."""
-
-    @property
-    def has_probabilities(self) -> bool:
-        """Whether `labels_and_probabilities` may be called."""
-
-    def labels(self, X: Floats) -> Labels:
-        """Give the index of the class of each row: [N]."""
-
-    def labels_and_probabilities(self, X: Floats) -> tuple[Labels, Floats]:
-        """Give the indexes [N] and the probabilities [N, K]."""
 
 
 class BoundRun:
@@ -104,6 +57,7 @@ class OnnxClassifier:
     """
 
     route: Literal["onnx"] = "onnx"
+    doubtful = False
 
     def __init__(self, data: bytes, classes: Sequence[object] | None = None) -> None:
         options = onnxruntime.SessionOptions()
@@ -143,16 +97,15 @@ class OnnxClassifier:
         return self._probabilities is not None
 
     def labels(self, X: Floats) -> Labels:
-        """Give the index of the class of each row: [N]."""
-        (labels,) = self._session.run([self._label], {self._input: self._matrix(X)})
+        """Give the index of the class of each row: [N]; ValueError where the graph fails."""
+        (labels,) = self._run([self._label], X)
         return self._indexes(labels)
 
     def labels_and_probabilities(self, X: Floats) -> tuple[Labels, Floats]:
         """Give the indexes [N] and the probabilities [N, K]; ValueError where there are none."""
         if self._probabilities is None:
             raise ValueError("this graph gives no probabilities")
-        names = [self._label, self._probabilities]
-        labels, probabilities = self._session.run(names, {self._input: self._matrix(X)})
+        labels, probabilities = self._run([self._label, self._probabilities], X)
         return self._indexes(labels), probabilities.astype(np.float64, copy=False)
 
     def bind(self, rows: int, *, probabilities: bool = False) -> BoundRun:
@@ -176,8 +129,13 @@ class OnnxClassifier:
             wanted,
         )
 
-    def _matrix(self, X: Floats) -> NDArray[Any]:
-        return X if X.dtype == self._real else X.astype(self._real)
+    def _run(self, names: list[str], X: Floats) -> Sequence[NDArray[Any]]:
+        matrix = X if X.dtype == self._real else X.astype(self._real)
+        try:
+            outputs: Sequence[NDArray[Any]] = self._session.run(names, {self._input: matrix})
+        except Exception as error:  # ONNX Runtime has an error class for each of its status codes.
+            raise ValueError("the graph fails on these numbers") from error
+        return outputs
 
     def _indexes(self, labels: NDArray[Any]) -> Labels:
         if self._index is None:
@@ -187,57 +145,6 @@ class OnnxClassifier:
             return np.array([self._index[label] for label in labels.ravel().tolist()], np.int64)
         except KeyError as error:
             raise ValueError(f"the graph answers {error}, which is none of the classes") from error
-
-
-class NativeClassifier:
-    """A fitted scikit-learn classifier behind its preprocessing.
-
-    It works on the calling thread, and on a copy: the pipeline keeps its names and `n_jobs`.
-    """
-
-    route: Literal["native"] = "native"
-
-    def __init__(self, pipeline: "Pipeline", preparation: "Preparation") -> None:
-        from service.nested import forget_names, predicts_most_probable, use_one_job
-
-        self._prepare = preparation.apply
-        self._classifier = copy.deepcopy(pipeline["classify"])
-        use_one_job(self._classifier)
-        forget_names(self._classifier)
-        self._classes: NDArray[Any] = np.asarray(self._classifier.classes_)
-        self._most_probable = predicts_most_probable(self._classifier)
-
-    @property
-    def has_probabilities(self) -> bool:
-        """Whether the classifier has `predict_proba`."""
-        return hasattr(self._classifier, "predict_proba")
-
-    def labels(self, X: Floats) -> Labels:
-        """Give the index of the class of each row: [N]."""
-        with _QUIETLY():
-            return self._indexes(self._classifier.predict(self._prepared(X)))
-
-    def labels_and_probabilities(self, X: Floats) -> tuple[Labels, Floats]:
-        """Give the indexes [N] and the probabilities [N, K]; ValueError where there are none."""
-        if not self.has_probabilities:
-            raise ValueError("this classifier gives no probabilities")
-        with _QUIETLY():
-            prepared = self._prepared(X)
-            probabilities: Floats = self._classifier.predict_proba(prepared)
-            if self._most_probable:
-                return probabilities.argmax(axis=1), probabilities
-            return self._indexes(self._classifier.predict(prepared)), probabilities
-
-    def _prepared(self, X: Floats) -> Floats:
-        # As a ColumnTransformer's numbers lie in memory: the order in which products add up.
-        return np.asfortranarray(self._prepare(X))
-
-    def _indexes(self, predicted: NDArray[Any]) -> Labels:
-        found = np.searchsorted(self._classes, predicted).astype(np.int64, copy=False)
-        # What comes out of `predict` is in the sorted `classes_`, but for an outlier's own label.
-        if not (self._classes.take(found, mode="clip") == predicted).all():
-            raise ValueError("the classifier answers with something that is none of its classes")
-        return found
 
 
 def load_onnx(
@@ -250,51 +157,6 @@ def load_onnx(
     """
     inspect_onnx(data, limit)
     return OnnxClassifier(data, classes)
-
-
-def load_native(
-    data: bytes, names: Sequence[str], limit: int = LARGEST_ARTIFACT
-) -> NativeClassifier:
-    """Load a pipeline from a skops file of trusted types only; `names` are the schema's features.
-
-    `limit` is in bytes, unpacked. Raises UntrustedArtifact for anything that is not allowed, and
-    ValueError for a pipeline of another shape.
-    """
-    from sklearn.pipeline import Pipeline
-
-    from service.preparation import Preparation
-
-    pipeline = load_skops(data, limit)
-    if type(pipeline) is not Pipeline:
-        raise UntrustedArtifact(f"the file holds a {type(pipeline).__name__}, not a pipeline")
-    return NativeClassifier(pipeline, Preparation.of(pipeline, names))
-
-
-def replay(classifier: Classifier, X: Floats, labels: Labels, probabilities: Floats | None) -> None:
-    """Check that `classifier` answers for the golden rows `X` what was recorded in training.
-
-    Raises ValueError with a sentence where a label differs, or a probability by more than 1e-6.
-    """
-    if probabilities is None:
-        found = classifier.labels(X)
-    else:
-        if not classifier.has_probabilities:
-            raise ValueError("Probabilities were recorded, and this classifier gives none.")
-        found, chances = classifier.labels_and_probabilities(X)
-        if chances.shape != probabilities.shape:
-            raise ValueError("The probabilities are for another number of classes.")
-    differing = int(np.count_nonzero(found != labels))
-    if differing:
-        raise ValueError(
-            f"{differing} of {len(labels)} golden rows get another label here than in training."
-        )
-    if probabilities is not None:
-        away = np.abs(chances - probabilities)
-        # Written so that NaN does not pass.
-        if not (away <= TOLERANCE).all():
-            raise ValueError(
-                f"The golden rows' probabilities differ by up to {away.max():.3g} from training's."
-            )
 
 
 def _known(size: object) -> int | None:

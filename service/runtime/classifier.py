@@ -1,0 +1,61 @@
+"""What every classifier that answers has in common, and the replay that shows it answers right."""
+
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+TOLERANCE = 1e-6
+"""How far a probability may be from the one that was recorded."""
+
+
+class Classifier(Protocol):
+    """What answers: matrices as `service.schema` describes them in, indexes into classes out."""
+
+    @property
+    def route(self) -> Literal["onnx", "native"]:
+        """How it is computed."""
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether `labels_and_probabilities` may be called."""
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether a label may be given where the probabilities would be NaN."""
+
+    def labels(self, X: Floats) -> Labels:
+        """Give the index of the class of each row: [N]."""
+
+    def labels_and_probabilities(self, X: Floats) -> tuple[Labels, Floats]:
+        """Give the indexes [N] and the probabilities [N, K]."""
+
+
+def replay(classifier: Classifier, X: Floats, labels: Labels, probabilities: Floats | None) -> None:
+    """Check that `classifier` answers for the golden rows `X` what was recorded in training.
+
+    Raises ValueError with a sentence where a label differs, or a probability by more than 1e-6.
+    """
+    if probabilities is None:
+        found = classifier.labels(X)
+    else:
+        if not classifier.has_probabilities:
+            raise ValueError("Probabilities were recorded, and this classifier gives none.")
+        found, chances = classifier.labels_and_probabilities(X)
+        if chances.shape != probabilities.shape:
+            raise ValueError("The probabilities are for another number of classes.")
+    differing = int(np.count_nonzero(found != labels))
+    if differing:
+        raise ValueError(
+            f"{differing} of {len(labels)} golden rows get another label here than in training."
+        )
+    if probabilities is not None:
+        away = np.abs(chances - probabilities)
+        # Written so that NaN does not pass.
+        if not (away <= TOLERANCE).all():
+            raise ValueError(
+                f"The golden rows' probabilities differ by up to {away.max():.3g} from training's."
+            )
