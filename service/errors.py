@@ -24,6 +24,11 @@ def clip(text: object, limit: int = 64) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
+def escape(key: object) -> str:
+    """Write a key as a token of an RFC 6901 pointer, shortened to what may be shown."""
+    return clip(key).replace("~", "~0").replace("/", "~1")
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing wrong with a body: an RFC 6901 pointer into it as sent, and a message."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from service.errors import Problem, clip
+from service.errors import Problem, clip, escape
 from service.suggest import did_you_mean
 
 Kind = Literal["integer", "number"]
@@ -275,7 +275,7 @@ def check(
         if not message and not settable[name].accepts(value):
             message = f"must be {settable[name].wanted}; not {clip(_shown(value))}"
         if message:
-            problems.append(Problem(f"{at}/{pointed(name)}", message))
+            problems.append(Problem(f"{at}/{escape(name)}", message))
     return problems
 
 
@@ -287,11 +287,6 @@ def unknown(settable: Mapping[str, Parameter], name: str) -> str:
         return UNSETTABLE[name]
     hint = did_you_mean(name, settable) or f"; there are: {', '.join(sorted(settable))}"
     return f"is no parameter of it{hint}"
-
-
-def pointed(key: str) -> str:
-    """Write a key as a token of an RFC 6901 pointer, shortened."""
-    return clip(key).replace("~", "~0").replace("/", "~1")
 
 
 def _shown(value: object) -> str:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from service.errors import InvalidRequest, Problem, clip
+from service.errors import InvalidRequest, Problem, escape
 
 _TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
 """Strings as a whole, so that brackets in them do not count; possessive, so that it is linear."""
@@ -26,11 +26,6 @@ class _Repeated(dict[str, Any]):
     """An object some of whose keys came twice."""
 
     keys_twice: tuple[str, ...] = ()
-
-
-def escape(key: object) -> str:
-    """Give `key` as a reference token of RFC 6901, shortened to what may be shown."""
-    return clip(key).replace("~", "~0").replace("/", "~1")
 
 
 def parse(body: bytes, max_depth: int) -> Any:

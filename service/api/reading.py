@@ -19,9 +19,9 @@ from service.errors import (
     UnsupportedMediaType,
     VersionNotFound,
     clip,
+    escape,
 )
 from service.model import LOG_OF_USE, NAME
-from service.strict_json import escape
 from service.suggest import did_you_mean
 
 B = TypeVar("B", bound=BaseModel)

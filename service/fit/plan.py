@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from service import classifiers
 from service.classifiers import ModelType
-from service.errors import Problem, UnusableData, clip
+from service.errors import Problem, UnusableData, clip, escape
 from service.fit import columns
 from service.fit.request import MOST_PROBLEMS, Search, TrainRequest
-from service.parameters import pointed
 from service.schema import Label
 from service.suggest import did_you_mean
 from service.tables import Table
@@ -155,7 +154,7 @@ def _class_weight(value: Any, classes: tuple[Label, ...]) -> tuple[Any, list[Pro
         return value, []
     labels = {_spelling(label): label for label in classes}
     problems = [
-        Problem(f"/class_weight/{pointed(key)}", f"{clip(key)!r} is no class of the target")
+        Problem(f"/class_weight/{escape(key)}", f"{clip(key)!r} is no class of the target")
         for key in value
         if key not in labels
     ]

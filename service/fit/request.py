@@ -9,8 +9,7 @@ from typing import Any, Literal, cast
 import orjson
 
 from service import classifiers, parameters
-from service.errors import InvalidRequest, Problem, clip
-from service.parameters import pointed
+from service.errors import InvalidRequest, Problem, clip, escape
 from service.suggest import did_you_mean
 
 MOST_CANDIDATES = 200
@@ -74,7 +73,7 @@ def parse_request(value: object, data_keys: Sequence[str] = ("dataset",)) -> Tra
         if key in data_keys:
             continue
         if key not in KEYS:
-            problems.append(Problem(f"/{pointed(str(key))}", _unknown(str(key), data_keys)))
+            problems.append(Problem(f"/{escape(str(key))}", _unknown(str(key), data_keys)))
         elif given is not None:
             known[key] = given
     for key, (accepts, wanted) in _CHECKS.items():
@@ -203,7 +202,7 @@ def _search(known: Mapping[str, Any], problems: list[Problem]) -> Search | None:
         problems += found
         return None
     odd = [key for key in value if key not in ("params", "n_iter")]
-    found += [Problem(f"/search/{pointed(key)}", "is not a key of a search") for key in odd]
+    found += [Problem(f"/search/{escape(key)}", "is not a key of a search") for key in odd]
     n_iter = value.get("n_iter")
     if n_iter is not None and not _integer(1, MOST_CANDIDATES)(n_iter):
         message = f"must be an integer from 1 to {MOST_CANDIDATES}"
@@ -212,7 +211,7 @@ def _search(known: Mapping[str, Any], problems: list[Problem]) -> Search | None:
     if not lists:
         found.append(Problem("/search/params", "names no parameter"))
     for name, values in lists.items():
-        at = f"/search/params/{pointed(name)}"
+        at = f"/search/params/{escape(name)}"
         if not isinstance(values, list) or not 1 <= len(values) <= 100:
             found.append(Problem(at, "must be an array of 1 to 100 values"))
         elif name in known.get("params", {}):
@@ -253,7 +252,7 @@ def _check_class_weight(known: Mapping[str, Any]) -> list[Problem]:
         return [Problem("/class_weight", 'must be "balanced", or an object of class and weight')]
     fits = _number(0, 1e6, ends=True)
     return [
-        Problem(f"/class_weight/{pointed(label)}", "must be a number more than 0, to 1,000,000")
+        Problem(f"/class_weight/{escape(label)}", "must be a number more than 0, to 1,000,000")
         for label, weight in value.items()
         if not fits(weight) or weight == 0
     ]

@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service import strict_json
-from service.errors import BodyTooLarge, InvalidRequest, Problem, clip
+from service.errors import BodyTooLarge, InvalidRequest, Problem, clip, escape
 from service.schema.contract import Feature, Schema
-from service.strict_json import escape
 from service.suggest import did_you_mean
 
 MOST = 20

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from service.errors import Problem, UnusableData, clip
+from service.errors import Problem, UnusableData, escape
 from service.tables.table import LIMITS, MOST_PROBLEMS, Column, Limits, Table, check_names
 
 _KINDS: dict[type, str] = {
@@ -19,11 +19,6 @@ _KINDS: dict[type, str] = {
 }
 _SHAPE = 'send {"columns": [...], "rows": [[...]]} or {"records": [{...}]}'
 _EXACT = 2**53
-
-
-def escape(key: str) -> str:
-    """Write a key as RFC 6901 wants it inside a pointer, shortened."""
-    return clip(key).replace("~", "~0").replace("/", "~1")
 
 
 def read_inline(value: object, limits: Limits = LIMITS, at: str = "") -> Table:
