@@ -45,12 +45,19 @@ class Parity:
         return self.differing == 0 and self.largest_difference <= allowed
 
 
-def check(model: bytes, pipeline: Pipeline, frame: Any, X: Floats) -> Parity:
+def check(
+    model: bytes,
+    pipeline: Pipeline,
+    frame: Any,
+    X: Floats,
+    answers: tuple[Labels, Floats | None] | None = None,
+) -> Parity:
     """Compare a graph with the pipeline it was made of.
 
     `frame` holds the rows as the pipeline reads them, `X` [N, features] the same rows as the graph
     does. The preprocessing runs once for labels and probabilities, and `predict` not at all where
-    it is known to be the argmax of `predict_proba`.
+    it is known to be the argmax of `predict_proba`. `answers` are the pipeline's labels and
+    probabilities for all rows, where they are known already.
     """
     graph = OnnxClassifier(model)
     classifier = pipeline["classify"]
@@ -60,8 +67,11 @@ def check(model: bytes, pipeline: Pipeline, frame: Any, X: Floats) -> Parity:
     with _one_job(classifier):
         for start in range(0, len(X), CHUNK):
             rows = slice(start, start + CHUNK)
-            prepared = pipeline[:-1].transform(_rows(frame, rows))
-            expected, chances = _expected(classifier, prepared)
+            if answers is None:
+                expected, chances = _expected(classifier, _prepared(pipeline, frame, rows))
+            else:
+                expected = answers[0][rows]
+                chances = None if answers[1] is None else answers[1][rows]
             if chances is None:
                 found = graph.labels(X[rows])
             else:
@@ -69,14 +79,16 @@ def check(model: bytes, pipeline: Pipeline, frame: Any, X: Floats) -> Parity:
                 largest = max(largest, _difference(chances, answered))
             wrong = found != expected
             if wrong.any():
+                prepared = _prepared(pipeline, frame, rows)
                 near = wrong & _near_boundary(classifier, prepared, exact)
                 on_boundary += int(near.sum())
                 differing += int(wrong.sum()) - int(near.sum())
     return Parity(len(X), differing, on_boundary, largest, exact)
 
 
-def _rows(frame: Any, rows: slice) -> Any:
-    return frame.iloc[rows] if hasattr(frame, "iloc") else frame[rows]
+def _prepared(pipeline: Pipeline, frame: Any, rows: slice) -> Any:
+    part = frame.iloc[rows] if hasattr(frame, "iloc") else frame[rows]
+    return pipeline[:-1].transform(part)
 
 
 def _expected(classifier: Any, prepared: Any) -> tuple[Labels, Floats | None]:

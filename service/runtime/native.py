@@ -40,7 +40,7 @@ class NativeClassifier:
         self._classifier = copy.deepcopy(pipeline["classify"])
         use_one_job(self._classifier)
         forget_names(self._classifier)
-        self._classes: NDArray[Any] = np.asarray(self._classifier.classes_)
+        self.classes: NDArray[Any] = np.asarray(self._classifier.classes_)
         self._most_probable = predicts_most_probable(self._classifier)
         self.doubtful = type(self._classifier).__name__ in _DOUBTFUL
         # OpenMP and BLAS would start a thread a core, and one process serves on one.
@@ -72,9 +72,9 @@ class NativeClassifier:
         return np.asfortranarray(self._prepare(X))
 
     def _indexes(self, predicted: NDArray[Any]) -> Labels:
-        found = np.searchsorted(self._classes, predicted).astype(np.int64, copy=False)
+        found = np.searchsorted(self.classes, predicted).astype(np.int64, copy=False)
         # What comes out of `predict` is in the sorted `classes_`, but for an outlier's own label.
-        if not (self._classes.take(found, mode="clip") == predicted).all():
+        if not (self.classes.take(found, mode="clip") == predicted).all():
             raise ValueError("the classifier answers with something that is none of its classes")
         return found
 
