@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 
 from service import __version__, health, problems
 from service.api import datasets, model_types, models, openapi, schema, train, use_model
-from service.api.predict import Predict, Receive, Scope, Send
+from service.api.predict import DEFECT, Predict, Receive, Scope, Send
 from service.api.state import Lifespan, State
 from service.beats import ORPHAN_SECONDS
 from service.children import Children
@@ -252,8 +252,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 
 async def _on_defect(_: Request, __: Exception) -> Response:
-    detail = "The service met an internal error; its log has the request's id."
-    return _response(problems.plain(500, detail, request_id.get()))
+    return _response(problems.plain(500, DEFECT, request_id.get()))
 
 
 def _response(answer: problems.Answer) -> Response:

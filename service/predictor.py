@@ -1,5 +1,6 @@
 """One version, ready to answer: a request's bytes in, a reply's bytes out."""
 
+from collections.abc import Sequence
 from time import perf_counter
 
 import numpy as np
@@ -16,6 +17,9 @@ from service.schema.explanation import InvalidInput
 _QUICK_SECONDS = 0.001
 """What is expected to take longer than this does not run on the event loop."""
 
+_LARGEST_TURN = 65_536
+"""Numbers in one run of several requests' rows: each number of rows keeps buffers of its own."""
+
 _BYTES_A_SECOND = 60e6
 """A low guess of how fast JSON is decoded; only bounds what may stay on the event loop."""
 
@@ -23,8 +27,8 @@ _BYTES_A_SECOND = 60e6
 class Predictor:
     """Answers requests from one version of a model.
 
-    `predict` may be called from any thread; `predict_one` only from one thread at a time, since it
-    works in buffers of its own.
+    `predict` may be called from any thread; `predict_row` and `predict_rows` only from one thread
+    at a time, since they work in buffers of their own.
     """
 
     def __init__(
@@ -41,8 +45,13 @@ class Predictor:
         self._replies = [b"%b%b]}" % (self._head, label) for label in self._labels]
         self._classes = orjson.dumps(list(schema.classes))
         self._bound = _bind(classifier)
+        self._turns: dict[int, BoundRun] = {}
         self._row_seconds = 0.0
         self._base_seconds = 0.0
+
+    def _bind(self, rows: int) -> BoundRun:
+        assert isinstance(self.classifier, OnnxClassifier)
+        return self.classifier.bind(rows)
 
     def warm(self) -> None:
         """Answer the example, so that no client waits for the first run, and measure the time.
@@ -75,15 +84,35 @@ class Predictor:
         """Whether a single row may be answered on the event loop."""
         return self._base_seconds < _QUICK_SECONDS
 
-    def predict_one(self, body: bytes) -> bytes | None:
-        """Answer a request with one plain row of numbers; None: it is not one, use `predict`."""
-        values = self._decoder.one(body)
-        if values is None or self._bound is None:
-            return None
+    def one_row(self, body: bytes) -> tuple[float, ...] | None:
+        """Give the values of a request with one plain row of numbers; None: use `predict`."""
+        return None if self._bound is None else self._decoder.one(body)
+
+    def predict_row(self, values: tuple[float, ...]) -> bytes:
+        """Answer one row that `one_row` gave."""
         bound = self._bound
+        assert bound is not None
         bound.inputs[0] = values
         bound.run()
         return self._replies[bound.labels.item()]
+
+    def rows_a_turn(self, most: int) -> int:
+        """Give how many single rows may be answered by one run on the event loop."""
+        if self._bound is None:
+            return 1
+        width = max(1, len(self.schema.features))
+        quick = _QUICK_SECONDS / max(self._row_seconds, 1e-9)
+        return max(1, min(most, int(quick), _LARGEST_TURN // width))
+
+    def predict_rows(self, rows: Sequence[tuple[float, ...]]) -> list[bytes]:
+        """Answer rows that `one_row` gave by one run; at most as many as `rows_a_turn` says."""
+        bound = self._turns.get(len(rows))
+        if bound is None:
+            bound = self._turns[len(rows)] = self._bind(len(rows))
+        bound.inputs[:] = rows
+        bound.run()
+        replies = self._replies
+        return [replies[label] for label in bound.labels.tolist()]
 
     def predict(self, body: bytes) -> tuple[bytes, int]:
         """Answer a request; give the reply and the number of its rows.

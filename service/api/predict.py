@@ -1,12 +1,14 @@
 """`POST /predict`, spoken as plain ASGI ahead of FastAPI's routing: the hot path."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import Any
 
 from service import problems
+from service.api.turns import Turns
 from service.errors import (
     BodyTooLarge,
     NoModelInUse,
@@ -32,6 +34,10 @@ READERS: Mapping[bytes, Reader] = {
 }
 """What reads a body of each content type and answers it."""
 
+logger = logging.getLogger(__name__)
+
+DEFECT = "The service met an internal error; its log has the request's id."
+
 _SHORT = 65_536
 """A single row longer than this many bytes is not looked for."""
 
@@ -48,7 +54,9 @@ class _Route:
     def __init__(self, in_use: InUse, metrics: Metrics) -> None:
         self.in_use = in_use
         self.predictor = in_use.predictor
-        self.one = in_use.predictor.predict_one if in_use.predictor.quick_alone else _never
+        quick = in_use.predictor.quick_alone
+        self.one_row = in_use.predictor.one_row if quick else _never
+        self.turns = Turns(in_use.predictor)
         self.model_headers = model_headers(in_use)
         self.headers = [_JSON, *self.model_headers]
         name, version = in_use.name, in_use.version
@@ -120,15 +128,29 @@ class Predict:
                 body = await self._rest(body, length, receive)
             if route is None:
                 raise NoModelInUse(self._slot.trouble)
-            reply, rows = None, 1
+            values = None
             if len(body) < _SHORT and reader is Predictor.predict:
-                reply = route.one(body)
-            if reply is None:
+                values = route.one_row(body)
+            if values is None:
                 reply, rows = await self._answer(route.predictor, reader, body)
+            else:
+                rows = 1
+                if route.turns.alone():
+                    reply = route.predictor.predict_row(values)
+                else:
+                    reply = await route.turns.join(values)
         except ServiceError as error:
             await self._refuse(error, route, sent_id, start, send)
             return
         except _Gone:
+            return
+        except Exception:
+            # The edge of the route: whatever comes here is a defect of ours.
+            logger.exception("POST /predict met a defect")
+            answer = problems.plain(500, DEFECT, problems.request_id_of(sent_id))
+            await self._send(answer, (), send)
+            if route is not None:
+                route.observe("error", perf_counter() - start)
             return
         headers = [*route.headers, (b"content-length", b"%d" % len(reply))]
         if sent_id is not None:
@@ -176,6 +198,14 @@ class Predict:
             self._in_flight -= 1
             self._metrics.in_flight.set(self._in_flight)
 
+    async def _send(
+        self, answer: problems.Answer, headers: Sequence[tuple[bytes, bytes]], send: Send
+    ) -> None:
+        start = {"type": "http.response.start", "status": answer.status}
+        await send({**start, "headers": [*answer.headers, *headers]})
+        await send({"type": "http.response.body", "body": answer.body})
+        self._metrics.requests.labels("/predict", "POST", str(answer.status)).inc()
+
     async def _refuse(
         self,
         error: ServiceError,
@@ -195,15 +225,7 @@ class Predict:
         answer = problems.answer(error, identifier, extra)
         if isinstance(error, BodyTooLarge):
             headers = [*headers, (b"connection", b"close")]
-        await send(
-            {
-                "type": "http.response.start",
-                "status": answer.status,
-                "headers": [*answer.headers, *headers],
-            }
-        )
-        await send({"type": "http.response.body", "body": answer.body})
-        self._metrics.requests.labels("/predict", "POST", str(answer.status)).inc()
+        await self._send(answer, headers, send)
         if answer.status < 500:
             self._metrics.invalid.labels(answer.slug).inc()
         if route is not None:
