@@ -1,6 +1,5 @@
 """The application put together: the only place that knows everything."""
 
-import errno
 import logging
 import os
 import threading
@@ -23,7 +22,7 @@ from service.children import Children
 from service.course import Limits as TrainingLimits
 from service.course import Workshop
 from service.data_folder import DataFolder
-from service.errors import ServiceError, StorageUnavailable
+from service.errors import NO_STORAGE, ServiceError, StorageUnavailable
 from service.listing import Listing
 from service.loader import Loader
 from service.logs import request_id
@@ -41,7 +40,7 @@ from service.uploads import Uploads
 logger = logging.getLogger(__name__)
 
 _THREADS = 2
-_NO_STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+_AGAIN_SECONDS = 5.0
 
 _DESCRIPTION = (
     "Trains scikit-learn classifiers on request, versions them in MLflow and serves the one in use."
@@ -135,7 +134,9 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         await state.run(_begin, state)
         yield {"service": state}
         state.draining = True
+        state.stopping.set()
         state.poller.stop()
+        state.listing.close()
         await state.run(state.trainer.stop)
         state.children.close()
         predict.close()
@@ -212,14 +213,20 @@ def _begin(state: State) -> None:
 
 
 def _catch_up(state: State) -> None:
-    """Close what an earlier process left open, and make the starter model where there is none."""
+    """Close what an earlier process left open, and make the starter model where there is none.
+
+    Tried until it is done: MLflow may come up after this service.
+    """
     # Alone in a data folder, every open training is one that a killed process left.
     alone = not state.settings.mlflow_uri
-    try:
-        state.trainer.beats.close_orphans(0 if alone else ORPHAN_SECONDS)
-        make_starter(state.settings.starter_model, state.registry, state.uploads, state.trainer)
-    except ServiceError as error:
-        logger.warning("%s", error)
+    while not state.stopping.wait(0):
+        try:
+            state.trainer.beats.close_orphans(0 if alone else ORPHAN_SECONDS)
+            make_starter(state.settings.starter_model, state.registry, state.uploads, state.trainer)
+            return
+        except ServiceError as error:
+            logger.warning("%s", error)
+        state.stopping.wait(_AGAIN_SECONDS)
 
 
 async def _on_service_error(request: Request, error: Exception) -> Response:
@@ -233,7 +240,7 @@ async def _on_service_error(request: Request, error: Exception) -> Response:
 
 async def _on_os_error(request: Request, error: Exception) -> Response:
     """Answer 503 where the disk is full or read-only; anything else is a defect."""
-    if not isinstance(error, OSError) or error.errno not in _NO_STORAGE:
+    if not isinstance(error, OSError) or error.errno not in NO_STORAGE:
         raise error
     return await _on_service_error(request, StorageUnavailable(os.strerror(error.errno)))
 

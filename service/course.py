@@ -14,8 +14,8 @@ import orjson
 
 from service.children import Children, Job, JobFailed, JobStopped
 from service.children import folder as files
-from service.errors import ServiceError
-from service.model import DataSet, NewVersion, Registry, Training, TrainingState
+from service.errors import Conflict, InvalidRequest, ServiceError, StorageUnavailable
+from service.model import DataSet, Fault, NewVersion, Registry, Training, TrainingState
 from service.replicas import Replicas
 
 logger = logging.getLogger(__name__)
@@ -44,6 +44,8 @@ class Order:
     use: bool
     folder: Path
     """Holds what the inspection left there; removed at the end."""
+    only_first: bool = False
+    """Put it in use only if nothing is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +71,20 @@ class Course:
         self._order = order
         self._lock = threading.Lock()
         self._job: Job | None = None
-        self._stopped: tuple[TrainingState, str] | None = None
+        self._stopped: tuple[TrainingState, Fault | None, str] | None = None
 
-    def stop(self, state: TrainingState, reason: str) -> None:
-        """Have it end in `state` as soon as it can, unless its version is registered already."""
+    def cancel(self) -> None:
+        """Have it end as soon as it can, unless its version is registered already."""
+        self._stop("cancelled", None, "It was cancelled.")
+
+    def drain(self) -> None:
+        """Have it end because the service does."""
+        self._stop("failed", "service", "The service was stopped while it ran.")
+
+    def _stop(self, state: TrainingState, fault: Fault | None, reason: str) -> None:
         with self._lock:
             if self._stopped is None:
-                self._stopped = (state, reason)
+                self._stopped = (state, fault, reason)
                 if self._job is not None:
                     self._job.stop(reason)
 
@@ -84,19 +93,23 @@ class Course:
         try:
             training = self._train(workshop)
         except JobStopped as error:
-            state: TrainingState = "failed" if self._stopped is None else self._stopped[0]
-            training = replace(self.training, state=state, error=str(error))
+            # Stopped by nobody's wish: it took too long.
+            state, fault = ("failed", "request") if self._stopped is None else self._stopped[:2]
+            training = replace(self.training, state=state, error=str(error), fault=fault)
         except ServiceError as error:
             self.failure = error
-            training = replace(self.training, state="failed", error=str(error))
+            training = self._failed(str(error), _fault_of(error))
         except OSError as error:
-            self.failure = JobFailed(f"The disk does not take it: {error.strerror}.")
-            training = replace(self.training, state="failed", error=str(self.failure))
+            self.failure = StorageUnavailable(error.strerror or "it gives no reason")
+            training = self._failed(str(self.failure), "service")
         except Exception:
             # The edge of the thread: a defect of ours must not end the queue with it.
             logger.exception("training %s failed by a defect", self.training.id)
-            training = replace(self.training, state="failed", error="It met an internal error.")
+            training = self._failed("It met an internal error.", "service")
         return self.close(training)
+
+    def _failed(self, error: str, fault: Fault) -> Training:
+        return replace(self.training, state="failed", error=error, fault=fault)
 
     def close(self, training: Training) -> Training:
         """Remove what it needed; give the training with the time of its end."""
@@ -141,7 +154,7 @@ class Course:
         )
         self._note(registry, stage="putting in use", progress=0.95, version=version.version)
         used = False
-        if order.use:
+        if order.use and not (order.only_first and registry.newest_use() is not None):
             change = workshop.replicas.use(version, f"training {self.training.id}")
             used = not change.missing
         return replace(
@@ -156,7 +169,7 @@ class Course:
     def _look(self) -> None:
         """Raise JobStopped if somebody wished that this training ends."""
         if self._stopped is not None:
-            raise JobStopped(self._stopped[1])
+            raise JobStopped(self._stopped[2])
 
     def _follow(self, job: Job, deadline: float, limit: float) -> dict[str, Any]:
         """Wait for the child's result and note its progress; stop it at the deadline."""
@@ -183,3 +196,9 @@ class Course:
         """Change the record here and, for whoever asks another replica, in MLflow."""
         self.training = replace(self.training, beat_at=time.time(), **changes)
         registry.update_training(self.training)
+
+
+def _fault_of(error: ServiceError) -> Fault:
+    if isinstance(error, InvalidRequest | JobFailed):
+        return "request"
+    return "conflict" if isinstance(error, Conflict) else "service"

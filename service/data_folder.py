@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 from pathlib import Path
 
 from service.errors import StartError
@@ -26,6 +27,12 @@ class DataFolder:
                 f"The data folder {path} cannot be written: {error.strerror}. "
                 "Set SERVICE_DATA_DIR to one that can."
             ) from error
+        self._take(path)
+        # What a process that was killed left behind is of no use to anybody.
+        shutil.rmtree(self.work, ignore_errors=True)
+        self.uploads.mkdir(parents=True)
+
+    def _take(self, path: Path) -> None:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -7,15 +7,19 @@ ServiceError
     NotFound                ModelNotFound, VersionNotFound, AliasNotFound, TrainingNotFound,
                             DataSetNotFound, ModelTypeNotFound
     Conflict                VersionInUse, VersionNotServable, DataSetConflict, IdempotencyConflict,
-                            TrainingEnded, TrainingCancelled
+                            TrainingRefused, TrainingEnded, TrainingCancelled
     Unavailable             NoModelInUse, RegistryUnavailable, ReplicaSilent, QueueFull, NotReady,
                             Overloaded,
-                            StorageUnavailable
+                            StorageUnavailable, ChildrenUnavailable, TrainingLost
     StartError              the process cannot start; its sentence is printed, no traceback
 """
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+NO_STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+"""What the system says of a disk that does not take what is written to it."""
 
 
 def clip(text: object, limit: int = 64) -> str:
@@ -151,6 +155,10 @@ class IdempotencyConflict(Conflict):
         super().__init__("This Idempotency-Key was used before with a different request.")
 
 
+class TrainingRefused(Conflict):
+    """A training failed because the state of things forbade to end it."""
+
+
 class TrainingEnded(Conflict):
     """A training that has ended cannot be cancelled."""
 
@@ -205,10 +213,23 @@ class ReplicaSilent(Unavailable):
         self.outcome = "unchanged"
 
 
+class ChildrenUnavailable(Unavailable):
+    """The process that runs jobs is gone; the next job starts another one."""
+
+    def __init__(self) -> None:
+        super().__init__("The process that reads rows and runs trainings is gone; send it again.")
+
+
+class TrainingLost(Unavailable):
+    """A training failed by the service's own fault."""
+
+    retry_after = 3
+
+
 class StorageUnavailable(Unavailable):
     """The disk does not take what has to be written to it."""
 
-    retry_after = 10
+    retry_after = 3
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"The service cannot write to its disk: {reason}.")
@@ -217,7 +238,7 @@ class StorageUnavailable(Unavailable):
 class QueueFull(Unavailable):
     """As many trainings wait as may."""
 
-    retry_after = 5
+    retry_after = 3
 
     def __init__(self, queued: int) -> None:
         super().__init__(f"{queued} trainings are waiting already; try again later.")

@@ -1,6 +1,5 @@
 """A version's record to a predictor: fetch, verify, load, replay, warm."""
 
-import contextlib
 import hashlib
 import io
 import logging
@@ -9,15 +8,15 @@ import shutil
 import tempfile
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from service import runtime
-from service.children import Children
-from service.errors import InvalidRequest, ServiceError, VersionNotServable, clip
+from service.children import Children, JobFailed
+from service.errors import InvalidRequest, StorageUnavailable, VersionNotServable, clip
 from service.model import Version, Versions
 from service.predictor import Predictor
 from service.schema import Schema, decode
@@ -31,6 +30,9 @@ _KEPT = 10
 _LARGEST_GOLDEN = 256 * 1024 * 1024
 _ADOPT_MEMORY = 4 * 2**30
 _ADOPT_SECONDS = 60.0
+_MOST_VERDICTS = 10_000
+
+_Key = tuple[str, int, float]
 
 
 class Loader:
@@ -50,26 +52,32 @@ class Loader:
         self._limits = limits
         self._allow_pickle = allow_pickle
         self._lock = threading.Lock()
-        self._verdicts: dict[tuple[str, int, float], str | None] = {}
+        self._arriving: dict[_Key, threading.Lock] = {}
+        self._verdicts: dict[_Key, str | None] = {}
         cache.mkdir(parents=True, exist_ok=True)
+        for left in cache.glob(".*"):
+            shutil.rmtree(left, ignore_errors=True)
 
     def load(self, version: Version) -> Predictor:
         """Give a predictor that has answered its own example.
 
-        Raises VersionNotServable with the reason, or RegistryUnavailable where the artifacts are
-        not in the cache and cannot be fetched.
+        Raises VersionNotServable with the reason, RegistryUnavailable where the artifacts are not
+        in the cache and cannot be fetched, or StorageUnavailable.
         """
         with self._judged(version):
-            with self._lock:
-                folder = self._folder(version)
-            predictor = self._load(version, folder)
+            predictor = self._predictor(version, self._files(version))
             predictor.warm()
-            return predictor
+        self._verdicts[_key(version)] = None
+        return predictor
 
     def inspect(self, version: Version) -> None:
-        """Find out whether a foreign version can be served; `verdict` tells."""
-        with contextlib.suppress(VersionNotServable):
-            self.load(version)
+        """Find out whether a foreign version can be made servable; `verdict` tells.
+
+        It is read in a child; nothing of it is loaded here.
+        """
+        with self._judged(version):
+            self._files(version)
+        self._verdicts[_key(version)] = None
 
     def verdict(self, version: Version) -> tuple[bool, str | None]:
         """Tell whether a version was looked at, and the reason if it cannot be served."""
@@ -78,14 +86,16 @@ class Loader:
 
     def schema(self, version: Version) -> Schema:
         """Give a version's schema; raises like `load`."""
-        with self._judged(version), self._lock:
-            return decode((self._folder(version) / "schema.json").read_bytes())
+        with self._judged(version):
+            return decode(self._files(version)["schema.json"])
 
     @contextmanager
     def _judged(self, version: Version) -> Iterator[None]:
         """Turn what is found wrong with a version into VersionNotServable, and remember it."""
         if version.refusal is not None:
             raise VersionNotServable(version.name, version.version, version.refusal)
+        while len(self._verdicts) >= _MOST_VERDICTS:
+            self._verdicts.pop(next(iter(self._verdicts)), None)
         try:
             yield
         except VersionNotServable as error:
@@ -95,30 +105,49 @@ class Loader:
             reason = clip(str(error).split("\n")[0].rstrip("."), 300) + "."
             self._verdicts[_key(version)] = reason
             raise VersionNotServable(version.name, version.version, reason) from error
-        else:
-            self._verdicts[_key(version)] = None
+        except OSError as error:
+            raise StorageUnavailable(error.strerror or "it gives no reason") from error
+
+    def _files(self, version: Version) -> Mapping[str, bytes]:
+        """Give the version's verified artifacts, from the cache where they are."""
+        with self._lock:
+            arriving = self._arriving.setdefault(_key(version), threading.Lock())
+        with arriving:
+            try:
+                return self._cached(version) or self._arrived(version)
+            finally:
+                with self._lock:
+                    self._arriving.pop(_key(version), None)
 
     def _folder(self, version: Version) -> Path:
-        """Give the folder of the version's verified artifacts, from the cache where they are."""
         mark = f"{version.created_at:.3f}" if version.foreign else version.digest[:16]
-        folder = self._cache / f"{version.name}-{version.version}-{mark}"
-        if folder.is_dir() and not version.foreign:
+        return self._cache / f"{version.name}-{version.version}-{mark}"
+
+    def _cached(self, version: Version) -> Mapping[str, bytes] | None:
+        folder = self._folder(version)
+        # Read as a whole under the lock: nothing is pruned meanwhile.
+        with self._lock:
+            if not folder.is_dir():
+                return None
             try:
-                _verify(version, folder)
+                files = _verified(version, folder)
             except ValueError:
                 logger.warning("the cache of %s %s is damaged", version.name, version.version)
                 shutil.rmtree(folder)
-        if not folder.is_dir():
-            with tempfile.TemporaryDirectory(dir=self._cache, prefix=".") as name:
-                got = self._versions.fetch(version, Path(name) / "fetched")
-                if version.foreign:
-                    got = self._adopt(got, Path(name))
-                else:
-                    _verify(version, got)
-                got.rename(folder)
-        os.utime(folder)
-        self._prune(folder)
-        return folder
+                return None
+            os.utime(folder)
+        return files
+
+    def _arrived(self, version: Version) -> Mapping[str, bytes]:
+        with tempfile.TemporaryDirectory(dir=self._cache, prefix=".") as name:
+            got = self._versions.fetch(version, Path(name) / "fetched")
+            if version.foreign:
+                got = self._adopt(got, Path(name))
+            files = _verified(version, got)
+            with self._lock:
+                got.rename(self._folder(version))
+                self._prune(self._folder(version))
+        return files
 
     def _adopt(self, fetched: Path, folder: Path) -> Path:
         """Have a child make what it can of a foreign version; raises ValueError if nothing."""
@@ -126,9 +155,9 @@ class Loader:
         job = self._children.start("adopt", folder, order, _ADOPT_MEMORY, _ADOPT_SECONDS)
         try:
             result = job.wait(_ADOPT_SECONDS)
-        except (ServiceError, TimeoutError) as error:
+        except (JobFailed, TimeoutError) as error:
             job.stop("It took too long.")
-            raise ValueError(f"reading it failed: {error}") from error
+            raise ValueError(f"reading it failed: {error or 'it took too long'}") from error
         assert isinstance(result, dict)
         if result["reason"] is not None:
             raise ValueError(result["reason"])
@@ -143,37 +172,41 @@ class Loader:
             if folder != latest:
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def _load(self, version: Version, folder: Path) -> Predictor:
-        schema = decode((folder / "schema.json").read_bytes())
+    def _predictor(self, version: Version, files: Mapping[str, bytes]) -> Predictor:
+        schema = decode(files["schema.json"])
         classifier: runtime.Classifier
-        if (folder / "model.onnx").is_file():
+        if "model.onnx" in files:
             classes = schema.classes if version.foreign else None
-            classifier = runtime.load_onnx((folder / "model.onnx").read_bytes(), classes)
+            classifier = runtime.load_onnx(files["model.onnx"], classes)
         else:
             names = [feature.name for feature in schema.features]
-            classifier = runtime.load_native((folder / "model.skops").read_bytes(), names)
+            classifier = runtime.load_native(files["model.skops"], names)
         if not version.foreign:
-            _replay(classifier, folder / "golden.npz")
+            _replay(classifier, files["golden.npz"])
         return Predictor(version.name, version.version, schema, classifier, self._limits)
 
 
-def _key(version: Version) -> tuple[str, int, float]:
+def _key(version: Version) -> _Key:
     # A version that is deleted and made again may be another one under the same number.
     return version.name, version.version, version.created_at
 
 
-def _verify(version: Version, folder: Path) -> None:
-    """Compare each file with the digest in the version's record; raises ValueError."""
+def _verified(version: Version, folder: Path) -> dict[str, bytes]:
+    """Read what is needed, each compared with the digest in the record; raises ValueError."""
+    if version.foreign:
+        return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    files: dict[str, bytes] = {}
     for file, digest in version.sha256.items():
         path = folder / file
         if not path.is_file():
             raise ValueError(f"its file {file} is missing")
-        if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+        files[file] = path.read_bytes()
+        if hashlib.sha256(files[file]).hexdigest() != digest:
             raise ValueError(f"its file {file} is not the one that was registered (sha256)")
+    return files
 
 
-def _replay(classifier: runtime.Classifier, path: Path) -> None:
-    data = path.read_bytes()
+def _replay(classifier: runtime.Classifier, data: bytes) -> None:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         if sum(entry.file_size for entry in archive.infolist()) > _LARGEST_GOLDEN:
             raise ValueError("its golden rows are too large")

@@ -17,6 +17,9 @@ BUILT_IN_DATA_SETS = ("breast_cancer", "digits", "iris", "wine")
 LOG_OF_USE = "in-use"
 """The registered model whose newest version says what is in use; no model may be called so."""
 
+Fault = Literal["request", "conflict", "service"]
+"""Whose fault it is that a training failed: what was sent, the state of things, or the service."""
+
 TrainingState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 OPEN_STATES: tuple[TrainingState, ...] = ("queued", "running")
 
@@ -24,9 +27,9 @@ ARTIFACTS = ("schema.json", "model.onnx", "model.skops", "golden.npz")
 """The files of a version that the service made; `model.onnx` is left out where it is native."""
 
 
-def valid_name(name: str) -> bool:
-    """Tell whether a model or a data set may be called so."""
-    return name != LOG_OF_USE and re.fullmatch(NAME, name) is not None
+def is_name(text: str) -> bool:
+    """Tell whether a data set may be called so, and a model unless it is the log of use."""
+    return re.fullmatch(NAME, text) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ class Training:
     """From 0 to 1."""
     finished_at: float | None = None
     error: str | None = None
+    fault: Fault | None = None
     version: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     used: bool = False
@@ -185,6 +189,9 @@ class Trainings(Protocol):
     def update_training(self, training: Training) -> None:
         """Record its state, stage, progress and beat."""
 
+    def beat(self, identifier: str, at: float) -> None:
+        """Record that its owner still runs it, and nothing else."""
+
     def record_result(
         self,
         training: Training,
@@ -198,7 +205,10 @@ class Trainings(Protocol):
         """Record its end."""
 
     def training_of_key(self, key: str) -> tuple[Training, str] | None:
-        """Give the newest training whose details hold this `idempotency_key`, and its `request`."""
+        """Give the newest training whose details hold this `idempotency_key`, and its `request`.
+
+        One that the service itself let fail does not count: sent again, the request is tried again.
+        """
 
     def get_training(self, identifier: str) -> Training:
         """Give one; raises TrainingNotFound."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from service.children import Children
-from service.errors import ModelTypeNotFound
+from service.children import Children, JobFailed
+from service.errors import ChildrenUnavailable, ModelTypeNotFound
 
 _MEMORY = 2 * 2**30
 _SECONDS = 60.0
@@ -42,7 +42,11 @@ class ModelTypes:
             if kind not in self._known:
                 with tempfile.TemporaryDirectory(dir=self._work) as name:
                     job = self._children.start(kind, Path(name), {}, _MEMORY, _SECONDS)
-                    result = job.wait(_SECONDS)
+                    try:
+                        result = job.wait(_SECONDS)
+                    except (TimeoutError, JobFailed) as error:
+                        job.stop("It took too long.")
+                        raise ChildrenUnavailable from error
                 assert isinstance(result, list)
                 self._known[kind] = result
             return self._known[kind]

@@ -11,7 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from service.errors import NotFound, RegistryUnavailable, ServiceError, VersionNotServable
+from service.errors import (
+    NotFound,
+    RegistryUnavailable,
+    ServiceError,
+    VersionInUse,
+    VersionNotServable,
+)
 from service.loader import Loader
 from service.metrics import Metrics
 from service.model import Registry, Use, Version
@@ -46,6 +52,10 @@ class Change:
 
 class Replica(Protocol):
     """One that serves: this process, or a peer."""
+
+    @property
+    def id(self) -> str:
+        """What it is called where it does not answer."""
 
     @property
     def url(self) -> str:
@@ -183,13 +193,21 @@ class Replicas:
                 confirmation = replica.follow()
             except (ServiceError, OSError) as error:
                 logger.warning("a replica does not follow epoch %d: %s", use.epoch, error)
-                missing.append(replica.url)
+                missing.append(replica.id)
                 continue
             if confirmation.epoch >= use.epoch:
                 confirmations.append(confirmation)
             else:
-                missing.append(replica.url)
+                missing.append(replica.id)
         return confirmations, missing
+
+    def delete(self, name: str, version: int) -> None:
+        """Delete a version; raises VersionInUse. No change of this replica comes in between."""
+        with self._one_change:
+            newest = self._registry.newest_use()
+            if newest is not None and (newest.name, newest.version) == (name, version):
+                raise VersionInUse(name, version)
+            self._registry.delete_version(name, version)
 
     def status(self) -> tuple[Use | None, list[Confirmation], list[str]]:
         """Give what is in use, who confirms it, and who does not answer."""
@@ -199,7 +217,7 @@ class Replicas:
             try:
                 confirmations.append(replica.confirm())
             except (ServiceError, OSError):
-                missing.append(replica.url)
+                missing.append(replica.id)
         return self._local.newest, confirmations, missing
 
 
@@ -214,6 +232,8 @@ class Poller:
         self._thread = threading.Thread(target=self._run, name="poller", daemon=True)
         self.reached = False
         """Whether the log has been read since the start."""
+        self.down = False
+        """Whether MLflow did not answer the last time."""
 
     def start(self) -> None:
         """Begin to poll."""
@@ -231,12 +251,19 @@ class Poller:
             self._local.follow()
         except RegistryUnavailable as error:
             self._metrics.polls.labels("unavailable").inc()
+            self.down = True
             logger.debug("%s", error)
             return
         except (VersionNotServable, NotFound):
             self._metrics.polls.labels("unservable").inc()
+        except Exception:
+            # The edge of the thread: whatever it is, the next poll may find it mended.
+            self._metrics.polls.labels("error").inc()
+            logger.exception("a poll failed")
+            return
         else:
             self._metrics.polls.labels("ok").inc()
+        self.down = False
         self.reached = True
 
     def _run(self) -> None:

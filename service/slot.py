@@ -1,7 +1,6 @@
 """The model in use: one reference, read once by a request and swapped as a whole."""
 
 from dataclasses import dataclass
-from time import time
 
 from service.errors import NoModelInUse
 from service.predictor import Predictor
@@ -14,7 +13,6 @@ class InUse:
     predictor: Predictor
     epoch: int
     sha256: str
-    since: float
 
     @property
     def name(self) -> str:
@@ -50,5 +48,5 @@ class Slot:
         """Put `predictor` in use unless an epoch as high is: an older one never comes back."""
         if epoch <= self.epoch:
             return False
-        self.in_use = InUse(predictor, epoch, sha256, time())
+        self.in_use = InUse(predictor, epoch, sha256)
         return True

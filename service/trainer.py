@@ -16,8 +16,6 @@ from service.model import Training
 
 logger = logging.getLogger(__name__)
 
-_CANCELLED = "It was cancelled."
-_DRAINED = "The service was stopped while it ran."
 _CANCEL_SECONDS = 15.0
 
 
@@ -50,7 +48,7 @@ class Trainer:
         with self._changed:
             self._stopping = True
             for course in self._open.values():
-                course.stop("failed", _DRAINED)
+                course.drain()
             self._changed.notify_all()
         for thread in self._threads:
             thread.join(timeout=10)
@@ -98,7 +96,7 @@ class Trainer:
             self._opening -= 1
             course = self._open[training.id] = Course(training, order)
             if self._stopping:
-                course.stop("failed", _DRAINED)
+                course.drain()
             self._waiting.append(course)
             self._metrics.trainings_queued.set(len(self._waiting))
             self._changed.notify()
@@ -131,7 +129,7 @@ class Trainer:
                 self._metrics.trainings_queued.set(len(self._waiting))
         if course is None:
             return self._cancel_elsewhere(identifier)
-        course.stop("cancelled", _CANCELLED)
+        course.cancel()
         if waits:
             self._end(course, course.run(self._workshop))
         training = _result_within(course.ended, _CANCEL_SECONDS) or course.training
@@ -144,9 +142,8 @@ class Trainer:
         training = self._workshop.registry.get_training(identifier)
         if training.ended:
             raise TrainingEnded(identifier, training.state)
-        closed = replace(
-            training, state="cancelled", stage="", finished_at=time.time(), error=_CANCELLED
-        )
+        now = time.time()
+        closed = replace(training, state="cancelled", finished_at=now, error="It was cancelled.")
         self._workshop.registry.close_training(closed)
         return closed
 

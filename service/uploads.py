@@ -1,13 +1,14 @@
 """What a client uploads, looked at in a child process before anything is made of it."""
 
 import shutil
-import threading
 import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+import orjson
 
 from service.children import Children, JobFailed
 from service.children.folder import ROWS, TABLE
@@ -18,8 +19,8 @@ from service.settings import Settings
 
 Media = Literal["json", "csv", "parquet"]
 
-_AT_ONCE = 2
 _SECONDS = 60.0
+_LARGEST_LOOK = 8 * 2**20
 
 
 @dataclass(slots=True)
@@ -54,10 +55,7 @@ class Uploads:
         self._children = children
         self._work = work
         self._settings = settings
-        self._turns = threading.Semaphore(_AT_ONCE)
-        # What a process that was killed left behind is of no use to anybody.
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
+        work.mkdir(parents=True, exist_ok=True)
 
     def open(self) -> Upload:
         """Make the folder of an upload; `close` removes it, or a training does."""
@@ -73,6 +71,17 @@ class Uploads:
         """Read an upload as a data set; raises InvalidRequest with what is wrong with it."""
         order = {"name": name, "target": target, **self._order(upload)}
         return _data_set(self._run("data_set", upload, order))
+
+    def wait_of(self, upload: Upload, default: float) -> float:
+        """Give how long the client of a request that came before waits, as it says itself."""
+        wait: object = upload.fields.get("wait")
+        try:
+            if not upload.form and upload.rows.stat().st_size < _LARGEST_LOOK:
+                wait = orjson.loads(upload.rows.read_bytes()).get("wait")
+            seconds = float(wait) if isinstance(wait, str | int | float) else default
+        except (OSError, ValueError, AttributeError):
+            return default
+        return seconds if 0 <= seconds <= 300 else default
 
     def training(self, upload: Upload, in_use: Version | None, wait: float) -> tuple[Order, float]:
         """Read and plan a training; give the order, and how long the client waits.
@@ -118,15 +127,14 @@ class Uploads:
 
     def _run(self, kind: str, upload: Upload, order: Mapping[str, Any]) -> dict[str, Any]:
         memory = self._settings.training_memory_bytes
-        with self._turns:
-            job = self._children.start(kind, upload.folder, order, memory, _SECONDS)
-            try:
-                result = job.wait(_SECONDS)
-            except TimeoutError:
-                job.stop("Reading the rows took too long.")
-                raise InvalidRequest("Reading the rows took too long.") from None
-            except JobFailed as error:
-                raise InvalidRequest(f"The rows could not be read. {error}") from error
+        job = self._children.start(kind, upload.folder, order, memory, _SECONDS)
+        try:
+            result = job.wait(_SECONDS)
+        except TimeoutError:
+            job.stop("Reading the rows took too long.")
+            raise InvalidRequest("Reading the rows took too long.") from None
+        except JobFailed as error:
+            raise InvalidRequest(f"The rows could not be read. {error}") from error
         assert isinstance(result, dict)
         return result
 

@@ -136,6 +136,9 @@ class FakeRegistry:
         self._look()
         self.trainings[training.id] = training
 
+    def beat(self, identifier: str, at: float) -> None:
+        self.trainings[identifier] = replace(self.get_training(identifier), beat_at=at)
+
     def record_result(
         self,
         training: Training,
@@ -157,6 +160,8 @@ class FakeRegistry:
         self._look()
         for identifier in reversed(self.trainings):
             if self.details[identifier].get("idempotency_key") == key:
+                if self.trainings[identifier].fault == "service":
+                    return None
                 return self.trainings[identifier], self.details[identifier].get("request", "")
         return None
 

@@ -10,7 +10,7 @@ from service.api.reading import only_query, reply
 from service.api.state import State, state_of
 from service.api.uploading import FORM, MEDIA, receive_upload
 from service.errors import DataSetConflict, DataSetNotFound, InvalidRequest
-from service.model import BUILT_IN_DATA_SETS, DataSet, valid_name
+from service.model import BUILT_IN_DATA_SETS, DataSet, is_name
 
 router = APIRouter(tags=["data sets"])
 
@@ -81,6 +81,7 @@ async def add_data_set(request: Request) -> Response:
     """Read the rows and keep them; the same rows under the same name again change nothing."""
     state = state_of(request)
     only_query(request, "name", "target")
+    await state.ask(state.registry.newest_use)
     upload = await state.run(state.uploads.open)
     try:
         await receive_upload(request, state, upload, (*MEDIA, FORM))
@@ -93,7 +94,9 @@ async def add_data_set(request: Request) -> Response:
         name = query.get("name") or upload.file_name
         if name in BUILT_IN_DATA_SETS:
             raise DataSetConflict(name)
-        found = await state.run(state.uploads.data_set, upload, name, query.get("target") or None)
+        target = query.get("target") or None
+        async with state.reading:
+            found = await state.run(state.uploads.data_set, upload, name, target)
         kept = await state.run(state.registry.add_data_set, found, upload.table)
     finally:
         await state.run(state.uploads.close, upload)
@@ -123,7 +126,7 @@ async def get_data_set(request: Request, name: str) -> Response:
     state = state_of(request)
     if name in BUILT_IN_DATA_SETS:
         return reply(next(item for item in await _built_ins(state) if item["name"] == name))
-    if not valid_name(name):
+    if not is_name(name):
         raise DataSetNotFound(name)
     return reply(_shown(await state.ask(state.registry.get_data_set, name)))
 
@@ -139,7 +142,8 @@ async def delete_data_set(request: Request, name: str) -> Response:
     state = state_of(request)
     if name in BUILT_IN_DATA_SETS:
         raise DataSetConflict(name)
-    if not valid_name(name):
+    if not is_name(name):
         raise DataSetNotFound(name)
-    await state.ask(state.registry.delete_data_set, name)
+    await state.ask(state.registry.get_data_set, name)
+    await state.run(state.registry.delete_data_set, name)
     return Response(status_code=204)

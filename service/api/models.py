@@ -7,15 +7,15 @@ from fastapi import APIRouter, Request, Response
 
 from service.api.bodies import ProblemReply, VersionDetail, VersionList
 from service.api.reading import (
-    name_in_body,
     name_in_path,
+    name_in_query,
     only_query,
     page_limit,
     reply,
     version_in_path,
 )
 from service.api.state import State, state_of
-from service.errors import RegistryUnavailable, TrainingNotFound, VersionInUse
+from service.errors import RegistryUnavailable, TrainingNotFound
 from service.model import Version
 
 router = APIRouter(tags=["models"])
@@ -69,9 +69,14 @@ async def list_models(request: Request) -> Response:
     state = state_of(request)
     only_query(request, "name", "limit", "page_token")
     query = request.query_params
-    name = name_in_body(query["name"], "name") if "name" in query else None
+    name = name_in_query(query["name"]) if "name" in query else None
     limit, token = page_limit(request), query.get("page_token") or None
-    listed = await state.run(state.listing.page, name, limit, token)
+    try:
+        if state.poller.down:
+            raise RegistryUnavailable("it did not answer the last time.")
+        listed = await state.ask(state.listing.page, name, limit, token)
+    except RegistryUnavailable:
+        listed = state.listing.last_seen(name, limit, token)
     return reply(
         {
             "models": [shown(state, version) for version in listed.page.items],
@@ -121,8 +126,6 @@ async def delete_version(request: Request, name: str, version: str) -> Response:
     state = state_of(request)
     name = name_in_path(name)
     number = version_in_path(name, version)
-    newest = await state.ask(state.registry.newest_use)
-    if newest is not None and (newest.name, newest.version) == (name, number):
-        raise VersionInUse(name, number)
-    await state.ask(state.registry.delete_version, name, number)
+    await state.ask(state.registry.get_version, name, number)
+    await state.run(state.replicas.delete, name, number)
     return Response(status_code=204)

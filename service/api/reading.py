@@ -21,7 +21,7 @@ from service.errors import (
     clip,
     escape,
 )
-from service.model import LOG_OF_USE, NAME
+from service.model import LOG_OF_USE, is_name
 from service.suggest import did_you_mean
 
 B = TypeVar("B", bound=BaseModel)
@@ -78,7 +78,7 @@ def _message(kind: str, message: str, key: str, body_type: type[BaseModel]) -> s
 
 def name_in_path(name: str) -> str:
     """Give a model's name from a path; one that can be no name is not found."""
-    if not re.fullmatch(NAME, name) or name == LOG_OF_USE:
+    if not is_name(name) or name == LOG_OF_USE:
         raise ModelNotFound(name)
     return name
 
@@ -90,11 +90,20 @@ def version_in_path(name: str, version: str) -> int:
     return int(version)
 
 
-def name_in_body(name: str, pointer: str = "/name") -> str:
-    """Give a name from a body or a query; raises InvalidRequest."""
-    if not re.fullmatch(NAME, name):
-        message = "must be 1 to 128 of A-Z a-z 0-9 . _ -"
-        raise InvalidRequest(f"{pointer} {message}.", [Problem(pointer, message)])
+_NAMES = "must be 1 to 128 of A-Z a-z 0-9 . _ -"
+
+
+def name_in_body(name: str) -> str:
+    """Give the `name` of a body; raises InvalidRequest."""
+    if not is_name(name):
+        raise InvalidRequest(f"name {_NAMES}.", [Problem("/name", _NAMES)])
+    return name
+
+
+def name_in_query(name: str) -> str:
+    """Give the `name` of a query; raises InvalidRequest."""
+    if not is_name(name):
+        raise InvalidRequest(f"The parameter name {_NAMES}.")
     return name
 
 

@@ -1,6 +1,7 @@
 """What the routes work with: made once in the lifespan and handed to every request."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -25,6 +26,8 @@ from service.uploads import Uploads
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_READ_AT_ONCE = 2
+
 QUICK = 2.5
 """Seconds in which MLflow has to answer a small question."""
 
@@ -47,10 +50,13 @@ class State:
     model_types: ModelTypes
     uploads: Uploads
     draining: bool = False
+    stopping: threading.Event = field(default_factory=threading.Event)
     pool: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(16, thread_name_prefix="api")
     )
 
+    reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_READ_AT_ONCE))
+    """Held while a child reads what was uploaded: few at a time, and no thread waits for a turn."""
     keys: set[str] = field(default_factory=set)
 
     @asynccontextmanager
@@ -70,7 +76,11 @@ class State:
         return await loop.run_in_executor(self.pool, lambda: function(*args, **kwargs))
 
     async def ask(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Ask MLflow something small in a thread; raises RegistryUnavailable when it takes long."""
+        """Ask MLflow something small in a thread; raises RegistryUnavailable when it takes long.
+
+        Only for questions: the thread goes on, and a change that it makes late would be denied
+        before it was made. Changes are preceded by a question, and bounded by the client's timeout.
+        """
         try:
             async with asyncio.timeout(QUICK):
                 return await self.run(function, *args, **kwargs)

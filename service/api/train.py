@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -16,9 +17,12 @@ from service.errors import (
     IdempotencyConflict,
     InvalidRequest,
     NotFound,
+    ServiceError,
     TrainingCancelled,
+    TrainingLost,
+    TrainingRefused,
 )
-from service.model import Training, Version
+from service.model import Fault, Training, Version
 from service.uploads import Upload
 
 router = APIRouter(tags=["training"])
@@ -30,6 +34,13 @@ _EXAMPLE = {
     "dataset": "wine",
 }
 _SCHEMA = TrainRequest.model_json_schema(ref_template="#/components/schemas/{model}")
+
+
+_FAILURES: Mapping[Fault | None, type[ServiceError]] = {
+    "request": JobFailed,
+    "conflict": TrainingRefused,
+    "service": TrainingLost,
+}
 
 
 def shown(training: Training) -> dict[str, Any]:
@@ -90,6 +101,8 @@ async def train(request: Request) -> Response:
     state = state_of(request)
     only_query(request)
     state.trainer.check_room()
+    # Before anything is received: a question that finds out whether MLflow answers at all.
+    await state.ask(state.registry.newest_use)
     upload = await state.run(state.uploads.open)
     training, wait = None, 0.0
     try:
@@ -103,7 +116,8 @@ async def train(request: Request) -> Response:
                 if earlier is None:
                     training, wait = await _submit(state, upload, details)
             if earlier is not None:
-                return await _result(state, earlier, state.settings.wait_seconds)
+                wait = await state.run(state.uploads.wait_of, upload, state.settings.wait_seconds)
+                return await _result(state, earlier, wait)
         else:
             training, wait = await _submit(state, upload, details)
     finally:
@@ -115,10 +129,11 @@ async def train(request: Request) -> Response:
 
 async def _submit(state: State, upload: Upload, details: dict[str, str]) -> tuple[Training, float]:
     in_use = await _version_in_use(state)
-    order, wait = await state.run(
-        state.uploads.training, upload, in_use, state.settings.wait_seconds
-    )
-    return await state.ask(state.trainer.submit, order, details), wait
+    async with state.reading:
+        order, wait = await state.run(
+            state.uploads.training, upload, in_use, state.settings.wait_seconds
+        )
+    return await state.run(state.trainer.submit, order, details), wait
 
 
 async def _version_in_use(state: State) -> Version | None:
@@ -136,7 +151,8 @@ def _identity(key: str, upload: Upload) -> dict[str, str]:
     """Give what tells whether a request is the same as an earlier one."""
     if not 1 <= len(key) <= 255:
         raise InvalidRequest("Idempotency-Key must have 1 to 255 characters.")
-    digest = hashlib.sha256(repr(sorted(upload.fields.items())).encode())
+    told = (upload.media, upload.file_name, sorted(upload.fields.items()))
+    digest = hashlib.sha256(repr(told).encode())
     if upload.rows.is_file():
         with upload.rows.open("rb") as file:
             while chunk := file.read(1024 * 1024):
@@ -171,7 +187,7 @@ async def _result(state: State, training: Training, wait: float) -> Response:
     elif not training.ended:
         training = await state.ask(state.registry.get_training, training.id)
     if training.state == "failed":
-        raise JobFailed(training.error or "The training failed.")
+        raise _FAILURES.get(training.fault, JobFailed)(training.error or "The training failed.")
     if training.state == "cancelled":
         raise TrainingCancelled(training.id)
     status = 201 if training.ended else 202

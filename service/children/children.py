@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,6 +23,7 @@ import orjson
 from service.children.folder import ERROR, ORDER, RESULT, write
 from service.errors import (
     BodyTooLarge,
+    ChildrenUnavailable,
     InvalidRequest,
     Problem,
     ServiceError,
@@ -61,6 +62,10 @@ class JobStopped(ServiceError):
     """A child was stopped because somebody wished it."""
 
 
+_LOST = 1000
+"""The status of a child whose host is gone."""
+
+
 @dataclass(slots=True)
 class Job:
     """One child, from its start to its end."""
@@ -68,18 +73,23 @@ class Job:
     id: int
     folder: Path
     memory_bytes: int
-    pid: Future[int]
-    status: Future[int]
+    host: int
+    """The process id of the host that runs it."""
+    pid: int | None = None
+    status: Future[int] = field(default_factory=Future)
     stopped: str | None = None
 
     def wait(self, seconds: float | None = None) -> object:
         """Wait for the end; give the result.
 
-        Raises TimeoutError while it runs, the error that the child met, JobStopped or JobFailed.
+        Raises TimeoutError while it runs, the error that the child met, JobStopped, JobFailed, or
+        ChildrenUnavailable where the child went with its host.
         """
         status = self.status.result(timeout=seconds)
         if self.stopped is not None:
             raise JobStopped(self.stopped)
+        if status == _LOST:
+            raise ChildrenUnavailable
         error = self.folder / ERROR
         if error.is_file():
             raise _revive(orjson.loads(error.read_bytes()))
@@ -102,8 +112,13 @@ class Job:
         if self.status.done():
             return
         self.stopped = reason
-        with contextlib.suppress(ProcessLookupError, PermissionError, TimeoutError):
-            os.killpg(self.pid.result(timeout=5), signal.SIGKILL)
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill a child that was stopped, if it has begun; else it is killed when it begins."""
+        if self.stopped is not None and self.pid is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
 
 
 class Children:
@@ -135,7 +150,7 @@ class Children:
         with self._lock:
             host = self._ensure_host()
             self._count += 1
-            job = Job(self._count, folder, memory_bytes, Future(), Future())
+            job = Job(self._count, folder, memory_bytes, host.pid)
             self._jobs[job.id] = job
             line = {
                 "id": job.id,
@@ -150,7 +165,7 @@ class Children:
                 host.stdin.flush()
             except OSError as error:
                 del self._jobs[job.id]
-                raise JobFailed("The process that runs trainings is gone; try again.") from error
+                raise ChildrenUnavailable from error
         return job
 
     def close(self) -> None:
@@ -182,26 +197,35 @@ class Children:
             )
             assert self._host.stdout is not None
             threading.Thread(
-                target=self._listen, args=(self._host.stdout,), name="children", daemon=True
+                target=self._listen,
+                args=(self._host.pid, self._host.stdout),
+                name="children",
+                daemon=True,
             ).start()
         return self._host
 
-    def _listen(self, lines: IO[bytes]) -> None:
+    def _listen(self, host: int, lines: IO[bytes]) -> None:
+        """Hear of one host's children until it ends; then those that it had are lost."""
         with lines:
             for line in lines:
                 message = orjson.loads(line)
-                job = self._jobs.get(message["id"])
+                with self._lock:
+                    job = self._jobs.get(message["id"])
+                    if job is not None and "status" in message:
+                        del self._jobs[job.id]
                 if job is None:
                     continue
                 if "pid" in message:
-                    job.pid.set_result(message["pid"])
+                    job.pid = message["pid"]
+                    job.kill()
                 else:
-                    del self._jobs[job.id]
                     job.status.set_result(message["status"])
-        for job in list(self._jobs.values()):
-            self._jobs.pop(job.id, None)
-            if not job.status.done():
-                job.status.set_result(-signal.SIGKILL)
+        with self._lock:
+            lost = [job for job in self._jobs.values() if job.host == host]
+            for job in lost:
+                del self._jobs[job.id]
+        for job in lost:
+            job.status.set_result(_LOST)
 
 
 def _revive(record: dict[str, object]) -> ServiceError:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import orjson
 
 from service import strict_json
 from service.children.folder import REQUEST, ROWS, TABLE
@@ -92,7 +93,12 @@ def _requested(
     """Give the request, and its data: a name, or a table."""
     limits = Limits(rows=order["max_rows"], columns=order["max_columns"])
     if order["form"]:
-        request, data = parse_form(order["fields"]), order["fields"].get("dataset")
+        fields: dict[str, str] = order["fields"]
+        filled = _filled(fields, order)
+        if filled is not None:
+            params = orjson.dumps(filled["params"]).decode()
+            fields = {**fields, "model_type": filled["model_type"], "params": params}
+        request, data = parse_form(fields), fields.get("dataset")
         if order["file"] == bool(data):
             message = "send either a file or the name of a data set"
             raise InvalidRequest(
@@ -101,13 +107,24 @@ def _requested(
         table = None if data else _read(folder, order, "/file")
     else:
         value = strict_json.parse((folder / ROWS).read_bytes(), order["max_depth"])
-        request = parse_request(value)
+        filled = _filled(value, order)
+        request = parse_request(value if filled is None else {**value, **filled})
         data = value.get("dataset")
         table = None if isinstance(data, str) else read_inline(data, limits, "/dataset")
     if data is not None and isinstance(data, str) and not re.fullmatch(NAME, data):
         message = "must be the name of a data set: 1 to 128 of A-Z a-z 0-9 . _ -"
         raise InvalidRequest(f"dataset {message}.", [Problem("/dataset", message)])
     return request, data if isinstance(data, str) else None, table
+
+
+def _filled(sent: Any, order: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Give the type and parameters of the model in use, where a request leaves them to it."""
+    in_use = order["in_use"]
+    if not isinstance(sent, Mapping) or not in_use or not in_use["model_type"]:
+        return None
+    if any(sent.get(key) for key in ("model_type", "params", "search")):
+        return None
+    return {"model_type": in_use["model_type"], "params": in_use["params"]}
 
 
 def _complete(
@@ -122,11 +139,8 @@ def _complete(
     if request.target is None and target is None:
         problems.append(Problem("/target", "is missing: name the column to predict"))
     if request.model_type is None:
-        if in_use is None or not in_use["model_type"]:
-            message = "is missing: no model is in use whose type could be taken"
-            problems.append(Problem("/model_type", message))
-        else:
-            request = replace(request, model_type=in_use["model_type"], params=in_use["params"])
+        message = "is missing: no model is in use whose type could be taken"
+        problems.append(Problem("/model_type", message))
     if problems:
         told = "; ".join(f"{p.pointer.lstrip('/')} {p.message}" for p in problems)
         raise InvalidRequest(f"{told}.", problems)

@@ -1,5 +1,6 @@
 """The way to MLflow: where it is, the client, and its errors in the service's own words."""
 
+import base64
 import os
 import re
 import sqlite3
@@ -8,7 +9,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from service.errors import Conflict, InvalidRequest, NotFound, RegistryUnavailable, StartError, clip
+import orjson
+
+from service.errors import (
+    NO_STORAGE,
+    Conflict,
+    InvalidRequest,
+    NotFound,
+    RegistryUnavailable,
+    StartError,
+    StorageUnavailable,
+    clip,
+)
 from service.registry.relocation import relocate
 
 if TYPE_CHECKING:
@@ -17,7 +29,7 @@ if TYPE_CHECKING:
 # MLflow reads these from the environment at each call, so they stand there before it is imported.
 _ENVIRONMENT = {
     # With its defaults a call to a server that is down blocks for four minutes.
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -29,7 +41,6 @@ _ENVIRONMENT = {
 
 _NOT_FOUND = "RESOURCE_DOES_NOT_EXIST"
 _EXISTS = "RESOURCE_ALREADY_EXISTS"
-_INVALID = "INVALID_PARAMETER_VALUE"
 
 _OF_MODELS = {"mlflow.experimentKind": "custom_model_development"}
 """Opens MLflow's page on runs and models rather than on traces of language models."""
@@ -135,10 +146,12 @@ def translated(missing: NotFound | Conflict | None = None) -> Iterator[None]:
     except MlflowException as error:
         if error.error_code == _NOT_FOUND and missing is not None:
             raise missing from error
-        if error.error_code == _INVALID and "page token" in str(error).lower():
-            raise InvalidRequest("page_token is not one that this service gave.") from error
         raise RegistryUnavailable(_first_line(error)) from error
-    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+    except OSError as error:
+        if error.errno in NO_STORAGE:
+            raise StorageUnavailable(os.strerror(error.errno)) from error
+        raise RegistryUnavailable(_first_line(error)) from error
+    except (SQLAlchemyError, sqlite3.Error) as error:
         raise RegistryUnavailable(_first_line(error)) from error
 
 
@@ -152,6 +165,23 @@ def unless_it_exists() -> Iterator[None]:
     except MlflowException as error:
         if error.error_code != _EXISTS:
             raise
+
+
+def checked_page_token(token: str | None) -> str | None:
+    """Give a token back if it is one that MLflow made; raises InvalidRequest.
+
+    MLflow itself fails in other ways on what is no token, and takes a negative offset.
+    """
+    if token is None:
+        return None
+    try:
+        value = orjson.loads(base64.b64decode(token.encode("ascii"), validate=True))
+        offset = value["offset"]
+        if len(value) != 1 or type(offset) is not int or not 0 <= offset < 2**31:
+            raise ValueError(offset)
+    except (ValueError, TypeError, KeyError) as error:
+        raise InvalidRequest("page_token is not one that this service gave.") from error
+    return token
 
 
 def page_token_of(page: Any) -> str | None:

@@ -16,6 +16,7 @@ from service.registry.connection import Connection, translated
 
 ROWS = "rows.parquet"
 _RECORD = "dataset.json"
+_MOST_KNOWN = 200
 
 
 class MlflowDataSets:
@@ -95,13 +96,17 @@ class MlflowDataSets:
 
     def _read(self, run: Any) -> DataSet:
         identifier = run.info.run_id
-        if identifier not in self._known:
+        known = self._known.get(identifier)
+        if known is None:
             with translated(), tempfile.TemporaryDirectory() as name:
                 path = self._client.download_artifacts(identifier, _RECORD, name)
                 record = msgspec.json.decode(Path(path).read_bytes(), type=DataSet)
-            self._keep(replace(record, id=identifier, created_at=run.info.start_time / 1000))
-        return self._known[identifier]
+            created_at = run.info.start_time / 1000
+            known = self._keep(replace(record, id=identifier, created_at=created_at))
+        return known
 
     def _keep(self, data_set: DataSet) -> DataSet:
+        while len(self._known) >= _MOST_KNOWN:
+            del self._known[next(iter(self._known))]
         self._known[data_set.id] = data_set
         return data_set

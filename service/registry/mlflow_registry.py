@@ -17,11 +17,6 @@ class MlflowRegistry(MlflowVersions, MlflowTrainings, MlflowDataSets):
         MlflowTrainings.__init__(self, connection)
         MlflowDataSets.__init__(self, connection)
 
-    @property
-    def embedded(self) -> bool:
-        """Whether the store is this process' own."""
-        return self._connection.embedded
-
     def close(self) -> None:
         """Let go of what is open."""
         self._connection.close()

@@ -1,17 +1,23 @@
 """Trainings as MLflow runs."""
 
+import math
 import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 
 from service.errors import TrainingNotFound
-from service.model import OPEN_STATES, DataSet, Page, Training, TrainingState
-from service.registry.connection import Connection, page_token_of, translated
+from service.model import OPEN_STATES, DataSet, Fault, Page, Training, TrainingState
+from service.registry.connection import (
+    Connection,
+    checked_page_token,
+    page_token_of,
+    translated,
+)
 
 _STATUS: dict[TrainingState, str] = {
     "queued": "SCHEDULED",
@@ -20,6 +26,7 @@ _STATUS: dict[TrainingState, str] = {
     "failed": "FAILED",
     "cancelled": "KILLED",
 }
+_FAULTS: dict[str, Fault] = {name: name for name in get_args(Fault)}
 _TYPES = {"number": "double", "text": "string", "boolean": "boolean"}
 _MOST_COLUMNS = 500
 """MLflow keeps a data set's schema in a column of the database; wider ones are cut there."""
@@ -45,6 +52,11 @@ class MlflowTrainings:
     def update_training(self, training: Training) -> None:
         """Record its state, stage, progress and beat."""
         self._log_tags(training)
+
+    def beat(self, identifier: str, at: float) -> None:
+        """Record that its owner still runs it, and nothing else."""
+        with translated(TrainingNotFound(identifier)):
+            self._client.set_tag(identifier, "beat", f"{at:.3f}")
 
     def record_result(
         self,
@@ -99,7 +111,10 @@ class MlflowTrainings:
             self._client.set_terminated(training.id, _STATUS[training.state], ended)
 
     def training_of_key(self, key: str) -> tuple[Training, str] | None:
-        """Give the newest training whose details hold this `idempotency_key`, and its `request`."""
+        """Give the newest training whose details hold this `idempotency_key`, and its `request`.
+
+        One that the service itself let fail does not count: sent again, the request is tried again.
+        """
         with translated():
             runs = self._client.search_runs(
                 [self._connection.experiment("trainings")],
@@ -107,7 +122,9 @@ class MlflowTrainings:
                 max_results=1,
                 order_by=["attributes.start_time DESC"],
             )
-        return (_training(runs[0]), runs[0].data.tags.get("request", "")) if runs else None
+        if not runs or runs[0].data.tags.get("fault") == "service":
+            return None
+        return _training(runs[0]), runs[0].data.tags.get("request", "")
 
     def get_training(self, identifier: str) -> Training:
         """Give one; raises TrainingNotFound."""
@@ -128,7 +145,7 @@ class MlflowTrainings:
                 filter_string="tags.state != ''",
                 max_results=limit,
                 order_by=["attributes.start_time DESC"],
-                page_token=page_token,
+                page_token=checked_page_token(page_token),
             )
         return Page([_training(run) for run in runs], page_token_of(runs))
 
@@ -168,6 +185,8 @@ def _tags(training: Training) -> dict[str, str]:
     }
     if training.error is not None:
         tags["error"] = training.error[:2000]
+    if training.fault is not None:
+        tags["fault"] = training.fault
     if training.version is not None:
         tags["version"] = str(training.version)
         tags["metrics"] = orjson.dumps(dict(training.metrics)).decode()
@@ -175,9 +194,10 @@ def _tags(training: Training) -> dict[str, str]:
 
 
 def _training(run: Any) -> Training:
+    """Read a run; whoever has MLflow's page may have changed any tag, so none is trusted."""
     tags: Mapping[str, str] = run.data.tags
     ended = run.info.end_time
-    state = tags.get("state", "")
+    state, version = tags.get("state", ""), tags.get("version", "")
     return Training(
         id=run.info.run_id,
         state=state if state in _STATUS else "failed",
@@ -185,14 +205,33 @@ def _training(run: Any) -> Training:
         name=tags.get("model", ""),
         model_type=tags.get("model_type", ""),
         stage=tags.get("stage", ""),
-        progress=float(tags.get("progress", "0")),
+        progress=min(1.0, max(0.0, _real(tags.get("progress")))),
         finished_at=ended / 1000 if ended else None,
         error=tags.get("error"),
-        version=int(tags["version"]) if "version" in tags else None,
-        metrics=orjson.loads(tags.get("metrics", "{}")),
+        fault=_FAULTS.get(tags.get("fault", "")),
+        version=int(version) if re.fullmatch(r"[1-9][0-9]{0,8}", version) else None,
+        metrics=_reals(tags.get("metrics")),
         used=tags.get("used") == "true",
-        seconds=orjson.loads(tags.get("seconds", "{}")),
+        seconds=_reals(tags.get("seconds")),
         data_set=tags.get("data_set", ""),
         owner=tags.get("owner", ""),
-        beat_at=float(tags.get("beat", "0")),
+        beat_at=_real(tags.get("beat")),
     )
+
+
+def _real(text: str | None) -> float:
+    try:
+        value = float(text or 0)
+    except ValueError:
+        return 0.0
+    return value if math.isfinite(value) else 0.0
+
+
+def _reals(text: str | None) -> dict[str, float]:
+    try:
+        value = orjson.loads(text or "{}")
+    except orjson.JSONDecodeError:
+        return {}
+    if not isinstance(value, dict):
+        return {}
+    return {key: item for key, item in value.items() if isinstance(item, int | float)}

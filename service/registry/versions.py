@@ -1,6 +1,5 @@
 """Models, versions and the log of use, in MLflow's model registry."""
 
-import re
 import time
 import uuid
 from pathlib import Path
@@ -15,9 +14,10 @@ from service.errors import (
     VersionNotFound,
     VersionNotServable,
 )
-from service.model import LOG_OF_USE, NewVersion, Page, Use, Version
+from service.model import LOG_OF_USE, NewVersion, Page, Use, Version, is_name
 from service.registry.connection import (
     Connection,
+    checked_page_token,
     page_token_of,
     translated,
     unless_it_exists,
@@ -37,13 +37,15 @@ class MlflowVersions:
 
     def list_versions(self, name: str | None, limit: int, page_token: str | None) -> Page[Version]:
         """Give versions, the newest first; raises InvalidRequest on a token that is none."""
+        if name == LOG_OF_USE:
+            return Page([])
         wanted = f"name = '{name}'" if name else f"name != '{LOG_OF_USE}'"
         with translated():
             found = self._client.search_model_versions(
                 wanted,
                 max_results=limit,
                 order_by=["creation_timestamp DESC", "name ASC", "version_number DESC"],
-                page_token=page_token,
+                page_token=checked_page_token(page_token),
             )
         return Page([_version(item) for item in found], page_token_of(found))
 
@@ -217,7 +219,7 @@ def _version(item: Any, tags: dict[str, str] | None = None) -> Version:
     refusal = None
     if item.status not in ("READY", None):
         refusal = f"its registration is {str(item.status).lower().replace('_', ' ')}"
-    elif not re.fullmatch(r"[A-Za-z0-9._-]{1,128}", item.name):
+    elif not is_name(item.name):
         refusal = "its name holds characters other than A-Z a-z 0-9 . _ -"
     return Version(
         name=item.name,
