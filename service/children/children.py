@@ -183,7 +183,13 @@ class Children:
                 host.wait()
 
     def _ensure_host(self) -> subprocess.Popen[bytes]:
-        if self._host is None or self._host.poll() is not None:
+        if self._host is not None and self._host.poll() is not None:
+            logger.error("the host of children ended with status %s", self._host.returncode)
+            assert self._host.stdin is not None
+            with contextlib.suppress(OSError):  # what was written to it last is lost
+                self._host.stdin.close()
+            self._host = None
+        if self._host is None:
             environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
             # One thread: a fork of a process with more is not safe, and trainings share the cores.
             environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
