@@ -9,12 +9,17 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from service.errors import InvalidRequest, Problem, escape
+from service.errors import BodyTooLarge, InvalidRequest, Problem, escape
 
 _TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
 """Strings as a whole, so that brackets in them do not count; possessive, so that it is linear."""
 
+_CONTAINERS_A_ROW = 10
+"""Where rows are limited, so many times as many lists and objects may stand in the body: each
+costs a microsecond, so that a body of nothing else would cost seconds."""
+
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_LIST = ord("[")
 _LONGEST_INTEGER = 25
 
 
@@ -28,15 +33,19 @@ class _Repeated(dict[str, Any]):
     keys_twice: tuple[str, ...] = ()
 
 
-def parse(body: bytes, max_depth: int) -> Any:
-    """Parse UTF-8 JSON; raises InvalidRequest with each problem that was found."""
+def parse(body: bytes, max_depth: int, max_rows: int | None = None) -> Any:
+    """Parse UTF-8 JSON; raises InvalidRequest with each problem that was found.
+
+    Where `max_rows` are given, raises BodyTooLarge, before anything is built, if a list within the
+    outermost object has more items.
+    """
     if not body.strip():
         raise _malformed("The body is empty.", "is empty")
     if body.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         raise _malformed(
             "The body starts with a byte order mark.", "starts with a byte order mark; send UTF-8"
         )
-    _check_depth(body, max_depth)
+    _check_size(body, max_depth, max_rows)
     try:
         value = _scan(body.decode())
     except UnicodeDecodeError as error:
@@ -58,17 +67,33 @@ def _malformed(detail: str, message: str) -> InvalidRequest:
     return InvalidRequest(detail, [Problem("", message)])
 
 
-def _check_depth(body: bytes, limit: int) -> None:
-    depth = 0
+def _check_size(body: bytes, max_depth: int, max_rows: int | None) -> None:
+    # Linear, and mostly in C: only a text of several MiB holds the interpreter for long, 20 ms
+    # for each MiB of it that is escapes.
+    most = len(body) if max_rows is None else max_rows
+    depth = containers = commas = seen = 0
+    in_list = False
     for token in _TOKENS.finditer(body):
-        mark = body[token.start()]
+        start = token.start()
+        if in_list and depth == 2:
+            commas += body.count(b",", seen, start)
+            if commas >= most:
+                raise BodyTooLarge("The number of instances", most, "rows")
+        seen = token.end()
+        mark = body[start]
         if mark in b"[{":
             depth += 1
-            if depth > limit:
+            containers += 1
+            if depth == 2:
+                commas, in_list = 0, mark == _LIST
+            if depth > max_depth:
                 raise _malformed(
-                    f"The body nests deeper than {limit} levels.",
-                    f"nests deeper than {limit} levels",
+                    f"The body nests deeper than {max_depth} levels.",
+                    f"nests deeper than {max_depth} levels",
                 )
+            if containers > most * _CONTAINERS_A_ROW:
+                limit = most * _CONTAINERS_A_ROW
+                raise BodyTooLarge("The number of lists and objects", limit, "in all")
         elif mark in b"]}":
             depth -= 1
 

@@ -3,6 +3,7 @@
 import difflib
 from bisect import bisect_left
 from collections.abc import Container, Iterable
+from itertools import pairwise
 
 from service.errors import clip
 
@@ -14,7 +15,7 @@ _NEIGHBOURS = 8
 as many by the last letters: a slip seldom spoils a name at both ends."""
 
 _COMPARED = 4
-"""difflib takes 20 us for a pair: only the names with the most pairs of letters in common get it."""
+"""difflib takes 20 us for a name: only those with the most pairs of letters in common get it."""
 
 
 class Names:
@@ -70,4 +71,4 @@ def _plain(name: str) -> str:
 
 
 def _pairs(plain: str) -> set[tuple[str, str]]:
-    return set(zip(plain, plain[1:], strict=False))
+    return set(pairwise(plain))

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from service.errors import InvalidRequest
+from service.errors import BodyTooLarge, InvalidRequest
 from service.strict_json import parse
 
 
@@ -57,3 +57,33 @@ def test_hostile_bodies_cost_time_that_grows_with_their_length(body: bytes) -> N
 @pytest.mark.parametrize("body", [b"NaN", b"[Infinity]", b"{'a': 1}", b"[1,]", b"01", b"nul"])
 def test_what_other_parsers_let_pass_is_refused(body: bytes) -> None:
     assert "is not JSON" in _problems(body)[0][1]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"instances": [' + b"{}," * 2_700_000 + b"{}]}",
+        b'{"instances": [' + b"1," * 4_000_000 + b"1]}",
+        b'{"instances": [' + b'"a,",' * 1_000_000 + b'""]}',
+        b"[" + b"{}," * 2_700_000 + b"{}]",
+        b'{"a":[],' * 1_000_000,
+        b'{"instances": {"a": [' + b"[],[]," * 1_000_000,
+    ],
+)
+def test_too_many_rows_are_refused_before_anything_is_built(body: bytes) -> None:
+    start = time.process_time()
+
+    with pytest.raises(BodyTooLarge):
+        parse(body, 1_000_000, 10_000)
+
+    assert time.process_time() - start < 0.2
+
+
+def test_rows_are_counted_to_the_last_and_only_in_a_list() -> None:
+    rows = ["[1, 2]", '{"a,b": ",,,"}', '","', "3", "[]"]
+    assert parse(b'{"instances": [%s]}' % ",".join(rows).encode(), 32, 5) is not None
+    with pytest.raises(BodyTooLarge, match="limit of 4 rows"):
+        parse(b'{"instances": [%s]}' % ",".join(rows).encode(), 32, 4)
+
+    assert parse(b'{"instances": {"a": 1, "b": 2}, "c": [1]}', 32, 1) is not None
+    assert parse(b'{"instances": [[1, 2, 3]]}', 32, 1) is not None
