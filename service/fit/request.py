@@ -1,7 +1,6 @@
 """What a client asks `/train` for, read strictly: every problem is found, and points at its key."""
 
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
@@ -10,12 +9,12 @@ import orjson
 
 from service import classifiers, parameters
 from service.errors import InvalidRequest, Problem, clip, escape
+from service.model import LOG_OF_USE, is_name
 from service.suggest import did_you_mean
 
 MOST_CANDIDATES = 200
 MOST_PROBLEMS = 20
 
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _PLAIN = frozenset({"name", "model_type", "target", "preprocessing", "unknown_categories"})
 
 
@@ -79,8 +78,8 @@ def parse_request(value: object, data_keys: Sequence[str] = ("dataset",)) -> Tra
     for key, (accepts, wanted) in _CHECKS.items():
         if key in known and not accepts(known[key]):
             problems.append(Problem(f"/{key}", wanted))
-    if known.get("name") == "in-use":
-        problems.append(Problem("/name", "is taken: no model is called 'in-use'"))
+    if known.get("name") == LOG_OF_USE:
+        problems.append(Problem("/name", f"is taken: no model is called {LOG_OF_USE!r}"))
     problems += _check_type(known)
     search = _search(known, problems)
     problems += _check_class_weight(known)
@@ -160,7 +159,7 @@ def _boolean(value: object) -> bool:
 
 _CHECKS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "name": (
-        lambda value: isinstance(value, str) and _NAME.fullmatch(value) is not None,
+        lambda value: isinstance(value, str) and is_name(value),
         "must be 1 to 128 letters, digits, '.', '_' or '-'",
     ),
     "target": (_text, "must be the name of a column, a text"),
