@@ -1,6 +1,7 @@
 """The compiled decoder against the slow explanation: they must never disagree."""
 
 import json
+import time
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ from service.errors import BodyTooLarge
 from service.schema import Feature, Schema, decode, encode
 from service.schema.decoder import Decoder, Limits
 from service.schema.example import example
-from service.schema.explanation import InvalidInput, explain
+from service.schema.explanation import InvalidInput
 
 LIMITS = Limits(rows=20, depth=32)
 
@@ -126,8 +127,10 @@ def test_the_compiled_decoder_and_the_explanation_agree(data: st.DataObject) -> 
     schema = data.draw(schemas())
     body = data.draw(bodies(schema))
 
-    fast = _outcome(body, Decoder(schema, LIMITS).decode)
-    slow = _outcome(body, lambda sent: explain(sent, schema, LIMITS.rows, LIMITS.depth))
+    decoder = Decoder(schema, LIMITS)
+
+    fast = _outcome(body, decoder.decode)
+    slow = _outcome(body, decoder.explain)
 
     assert fast == slow
 
@@ -189,3 +192,34 @@ def test_wide_schemas_are_decoded_in_time_that_grows_with_their_width_alone() ->
     matrix, _ = decoder.decode(turned)
 
     assert matrix.shape == (1, 2000)
+
+
+def test_what_is_missing_costs_no_more_than_what_was_sent() -> None:
+    features = tuple(Feature(f"feature {index}", "number") for index in range(9000))
+    decoder = Decoder(Schema(features, ("a", "b")), Limits())
+    body = json.dumps({"instances": [{}] * 9999 + [{"feature 1": 1, "featuer 2": True}]}).encode()
+
+    start = time.process_time()
+    with pytest.raises(InvalidInput) as caught:
+        decoder.decode(body)
+
+    assert time.process_time() - start < 0.5
+    assert str(caught.value).startswith("90000000 problems in 10000 of 10000 instances: ")
+    assert len(caught.value.problems) == 20
+
+
+def test_the_slow_way_is_short_where_it_says_so() -> None:
+    names = [f"a rather long name of feature {index}" for index in range(64)]
+    decoder = Decoder(Schema(tuple(Feature(n, "number") for n in names), ("a", "b")), Limits())
+    small = b'{"instances":[%s]}' % b",".join([b"{}"] * 330)
+    unknown = json.dumps({"instances": [{name[1:] + "x": 1 for name in names[:20]}]}).encode()
+
+    for body in (small, unknown):
+        assert decoder.explains_at_once(body)
+        start = time.thread_time()
+        for _ in range(10):
+            with pytest.raises(InvalidInput):
+                decoder.explain(body)
+        assert (time.thread_time() - start) / 10 < 0.005
+
+    assert not decoder.explains_at_once(b" " * 55_000)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.schema.contract import Feature, Schema
-from service.schema.explanation import explain
+from service.schema.explanation import Explanation
 
 Matrix = NDArray[np.float64]
 
@@ -25,6 +25,10 @@ that a client could make a wider one slow by turning the order round."""
 HUGE = 1e50
 """Beyond this, sums of squares and products come near the end of float64, and a classifier may
 answer NaN: such rows do not take the short way."""
+
+_TINY = 1024
+_NARROW = 64
+"""Bytes and features up to which a request is read slowly in about a millisecond."""
 
 _KINDS: dict[str, type] = {"number": float, "text": str, "boolean": bool}
 
@@ -37,16 +41,16 @@ class Limits:
     depth: int = 32
 
 
-class _Doubt(Exception):
-    """The compiled way cannot vouch for this request."""
+class Doubt(Exception):
+    """The compiled way cannot vouch for this request; that says nothing about the request."""
 
 
 class Decoder:
     """Decodes requests for one schema."""
 
     def __init__(self, schema: Schema, limits: Limits) -> None:
-        self._schema = schema
-        self._limits = limits
+        self._max_rows = limits.rows
+        self._explanation = Explanation(schema, limits.rows, limits.depth)
         features = schema.features
         self._width = len(features)
         self._codes = {
@@ -71,9 +75,24 @@ class Decoder:
         Raises InvalidRequest with every problem, or BodyTooLarge where there are too many rows.
         """
         try:
+            return self.read(body)
+        except Doubt:
+            return self.explain(body)
+
+    def read(self, body: bytes) -> tuple[Matrix, bool]:
+        """Decode by the compiled way alone; raises Doubt."""
+        try:
             return self._decode(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, _Doubt):
-            return explain(body, self._schema, self._limits.rows, self._limits.depth)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise Doubt from error
+
+    def explain(self, body: bytes) -> tuple[Matrix, bool]:
+        """Decode by the slow way alone; raises like `decode`."""
+        return self._explanation.read(body)
+
+    def explains_at_once(self, body: bytes) -> bool:
+        """Tell whether the slow way takes about a millisecond at most."""
+        return len(body) <= _TINY and self._width <= _NARROW
 
     def one(self, body: bytes) -> tuple[float, ...] | None:
         """Give the values of a request with one plain row of numbers, else None.
@@ -84,7 +103,7 @@ class Decoder:
             return None
         try:
             rows, probabilities = self._read(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, _Doubt):
+        except (msgspec.MsgspecError, UnicodeDecodeError, Doubt):
             return None
         if probabilities or len(rows) != 1:
             return None
@@ -95,29 +114,29 @@ class Decoder:
 
     def _read(self, body: bytes) -> tuple[list[tuple[Any, ...]], bool]:
         if self._compiled is None:
-            raise _Doubt
+            raise Doubt
         request = self._compiled(body)
         instances = request.instances
-        if not instances or len(instances) > self._limits.rows:
-            raise _Doubt
+        if not instances or len(instances) > self._max_rows:
+            raise Doubt
         keys = 1 + (request.probabilities is not msgspec.UNSET)
         if type(instances[0]) is tuple:
             rows = instances
             if len(rows) > 1 and any(type(row) is not tuple for row in rows):
-                raise _Doubt
+                raise Doubt
         else:
             keys += len(instances) * (self._width + self._colons)
             try:
                 rows = list(map(self._astuple, instances))
             except TypeError:  # objects and arrays are mixed
-                raise _Doubt from None
+                raise Doubt from None
         # No parser refuses a key that comes twice. But all keys are known and none may be left
         # out, so a body in order has exactly this many colons, plus those in its texts.
         found = body.count(b":")
         if found != keys and (self._codes or self._colons):
             keys += sum(value.count(":") for row in rows for value in row if type(value) is str)
         if found != keys or (b"\\" in body and (self._codes or self._colons)):
-            raise _Doubt
+            raise Doubt
         return rows, request.probabilities is True
 
     def _decode(self, body: bytes) -> tuple[Matrix, bool]:
@@ -130,9 +149,9 @@ class Decoder:
                 codes = self._codes.get(index)
                 matrix[:, index] = column if codes is None else [codes.get(v, -1) for v in column]
             if self._refuse_unknown and any((matrix[:, i] < 0).any() for i in self._codes):
-                raise _Doubt
+                raise Doubt
         if ((matrix < self._low) | (matrix > self._high)).any():
-            raise _Doubt
+            raise Doubt
         return matrix, probabilities
 
 

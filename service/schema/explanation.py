@@ -7,15 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service import strict_json
-from service.errors import BodyTooLarge, InvalidRequest, Problem, clip, escape
+from service.errors import InvalidRequest, Problem, clip, escape
 from service.schema.contract import Feature, Schema
-from service.suggest import did_you_mean
+from service.suggest import Names
 
 MOST = 20
 """So many problems are listed; all are counted."""
 
 _SUGGESTIONS = 5
-"""So many unknown keys get a suggestion: finding one costs a comparison with every name."""
+"""So many unknown keys and categories get a suggestion: finding one takes 0.1 ms."""
+
+_ENVELOPE = Names(("instances", "probabilities"))
 
 
 @dataclass(slots=True)
@@ -24,9 +26,14 @@ class _Findings:
     count: int = 0
     features: set[str] = field(default_factory=set)
 
+    @property
+    def full(self) -> bool:
+        """Whether as many are listed as may be, so that the others are only counted."""
+        return len(self.listed) >= MOST
+
     def add(self, pointer: str, message: str, feature: str | None = None) -> None:
         self.count += 1
-        if len(self.listed) < MOST:
+        if not self.full:
             self.listed.append(Problem(pointer, message))
             if feature is not None:
                 self.features.add(feature)
@@ -42,32 +49,55 @@ class InvalidInput(InvalidRequest):
         self.features = features
 
 
-def explain(
-    body: bytes, schema: Schema, max_rows: int, max_depth: int
-) -> tuple[NDArray[np.float64], bool]:
-    """Read a request slowly: give its matrix and whether probabilities are asked for.
+class Explanation:
+    """Reads requests for one schema slowly, and says what is wrong with them."""
 
-    Raises InvalidInput with every problem, or BodyTooLarge where there are too many rows.
-    """
-    try:
-        value = strict_json.parse(body, max_depth)
-    except InvalidRequest as error:
-        raise InvalidInput(str(error), list(error.problems)) from error
-    findings = _Findings()
-    instances, probabilities = _envelope(value, findings)
-    if len(instances) > max_rows:
-        raise BodyTooLarge("The number of instances", max_rows, "rows")
-    matrix = np.empty((len(instances), len(schema.features)))
-    wrong = _Instances(schema, findings).read(instances, matrix)
-    if not findings.count:
-        return matrix, probabilities
-    first = findings.listed[0]
-    where = f" in {wrong} of {len(instances)} instances" if wrong else ""
-    told = "; ".join(_tell(problem) for problem in findings.listed[:3])
-    more = "" if findings.count <= 3 else "; …"
-    many = "1 problem" if findings.count == 1 else f"{findings.count} problems"
-    detail = f"{many}{where}: {told}{more}." if first.pointer else f"The body {first.message}."
-    raise InvalidInput(detail, findings.listed, frozenset(findings.features))
+    def __init__(self, schema: Schema, max_rows: int, max_depth: int) -> None:
+        self._compiled = _Compiled(schema)
+        self._max_rows = max_rows
+        self._max_depth = max_depth
+
+    def read(self, body: bytes) -> tuple[NDArray[np.float64], bool]:
+        """Give the matrix of a request and whether probabilities are asked for.
+
+        Raises InvalidInput with every problem, or BodyTooLarge where there are too many rows.
+        """
+        try:
+            value = strict_json.parse(body, self._max_depth, self._max_rows)
+        except InvalidRequest as error:
+            raise InvalidInput(str(error), list(error.problems)) from error
+        findings = _Findings()
+        instances, probabilities = _envelope(value, findings)
+        width = len(self._compiled.features)
+        # A value takes two bytes at least: a matrix with more cells than that is never returned.
+        height = len(instances) if 2 * len(instances) * width <= len(body) else 1
+        matrix = np.empty((height, width))
+        wrong = _Instances(self._compiled, findings).read(instances, matrix)
+        if not findings.count:
+            return matrix, probabilities
+        first = findings.listed[0]
+        where = f" in {wrong} of {len(instances)} instances" if wrong else ""
+        told = "; ".join(_tell(problem) for problem in findings.listed[:3])
+        more = "" if findings.count <= 3 else "; …"
+        many = "1 problem" if findings.count == 1 else f"{findings.count} problems"
+        detail = f"{many}{where}: {told}{more}." if first.pointer else f"The body {first.message}."
+        raise InvalidInput(detail, findings.listed, frozenset(findings.features))
+
+
+class _Compiled:
+    """What is made of a schema once."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.features = schema.features
+        self.at = {feature.name: index for index, feature in enumerate(schema.features)}
+        self.names = Names(self.at)
+        self.categories = [Names(feature.categories) for feature in schema.features]
+        self.codes = [
+            {text: code for code, text in enumerate(feature.categories)}
+            for feature in schema.features
+        ]
+        self.refuse_unknown = schema.unknown_categories == "refuse"
+        self.kinds = sorted({feature.type for feature in schema.features})
 
 
 def _tell(problem: Problem) -> str:
@@ -80,7 +110,7 @@ def _envelope(value: Any, findings: _Findings) -> tuple[list[Any], bool]:
         findings.add("", 'must be an object with the key "instances"')
         return [], False
     for key in (key for key in value if key not in ("instances", "probabilities")):
-        hint = did_you_mean(key, ("instances", "probabilities")) if findings.count < 5 else ""
+        hint = _ENVELOPE.did_you_mean(key, value) if findings.count < _SUGGESTIONS else ""
         findings.add(f"/{escape(key)}", f"is not a key of this request{hint}")
     probabilities = value.get("probabilities", False)
     if not isinstance(probabilities, bool):
@@ -98,15 +128,9 @@ def _envelope(value: Any, findings: _Findings) -> tuple[list[Any], bool]:
 class _Instances:
     """Reads instances one by one into a matrix and notes what is wrong with each."""
 
-    def __init__(self, schema: Schema, findings: _Findings) -> None:
-        self._features = schema.features
-        self._at = {feature.name: index for index, feature in enumerate(schema.features)}
-        self._codes = [
-            {text: code for code, text in enumerate(feature.categories)}
-            for feature in schema.features
-        ]
-        self._refuse_unknown = schema.unknown_categories == "refuse"
-        self._kinds = sorted({feature.type for feature in schema.features})
+    def __init__(self, compiled: _Compiled, findings: _Findings) -> None:
+        self._compiled = compiled
+        self._features = compiled.features
         self._findings = findings
         self._suggested = 0
 
@@ -114,44 +138,65 @@ class _Instances:
         """Fill the matrix; give the number of instances with a problem."""
         wrong = 0
         arrays = bool(instances) and isinstance(instances[0], list)
+        last = len(matrix) - 1
         for row, instance in enumerate(instances):
             before = self._findings.count
             pointer = f"/instances/{row}"
             if isinstance(instance, list | dict) and isinstance(instance, list) is not arrays:
                 self._findings.add(pointer, "differs in form; send all as objects or all as arrays")
             elif isinstance(instance, dict):
-                self._object(instance, pointer, matrix[row])
+                self._object(instance, pointer, matrix[min(row, last)])
             elif isinstance(instance, list):
-                self._array(instance, pointer, matrix[row])
+                self._array(instance, pointer, matrix[min(row, last)])
             else:
                 self._findings.add(pointer, "must be an object with a value for each feature")
             wrong += self._findings.count > before
         return wrong
 
     def _object(self, instance: dict[str, Any], pointer: str, row: NDArray[np.float64]) -> None:
+        if self._findings.full:
+            self._count(instance, pointer, row)
+            return
         for index, feature in enumerate(self._features):
             if feature.name in instance:
                 row[index] = self._cell(instance[feature.name], feature, index, pointer, None)
             else:
                 self._findings.add(f"{pointer}/{escape(feature.name)}", "is missing", feature.name)
-        if len(instance) > len(self._features) or any(key not in self._at for key in instance):
+        at = self._compiled.at
+        if len(instance) > len(self._features) or any(key not in at for key in instance):
             for key in instance:
-                if key not in self._at:
+                if key not in at:
                     self._unknown(key, pointer, instance)
 
+    def _count(self, instance: dict[str, Any], pointer: str, row: NDArray[np.float64]) -> None:
+        """Count what is wrong, in time that grows with the instance and not with the features."""
+        missing = len(self._features)
+        for key, value in instance.items():
+            index = self._compiled.at.get(key)
+            if index is None:
+                self._findings.count += 1
+            else:
+                missing -= 1
+                row[index] = self._cell(value, self._features[index], index, pointer, None)
+        self._findings.count += missing
+
     def _unknown(self, key: str, pointer: str, instance: dict[str, Any]) -> None:
+        if self._findings.full:
+            self._findings.count += 1
+            return
         hint = ""
         if self._suggested < _SUGGESTIONS:
             self._suggested += 1
-            hint = did_you_mean(key, [n for n in self._at if n not in instance] or self._at)
+            hint = self._compiled.names.did_you_mean(key, instance)
         self._findings.add(f"{pointer}/{escape(key)}", f"is not a feature{hint}")
 
     def _array(self, instance: list[Any], pointer: str, row: NDArray[np.float64]) -> None:
-        if len(self._kinds) > 1:
+        kinds = self._compiled.kinds
+        if len(kinds) > 1:
             self._findings.add(
                 pointer,
-                f"must be an object keyed by feature, since the features are "
-                f"{' and '.join(self._kinds)}: in an array a swapped column would pass unseen",
+                f"must be an object keyed by feature, since the features are {' and '.join(kinds)}:"
+                " in an array a swapped column would pass unseen",
             )
         elif len(instance) != len(self._features):
             self._findings.add(
@@ -187,19 +232,19 @@ class _Instances:
         elif not isinstance(value, str):
             message = f"must be a text, not {_kind(value)}"
         else:
-            code = self._codes[index].get(value, -1)
-            if code >= 0 or not self._refuse_unknown:
+            code = self._compiled.codes[index].get(value, -1)
+            if code >= 0 or not self._compiled.refuse_unknown:
                 return float(code)
-            message = self._unknown_category(value, feature)
+            message = self._unknown_category(value, feature, index)
         token = escape(feature.name) if position is None else position
         self._findings.add(f"{pointer}/{token}", message, feature.name)
         return np.nan
 
-    def _unknown_category(self, value: str, feature: Feature) -> str:
+    def _unknown_category(self, value: str, feature: Feature, index: int) -> str:
         hint = ""
         if self._suggested < _SUGGESTIONS:
             self._suggested += 1
-            hint = did_you_mean(value, feature.categories)
+            hint = self._compiled.categories[index].did_you_mean(value)
         if not hint and len(feature.categories) <= 5:
             hint = "; send one of " + ", ".join(repr(clip(c, 24)) for c in feature.categories)
         return f"is {clip(value)!r}, a category that training did not see{hint}"
