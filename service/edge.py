@@ -1,8 +1,9 @@
 """The server's protocol: uvicorn's, with the limits and deadlines that it has not.
 
-uvicorn waits for ever on half a header and takes headers of any size. Here both are bounded, a
-connection that goes silent in the middle of a request is closed, and what is refused before there
-is a request to route gets a problem like any other.
+uvicorn waits for ever on half a request, takes headers of any size and any number of connections.
+Here all three are bounded, and what is refused before there is a request to route gets a problem
+like any other. A request that comes whole in one segment pays next to nothing for it: what arrives
+is counted once a segment, and looked at closely only where it is large, or not all there.
 
 It rests on uvicorn's internals, which is why its version is pinned.
 """
@@ -12,111 +13,315 @@ from http import HTTPStatus
 from time import monotonic
 from typing import Any
 
+import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service import problems
+from service.errors import NotReady, Overloaded, ServiceError
 from service.metrics import Metrics
 from service.settings import Settings
 
+LEAST_RATE = 16 * 1024
+"""Bytes a second that a body has to come at, beside the idle seconds that every one may take."""
+
 _SWEEP_SECONDS = 1.0
+_SLACK_BYTES = 4096
+"""For a head's method, line ends and colons, which the limits do not count."""
+_LAST_CALL_SECONDS = 1.0
+"""How long a connection without a request stays open when the server goes: one may come yet."""
+RESERVE = 50
+"""Connections beyond the most that may be open, for probes."""
+_RESERVE_SECONDS = 2.0
+_CLOSE = (b"connection", b"close")
+_PROBES = (b"/healthz", b"/readyz", b"/metrics")
+
+
+class _Refused(Exception):
+    """Ends the parsing of a request that has been answered."""
+
+
+class _Flow(FlowControl):
+    """uvicorn's flow control, which also adds up for how long the client could not send."""
+
+    paused_at = 0.0
+    paused_seconds = 0.0
+
+    def pause_reading(self) -> None:
+        if not self.read_paused:
+            self.paused_at = monotonic()
+        super().pause_reading()
+
+    def resume_reading(self) -> None:
+        if self.read_paused:
+            self.paused_seconds += monotonic() - self.paused_at
+        super().resume_reading()
+
+    def restart(self, now: float) -> None:
+        """Begin to add up anew."""
+        self.paused_at, self.paused_seconds = now, 0.0
 
 
 class EdgeProtocol(HttpToolsProtocol):
-    """One connection."""
+    """One connection.
+
+    Of connections beyond the most that may be open, fifty more are held in reserve, for a probe
+    each; they have two seconds to send it. Others get 503, so that a crowd does not look like a
+    dead process. Whoever takes the reserve too, and holds it, makes probes fail.
+    """
 
     max_header_bytes: int
     max_url_bytes: int
+    max_connections: int
     idle_seconds: float
     metrics: Metrics
+    small: int
+    """So many bytes are within every limit of a head, whatever they are."""
+    most: int
+    """More bytes than this cannot be a head within the limits. No more are parsed at once."""
 
-    waiting_since: float | None = None
-    """When the client was last heard of while the rest of its request is awaited."""
+    flow: _Flow
     refused = False
-    header_bytes = 0
+    """Whether it was answered for good: what still comes is thrown away."""
+    sweeps_left = 0
+    """After so many more sweeps it is closed, if it was refused."""
+    last = False
+    """Whether the next request is the last one."""
+    in_reserve = False
+    done: object = None
+    """The scope of the last request that arrived whole."""
+    unparsed = 0
+    """Bytes since the message began, or since the last piece of its body."""
+    received = 0
+    """Bytes of the body that is awaited."""
+    counted = 0
+    awaited: object = None
+    """The head or body that is half there: its scope, or its cycle."""
+    since: float | None = None
+    """When it began to be awaited."""
 
     def connection_made(self, transport: Any) -> None:
         """Begin to count the time until the first request."""
         super().connection_made(transport)
-        self.waiting_since = monotonic()
-        if not getattr(self.server_state, "swept", False):
-            self.server_state.swept = True  # type: ignore[attr-defined]
-            self.loop.call_later(_SWEEP_SECONDS, _sweep, self.loop, self.server_state)
+        self.flow = _Flow(transport)
+        self.since = monotonic()
+        state: Any = self.server_state
+        if not getattr(state, "swept", False):
+            state.swept = True
+            self.loop.call_later(_SWEEP_SECONDS, _sweep, self.loop, state)
+        if len(self.connections) > self.max_connections:
+            self.in_reserve = self.last = True
+            self.idle_seconds = min(self.idle_seconds, _RESERVE_SECONDS)
+            if len(self.connections) > self.max_connections + RESERVE:
+                self._turn_away()
+                transport.close()
+        elif getattr(state, "draining", False):
+            self.shutdown()
 
     def data_received(self, data: bytes) -> None:
-        """Hand what arrived to the parser, unless the connection was refused."""
+        """Hand what arrived to the parser, in pieces that a limit can stop."""
+        if len(data) <= self.most:
+            self._parse(data)
+            return
+        whole = memoryview(data)
+        for start in range(0, len(data), self.most):
+            self._parse(whole[start : start + self.most])
+
+    def _parse(self, data: bytes | memoryview) -> None:
         if self.refused:
             return
-        super().data_received(data)
-
-    def on_message_begin(self) -> None:
-        """Begin to count the bytes of a request's head, and the time that it takes."""
-        super().on_message_begin()
-        self.header_bytes = 0
-        self.waiting_since = monotonic()
-
-    def on_url(self, url: bytes) -> None:
-        """Collect the URL; too long a one is refused."""
-        super().on_url(url)
-        if len(self.url) > self.max_url_bytes:
-            self._refuse(400, f"The URL is over the limit of {self.max_url_bytes:,} bytes.")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Collect a header; too much in sum is refused."""
-        self.header_bytes += len(name) + len(value)
-        if self.header_bytes > self.max_header_bytes:
-            limit = self.max_header_bytes
-            self._refuse(431, f"The headers are over the limit of {limit:,} bytes in sum.")
-        elif not self.refused:
-            super().on_header(name, value)
+        self.unparsed += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # It is answered as the plain request that it is too.
+        except httptools.HttpParserError:
+            self._refuse(400, "The request is not well-formed HTTP/1.1.")
+            return
+        if self.done is not self.scope:
+            self._await_rest(len(data))
+        elif self.scope is not None:
+            self.unparsed = 0
+            self.since = None
 
     def on_headers_complete(self) -> None:
-        """Start the request, unless its head was refused."""
-        if not self.refused:
-            self.waiting_since = monotonic()
-            super().on_headers_complete()
+        """Start the request, unless its head is over a limit."""
+        if self.timeout_keep_alive_task is not None:
+            self._unset_keepalive_if_required()
+        if self.unparsed > self.small:
+            self._check_head()
+        if self.in_reserve and self.url.partition(b"?")[0] not in _PROBES:
+            self._turn_away()
+            raise _Refused
+        super().on_headers_complete()
+        # What follows a chunked body is no header of the request, and is not kept.
+        self.headers = []
+        if self.last:
+            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
-        """Collect a part of the body."""
-        if not self.refused:
-            self.waiting_since = monotonic()
-            super().on_body(body)
+        """Hand on a piece of the body."""
+        cycle = self.cycle
+        self.received += len(body)
+        if not cycle.response_complete:
+            cycle.body += body
+            if len(cycle.body) > HIGH_WATER_LIMIT:
+                self.flow.pause_reading()
+            cycle.message_event.set()
 
     def on_message_complete(self) -> None:
-        """The request is whole: from here on the client waits for us."""
-        if not self.refused:
-            self.waiting_since = None
-            super().on_message_complete()
+        """Note that the request is whole: from here on the client waits for us."""
+        self.done = self.scope
+        cycle = self.cycle
+        if not cycle.response_complete:
+            cycle.more_body = False
+            cycle.message_event.set()
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002
-        """Answer what is no HTTP, as uvicorn's parser finds it, with a problem of ours."""
-        if not self.refused:
-            self._refuse(400, "The request is not well-formed HTTP/1.1.")
+    def _await_rest(self, size: int) -> None:
+        """Bound what is half there, in bytes and in time; `size` bytes of it came now."""
+        in_body = self._in_body()
+        part: object = self.cycle if in_body else self.scope
+        if part is not self.awaited:
+            self.awaited = part
+            self.since = monotonic()
+            self.flow.restart(self.since)
+            self.received = self.counted = 0
+            self.unparsed = 0 if in_body else min(self.unparsed, size)
+            self._unset_keepalive_if_required()
+        elif in_body and self.received != self.counted:
+            self.counted = self.received
+            self.unparsed = 0
+        if not in_body and len(self.url) > self.max_url_bytes:
+            self._refuse_url()
+        elif self.unparsed > self.most:
+            self._refuse_headers()
+
+    def _in_body(self) -> bool:
+        """Tell whether the head of the newest request is whole."""
+        return self.cycle is not None and self.cycle.scope is self.scope
+
+    def _check_head(self) -> None:
+        if len(self.url) > self.max_url_bytes:
+            self._refuse_url()
+            raise _Refused
+        if sum(len(name) + len(value) for name, value in self.headers) > self.max_header_bytes:
+            self._refuse_headers()
+            raise _Refused
 
     def close_if_silent(self, now: float) -> None:
         """Answer 408 to half a request, close a connection without one, after the deadline."""
-        since = self.waiting_since
-        if since is None or self.refused or now - since < self.idle_seconds - _SWEEP_SECONDS:
+        if self.sweeps_left:
+            self.sweeps_left -= 1
+            if not self.sweeps_left:
+                self.transport.close()
+        if self.refused or self.since is None or self.flow.read_paused:
             return
-        if self.scope is None:
+        in_body = self._in_body()
+        if in_body and self.cycle.waiting_for_100_continue:
+            self.since = now
+        allowed = self.idle_seconds + self.flow.paused_seconds
+        if in_body:
+            allowed += self.received / LEAST_RATE
+        if now - self.since < allowed - _SWEEP_SECONDS:
+            return
+        if self.done is self.scope:
             self.refused = True
             self.transport.close()
         else:
-            self._refuse(408, f"The rest of the request did not come in {self.idle_seconds:g} s.")
+            self._refuse(408, f"The rest of the request did not come in {allowed:.3g} s.")
+
+    def shutdown(self) -> None:
+        """Close after the request that is under way, or on its way, or none after a moment."""
+        self.last = True
+        if self.sweeps_left:
+            self.transport.close()
+        elif self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+        else:
+            self.loop.call_later(_LAST_CALL_SECONDS, self._close_if_idle)
+
+    def _close_if_idle(self) -> None:
+        answered = self.cycle is None or self.cycle.response_complete
+        if answered and self.done is self.scope:
+            self.transport.close()
+
+    def give_up(self) -> None:
+        """Answer 503 to the request that is still under way, because the server has to end."""
+        if self.pipeline:
+            self.transport.abort()
+        elif not self.refused and self.cycle is not None and not self.cycle.response_complete:
+            self.refused = True
+            self._answer(_problem(NotReady("The service was stopped before it could answer.")))
+        self.transport.close()
+
+    def _turn_away(self) -> None:
+        error = Overloaded()
+        error.args = ("Too many connections are open; try again.",)
+        self._end(_problem(error))
+
+    def _refuse_url(self) -> None:
+        self._refuse(400, f"The URL is over the limit of {self.max_url_bytes:,} bytes.")
+
+    def _refuse_headers(self) -> None:
+        limit = self.max_header_bytes
+        self._refuse(431, f"The headers are over the limit of {limit:,} bytes in sum.")
 
     def _refuse(self, status: int, detail: str) -> None:
-        """Answer with a problem, and close: the rest of the connection cannot be understood."""
+        self._end(problems.plain(status, detail, problems.request_id_of(None)))
+
+    def _end(self, answer: problems.Answer) -> None:
+        """Answer with a problem, in its turn, and close: what follows cannot be understood."""
         if self.refused:
             return
         self.refused = True
-        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
-            answer = problems.plain(status, detail, problems.request_id_of(None))
-            lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode()]
-            lines += [name + b": " + value for name, value in answer.headers]
-            lines += [b"connection: close", b"", answer.body]
-            self.transport.write(b"\r\n".join(lines))
-            self.metrics.requests.labels("edge", "", str(status)).inc()
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            self._answer(answer)
+        elif not self._in_body():
+            # Earlier requests are under way: this one is not answered, they are.
+            cycle.keep_alive = False
+        elif self.pipeline and self.pipeline[0][0] is cycle:
+            self.pipeline[0] = (cycle, _answering(answer))
+        else:
+            self._answer(answer)
+
+    def _answer(self, answer: problems.Answer) -> None:
+        """Write a problem as the last answer, unless another one has begun.
+
+        The connection is closed a moment later, by the sweep: the reset that closing at once is
+        would take the answer away from a client that is still sending.
+        """
+        cycle = self.cycle
+        started = cycle is not None and cycle.response_started and self._in_body()
+        if cycle is not None:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        if started or self.transport.is_closing():
+            self.transport.close()
+            return
+        lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}".encode()]
+        lines += [name + b": " + value for name, value in (*answer.headers, _CLOSE)]
+        self.transport.write(b"\r\n".join([*lines, b"", answer.body]))
+        self.transport.write_eof()
+        self.sweeps_left = 2
+        self.metrics.requests.labels("edge", "", str(answer.status)).inc()
+        if answer.status < 500:
             self.metrics.invalid.labels(answer.slug).inc()
-        self.transport.close()
+
+
+def _problem(error: ServiceError) -> problems.Answer:
+    return problems.answer(error, problems.request_id_of(None))
+
+
+def _answering(answer: problems.Answer) -> Any:
+    """Give an application that answers so, for a request that has to wait for its turn."""
+
+    async def application(_: Any, __: Any, send: Any) -> None:
+        start = {"type": "http.response.start", "status": answer.status}
+        await send({**start, "headers": [*answer.headers, _CLOSE]})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    return application
 
 
 def _sweep(loop: asyncio.AbstractEventLoop, server_state: Any) -> None:
@@ -132,7 +337,10 @@ def edge_protocol(settings: Settings, metrics: Metrics) -> type[EdgeProtocol]:
     limits = {
         "max_header_bytes": settings.max_header_bytes,
         "max_url_bytes": settings.max_url_bytes,
+        "max_connections": settings.max_connections,
         "idle_seconds": settings.idle_seconds,
         "metrics": metrics,
+        "small": min(settings.max_header_bytes, settings.max_url_bytes),
+        "most": settings.max_header_bytes + settings.max_url_bytes + _SLACK_BYTES,
     }
     return type("ConfiguredProtocol", (EdgeProtocol,), limits)

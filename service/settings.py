@@ -55,6 +55,8 @@ class Settings(BaseSettings):
     """Largest sum of a request's header names and values, in bytes."""
     max_url_bytes: int = Field(8 * _KIBI, ge=256)
     """Longest URL, in bytes."""
+    max_connections: int = Field(1000, ge=1, le=100_000)
+    """Connections that may be open at one time; one more gets 503."""
     idle_seconds: float = Field(15.0, gt=0, le=600)
     """How long half a header or half a body may wait for the rest, in seconds."""
     training_seconds: float = Field(600.0, gt=0, le=86_400)
