@@ -5,13 +5,14 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncIterator, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match, Mount
 
 from service import __version__, health, problems
 from service.api import datasets, model_types, models, openapi, schema, train, use_model
@@ -50,10 +51,18 @@ _DESCRIPTION = (
 class Service:
     """The ASGI application: `POST /predict` by the short way, everything else by FastAPI."""
 
-    def __init__(self, predict: Predict, rest: "RequestScope", metrics: Metrics) -> None:
+    def __init__(
+        self,
+        predict: Predict,
+        rest: "RequestScope",
+        metrics: Metrics,
+        drain: Callable[[], None],
+    ) -> None:
         self._predict = predict
         self._rest = rest
         self.metrics = metrics
+        self.drain = drain
+        """Says that the process is going: not ready any more, and trainings are to stop."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Dispatch one request, or the lifespan."""
@@ -91,14 +100,16 @@ class RequestScope:
             await send(message)
 
         start = time.perf_counter()
+        # HEAD is a GET whose body the server keeps to itself.
+        routed = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         try:
-            await self._app(scope, cast(Any, receive), cast(Any, watched))
+            await self._app(routed, cast(Any, receive), cast(Any, watched))
         except ClientDisconnect:
             return
         except Exception:
             # Whatever comes here is a defect of ours, and Starlette has answered it: _on_defect.
             logger.exception("%s %s met a defect", scope["method"], scope["path"])
-        route = getattr(scope.get("route"), "path", "unmatched")
+        route = getattr(routed.get("route"), "path", "unmatched")
         self._metrics.requests.labels(route, _method(scope["method"]), str(status)).inc()
         if status >= 500 or scope["method"] not in ("GET", "HEAD"):
             extra = {"status": status, "seconds": round(time.perf_counter() - start, 4)}
@@ -127,6 +138,12 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         slot, metrics, settings.max_body_bytes, settings.max_in_flight, threads=_THREADS
     )
     state = _state(settings, registry, metrics, slot, folder)
+    stopping = threading.Thread(target=state.trainer.stop, name="drain", daemon=True)
+
+    def drain() -> None:
+        if not state.draining:
+            state.draining = True
+            stopping.start()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[Lifespan]:
@@ -163,7 +180,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         app.include_router(module.router)
     app.mount("/docs/assets", openapi.assets())
     app.openapi = lambda: openapi.openapi(app)  # type: ignore[method-assign]
-    return Service(predict, RequestScope(app, metrics), metrics)
+    return Service(predict, RequestScope(app, metrics), metrics, drain)
 
 
 def _state(
@@ -251,11 +268,30 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
         404: "There is no such route; GET /docs shows those that there are.",
         405: f"{request.method[:16]} is not a method of this route.",
     }.get(error.status_code, str(error.detail))
-    allow = [(b"allow", error.headers["Allow"].encode())] if error.headers else []
+    allow = [(b"allow", _allowed(request, error))] if error.status_code == 405 else []
     answer = problems.plain(error.status_code, detail, request_id.get(), allow)
     metrics: Metrics = cast(Any, request.state).service.metrics
     metrics.invalid.labels(answer.slug).inc()
     return _response(answer)
+
+
+def _allowed(request: Request, error: HTTPException) -> bytes:
+    """Give the methods of all routes that have this path; the router tells those of the first."""
+    scope, routes = request.scope, request.app.routes
+    found = [
+        method
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+        if any(
+            route.matches({**scope, "method": method})[0] is Match.FULL
+            for route in routes
+            if not isinstance(route, Mount)
+        )
+    ]
+    if not found:
+        return (error.headers or {}).get("Allow", "").encode()
+    if found[0] == "GET":
+        found.insert(1, "HEAD")
+    return ", ".join(found).encode()
 
 
 async def _on_defect(_: Request, __: Exception) -> Response:

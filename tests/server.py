@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 
-from service.__main__ import server_config
 from service.app import create_app
 from service.model import Registry
+from service.server import Server, listen, url
 from service.settings import Settings
 from tests.waiting import wait_until
 
@@ -51,17 +50,25 @@ def settings_for(folder: Path, **changes: Any) -> Settings:
 @contextmanager
 def serve(settings: Settings, registry: Registry | None = None) -> Iterator[Client]:
     """Run the service while the block runs; give a client of it."""
-    app = create_app(settings, registry)
-    server = uvicorn.Server(server_config(app, settings))
-    server.config.port = 0
-    thread = threading.Thread(target=server.run, name="server")
+    with running(settings, registry) as (_, client):
+        yield client
+
+
+@contextmanager
+def running(
+    settings: Settings, registry: Registry | None = None
+) -> Iterator[tuple[Server, Client]]:
+    """Run the service while the block runs, or until the block ends the server."""
+    listener = listen(settings)
+    server = Server(create_app(settings, registry), settings)
+    address = url(listener)
+    thread = threading.Thread(target=server.run, args=([listener],), name="server")
     thread.start()
     try:
         wait_until(lambda: server.started or not thread.is_alive())
         assert server.started
-        port = server.servers[0].sockets[0].getsockname()[1]
-        with Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-            yield client
+        with Client(base_url=address, timeout=60) as client:
+            yield server, client
     finally:
         server.should_exit = True
         thread.join(timeout=30)

@@ -1,14 +1,22 @@
 """What the server does with bytes that are no request, too much of one, or half of one."""
 
+import contextlib
 import json
+import re
 import socket
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from service.server import Server
 from tests.fakes import FakeRegistry
-from tests.server import Client, serve, settings_for
+from tests.server import Client, running, serve, settings_for
+from tests.waiting import wait_until
 
 HEAD = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
 
@@ -24,13 +32,45 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 
 def _talk(client: Client, data: bytes, seconds: float = 10) -> bytes:
     """Send bytes and give all that comes back until the server closes."""
-    address = (client.base_url.host, client.base_url.port or 80)
-    with closing(socket.create_connection(address, timeout=seconds)) as connection:
+    with _connect(client, seconds) as connection:
         connection.sendall(data)
-        received = b""
-        while chunk := connection.recv(65536):
-            received += chunk
+        return _rest(connection)
+
+
+def _connect(client: Client, seconds: float = 10) -> socket.socket:
+    address = (client.base_url.host, client.base_url.port or 80)
+    return socket.create_connection(address, timeout=seconds)
+
+
+def _rest(connection: socket.socket) -> bytes:
+    received = b""
+    while chunk := connection.recv(65536):
+        received += chunk
     return received
+
+
+def _reply(connection: socket.socket) -> bytes:
+    """Read one reply that has a Content-Length."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        chunk = connection.recv(65536)
+        assert chunk, received
+        received += chunk
+    head, _, body = received.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head)
+    assert length is not None
+    while len(body) < int(length[1]):
+        body += connection.recv(65536)
+    return head + b"\r\n\r\n" + body
+
+
+def _flood(connection: socket.socket, piece: bytes, most: int) -> int:
+    """Send a piece again and again until the server ends it; give how many bytes were sent."""
+    sent = 0
+    with contextlib.suppress(OSError):
+        while sent < most:
+            sent += connection.send(piece)
+    return sent
 
 
 def _check(reply: bytes, status: int) -> None:
@@ -70,6 +110,102 @@ def test_h12_a_url_over_8_kib_is_400(impatient: Client) -> None:
     _check(_talk(impatient, b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nhost: x\r\n\r\n"), 400)
 
 
+@pytest.mark.parametrize(
+    ("begin", "status"),
+    [
+        (HEAD + b"x-long: ", 431),
+        (HEAD + b"x-", 431),
+        (b"GET /", 400),
+        (HEAD + b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nx-trailer: ", 431),
+        (HEAD + b"transfer-encoding: chunked\r\n\r\n2;extension=", 431),
+    ],
+)
+def test_what_never_ends_is_refused_before_it_is_large(
+    impatient: Client, begin: bytes, status: int
+) -> None:
+    with _connect(impatient) as connection:
+        connection.sendall(begin)
+        _flood(connection, b"a" * 4096, 100_000)
+
+        _check(_rest(connection), status)
+
+
+def test_a_header_without_an_end_takes_no_memory_and_delays_nobody(impatient: Client) -> None:
+    before = _resident()
+    with _connect(impatient) as connection:
+        connection.sendall(HEAD + b"x-long: ")
+        sender = threading.Thread(target=_flood, args=(connection, b"a" * 65536, 100_000_000))
+        sender.start()
+        start = time.monotonic()
+        while sender.is_alive():
+            assert impatient.get("/healthz").status_code == 200
+            assert time.monotonic() - start < 10
+        sender.join()
+
+    assert _resident() - before < 20_000_000
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+@pytest.mark.parametrize("excess", [0, 1])
+def test_h10_the_sum_of_the_headers_is_exact(impatient: Client, excess: int) -> None:
+    fixed = {b"host": b"x", b"connection": b"close"}
+    room = 16 * 1024 - sum(len(name) + len(value) for name, value in fixed.items())
+    one = b"v" * (room // 2)
+    two = b"v" * (room - len(one) - len(b"x-1x-2") + excess)
+    headers = {**fixed, b"x-1": one, b"x-2": two}
+    head = b"".join(b"%s: %s\r\n" % item for item in headers.items())
+
+    reply = _talk(impatient, b"GET /healthz HTTP/1.1\r\n" + head + b"\r\n")
+
+    assert reply.startswith(b"HTTP/1.1 431 " if excess else b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("excess", [0, 1])
+def test_h12_the_length_of_the_url_is_exact(impatient: Client, excess: int) -> None:
+    url = b"/healthz?" + b"a" * (8 * 1024 - len("/healthz?") + excess)
+
+    reply = _talk(impatient, b"GET %s HTTP/1.1\r\nconnection: close\r\n\r\n" % url)
+
+    assert reply.startswith(b"HTTP/1.1 400 " if excess else b"HTTP/1.1 200 ")
+
+
+def test_a_head_in_single_bytes_is_a_head(client: Client) -> None:
+    with _connect(client) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n":
+            connection.send(bytes([byte]))
+
+        assert _rest(connection).endswith(b'{"status":"ok"}')
+
+
+def test_what_follows_a_chunked_body_is_no_header(client: Client) -> None:
+    row = b'{"instances": [[5.1, 3.5, 1.4, 0.2]]}'
+    head = HEAD + b"transfer-encoding: chunked\r\nconnection: close\r\n\r\n"
+    trailers = b"content-type: text/csv\r\ncontent-encoding: gzip\r\n"
+
+    reply = _talk(client, head + b"%x\r\n%s\r\n0\r\n%s\r\n" % (len(row), row, trailers))
+
+    assert reply.startswith(b"HTTP/1.1 200 OK")
+
+
+def test_what_is_broken_behind_a_request_does_not_take_its_answer(client: Client) -> None:
+    row = b'{"instances": [[5.1, 3.5, 1.4, 0.2]]}'
+    first = HEAD + b"content-length: %d\r\n\r\n%s" % (len(row), row)
+
+    for broken in (BROKEN["H9 no HTTP"], b"GET /" + b"a" * 40_000):
+        reply = _talk(client, first + broken)
+
+        assert reply.startswith(b"HTTP/1.1 200 OK")
+        assert reply.count(b"HTTP/1.1 ") == 1
+
+    broken_body = HEAD + b"transfer-encoding: chunked\r\n\r\nzz\r\n"
+    reply = _talk(client, first + broken_body)
+    assert [line.split()[1] for line in re.findall(rb"HTTP/1.1 \d+", reply)] == [b"200", b"400"]
+
+
 def test_h13_half_a_header_is_answered_408_and_closed(impatient: Client) -> None:
     _check(_talk(impatient, HEAD), 408)
 
@@ -82,6 +218,60 @@ def test_half_an_upload_is_answered_408_and_closed(impatient: Client) -> None:
     head = HEAD.replace(b"/predict", b"/train")
 
     _check(_talk(impatient, head + b'content-length: 100\r\n\r\n{"dataset"'), 408)
+
+
+def test_a_dripping_body_is_answered_408(impatient: Client) -> None:
+    with _connect(impatient) as connection:
+        connection.sendall(HEAD + b"content-length: 1000\r\n\r\n")
+        start = time.monotonic()
+        received = _drip(connection, b" ")
+
+    _check(received, 408)
+    assert time.monotonic() - start < 6
+
+
+def test_a_dripping_header_is_answered_408(impatient: Client) -> None:
+    with _connect(impatient) as connection:
+        connection.sendall(HEAD + b"x-slow: ")
+        received = _drip(connection, b"a")
+
+    _check(received, 408)
+
+
+def test_line_ends_do_not_keep_a_connection_open(impatient: Client) -> None:
+    with _connect(impatient) as connection:
+        assert _drip(connection, b"\r\n") == b""
+
+
+def _drip(connection: socket.socket, piece: bytes) -> bytes:
+    """Send a piece each tenth of a second until the server says something; give all it says."""
+    connection.settimeout(0.1)
+    for _ in range(100):
+        try:
+            first = connection.recv(65536)
+        except TimeoutError:
+            with contextlib.suppress(OSError):
+                connection.send(piece)
+            continue
+        connection.settimeout(10)
+        return first + _rest(connection) if first else first
+    raise AssertionError("the connection stayed open")
+
+
+def test_a_body_that_comes_fast_enough_may_take_longer_than_the_idle_seconds(
+    impatient: Client,
+) -> None:
+    piece = b" " * 8192
+    with _connect(impatient) as connection:
+        connection.settimeout(0.1)
+        connection.sendall(HEAD + b"content-length: %d\r\n\r\n" % (40 * len(piece)))
+        for _ in range(40):
+            with contextlib.suppress(TimeoutError):
+                assert connection.recv(1) == b"", "it was answered before it was whole"
+            connection.sendall(piece)
+        connection.settimeout(10)
+
+        _check(_reply(connection), 503)
 
 
 def test_a_silent_connection_is_closed(impatient: Client) -> None:
