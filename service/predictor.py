@@ -1,7 +1,8 @@
 """One version, ready to answer: a request's bytes in, a reply's bytes out."""
 
 from collections.abc import Sequence
-from time import perf_counter
+from time import thread_time
+from typing import Any
 
 import numpy as np
 import orjson
@@ -10,18 +11,52 @@ from numpy.typing import NDArray
 from service.errors import Problem, clip
 from service.runtime import BoundRun, Classifier, OnnxClassifier
 from service.schema import Schema
-from service.schema.decoder import HUGE, Decoder, Limits
-from service.schema.example import example
+from service.schema.decoder import HUGE, Decoder, Doubt, Limits
+from service.schema.example import Guide
 from service.schema.explanation import InvalidInput
 
 _QUICK_SECONDS = 0.001
 """What is expected to take longer than this does not run on the event loop."""
 
-_LARGEST_TURN = 65_536
-"""Numbers in one run of several requests' rows: each number of rows keeps buffers of its own."""
+_TURN_ROWS = 64
+_TURN_NUMBERS = 65_536
+"""Rows, and numbers, in one run of several requests' rows: each number of rows keeps buffers."""
+
+_SHORT_SECONDS = 0.0002
+_UNTIMED = 63
+"""So many runs of less than that pass between two that are timed; longer ones are all timed."""
 
 _BYTES_A_SECOND = 60e6
 """A low guess of how fast JSON is decoded; only bounds what may stay on the event loop."""
+
+
+class Pace:
+    """How long the classifier takes: `base` seconds, and `row` for each row; kept up to date.
+
+    Counted is what its thread had of the processor, so that a busy machine does not make a model
+    look slow. Threads write without a lock: an update that is lost does no harm.
+    """
+
+    WEIGHT = 1 / 8
+    OUTLIER = 4.0
+    """A run counts as so many times what was expected at most."""
+
+    def __init__(self, base: float = 0.0, row: float = 0.0) -> None:
+        self.base = base
+        self.row = row
+
+    def seconds(self, rows: int) -> float:
+        """Give how long so many rows are expected to take."""
+        return self.base + rows * self.row
+
+    def learn(self, rows: int, seconds: float) -> None:
+        """Move whichever of the two had the greater part in a run towards what it took."""
+        expected = max(self.seconds(rows), 1e-9)
+        change = 1 + self.WEIGHT * (min(seconds / expected, self.OUTLIER) - 1)
+        if rows * self.row > self.base:
+            self.row *= change
+        else:
+            self.base = max(self.base * change, 1e-7)
 
 
 class Predictor:
@@ -38,7 +73,12 @@ class Predictor:
         self.version = version
         self.schema = schema
         self.classifier = classifier
-        self.example = example(schema)
+        self.guide = Guide(schema)
+        self.pace = Pace()
+        self.slow = False
+        """Whether even a single row may take too long for the event loop."""
+        self.rows_a_turn = 1
+        """How many single rows may be answered by one run on the event loop."""
         self._decoder = Decoder(schema, limits)
         self._head = orjson.dumps({"model": name, "version": version})[:-1] + b',"predictions":['
         self._labels = [orjson.dumps(label) for label in schema.classes]
@@ -46,12 +86,13 @@ class Predictor:
         self._classes = orjson.dumps(list(schema.classes))
         self._bound = _bind(classifier)
         self._turns: dict[int, BoundRun] = {}
-        self._row_seconds = 0.0
-        self._base_seconds = 0.0
+        self._untimed = 0
+        self._conclude()
 
-    def _bind(self, rows: int) -> BoundRun:
-        assert isinstance(self.classifier, OnnxClassifier)
-        return self.classifier.bind(rows)
+    @property
+    def example(self) -> dict[str, Any]:
+        """A request that works."""
+        return self.guide.example
 
     def warm(self) -> None:
         """Answer the example, so that no client waits for the first run, and measure the time.
@@ -62,13 +103,28 @@ class Predictor:
         self.predict(body)
         one = self._decoder.decode(body)[0]
         many = np.repeat(one, 64, axis=0)
-        self._base_seconds = min(self._time(one) for _ in range(3))
-        self._row_seconds = max(0.0, self._time(many) - self._base_seconds) / 64
+        base = min(self._time(one) for _ in range(3))
+        self.pace = Pace(base, max(1e-9, (self._time(many) - base) / 64))
+        self._conclude()
 
     def _time(self, matrix: NDArray[np.float64]) -> float:
-        start = perf_counter()
+        start = thread_time()
         self.classifier.labels(matrix)
-        return perf_counter() - start
+        return thread_time() - start
+
+    def _learn(self, rows: int, seconds: float) -> None:
+        self.pace.learn(rows, seconds)
+        self._untimed = 0 if seconds > _SHORT_SECONDS else _UNTIMED
+        self._conclude()
+
+    def _conclude(self) -> None:
+        """Draw the conclusions from the pace."""
+        self.slow = self.pace.base >= _QUICK_SECONDS
+        self._short = self._bound is not None and not self.slow
+        if self._bound is not None:
+            quick = int(_QUICK_SECONDS / max(self.pace.row, 1e-9))
+            most = min(_TURN_ROWS, quick, _TURN_NUMBERS // len(self.schema.features))
+            self.rows_a_turn = max(1, most)
 
     def is_quick(self, body_bytes: int) -> bool:
         """Tell whether a body of so many bytes may be answered on the event loop.
@@ -76,57 +132,80 @@ class Predictor:
         A row takes at least two bytes a feature, which bounds the rows from the bytes.
         """
         rows = max(1, body_bytes // (2 * len(self.schema.features) + 1))
-        decode = body_bytes / _BYTES_A_SECOND
-        return self._base_seconds + rows * self._row_seconds + decode < _QUICK_SECONDS
-
-    @property
-    def quick_alone(self) -> bool:
-        """Whether a single row may be answered on the event loop."""
-        return self._base_seconds < _QUICK_SECONDS
+        return self.pace.seconds(rows) + body_bytes / _BYTES_A_SECOND < _QUICK_SECONDS
 
     def one_row(self, body: bytes) -> tuple[float, ...] | None:
-        """Give the values of a request with one plain row of numbers; None: use `predict`."""
-        return None if self._bound is None else self._decoder.one(body)
+        """Give the values of a request with one plain row of numbers that may be answered here.
+
+        None: use `predict`.
+        """
+        return self._decoder.one(body) if self._short else None
 
     def predict_row(self, values: tuple[float, ...]) -> bytes:
         """Answer one row that `one_row` gave."""
         bound = self._bound
         assert bound is not None
         bound.inputs[0] = values
-        bound.run()
+        self._untimed -= 1
+        if self._untimed < 0:
+            self._run_timed(bound, 1)
+        else:
+            bound.run()
         return self._replies[bound.labels.item()]
 
-    def rows_a_turn(self, most: int) -> int:
-        """Give how many single rows may be answered by one run on the event loop."""
-        if self._bound is None:
-            return 1
-        width = max(1, len(self.schema.features))
-        quick = _QUICK_SECONDS / max(self._row_seconds, 1e-9)
-        return max(1, min(most, int(quick), _LARGEST_TURN // width))
-
     def predict_rows(self, rows: Sequence[tuple[float, ...]]) -> list[bytes]:
-        """Answer rows that `one_row` gave by one run; at most as many as `rows_a_turn` says."""
+        """Answer rows that `one_row` gave by one run; at most `rows_a_turn` of them."""
         bound = self._turns.get(len(rows))
         if bound is None:
-            bound = self._turns[len(rows)] = self._bind(len(rows))
+            assert isinstance(self.classifier, OnnxClassifier)
+            bound = self._turns[len(rows)] = self.classifier.bind(len(rows))
         bound.inputs[:] = rows
-        bound.run()
+        self._untimed -= 1
+        if self._untimed < 0:
+            self._run_timed(bound, len(rows))
+        else:
+            bound.run()
         replies = self._replies
         return [replies[label] for label in bound.labels.tolist()]
+
+    def _run_timed(self, bound: BoundRun, rows: int) -> None:
+        start = thread_time()
+        bound.run()
+        self._learn(rows, thread_time() - start)
 
     def predict(self, body: bytes) -> tuple[bytes, int]:
         """Answer a request; give the reply and the number of its rows.
 
         Raises InvalidInput with every problem, or BodyTooLarge where there are too many rows.
         """
-        matrix, probabilities = self._decoder.decode(body)
+        return self._predict(*self._decoder.decode(body))
+
+    def predict_at_once(self, body: bytes) -> tuple[bytes, int] | None:
+        """Answer a request that may be answered on the event loop; None: use `predict`, elsewhere.
+
+        Raises like `predict`.
+        """
+        if not self.is_quick(len(body)):
+            return None
         try:
-            return self._answer(matrix, probabilities), len(matrix)
+            decoded = self._decoder.read(body)
+        except Doubt:
+            if not self._decoder.explains_at_once(body):
+                return None
+            decoded = self._decoder.explain(body)
+        return self._predict(*decoded)
+
+    def _predict(self, matrix: NDArray[np.float64], probabilities: bool) -> tuple[bytes, int]:
+        start = thread_time()
+        try:
+            reply = self._answer(matrix, probabilities)
         except InvalidInput:
             raise
         except ValueError as error:
             reason = clip(str(error).split("\n")[0].rstrip("."), 200)
             raise InvalidInput(f"The classifier cannot answer this: {reason}.", []) from error
+        self._learn(len(matrix), thread_time() - start)
+        return reply, len(matrix)
 
     def _answer(self, matrix: NDArray[np.float64], probabilities: bool) -> bytes:
         if not probabilities:
@@ -176,7 +255,7 @@ class Predictor:
 
 def _bind(classifier: Classifier) -> BoundRun | None:
     """Give a run of one row on buffers of its own, where the classifier has such a thing."""
-    if not isinstance(classifier, OnnxClassifier):
+    if not isinstance(classifier, OnnxClassifier) or classifier.doubtful:
         return None
     try:
         return classifier.bind(1)

@@ -62,6 +62,9 @@ PLAIN: Mapping[int, tuple[str, str]] = {
 _MOST_BYTES = 3000
 """Of the listed problems: the whole reply stays within 4 KiB beside example and `expected`."""
 
+_LONGEST_WAIT = 5
+"""Seconds in Retry-After at most."""
+
 _SANE = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
@@ -91,7 +94,7 @@ def answer(error: ServiceError, request_id: str, extra: Mapping[str, Any] | None
     headers: list[tuple[bytes, bytes]] = []
     if isinstance(error, errors.Unavailable):
         # Jittered, so that clients turned away together do not come back together.
-        wait = error.retry_after + random.randint(0, 2)
+        wait = min(error.retry_after, _LONGEST_WAIT - 2) + random.randint(0, 2)
         headers.append((b"retry-after", str(wait).encode()))
     return _make(status, slug, title, str(error), request_id, {**members, **(extra or {})}, headers)
 

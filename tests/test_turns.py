@@ -16,12 +16,9 @@ class FakePredictor:
     """Answers a row with its first number, and remembers how many rows came together."""
 
     def __init__(self, most: int = 64, fails: bool = False) -> None:
-        self.most = most
+        self.rows_a_turn = most
         self.fails = fails
         self.runs: list[int] = []
-
-    def rows_a_turn(self, most: int) -> int:
-        return min(most, self.most)
 
     def predict_rows(self, rows: Sequence[tuple[float, ...]]) -> list[bytes]:
         self.runs.append(len(rows))

@@ -1,13 +1,12 @@
 """`POST /predict`, spoken as plain ASGI ahead of FastAPI's routing: the hot path."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import Any
 
 from service import problems
+from service.api.crew import Crew
 from service.api.turns import Turns
 from service.errors import (
     BodyTooLarge,
@@ -15,11 +14,11 @@ from service.errors import (
     Overloaded,
     ServiceError,
     UnsupportedMediaType,
+    clip,
 )
 from service.logs import request_id
 from service.metrics import Metrics
 from service.predictor import Predictor
-from service.schema.example import describe
 from service.schema.explanation import InvalidInput
 from service.slot import InUse, Slot
 
@@ -54,8 +53,7 @@ class _Route:
     def __init__(self, in_use: InUse, metrics: Metrics) -> None:
         self.in_use = in_use
         self.predictor = in_use.predictor
-        quick = in_use.predictor.quick_alone
-        self.one_row = in_use.predictor.one_row if quick else _never
+        self.one_row = in_use.predictor.one_row
         self.turns = Turns(in_use.predictor)
         self.model_headers = model_headers(in_use)
         self.headers = [_JSON, *self.model_headers]
@@ -66,10 +64,6 @@ class _Route:
     def observe(self, outcome: str, seconds: float) -> None:
         """Count a request that was not answered with a prediction."""
         self._metrics.predict.of(self.in_use.name, self.in_use.version, outcome).observe(seconds)
-
-
-def _never(_: bytes) -> None:
-    return None
 
 
 def model_headers(in_use: InUse) -> list[tuple[bytes, bytes]]:
@@ -90,15 +84,13 @@ class Predict:
         self._slot = slot
         self._metrics = metrics
         self._max_body_bytes = max_body_bytes
-        self._max_in_flight = max_in_flight
-        self._in_flight = 0
         self._route: _Route | None = None
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="predict")
+        self._crew = Crew(threads, max_in_flight, metrics.in_flight)
         self._counted = metrics.requests.labels("/predict", "POST", "200").inc
 
     def close(self) -> None:
         """Let the threads go."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._crew.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -122,6 +114,8 @@ class Predict:
                 reader = _reader(content_type, encoding)
             else:
                 reader = Predictor.predict
+            if route is not None and route.predictor.slow and self._crew.full:
+                raise Overloaded  # before the body is read
             message = await receive()
             body = message.get("body", b"")
             if message.get("more_body") or len(body) > self._max_body_bytes:
@@ -162,6 +156,8 @@ class Predict:
 
     def _renew(self, in_use: InUse | None) -> _Route | None:
         self._route = None if in_use is None else _Route(in_use, self._metrics)
+        if in_use is not None:
+            self._crew.expect(in_use.predictor.pace.base)
         return self._route
 
     async def _rest(self, body: bytes, length: bytes | None, receive: Receive) -> bytes:
@@ -185,18 +181,11 @@ class Predict:
 
     async def _answer(self, predictor: Predictor, reader: Reader, body: bytes) -> tuple[bytes, int]:
         """Answer here what is quick, and in a thread what is not."""
-        if predictor.is_quick(len(body)):
-            return reader(predictor, body)
-        if self._in_flight >= self._max_in_flight:
-            raise Overloaded
-        self._in_flight += 1
-        self._metrics.in_flight.set(self._in_flight)
-        try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._pool, reader, predictor, body)
-        finally:
-            self._in_flight -= 1
-            self._metrics.in_flight.set(self._in_flight)
+        if reader is Predictor.predict:
+            found = predictor.predict_at_once(body)
+            if found is not None:
+                return found
+        return await self._crew.run(reader, predictor, body)
 
     async def _send(
         self, answer: problems.Answer, headers: Sequence[tuple[bytes, bytes]], send: Send
@@ -247,8 +236,7 @@ def _reader(content_type: bytes | None, encoding: bytes | None) -> Reader:
 
 def _explained(error: InvalidInput, predictor: Predictor) -> dict[str, Any]:
     """Give what the 400 of `/predict` adds: the model, what it expects, and a right request."""
-    concerned = [f for f in predictor.schema.features if f.name in error.features]
-    extra: dict[str, Any] = {"model": {"name": predictor.name, "version": predictor.version}}
-    if concerned:
-        extra["expected"] = {"features": [describe(feature) for feature in concerned]}
-    return {**extra, "example": predictor.example}
+    members, whole = predictor.guide.members(error.features)
+    if not whole:
+        members["detail"] = f"{clip(error, 520)} GET /schema shows all that the model expects."
+    return {"model": {"name": predictor.name, "version": predictor.version}, **members}

@@ -10,16 +10,12 @@ import asyncio
 
 from service.predictor import Predictor
 
-MOST = 64
-"""Rows of one run at most."""
-
 
 class Turns:
     """Collects the rows of one model in use; lives on the event loop's thread."""
 
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
-        self._most = predictor.rows_a_turn(MOST)
         self._loop = asyncio.get_running_loop()
         self._rows: list[tuple[float, ...]] = []
         self._replies: list[asyncio.Future[bytes]] = []
@@ -41,12 +37,12 @@ class Turns:
         reply = self._loop.create_future()
         self._rows.append(values)
         self._replies.append(reply)
-        if len(self._rows) >= self._most:
+        if len(self._rows) >= self._predictor.rows_a_turn:
             self._run()
         return reply
 
     def _end(self) -> None:
-        self._crowded = self._seen > 1 and self._most > 1
+        self._crowded = self._seen > 1 and self._predictor.rows_a_turn > 1
         self._seen = 0
         if self._rows:
             self._run()

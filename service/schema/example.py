@@ -1,8 +1,47 @@
 """A request that works, made from the schema's medians and most frequent categories."""
 
+from collections.abc import Collection
 from typing import Any
 
+import orjson
+
 from service.schema.contract import Feature, Schema
+
+_MOST_BYTES = 16 * 1024
+"""Of an example, and of the features shown, in the reply to a request that was wrong."""
+
+_MOST_FEATURES = 20
+_MOST_CATEGORIES = 200
+
+
+class Guide:
+    """Shows whoever sent a wrong request what is right, in bytes that have a limit."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.example = example(schema)
+        self._features = {feature.name: at for at, feature in enumerate(schema.features)}
+        self._schema = schema
+        self._short = len(orjson.dumps(self.example)) <= _MOST_BYTES
+
+    def members(self, concerned: Collection[str]) -> tuple[dict[str, Any], bool]:
+        """Give `expected`, the features concerned, and `example`; and whether that is all of it.
+
+        A long example, features after the 20th, and categories that are too many are left out.
+        """
+        shown = []
+        places = sorted(self._features[name] for name in concerned)
+        whole = self._short and len(places) <= _MOST_FEATURES
+        room = _MOST_BYTES
+        for place in places[:_MOST_FEATURES]:
+            feature = self._schema.features[place]
+            item = describe(feature)
+            if len(feature.categories) <= _MOST_CATEGORIES:
+                room -= len(orjson.dumps(item))
+            if room < 0 or len(feature.categories) > _MOST_CATEGORIES:
+                whole = item.pop("categories", None) is None and whole
+            shown.append(item)
+        members: dict[str, Any] = {"expected": {"features": shown}} if shown else {}
+        return {**members, "example": self.example} if self._short else members, whole
 
 
 def example(schema: Schema) -> dict[str, Any]:

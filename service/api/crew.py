@@ -1,0 +1,84 @@
+"""The threads for predictions that are too slow for the event loop, and who may wait for one.
+
+What cannot be answered soon is refused at once: a queue that is longer than the patience of those
+who stand in it only makes everybody late.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
+from typing import ParamSpec, TypeVar
+
+from prometheus_client import Gauge
+
+from service.errors import Overloaded
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_WAIT_SECONDS = 0.1
+"""Whoever has waited longer for a thread is refused instead of answered."""
+
+_LEAST = 4
+"""So many are let in however slow the model is."""
+
+_WEIGHT = 1 / 16
+_OUTLIER = 4.0
+"""One run counts as so many times the expected seconds at most."""
+
+
+class Crew:
+    """Runs functions in threads, as many at a time as can be begun in 0.1 s."""
+
+    def __init__(self, threads: int, most: int, in_flight: Gauge) -> None:
+        self._threads = threads
+        self._most = most
+        self._gauge = in_flight
+        self._in_flight = 0
+        self._seconds = 0.001
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="predict")
+
+    def expect(self, seconds: float) -> None:
+        """Take note that runs take about so long from now on."""
+        self._seconds = max(seconds, 1e-4)
+
+    @property
+    def full(self) -> bool:
+        """Whether one more would be refused."""
+        begun = int(_WAIT_SECONDS / self._seconds * self._threads)
+        return self._in_flight >= min(self._most, max(_LEAST, begun))
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function in a thread; raises Overloaded where none is free in time."""
+        if self.full:
+            raise Overloaded
+        asked = perf_counter()
+
+        def begin() -> T:
+            start = perf_counter()
+            if start - asked > _WAIT_SECONDS:
+                raise Overloaded
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self._learn(perf_counter() - start)
+
+        self._count(1)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, begin)
+        finally:
+            self._count(-1)
+
+    def _learn(self, seconds: float) -> None:
+        # From several threads without a lock: an update that is lost does no harm.
+        expected = self._seconds
+        self.expect(expected + _WEIGHT * (min(seconds, _OUTLIER * expected) - expected))
+
+    def _count(self, change: int) -> None:
+        self._in_flight += change
+        self._gauge.set(self._in_flight)
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._pool.shutdown(wait=False, cancel_futures=True)

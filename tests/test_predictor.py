@@ -1,0 +1,138 @@
+"""A predictor's guess of its own time: what it lets run on the event loop, and how it learns."""
+
+import time
+from typing import Literal
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from service.predictor import Pace, Predictor
+from service.schema import Feature, Schema
+from service.schema.decoder import Limits
+from service.schema.explanation import InvalidInput
+
+BODY = b'{"instances": [[1.5, 2]]}'
+
+
+class FakeClassifier:
+    """Answers the first class, and takes so much of the processor as it is told."""
+
+    route: Literal["native"] = "native"
+    has_probabilities = True
+    doubtful = False
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def labels(self, X: NDArray[np.float64]) -> NDArray[np.int64]:
+        end = time.thread_time() + self.seconds
+        while time.thread_time() < end:
+            pass
+        return np.zeros(len(X), np.int64)
+
+    def labels_and_probabilities(
+        self, X: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        return self.labels(X), np.tile([1.0, 0.0], (len(X), 1))
+
+
+def _predictor(classifier: FakeClassifier, width: int = 2) -> Predictor:
+    features = tuple(Feature(f"feature {index}", "number") for index in range(width))
+    return Predictor("m", 1, Schema(features, ("a", "b")), classifier, Limits())
+
+
+def test_a_pace_moves_to_what_runs_take_and_an_outlier_hardly_counts() -> None:
+    pace = Pace(0.001, 1e-6)
+    pace.learn(1, 10.0)
+    assert pace.base < 0.0015
+
+    for _ in range(100):
+        pace.learn(1, 0.004)
+        pace.learn(10_000, 0.054)
+
+    assert pace.base == pytest.approx(0.004, rel=0.1)
+    assert pace.row == pytest.approx(5e-6, rel=0.1)
+
+
+def test_a_model_that_was_misfiled_finds_its_place_again() -> None:
+    classifier = FakeClassifier()
+    classifier.seconds = 0.003
+    predictor = _predictor(classifier)
+    predictor.warm()
+    assert predictor.slow
+    assert predictor.predict_at_once(BODY) is None
+
+    classifier.seconds = 0.0
+    for _ in range(100):
+        predictor.predict(BODY)
+    assert not predictor.slow
+    assert predictor.predict_at_once(BODY) is not None
+
+    classifier.seconds = 0.003
+    for _ in range(100):
+        predictor.predict(BODY)
+    assert predictor.slow
+
+
+def test_waiting_for_the_processor_does_not_make_a_model_slow() -> None:
+    class Waiting(FakeClassifier):
+        def labels(self, X: NDArray[np.float64]) -> NDArray[np.int64]:
+            time.sleep(0.002)
+            return super().labels(X)
+
+    predictor = _predictor(Waiting())
+    predictor.warm()
+
+    assert not predictor.slow
+
+
+def test_what_is_wrong_is_worked_out_at_once_only_where_that_is_short() -> None:
+    predictor = _predictor(FakeClassifier())
+    predictor.warm()
+    with pytest.raises(InvalidInput):
+        predictor.predict_at_once(b'{"instances": [{"featuer 1": 1}]}')
+
+    rows = b",".join([b"[1, 2]"] * 3000 + [b'[1, "x"]'])
+    assert predictor.predict_at_once(b'{"instances": [%s]}' % rows) is None
+
+    wide = _predictor(FakeClassifier(), width=9000)
+    wide.warm()
+    assert wide.predict_at_once(b'{"instances": [{"feature1": 1}]}') is None
+
+
+def test_the_guide_is_whole_where_it_is_short_and_has_a_limit_where_not() -> None:
+    narrow = _predictor(FakeClassifier()).guide
+    assert narrow.members(["feature 1"]) == (
+        {
+            "expected": {"features": [{"name": "feature 1", "type": "number", "nullable": False}]},
+            "example": narrow.example,
+        },
+        True,
+    )
+
+    wide = _predictor(FakeClassifier(), width=9000).guide
+    members, whole = wide.members([f"feature {index}" for index in range(50)])
+    assert [item["name"] for item in members["expected"]["features"]] == [
+        f"feature {index}" for index in range(20)
+    ]
+    assert "example" not in members
+    assert not whole
+
+
+def test_categories_beyond_number_or_size_are_left_out_of_the_guide() -> None:
+    features = (
+        Feature("many", "text", categories=tuple(map(str, range(1000))), example="1"),
+        Feature("long", "text", categories=("x" * 20_000, "y"), example="y"),
+        Feature("fine", "text", categories=("u", "v"), example="u"),
+    )
+    predictor = Predictor("m", 1, Schema(features, ("a", "b")), FakeClassifier(), Limits())
+
+    members, whole = predictor.guide.members(["many", "fine"])
+    shown = {item["name"]: item.get("categories") for item in members["expected"]["features"]}
+    assert shown == {"many": None, "fine": ["u", "v"]}
+    assert not whole
+
+    members, whole = predictor.guide.members(["long"])
+    assert "categories" not in members["expected"]["features"][0]
+    assert not whole
