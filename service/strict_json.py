@@ -46,8 +46,9 @@ def parse(body: bytes, max_depth: int, max_rows: int | None = None) -> Any:
             "The body starts with a byte order mark.", "starts with a byte order mark; send UTF-8"
         )
     _check_size(body, max_depth, max_rows)
+    scanner = _Scanner()
     try:
-        value = _scan(body.decode())
+        value = scanner.decode(body.decode())
     except UnicodeDecodeError as error:
         raise _malformed("The body is not UTF-8.", f"byte {error.start} is not UTF-8") from error
     except json.JSONDecodeError as error:
@@ -55,11 +56,13 @@ def parse(body: bytes, max_depth: int, max_rows: int | None = None) -> Any:
         raise _malformed(
             f"The body is not JSON: {error.msg} at {where}.", f"is not JSON: {error.msg} at {where}"
         ) from error
-    problems = list(_doubts(value, "", bool(_SURROGATE.search(body))))
-    if problems:
-        raise InvalidRequest(
-            f"{problems[0].pointer or 'The body'}: {problems[0].message}.", problems
-        )
+    surrogates = _SURROGATE.search(body) is not None
+    if scanner.doubtful or surrogates:
+        problems = list(_doubts(value, "", surrogates))
+        if problems:
+            raise InvalidRequest(
+                f"{problems[0].pointer or 'The body'}: {problems[0].message}.", problems
+            )
     return value
 
 
@@ -98,36 +101,42 @@ def _check_size(body: bytes, max_depth: int, max_rows: int | None) -> None:
             depth -= 1
 
 
-def _integer(digits: str) -> Any:
-    return int(digits) if len(digits) <= _LONGEST_INTEGER else _number(digits)
+class _Scanner:
+    """Python's own scanner; `doubtful` tells afterwards whether it let something pass."""
 
+    def __init__(self) -> None:
+        self.doubtful = False
+        self.decode = json.JSONDecoder(
+            object_pairs_hook=self._object,
+            parse_int=self._integer,
+            parse_float=self._number,
+            parse_constant=_constant,
+        ).decode
 
-def _number(digits: str) -> Any:
-    value = float(digits)
-    return value if value - value == 0.0 else _OutOfRange()
+    def _integer(self, digits: str) -> Any:
+        return int(digits) if len(digits) <= _LONGEST_INTEGER else self._number(digits)
+
+    def _number(self, digits: str) -> Any:
+        value = float(digits)
+        if value - value == 0.0:
+            return value
+        self.doubtful = True
+        return _OutOfRange()
+
+    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        value = dict(pairs)
+        if len(value) == len(pairs):
+            return value
+        self.doubtful = True
+        seen: set[str] = set()
+        twice = [key for key, _ in pairs if key in seen or seen.add(key)]  # type: ignore[func-returns-value]
+        repeated = _Repeated(value)
+        repeated.keys_twice = tuple(dict.fromkeys(twice))
+        return repeated
 
 
 def _constant(name: str) -> Any:
     raise json.JSONDecodeError(f"{name} is no JSON number", name, 0)
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) == len(pairs):
-        return value
-    seen: set[str] = set()
-    twice = [key for key, _ in pairs if key in seen or seen.add(key)]  # type: ignore[func-returns-value]
-    repeated = _Repeated(value)
-    repeated.keys_twice = tuple(dict.fromkeys(twice))
-    return repeated
-
-
-_scan = json.JSONDecoder(
-    object_pairs_hook=_object,
-    parse_int=_integer,
-    parse_float=_number,
-    parse_constant=_constant,
-).decode
 
 
 def _doubts(value: Any, pointer: str, surrogates: bool) -> Iterator[Problem]:

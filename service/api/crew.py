@@ -5,6 +5,7 @@ who stand in it only makes everybody late.
 """
 
 import asyncio
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
@@ -23,6 +24,9 @@ _WAIT_SECONDS = 0.1
 _LEAST = 4
 """So many are let in however slow the model is."""
 
+_SWITCH_SECONDS = 0.001
+"""After so long in Python, a thread lets the event loop go on where it waits for its turn."""
+
 _WEIGHT = 1 / 16
 _OUTLIER = 4.0
 """One run counts as so many times the expected seconds at most."""
@@ -37,6 +41,7 @@ class Crew:
         self._gauge = in_flight
         self._in_flight = 0
         self._seconds = 0.001
+        sys.setswitchinterval(_SWITCH_SECONDS)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="predict")
 
     def expect(self, seconds: float) -> None:

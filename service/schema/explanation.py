@@ -137,19 +137,21 @@ class _Instances:
     def read(self, instances: list[Any], matrix: NDArray[np.float64]) -> int:
         """Fill the matrix; give the number of instances with a problem."""
         wrong = 0
-        arrays = bool(instances) and isinstance(instances[0], list)
+        form = type(instances[0]) if instances else dict
         last = len(matrix) - 1
         for row, instance in enumerate(instances):
             before = self._findings.count
-            pointer = f"/instances/{row}"
-            if isinstance(instance, list | dict) and isinstance(instance, list) is not arrays:
-                self._findings.add(pointer, "differs in form; send all as objects or all as arrays")
-            elif isinstance(instance, dict):
-                self._object(instance, pointer, matrix[min(row, last)])
-            elif isinstance(instance, list):
-                self._array(instance, pointer, matrix[min(row, last)])
+            kind = type(instance)
+            if kind is not list and kind is not dict:
+                message = "must be an object with a value for each feature"
+                self._findings.add(f"/instances/{row}", message)
+            elif (kind is list) is not (form is list):
+                message = "differs in form; send all as objects or all as arrays"
+                self._findings.add(f"/instances/{row}", message)
+            elif kind is dict:
+                self._object(instance, f"/instances/{row}", matrix[min(row, last)])
             else:
-                self._findings.add(pointer, "must be an object with a value for each feature")
+                self._array(instance, f"/instances/{row}", matrix[min(row, last)])
             wrong += self._findings.count > before
         return wrong
 
@@ -216,7 +218,7 @@ class _Instances:
                 return float(feature.missing_code) if feature.type == "text" else np.nan
             message = f"must be {_WANTED[feature.type]}, not null: training saw no missing value"
         elif feature.type == "number":
-            if isinstance(value, bool) or not isinstance(value, int | float):
+            if type(value) is not float and type(value) is not int:
                 message = f"must be a number, not {_kind(value)}"
             elif not feature.low <= value <= feature.high:
                 message = (
