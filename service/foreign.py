@@ -16,9 +16,11 @@ import yaml
 from service.errors import clip
 from service.runtime import load_onnx
 from service.schema import Feature, Label, Schema, encode
+from service.schema.contract import LARGEST
 from service.trust import UntrustedArtifact, load_skops
 
 _NUMBERS = frozenset({"double", "float", "long", "integer"})
+_LARGEST_FLOAT32 = 3.4028234663852886e38
 _LARGEST_TEXT = 4 * 2**20
 
 
@@ -98,12 +100,13 @@ def _adopt_estimator(
 
 def _adopt_graph(source: Path, target: Path, flavor: Any, signature: Mapping[str, Any]) -> None:
     data = _file(source, flavor, "data").read_bytes()
-    classes = _graph_classes(data)
+    model = _parse(data)
+    classes = _graph_classes(model)
     graph = load_onnx(data, classes)
     if graph.features is None:
         raise ValueError("its graph does not say how many numbers it reads")
     schema = Schema(
-        _features(source, signature, graph.features, None),
+        _features(source, signature, graph.features, None, _largest(model)),
         _labels(classes),
         probabilities=graph.has_probabilities,
     )
@@ -111,14 +114,25 @@ def _adopt_graph(source: Path, target: Path, flavor: Any, signature: Mapping[str
     (target / "model.onnx").write_bytes(data)
 
 
-def _graph_classes(data: bytes) -> Sequence[Any]:
-    """Give the classes that a classifier's node in the graph lists."""
+def _parse(data: bytes) -> Any:
     from onnx import ModelProto
 
     try:
-        model = ModelProto.FromString(data)
+        return ModelProto.FromString(data)
     except Exception as error:  # protobuf's errors have no common class that is not internal.
         raise UntrustedArtifact("the file is no ONNX model") from error
+
+
+def _largest(model: Any) -> float:
+    """Give the largest number that the graph's inputs can hold."""
+    from onnx import TensorProto
+
+    types = {read.type.tensor_type.elem_type for read in model.graph.input}
+    return _LARGEST_FLOAT32 if TensorProto.FLOAT in types else LARGEST
+
+
+def _graph_classes(model: Any) -> Sequence[Any]:
+    """Give the classes that a classifier's node in the graph lists."""
     for node in model.graph.node:
         for attribute in node.attribute:
             if attribute.name.startswith("classlabels_") and len(attribute.strings) > 1:
@@ -129,14 +143,19 @@ def _graph_classes(data: bytes) -> Sequence[Any]:
 
 
 def _features(
-    source: Path, signature: Mapping[str, Any], width: int, seen: Sequence[str] | None
+    source: Path,
+    signature: Mapping[str, Any],
+    width: int,
+    seen: Sequence[str] | None,
+    largest: float = LARGEST,
 ) -> tuple[Feature, ...]:
     names = list(seen) if seen is not None else _signed(signature, width)
     if len(names) != width or len(set(names)) != width:
         raise ValueError(f"its signature names {len(names)} features, and it reads {width}")
     values = _input_example(source, names)
     return tuple(
-        Feature(name, "number", example=value) for name, value in zip(names, values, strict=True)
+        Feature(name, "number", low=-largest, high=largest, example=value)
+        for name, value in zip(names, values, strict=True)
     )
 
 

@@ -87,17 +87,17 @@ def test_a_skops_model_without_a_signature_gets_names_of_its_own(service: Client
     assert service.predict({"instances": [[5.1, 3.5, 1.4, 0.2]]}).json()["predictions"] == [0]
 
 
-def test_an_onnx_model_that_lists_its_classes_is_served(service: Client) -> None:
+def _log_graph(name: str, width: int) -> None:
+    """Log what skl2onnx writes for a linear classifier: words as labels, float32 inputs."""
     import mlflow.onnx
     from onnx import ModelProto, TensorProto, helper
 
-    # What skl2onnx writes for a linear classifier: words as labels, float32 inputs.
     node = helper.make_node(
         "LinearClassifier",
         ["X"],
         ["label", "probabilities"],
         domain="ai.onnx.ml",
-        coefficients=[1.0, -1.0],
+        coefficients=[1.0] * width + [-1.0] * width,
         intercepts=[0.0, 0.0],
         classlabels_strings=["high", "low"],
         post_transform="SOFTMAX",
@@ -105,7 +105,7 @@ def test_an_onnx_model_that_lists_its_classes_is_served(service: Client) -> None
     graph = helper.make_graph(
         [node],
         "linear",
-        [helper.make_tensor_value_info("X", TensorProto.FLOAT, [None, 1])],
+        [helper.make_tensor_value_info("X", TensorProto.FLOAT, [None, width])],
         [
             helper.make_tensor_value_info("label", TensorProto.STRING, [None]),
             helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, 2]),
@@ -118,13 +118,33 @@ def test_an_onnx_model_that_lists_its_classes_is_served(service: Client) -> None
     )
     mlflow.set_experiment("trainings")
     mlflow.onnx.log_model(
-        model, name="model", registered_model_name="graph", pip_requirements=["onnx"]
+        model, name="model", registered_model_name=name, pip_requirements=["onnx"]
     )
+
+
+def test_an_onnx_model_that_lists_its_classes_is_served(service: Client) -> None:
+    _log_graph("graph", 1)
 
     assert _use(service, "graph") == 200
     answered = service.predict({"instances": [[2.0], [-2.0]], "probabilities": True}).json()
     assert answered["predictions"] == ["high", "low"]
     assert answered["classes"] == ["high", "low"]
+
+
+@pytest.mark.parametrize("probabilities", [False, True])
+def test_numbers_beyond_float32_never_become_a_label(service: Client, probabilities: bool) -> None:
+    _log_graph("narrow", 2)
+    assert _use(service, "narrow") == 200
+
+    def refused(x: float) -> str:
+        body = {"instances": [[x, x]], "probabilities": probabilities}
+        response = service.predict(body)
+        assert response.status_code == 400
+        return str(response.json()["errors"][0]["message"])
+
+    assert service.predict({"instances": [[1e30, 1e30]]}).json()["predictions"] == ["high"]
+    assert "out of the range" in refused(3.5e38)
+    assert "too large" in refused(3e38)
 
 
 def test_a_pickle_is_listed_with_the_reason_and_never_loaded(

@@ -57,7 +57,6 @@ class OnnxClassifier:
     """
 
     route: Literal["onnx"] = "onnx"
-    doubtful = False
 
     def __init__(self, data: bytes, classes: Sequence[object] | None = None) -> None:
         options = onnxruntime.SessionOptions()
@@ -90,6 +89,11 @@ class OnnxClassifier:
                 self._probability_real = _REALS[output.type]
                 break
         self._index = None if classes is None else {c: i for i, c in enumerate(classes)}
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether a label may come from NaN: float32 overflows long before float64 does."""
+        return self._real is np.float32 and self._probabilities is not None
 
     @property
     def has_probabilities(self) -> bool:
