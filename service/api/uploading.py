@@ -23,6 +23,7 @@ FORM = "multipart/form-data"
 
 _MOST_FIELDS = 100
 _LARGEST_FIELD = 1024 * 1024
+_PART = 1024 * 1024
 
 
 async def receive_upload(
@@ -38,8 +39,20 @@ async def receive_upload(
         return
     upload.media = MEDIA[kind]
     with upload.rows.open("wb") as file:
-        async for chunk in stream:
-            file.write(chunk)
+        async for part in _gathered(stream):
+            await state.run(file.write, part)
+
+
+async def _gathered(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Give what comes in parts large enough to be worth a thread each."""
+    part = bytearray()
+    async for chunk in stream:
+        part += chunk
+        if len(part) >= _PART:
+            yield bytes(part)
+            part.clear()
+    if part:
+        yield bytes(part)
 
 
 async def _capped(request: Request, limit: int) -> AsyncIterator[bytes]:
@@ -79,6 +92,7 @@ async def _receive_form(
         if end not in tail:
             raise MultiPartException("it is cut off: the last boundary is missing")
 
+    # A file of more than 1 MiB the parser writes in threads; what is smaller stays in memory.
     parser = MultiPartParser(
         request.headers,
         watched(),  # type: ignore[arg-type]
