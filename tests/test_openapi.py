@@ -1,13 +1,16 @@
 """OpenAPI against what is served: documented statuses, documented bodies, documented examples."""
 
 import re
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from pydantic import BaseModel
 
 from service.api import bodies
-from tests.server import Client
+from tests.fakes import FakeRegistry
+from tests.server import Client, serve, settings_for
 
 SERVED: dict[str, tuple[str, type[BaseModel]]] = {
     "get /schema": ("/schema", bodies.SchemaReply),
@@ -19,6 +22,8 @@ SERVED: dict[str, tuple[str, type[BaseModel]]] = {
     "get /models/{name}/versions/{version}": ("/models/iris/versions/1", bodies.VersionDetail),
     "get /trainings": ("/trainings", bodies.TrainingList),
     "get /use-model": ("/use-model", bodies.UseReply),
+    "get /healthz": ("/healthz", bodies.HealthReply),
+    "get /readyz": ("/readyz", bodies.ReadyReply),
 }
 
 
@@ -69,6 +74,174 @@ def test_replies_to_changes_are_what_openapi_says(client: Client) -> None:
     bodies.PredictReply.model_validate_json(predicted.content)
 
 
+JSON = {"content-type": "application/json"}
+NOTHING = "0" * 32
+TOO_LONG = b" " * (64 * 2**20 + 1)
+
+ERRORS: dict[str, tuple[str, bytes | None, dict[str, str]]] = {
+    "post /predict 400": ("/predict", b"{}", JSON),
+    "post /predict 413": ("/predict", b'{"instances": [%s[]]}' % (b"[]," * 10_000), JSON),
+    "post /predict 415": ("/predict", b"{}", {"content-type": "text/plain"}),
+    "post /train 400": ("/train", b"{}", JSON),
+    "post /train 404": ("/train", b'{"dataset": "nobody", "model_type": "SVC"}', JSON),
+    "post /train 413": ("/train", TOO_LONG, JSON),
+    "post /train 415": ("/train", b"", {"content-type": "text/plain"}),
+    "get /trainings 400": ("/trainings?limit=0", None, {}),
+    "get /trainings/{training} 404": (f"/trainings/{NOTHING}", None, {}),
+    "delete /trainings/{training} 404": (f"/trainings/{NOTHING}", None, {}),
+    "get /model-types 400": ("/model-types?a=1", None, {}),
+    "get /model-types/{name} 404": ("/model-types/Foo", None, {}),
+    "get /datasets 400": ("/datasets?a=1", None, {}),
+    "post /datasets 400": ("/datasets?name=x", b"{", JSON),
+    "post /datasets 409": ("/datasets?name=iris", b'{"columns":["a"],"rows":[[1]]}', JSON),
+    "post /datasets 413": ("/datasets", TOO_LONG, JSON),
+    "post /datasets 415": ("/datasets", b"", {"content-type": "text/plain"}),
+    "get /datasets/{name} 404": ("/datasets/nobody", None, {}),
+    "delete /datasets/{name} 404": ("/datasets/nobody", None, {}),
+    "delete /datasets/{name} 409": ("/datasets/iris", None, {}),
+    "get /models 400": ("/models?limit=0", None, {}),
+    "get /models/{name}/versions/{version} 404": ("/models/nobody/versions/1", None, {}),
+    "delete /models/{name}/versions/{version} 404": ("/models/nobody/versions/1", None, {}),
+    "delete /models/{name}/versions/{version} 409": ("/models/iris/versions/1", None, {}),
+    "post /use-model 400": ("/use-model", b"{}", JSON),
+    "post /use-model 404": ("/use-model", b'{"name": "nobody"}', JSON),
+    "post /use-model 413": ("/use-model", TOO_LONG, JSON),
+    "post /use-model 415": ("/use-model", b"{}", {"content-type": "text/plain"}),
+}
+
+NO_MLFLOW: dict[str, tuple[str, bytes | None]] = {
+    "post /train 503": ("/train", b'{"dataset": "iris", "model_type": "SVC"}'),
+    "get /trainings 503": ("/trainings", None),
+    "get /trainings/{training} 503": (f"/trainings/{NOTHING}", None),
+    "delete /trainings/{training} 503": (f"/trainings/{NOTHING}", None),
+    "get /datasets 503": ("/datasets", None),
+    "post /datasets 503": ("/datasets?name=x", b'{"columns":["a","b"],"rows":[[1,2],[2,3]]}'),
+    "get /datasets/{name} 503": ("/datasets/nobody", None),
+    "delete /datasets/{name} 503": ("/datasets/nobody", None),
+    "get /models/{name}/versions/{version} 503": ("/models/iris/versions/1", None),
+    "delete /models/{name}/versions/{version} 503": ("/models/iris/versions/1", None),
+    "post /use-model 503": ("/use-model", b'{"name": "iris"}'),
+}
+
+NO_MODEL = {
+    "get /schema 503": ("/schema", None),
+    "post /predict 503": ("/predict", b"{}"),
+    "get /use-model 503": ("/use-model", None),
+    "get /readyz 503": ("/readyz", None),
+    "get /models 503": ("/models", None),
+}
+"""On a replica that has no model and has never reached MLflow."""
+
+MADE_ELSEWHERE = {
+    "post /use-model 409": "tests/test_foreign.py",
+    "delete /trainings/{training} 409": "tests/test_train.py",
+    "post /train 409": "tests/test_bad_input.py",
+    "post /train 429": "tests/test_train.py",
+}
+"""Documented errors that take a scene of their own."""
+
+
+def _check_documented(
+    document: dict[str, Any], case: str, response: httpx.Response, headers: tuple[str, ...] = ()
+) -> None:
+    """Check that an error is what the document says of its operation and status."""
+    method, route, status = case.split()
+    shown = document["paths"][route][method]["responses"][status]
+    assert response.headers["content-type"] == "application/problem+json"
+    bodies.ProblemReply.model_validate_json(response.content)
+    schema = shown["content"]["application/problem+json"]["schema"]
+    assert schema == {"$ref": "#/components/schemas/ProblemReply"}
+    documented = {name.lower() for name in shown["headers"]}
+    told = {name for name in response.headers if name.startswith("x-")}
+    told |= {"retry-after", "allow", "location"} & set(response.headers)
+    assert {"x-request-id", *headers} <= told <= documented
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_an_error_is_what_openapi_says(client: Client, document: dict[str, Any], case: str) -> None:
+    path, body, headers = ERRORS[case]
+    method, _, status = case.split()
+
+    response = client.request(method, path, content=body, headers=headers)
+
+    assert response.status_code == int(status), response.text
+    _check_documented(document, case, response)
+
+
+@pytest.mark.parametrize("case", NO_MLFLOW)
+def test_an_error_without_mlflow_is_what_openapi_says(
+    client: Client, registry: FakeRegistry, document: dict[str, Any], case: str
+) -> None:
+    path, body = NO_MLFLOW[case]
+    registry.down = True
+
+    response = client.request(case.split()[0], path, content=body, headers=JSON if body else {})
+
+    assert response.status_code == 503, response.text
+    _check_documented(document, case, response, ("retry-after",))
+    assert 1 <= int(response.headers["retry-after"]) <= 5
+
+
+def test_errors_of_a_replica_that_has_nothing_are_what_openapi_says(
+    document: dict[str, Any], tmp_path: Path
+) -> None:
+    registry = FakeRegistry(tmp_path / "registry")
+    registry.down = True
+
+    with serve(settings_for(tmp_path / "data"), registry) as bare:
+        for case, (path, body) in NO_MODEL.items():
+            headers = JSON if body else {}
+            response = bare.request(case.split()[0], path, content=body, headers=headers)
+
+            assert response.status_code == 503, (case, response.text)
+            _check_documented(document, case, response, ("retry-after",))
+
+
+def test_every_path_says_what_it_answers_to_another_method(
+    client: Client, document: dict[str, Any]
+) -> None:
+    for route, item in document["paths"].items():
+        response = client.patch(re.sub(r"{\w+}", "1", route))
+
+        assert response.status_code == 405, route
+        for method in item:
+            _check_documented(document, f"{method} {route} default", response, ("allow",))
+            assert method.upper() in response.headers["allow"]
+
+
+def test_every_documented_error_is_made_by_a_test(document: dict[str, Any]) -> None:
+    documented = {
+        f"{method} {route} {status}"
+        for route, item in document["paths"].items()
+        for method, operation in item.items()
+        for status in operation["responses"]
+        if status != "default" and int(status) >= 400
+    }
+
+    assert documented == {*ERRORS, *NO_MLFLOW, *NO_MODEL, *MADE_ELSEWHERE}
+
+
+def test_headers_of_good_replies_are_documented(client: Client, document: dict[str, Any]) -> None:
+    trained = client.post("/train", json={"dataset": "iris", "model_type": "GaussianNB"})
+    predicted = client.predict(client.get("/schema").json()["example"])
+
+    for response, path, names in (
+        (trained, "/train", {"Location"}),
+        (predicted, "/predict", {"X-Model-Name", "X-Model-Version", "X-Model-Epoch"}),
+    ):
+        status = str(response.status_code)
+        assert names <= set(document["paths"][path]["post"]["responses"][status]["headers"])
+        assert {name.lower() for name in names} <= set(response.headers)
+
+
+def test_a_name_is_refused_as_documented(client: Client, document: dict[str, Any]) -> None:
+    pattern = document["components"]["schemas"]["UseModelRequest"]["properties"]["name"]["pattern"]
+
+    for name, status in (("a b", 400), ("x" * 129, 400), ("nobody", 404)):
+        assert (re.search(pattern, name) is None) == (status == 400)
+        assert client.post("/use-model", json={"name": name}).status_code == status
+
+
 def test_no_operation_promises_a_422(document: dict[str, Any]) -> None:
     statuses = {
         status
@@ -85,6 +258,8 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     names = set(re.findall(r"#/components/schemas/(\w+)", str(document)))
 
     assert names <= set(document["components"]["schemas"])
+    headers = set(re.findall(r"#/components/headers/([\w-]+)", str(document)))
+    assert headers == set(document["components"]["headers"])
 
 
 def test_the_page_and_all_that_it_loads_come_from_the_service(client: Client) -> None:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.model import NAME
 
 Label = str | int | bool
-Name = Field(pattern=f"^{NAME}$")
+_NAME = f"^{NAME}$"
 
 
 class _Request(BaseModel):
@@ -76,6 +76,20 @@ class SchemaReply(_Reply):
     example: dict[str, Any]
 
 
+class HealthReply(_Reply):
+    """The process turns."""
+
+    status: Literal["ok"]
+
+
+class ReadyReply(_Reply):
+    """Predictions are answered, and from which version."""
+
+    status: Literal["ready"]
+    model: str
+    version: int
+
+
 class VersionReply(_Reply):
     """A version of a model."""
 
@@ -114,7 +128,8 @@ class VersionDetail(VersionReply):
 class UseModelRequest(_Request):
     """Which version to put in use: by number, by alias, or the newest."""
 
-    name: str = Field(min_length=1)
+    # The pattern is only shown: `name_in_body` checks it, and says what is wrong in words.
+    name: str = Field(min_length=1, json_schema_extra={"pattern": _NAME})
     version: int | None = Field(None, ge=1, le=2**31 - 1)
     alias: str | None = Field(None, min_length=1, max_length=255)
 
@@ -221,9 +236,7 @@ class TrainRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
-    name: str | None = Field(
-        None, pattern=f"^{NAME}$", description="the model's; else the data set's"
-    )
+    name: str | None = Field(None, pattern=_NAME, description="the model's; else the data set's")
     model_type: str | None = Field(None, description="one of GET /model-types; else that in use")
     params: dict[str, Any] | None = None
     dataset: str | dict[str, Any] = Field(

@@ -1,15 +1,17 @@
 """OpenAPI as it is served, and the page that shows it, from files that a package carries."""
 
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Response
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
-from service.api.bodies import UseModelRequest
+from service.api.bodies import HealthReply, ReadyReply, UseModelRequest
 from service.api.schema import BODIES
 
 router = APIRouter(include_in_schema=False)
@@ -33,6 +35,46 @@ SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true}
 """
 
 _PROBLEM = "#/components/schemas/ProblemReply"
+_PROBLEM_CONTENT = {"application/problem+json": {"schema": {"$ref": _PROBLEM}}}
+
+_REPLIES: dict[str, type[BaseModel]] = {"/healthz": HealthReply, "/readyz": ReadyReply}
+"""Small replies, shown here so that `health` need not."""
+
+_TAKES_NO_QUERY = ("/model-types", "/datasets")
+"""Lists whose only bad request is a query parameter."""
+
+_HEADERS: dict[str, dict[str, Any]] = {
+    "X-Request-ID": {
+        "description": "The request's own id where it sent a sane one, else a new one; on every "
+        "error, and on every reply to a request that sent one.",
+        "schema": {"type": "string", "maxLength": 128},
+    },
+    "X-Model-Name": {
+        "description": "The model that answered.",
+        "schema": {"type": "string"},
+    },
+    "X-Model-Version": {
+        "description": "Its version.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "X-Model-Epoch": {
+        "description": "Grows by one with each change of the model in use.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "Retry-After": {
+        "description": "Seconds to wait before the next try.",
+        "schema": {"type": "integer", "minimum": 1, "maximum": 5},
+    },
+    "Location": {
+        "description": "The training's own address.",
+        "schema": {"type": "string"},
+    },
+    "Allow": {
+        "description": "With 405: the methods that the path has.",
+        "schema": {"type": "string"},
+    },
+}
+_MODEL = ("X-Model-Name", "X-Model-Version", "X-Model-Epoch")
 
 
 @router.get("/docs")
@@ -63,19 +105,53 @@ def openapi(app: FastAPI) -> dict[str, Any]:
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
     schemas = document["components"]["schemas"]
-    for model in (*BODIES, UseModelRequest):
+    models: list[type[BaseModel]] = [*BODIES, UseModelRequest, *_REPLIES.values()]
+    for model in models:
         schemas[model.__name__] = model.model_json_schema(
             ref_template="#/components/schemas/{model}"
         )
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    for path in document["paths"].values():
-        for operation in path.values():
-            operation["responses"].pop("422", None)
-            for response in operation["responses"].values():
-                content = response.get("content", {})
-                shown = content.get("application/json", {}).get("schema", {})
-                if shown.get("$ref") == _PROBLEM:
-                    content["application/problem+json"] = content.pop("application/json")
+    document["components"]["headers"] = _HEADERS
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            _complete(path, method, operation["responses"])
     app.openapi_schema = document
     return document
+
+
+def _complete(path: str, method: str, responses: dict[str, Any]) -> None:
+    """Make the responses of an operation what is answered."""
+    responses.pop("422", None)
+    if path in _REPLIES:
+        schema = {"$ref": f"#/components/schemas/{_REPLIES[path].__name__}"}
+        responses["200"]["content"]["application/json"]["schema"] = schema
+    if path == "/metrics":
+        del responses["200"]["content"]["application/json"]
+    if path in _TAKES_NO_QUERY:
+        responses.setdefault("400", {"description": "Bad Request", "content": _PROBLEM_CONTENT})
+    responses["default"] = {
+        "description": "Any other error: 400 for what is no HTTP, 405, 408, 431, and 500 for a "
+        "defect of the service",
+        "content": _PROBLEM_CONTENT,
+    }
+    for status, response in responses.items():
+        shown = response.get("content", {}).get("application/json", {}).get("schema", {})
+        if shown.get("$ref") == _PROBLEM:
+            response["content"] = _PROBLEM_CONTENT
+        response["headers"] = {
+            name: {"$ref": f"#/components/headers/{name}"}
+            for name in _headers(path, method, status)
+        }
+
+
+def _headers(path: str, method: str, status: str) -> Iterator[str]:
+    yield "X-Request-ID"
+    if path == "/predict" or (path == "/schema" and status == "200"):
+        yield from _MODEL
+    if status in ("429", "503"):
+        yield "Retry-After"
+    if (path, method) == ("/train", "post") and status in ("201", "202"):
+        yield "Location"
+    if status == "default":
+        yield "Allow"
