@@ -1,6 +1,6 @@
 """How the servers that the service is compared with are run: as it is, on uvicorn's own protocol.
 
-The settings are those of `service.__main__.server_config`, so that only the application and the
+The settings are those of `service.server.server_config`, so that only the application and the
 protocol class differ.
 """
 

@@ -1,24 +1,22 @@
 """The server's protocol: uvicorn's, with the limits and deadlines that it has not.
 
 uvicorn waits for ever on half a request, takes headers of any size and any number of connections.
-Here all three are bounded, and what is refused before there is a request to route gets a problem
-like any other. A request that comes whole in one segment pays next to nothing for it: what arrives
-is counted once a segment, and looked at closely only where it is large, or not all there.
+Here all three are bounded. A request that comes whole in one segment pays next to nothing for it:
+what arrives is counted once a segment, and looked at closely only where it is large, or not all
+there.
 
 It rests on uvicorn's internals, which is why its version is pinned.
 """
 
 import asyncio
-from http import HTTPStatus
 from time import monotonic
 from typing import Any
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service import problems
-from service.errors import NotReady, Overloaded, ServiceError
+from service.closing import ClosingProtocol
+from service.errors import Overloaded
 from service.metrics import Metrics
 from service.settings import Settings
 
@@ -28,12 +26,9 @@ LEAST_RATE = 16 * 1024
 _SWEEP_SECONDS = 1.0
 _SLACK_BYTES = 4096
 """For a head's method, line ends and colons, which the limits do not count."""
-_LAST_CALL_SECONDS = 1.0
-"""How long a connection without a request stays open when the server goes: one may come yet."""
 RESERVE = 50
 """Connections beyond the most that may be open, for probes."""
 _RESERVE_SECONDS = 2.0
-_CLOSE = (b"connection", b"close")
 _PROBES = (b"/healthz", b"/readyz", b"/metrics")
 
 
@@ -62,7 +57,7 @@ class _Flow(FlowControl):
         self.paused_at, self.paused_seconds = now, 0.0
 
 
-class EdgeProtocol(HttpToolsProtocol):
+class EdgeProtocol(ClosingProtocol):
     """One connection.
 
     Of connections beyond the most that may be open, fifty more are held in reserve, for a probe
@@ -74,22 +69,13 @@ class EdgeProtocol(HttpToolsProtocol):
     max_url_bytes: int
     max_connections: int
     idle_seconds: float
-    metrics: Metrics
     small: int
     """So many bytes are within every limit of a head, whatever they are."""
     most: int
     """More bytes than this cannot be a head within the limits. No more are parsed at once."""
 
     flow: _Flow
-    refused = False
-    """Whether it was answered for good: what still comes is thrown away."""
-    sweeps_left = 0
-    """After so many more sweeps it is closed, if it was refused."""
-    last = False
-    """Whether the next request is the last one."""
     in_reserve = False
-    done: object = None
-    """The scope of the last request that arrived whole."""
     unparsed = 0
     """Bytes since the message began, or since the last piece of its body."""
     received = 0
@@ -136,7 +122,7 @@ class EdgeProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade:
             pass  # It is answered as the plain request that it is too.
         except httptools.HttpParserError:
-            self._refuse(400, "The request is not well-formed HTTP/1.1.")
+            self.refuse(400, "The request is not well-formed HTTP/1.1.")
             return
         if self.done is not self.scope:
             self._await_rest(len(data))
@@ -179,7 +165,7 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _await_rest(self, size: int) -> None:
         """Bound what is half there, in bytes and in time; `size` bytes of it came now."""
-        in_body = self._in_body()
+        in_body = self.in_body()
         part: object = self.cycle if in_body else self.scope
         if part is not self.awaited:
             self.awaited = part
@@ -196,10 +182,6 @@ class EdgeProtocol(HttpToolsProtocol):
         elif self.unparsed > self.most:
             self._refuse_headers()
 
-    def _in_body(self) -> bool:
-        """Tell whether the head of the newest request is whole."""
-        return self.cycle is not None and self.cycle.scope is self.scope
-
     def _check_head(self) -> None:
         if len(self.url) > self.max_url_bytes:
             self._refuse_url()
@@ -210,13 +192,12 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def close_if_silent(self, now: float) -> None:
         """Answer 408 to half a request, close a connection without one, after the deadline."""
-        if self.sweeps_left:
-            self.sweeps_left -= 1
-            if not self.sweeps_left:
-                self.transport.close()
-        if self.refused or self.since is None or self.flow.read_paused:
+        if self.refused:
+            self.close_if_answered()
             return
-        in_body = self._in_body()
+        if self.since is None or self.flow.read_paused:
+            return
+        in_body = self.in_body()
         if in_body and self.cycle.waiting_for_100_continue:
             self.since = now
         allowed = self.idle_seconds + self.flow.paused_seconds
@@ -228,100 +209,19 @@ class EdgeProtocol(HttpToolsProtocol):
             self.refused = True
             self.transport.close()
         else:
-            self._refuse(408, f"The rest of the request did not come in {allowed:.3g} s.")
-
-    def shutdown(self) -> None:
-        """Close after the request that is under way, or on its way, or none after a moment."""
-        self.last = True
-        if self.sweeps_left:
-            self.transport.close()
-        elif self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.keep_alive = False
-        else:
-            self.loop.call_later(_LAST_CALL_SECONDS, self._close_if_idle)
-
-    def _close_if_idle(self) -> None:
-        answered = self.cycle is None or self.cycle.response_complete
-        if answered and self.done is self.scope:
-            self.transport.close()
-
-    def give_up(self) -> None:
-        """Answer 503 to the request that is still under way, because the server has to end."""
-        if self.pipeline:
-            self.transport.abort()
-        elif not self.refused and self.cycle is not None and not self.cycle.response_complete:
-            self.refused = True
-            self._answer(_problem(NotReady("The service was stopped before it could answer.")))
-        self.transport.close()
+            self.refuse(408, f"The rest of the request did not come in {allowed:.3g} s.")
 
     def _turn_away(self) -> None:
         error = Overloaded()
         error.args = ("Too many connections are open; try again.",)
-        self._end(_problem(error))
+        self.refuse_with(error)
 
     def _refuse_url(self) -> None:
-        self._refuse(400, f"The URL is over the limit of {self.max_url_bytes:,} bytes.")
+        self.refuse(400, f"The URL is over the limit of {self.max_url_bytes:,} bytes.")
 
     def _refuse_headers(self) -> None:
         limit = self.max_header_bytes
-        self._refuse(431, f"The headers are over the limit of {limit:,} bytes in sum.")
-
-    def _refuse(self, status: int, detail: str) -> None:
-        self._end(problems.plain(status, detail, problems.request_id_of(None)))
-
-    def _end(self, answer: problems.Answer) -> None:
-        """Answer with a problem, in its turn, and close: what follows cannot be understood."""
-        if self.refused:
-            return
-        self.refused = True
-        cycle = self.cycle
-        if cycle is None or cycle.response_complete:
-            self._answer(answer)
-        elif not self._in_body():
-            # Earlier requests are under way: this one is not answered, they are.
-            cycle.keep_alive = False
-        elif self.pipeline and self.pipeline[0][0] is cycle:
-            self.pipeline[0] = (cycle, _answering(answer))
-        else:
-            self._answer(answer)
-
-    def _answer(self, answer: problems.Answer) -> None:
-        """Write a problem as the last answer, unless another one has begun.
-
-        The connection is closed a moment later, by the sweep: the reset that closing at once is
-        would take the answer away from a client that is still sending.
-        """
-        cycle = self.cycle
-        started = cycle is not None and cycle.response_started and self._in_body()
-        if cycle is not None:
-            cycle.disconnected = True
-            cycle.message_event.set()
-        if started or self.transport.is_closing():
-            self.transport.close()
-            return
-        lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}".encode()]
-        lines += [name + b": " + value for name, value in (*answer.headers, _CLOSE)]
-        self.transport.write(b"\r\n".join([*lines, b"", answer.body]))
-        self.transport.write_eof()
-        self.sweeps_left = 2
-        self.metrics.requests.labels("edge", "", str(answer.status)).inc()
-        if answer.status < 500:
-            self.metrics.invalid.labels(answer.slug).inc()
-
-
-def _problem(error: ServiceError) -> problems.Answer:
-    return problems.answer(error, problems.request_id_of(None))
-
-
-def _answering(answer: problems.Answer) -> Any:
-    """Give an application that answers so, for a request that has to wait for its turn."""
-
-    async def application(_: Any, __: Any, send: Any) -> None:
-        start = {"type": "http.response.start", "status": answer.status}
-        await send({**start, "headers": [*answer.headers, _CLOSE]})
-        await send({"type": "http.response.body", "body": answer.body})
-
-    return application
+        self.refuse(431, f"The headers are over the limit of {limit:,} bytes in sum.")
 
 
 def _sweep(loop: asyncio.AbstractEventLoop, server_state: Any) -> None:
