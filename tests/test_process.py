@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,12 @@ from tests.server import Client
 from tests.waiting import wait_until
 
 ROW = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
+ENDLESS: dict[str, Any] = {
+    "name": "endless",
+    "model_type": "GradientBoostingClassifier",
+    "params": {"n_estimators": 2000, "max_depth": 8},
+    "dataset": "digits",
+}
 
 
 def _environment(folder: Path, **settings: object) -> dict[str, str]:
@@ -43,40 +50,37 @@ def _fail_to_start(folder: Path, **settings: object) -> str:
 
 
 @contextmanager
-def _process(folder: Path, **settings: object) -> Iterator[tuple[subprocess.Popen[str], Client]]:
-    """Run the service while the block runs; ended by SIGTERM, which has to be a clean end."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "service"],
-        env=_environment(folder, **settings),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    address = ""
-    for line in process.stderr:
-        if "listening on" in line:
-            address = json.loads(line)["message"].split()[2].rstrip(";")
-            break
-    log = folder.with_suffix(".log").open("w")
-    drain = subprocess.Popen(["cat"], stdin=process.stderr, stdout=log)
+def _process(folder: Path, **settings: object) -> Iterator[tuple[subprocess.Popen[bytes], Client]]:
+    """Run the service while the block runs; unless that ends it, SIGTERM does, cleanly."""
+    with _log(folder).open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service"], env=_environment(folder, **settings), stderr=log
+        )
     try:
+        address = wait_until(lambda: _address(folder, process))
         with Client(base_url=address, timeout=60) as client:
-            wait_until(lambda: _answers(client))
+            assert client.get("/healthz").status_code == 200
             yield process, client
     finally:
+        ended = process.poll() is not None
         process.send_signal(signal.SIGTERM)
         code = process.wait(timeout=30)
-        process.stderr.close()
-        drain.wait(timeout=30)
-        log.close()
-    assert code in (0, -signal.SIGTERM, -signal.SIGKILL), code
+    assert ended or code == 0, code
 
 
-def _answers(client: Client) -> bool:
-    try:
-        return client.get("/healthz").status_code == 200
-    except httpx.TransportError:
-        return False
+def _address(folder: Path, process: subprocess.Popen[bytes]) -> str | None:
+    """Give the address that a process says it listens on, once it does."""
+    for line in _log(folder).read_text().splitlines():
+        if "listening on" in line:
+            message: str = json.loads(line)["message"]
+            return message.split()[2].rstrip(";")
+    assert process.poll() is None, _log(folder).read_text()
+    return None
+
+
+def _log(folder: Path) -> Path:
+    """Give the file that has the standard error of the process that ran last."""
+    return folder.with_suffix(".log")
 
 
 def _is_ready(client: Client) -> bool:
@@ -133,14 +137,7 @@ def test_a_folder_that_was_moved_is_served_from_where_it_is_now(folder: Path, co
 
 def test_a_process_killed_in_a_training_leaves_none_that_runs_for_ever(copy: Path) -> None:
     with _process(copy) as (process, client):
-        body: dict[str, Any] = {
-            "name": "endless",
-            "model_type": "GradientBoostingClassifier",
-            "params": {"n_estimators": 2000, "max_depth": 8},
-            "dataset": "digits",
-            "wait": 0,
-        }
-        identifier = client.post("/train", json=body).json()["id"]
+        identifier = client.post("/train", json={**ENDLESS, "wait": 0}).json()["id"]
         wait_until(lambda: client.get(f"/trainings/{identifier}").json()["stage"] == "fit")
         children = _descendants(process.pid)
         assert children
@@ -172,16 +169,70 @@ def _is_alive(pid: int) -> bool:
     return state != "Z"
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_first_signal_is_a_clean_end_in_which_who_waits_is_answered(
+    copy: Path, number: signal.Signals
+) -> None:
+    with _process(copy) as (process, client), ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(client.post, "/train", json={**ENDLESS, "wait": 60})
+        wait_until(lambda: _runs(client))
+
+        process.send_signal(number)
+        response = waiting.result(timeout=5)
+        code = process.wait(timeout=10)
+
+    assert response.status_code == 503
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["retry-after"].isdigit()
+    assert code == 0
+
+
+def test_the_second_signal_ends_at_once(copy: Path) -> None:
+    with _process(copy) as (process, client):
+        host, port = client.base_url.host, client.base_url.port or 80
+        with socket.create_connection((host, port), timeout=10) as half:
+            half.sendall(b"GET /readyz HTTP/1.1\r\n")
+            probe = httpx.Client(base_url=client.base_url)
+            probe.get("/healthz")
+            process.send_signal(signal.SIGTERM)
+            wait_until(lambda: probe.get("/readyz").headers.get("connection") == "close")
+            probe.close()
+            process.send_signal(signal.SIGTERM)
+
+            assert process.wait(timeout=2) == -signal.SIGTERM
+
+
+def _runs(client: Client) -> bool:
+    return any(
+        training.get("stage") == "fit" for training in client.get("/trainings").json()["trainings"]
+    )
+
+
+def test_every_line_of_the_log_is_one_json_object(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    with _process(folder, host="::1", log_level="debug") as (_, client):
+        assert client.base_url.host == "::1"
+        wait_until(lambda: _is_ready(client))
+        client.train(
+            dataset="iris",
+            model_type="MLPClassifier",
+            params={"max_iter": 1},
+            use=False,
+        )
+        client.predict(b"{")
+
+    lines = [json.loads(line) for line in _log(folder).read_text().splitlines()]
+    assert all({"time", "level", "logger", "message"} <= set(line) for line in lines)
+    messages = [line["message"] for line in lines]
+    started = messages.index("Application startup complete.")
+    listening = next(i for i, text in enumerate(messages) if text.startswith("listening on"))
+    assert started < listening
+    assert messages[listening].startswith("listening on http://[::1]:")
+
+
 def test_a_stop_in_a_training_closes_it_and_the_model_in_use_stays(copy: Path) -> None:
-    body = {
-        "name": "endless",
-        "model_type": "GradientBoostingClassifier",
-        "params": {"n_estimators": 2000, "max_depth": 8},
-        "dataset": "digits",
-        "wait": 0,
-    }
     with _process(copy) as (_, client):
-        identifier = client.post("/train", json=body).json()["id"]
+        identifier = client.post("/train", json={**ENDLESS, "wait": 0}).json()["id"]
         wait_until(lambda: client.get(f"/trainings/{identifier}").json()["stage"] == "fit")
 
     with _process(copy) as (_, client):
