@@ -37,9 +37,12 @@ class FakeClassifier:
         return self.labels(X), np.tile([1.0, 0.0], (len(X), 1))
 
 
-def _predictor(classifier: FakeClassifier, width: int = 2) -> Predictor:
+def predictor_of(classifier: FakeClassifier, width: int = 2) -> Predictor:
+    """Give a predictor of numbers that is warm."""
     features = tuple(Feature(f"feature {index}", "number") for index in range(width))
-    return Predictor("m", 1, Schema(features, ("a", "b")), classifier, Limits())
+    predictor = Predictor("m", 1, Schema(features, ("a", "b")), classifier, Limits())
+    predictor.warm()
+    return predictor
 
 
 def test_a_pace_moves_to_what_runs_take_and_an_outlier_hardly_counts() -> None:
@@ -58,8 +61,7 @@ def test_a_pace_moves_to_what_runs_take_and_an_outlier_hardly_counts() -> None:
 def test_a_model_that_was_misfiled_finds_its_place_again() -> None:
     classifier = FakeClassifier()
     classifier.seconds = 0.003
-    predictor = _predictor(classifier)
-    predictor.warm()
+    predictor = predictor_of(classifier)
     assert predictor.slow
     assert predictor.predict_at_once(BODY) is None
 
@@ -81,28 +83,25 @@ def test_waiting_for_the_processor_does_not_make_a_model_slow() -> None:
             time.sleep(0.002)
             return super().labels(X)
 
-    predictor = _predictor(Waiting())
-    predictor.warm()
+    predictor = predictor_of(Waiting())
 
     assert not predictor.slow
 
 
 def test_what_is_wrong_is_worked_out_at_once_only_where_that_is_short() -> None:
-    predictor = _predictor(FakeClassifier())
-    predictor.warm()
+    predictor = predictor_of(FakeClassifier())
     with pytest.raises(InvalidInput):
         predictor.predict_at_once(b'{"instances": [{"featuer 1": 1}]}')
 
     rows = b",".join([b"[1, 2]"] * 3000 + [b'[1, "x"]'])
     assert predictor.predict_at_once(b'{"instances": [%s]}' % rows) is None
 
-    wide = _predictor(FakeClassifier(), width=9000)
-    wide.warm()
+    wide = predictor_of(FakeClassifier(), width=9000)
     assert wide.predict_at_once(b'{"instances": [{"feature1": 1}]}') is None
 
 
 def test_the_guide_is_whole_where_it_is_short_and_has_a_limit_where_not() -> None:
-    narrow = _predictor(FakeClassifier()).guide
+    narrow = predictor_of(FakeClassifier()).guide
     assert narrow.members(["feature 1"]) == (
         {
             "expected": {"features": [{"name": "feature 1", "type": "number", "nullable": False}]},
@@ -111,7 +110,7 @@ def test_the_guide_is_whole_where_it_is_short_and_has_a_limit_where_not() -> Non
         True,
     )
 
-    wide = _predictor(FakeClassifier(), width=9000).guide
+    wide = predictor_of(FakeClassifier(), width=9000).guide
     members, whole = wide.members([f"feature {index}" for index in range(50)])
     assert [item["name"] for item in members["expected"]["features"]] == [
         f"feature {index}" for index in range(20)
