@@ -340,6 +340,7 @@ def test_children_see_no_secret_of_the_service(folder: Path) -> None:
     try:
         with _process(folder) as (process, client):
             wait_until(lambda: _is_ready(client))
+            assert client.get("/model-types").status_code == 200  # its imports are done
             (host,) = _descendants(process.pid)
             seen = Path(f"/proc/{host}/environ").read_bytes()
             threads = len(list(Path(f"/proc/{host}/task").iterdir()))
@@ -349,3 +350,38 @@ def test_children_see_no_secret_of_the_service(folder: Path) -> None:
     assert b"hunter2" not in seen
     # A fork of a process with more than one thread is not safe.
     assert threads == 1
+
+
+def test_nothing_is_sent_to_anybody_from_the_serving_process(folder: Path) -> None:
+    with _process(folder) as (process, client):
+        wait_until(lambda: _is_ready(client))
+        client.predict(client.get("/schema").json()["example"])
+        inodes = {
+            os.readlink(link).removeprefix("socket:[").rstrip("]")
+            for link in Path(f"/proc/{process.pid}/fd").iterdir()
+            if os.readlink(link).startswith("socket:")
+        }
+        remote = [
+            line.split()[2]
+            for table in ("tcp", "tcp6")
+            for line in Path(f"/proc/{process.pid}/net/{table}").read_text().splitlines()[1:]
+            if line.split()[9] in inodes
+        ]
+
+    # Listening sockets have no other end, and ours is on 127.0.0.1 (in hexadecimal, turned round).
+    assert all(address.startswith(("00000000:", "0100007F:")) for address in remote), remote
+
+
+def test_the_graph_runtime_does_not_report_to_its_makers() -> None:
+    code = (
+        "import service, service.runtime, os; "
+        "print(len(os.listdir('/proc/self/task')), os.environ['ORT_DISABLE_TELEMETRY'])"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+
+    assert ran.stdout.split() == ["1", "1"]

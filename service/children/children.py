@@ -192,7 +192,11 @@ class Children:
         if self._host is None:
             environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
             # One thread: a fork of a process with more is not safe, and trainings share the cores.
-            environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+            environment |= {
+                "OMP_NUM_THREADS": "1",
+                "OPENBLAS_NUM_THREADS": "1",
+                "JE_ARROW_MALLOC_CONF": "background_thread:false",
+            }
             environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
             self._host = subprocess.Popen(
                 [sys.executable, "-m", "service.children.host"],
