@@ -212,8 +212,7 @@ class EdgeProtocol(ClosingProtocol):
             self.refuse(408, f"The rest of the request did not come in {allowed:.3g} s.")
 
     def _turn_away(self) -> None:
-        error = Overloaded()
-        error.args = ("Too many connections are open; try again.",)
+        error = Overloaded("connections are open")
         self.refuse_with(error)
 
     def _refuse_url(self) -> None:

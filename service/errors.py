@@ -249,12 +249,12 @@ class NotReady(Unavailable):
 
 
 class Overloaded(Unavailable):
-    """As many predictions are under way as may be."""
+    """As many predictions, or connections, are under way as may be."""
 
     retry_after = 1
 
-    def __init__(self) -> None:
-        super().__init__("Too many predictions are under way; try again.")
+    def __init__(self, what: str = "predictions are under way") -> None:
+        super().__init__(f"Too many {what}; try again.")
 
 
 class StartError(ServiceError):

@@ -70,7 +70,8 @@ class Settings(BaseSettings):
     wait_seconds: float = Field(30.0, ge=0, le=300)
     """How long POST /train waits for the end unless the request says otherwise, in seconds."""
     max_in_flight: int = Field(64, ge=1)
-    """Predictions that may be under way in threads at one time; one more gets 503."""
+    """Most predictions that may be under way in threads at one time; fewer where the model is slow,
+    so that none waits long. One more gets 503."""
     allow_pickle: bool = False
     """Whether a model that somebody logged as a pickle may be loaded. Loading one runs its code."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

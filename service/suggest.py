@@ -15,7 +15,7 @@ _NEIGHBOURS = 8
 as many by the last letters: a slip seldom spoils a name at both ends."""
 
 _COMPARED = 4
-"""difflib takes 20 us for a name: only those with the most pairs of letters in common get it."""
+"""difflib takes 20 us for a name: only those most alike by their pairs of letters get it."""
 
 
 class Names:
@@ -38,7 +38,7 @@ class Names:
             return found
         pairs = _pairs(plain)
         likely = sorted(
-            (-len(pairs & _pairs(text)), name)
+            (-_likeness(pairs, _pairs(text)), name)
             for text, name in self._candidates(plain)
             if name not in without
         )
@@ -68,6 +68,11 @@ def did_you_mean(sent: object, names: Iterable[str]) -> str:
 
 def _plain(name: str) -> str:
     return "".join(filter(str.isalnum, name.casefold()))
+
+
+def _likeness(one: set[tuple[str, str]], other: set[tuple[str, str]]) -> float:
+    """Give the share of pairs in common (Dice's coefficient): a long name has many by chance."""
+    return 2 * len(one & other) / (len(one) + len(other) or 1)
 
 
 def _pairs(plain: str) -> set[tuple[str, str]]:

@@ -95,12 +95,15 @@ class Trainer:
         with self._changed:
             self._opening -= 1
             course = self._open[training.id] = Course(training, order)
-            if self._stopping:
-                course.drain()
-            self._waiting.append(course)
-            self._metrics.trainings_queued.set(len(self._waiting))
-            self._changed.notify()
-        return training
+            late = self._stopping
+            if not late:
+                self._waiting.append(course)
+                self._metrics.trainings_queued.set(len(self._waiting))
+                self._changed.notify()
+        if late:  # the threads are gone, or going
+            course.drain()
+            self._end(course, course.run(self._workshop))
+        return course.training
 
     def get(self, identifier: str) -> Training:
         """Give a training, with the progress of this moment if it runs here."""

@@ -15,10 +15,12 @@ import pytest
 
 from service.beats import Beats
 from service.children import Children
-from service.course import Course, Order
+from service.course import Course, Order, Workshop
+from service.course import Limits as TrainingLimits
 from service.errors import (
     ChildrenUnavailable,
     InvalidRequest,
+    QueueFull,
     RegistryUnavailable,
     VersionInUse,
 )
@@ -29,6 +31,7 @@ from service.registry import MlflowRegistry
 from service.replicas import LocalReplica, Poller, Replicas
 from service.schema.decoder import Limits
 from service.slot import Slot
+from service.trainer import Trainer
 from tests.fakes import FakeRegistry
 from tests.server import Client, serve, settings_for
 from tests.waiting import wait_until
@@ -52,6 +55,10 @@ def children() -> Iterator[Children]:
 def _local(registry: FakeRegistry, children: Children, folder: Path) -> LocalReplica:
     loader = Loader(registry, children, folder / "cache", Limits(), False)
     return LocalReplica("me", registry, loader, Slot(), Metrics())
+
+
+def _order(folder: Path) -> Order:
+    return Order("m", "SVC", {}, DataSet("d", "0", 1, (), None, 0.0), True, folder)
 
 
 def _version(name: str = "m", version: int = 1) -> Version:
@@ -97,9 +104,17 @@ def test_a_job_of_a_lost_host_raises_what_a_client_may_try_again(
     with contextlib.suppress(ChildrenUnavailable):  # unless it had ended before its host did
         job.wait(30)
 
+    wait_until(lambda: not Path(f"/proc/{job.host}/task").exists() or _is_zombie(job.host))
     again = children.start("model_types", tmp_path, {}, 2**32, 60)
     assert again.host != job.host
     assert again.wait(60)
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 # The queue and the keys
@@ -172,13 +187,36 @@ def test_what_a_type_does_not_take_is_refused_also_where_the_type_is_the_one_in_
     assert response.json()["errors"][0]["pointer"] == "/class_weight"
 
 
+def test_a_training_that_is_opened_while_the_service_goes_is_closed_and_not_left(
+    children: Children, tmp_path: Path
+) -> None:
+    class Slow(FakeRegistry):
+        def open_training(self, training: Training, details: Mapping[str, str]) -> Training:
+            trainer.stop()
+            return super().open_training(training, details)
+
+    registry = Slow(tmp_path)
+    metrics = Metrics()
+    replicas = Replicas(_local(registry, children, tmp_path), [], registry, metrics)
+    limits = TrainingLimits(at_once=1, queued=1, seconds=10, memory_bytes=2**32)
+    trainer = Trainer("me", Workshop(registry, children, replicas, limits), metrics)
+    trainer.start()
+
+    training = trainer.submit(_order(tmp_path / "order"), {})
+
+    assert registry.get_training(training.id).state == "failed"
+    assert registry.get_training(training.id).fault == "service"
+    with pytest.raises(QueueFull):
+        trainer.check_room()
+
+
 # Beats and polls
 
 
 def test_a_beat_that_comes_late_does_not_bring_a_training_back_to_life(tmp_path: Path) -> None:
     registry = FakeRegistry(tmp_path)
     opened = registry.open_training(Training("", "running", 0.0), {})
-    order = Order("m", "SVC", {}, DataSet("d", "0", 1, (), None, 0.0), True, tmp_path / "none")
+    order = _order(tmp_path / "none")
     course = Course(opened, order)
     beats = Beats(registry, Metrics(), lambda: [course])
 
@@ -192,7 +230,7 @@ def test_orphans_are_closed_only_where_nobody_here_runs_them(tmp_path: Path) -> 
     registry = FakeRegistry(tmp_path)
     mine = registry.open_training(Training("", "running", 0.0), {})
     other = registry.open_training(Training("", "running", 0.0), {})
-    order = Order("m", "SVC", {}, DataSet("d", "0", 1, (), None, 0.0), True, tmp_path / "none")
+    order = _order(tmp_path / "none")
     beats = Beats(registry, Metrics(), lambda: [Course(mine, order)])
 
     beats.close_orphans(60)

@@ -110,19 +110,6 @@ def copy(folder: Path, tmp_path: Path) -> Path:
     return shutil.copytree(folder, tmp_path / "data")
 
 
-def test_a_restart_finds_everything_where_it_was(folder: Path) -> None:
-    with _process(folder) as (_, client):
-        wait_until(lambda: _is_ready(client))
-
-        assert client.get("/use-model").json()["name"] == "wine"
-        models = client.get("/models").json()["models"]
-        assert {(item["name"], item["version"]) for item in models} == {("iris", 1), ("wine", 1)}
-        trainings = client.get("/trainings").json()["trainings"]
-        assert [training["state"] for training in trainings] == ["succeeded", "succeeded"]
-        assert client.get("/datasets/kept").json()["rows"] == 2
-        assert client.predict(client.get("/schema").json()["example"]).status_code == 200
-
-
 def test_a_folder_that_was_moved_is_served_from_where_it_is_now(folder: Path, copy: Path) -> None:
     before = {path for path in folder.rglob("*") if path.parent.name != "work"}
     shutil.rmtree(copy / "cache")
@@ -289,11 +276,6 @@ def test_a_full_disk_fails_the_training_in_a_sentence_and_nothing_else(
         subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_a_second_process_on_the_same_folder_gives_up(folder: Path) -> None:
-    with _process(folder):
-        assert "in use by another process" in _fail_to_start(folder)
-
-
 def test_a_port_in_use_is_told_in_a_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -325,53 +307,6 @@ def test_a_misspelt_setting_is_told_in_a_sentence(tmp_path: Path) -> None:
     assert said == "SERVICE_PROT is not a setting; did you mean 'SERVICE_PORT'?\n"
 
 
-def test_the_serving_process_stays_below_400_mb(folder: Path) -> None:
-    with _process(folder) as (process, client):
-        wait_until(lambda: _is_ready(client))
-        client.train(dataset="iris", model_type="GaussianNB")
-        status = Path(f"/proc/{process.pid}/status").read_text()
-
-    resident = int(status.split("VmRSS:")[1].split()[0]) // 1024
-    assert resident < 400
-
-
-def test_children_see_no_secret_of_the_service(folder: Path) -> None:
-    os.environ["MLFLOW_TRACKING_PASSWORD"] = "hunter2"
-    try:
-        with _process(folder) as (process, client):
-            wait_until(lambda: _is_ready(client))
-            assert client.get("/model-types").status_code == 200  # its imports are done
-            (host,) = _descendants(process.pid)
-            seen = Path(f"/proc/{host}/environ").read_bytes()
-            threads = len(list(Path(f"/proc/{host}/task").iterdir()))
-    finally:
-        del os.environ["MLFLOW_TRACKING_PASSWORD"]
-
-    assert b"hunter2" not in seen
-    # A fork of a process with more than one thread is not safe.
-    assert threads == 1
-
-
-def test_nothing_is_sent_to_anybody_from_the_serving_process(folder: Path) -> None:
-    with _process(folder) as (process, client):
-        wait_until(lambda: _is_ready(client))
-        client.predict(client.get("/schema").json()["example"])
-        inodes = {
-            os.readlink(link).removeprefix("socket:[").rstrip("]")
-            for link in Path(f"/proc/{process.pid}/fd").iterdir()
-            if os.readlink(link).startswith("socket:")
-        }
-        remote = [
-            line.split()[2]
-            for table in ("tcp", "tcp6")
-            for line in Path(f"/proc/{process.pid}/net/{table}").read_text().splitlines()[1:]
-            if line.split()[9] in inodes
-        ]
-
-    # Listening sockets have no other end, and ours is on 127.0.0.1 (in hexadecimal, turned round).
-    assert all(address.startswith(("00000000:", "0100007F:")) for address in remote), remote
-
-
 def test_the_graph_runtime_does_not_report_to_its_makers() -> None:
     code = (
         "import service, service.runtime, os; "
@@ -385,3 +320,70 @@ def test_the_graph_runtime_does_not_report_to_its_makers() -> None:
     )
 
     assert ran.stdout.split() == ["1", "1"]
+
+
+@pytest.fixture(scope="module")
+def running(folder: Path) -> Iterator[tuple[int, Client]]:
+    """The service started again on that folder: its process id, and a client."""
+    os.environ["MLFLOW_TRACKING_PASSWORD"] = "hunter2"
+    try:
+        with _process(folder) as (process, client):
+            wait_until(lambda: _is_ready(client))
+            yield process.pid, client
+    finally:
+        del os.environ["MLFLOW_TRACKING_PASSWORD"]
+
+
+def test_a_restart_finds_everything_where_it_was(running: tuple[int, Client]) -> None:
+    _, client = running
+
+    assert client.get("/use-model").json()["name"] == "wine"
+    models = client.get("/models").json()["models"]
+    assert {(item["name"], item["version"]) for item in models} == {("iris", 1), ("wine", 1)}
+    trainings = client.get("/trainings").json()["trainings"]
+    assert [training["state"] for training in trainings] == ["succeeded", "succeeded"]
+    assert client.get("/datasets/kept").json()["rows"] == 2
+    assert client.predict(client.get("/schema").json()["example"]).status_code == 200
+
+
+def test_a_second_process_on_the_same_folder_gives_up(
+    folder: Path, running: tuple[int, Client]
+) -> None:
+    assert "in use by another process" in _fail_to_start(folder)
+    assert _is_ready(running[1])
+
+
+def test_the_serving_process_stays_below_400_mb(running: tuple[int, Client]) -> None:
+    pid, client = running
+    client.train(dataset="iris", model_type="GaussianNB", name="light")
+    status = Path(f"/proc/{pid}/status").read_text()
+
+    assert int(status.split("VmRSS:")[1].split()[0]) < 400 * 1024
+
+
+def test_children_see_no_secret_of_the_service(running: tuple[int, Client]) -> None:
+    pid, client = running
+    assert client.get("/model-types").status_code == 200  # its imports are done
+    (host,) = _descendants(pid)
+
+    assert b"hunter2" in Path(f"/proc/{pid}/environ").read_bytes()
+    assert b"hunter2" not in Path(f"/proc/{host}/environ").read_bytes()
+    # A fork of a process with more than one thread is not safe.
+    assert len(list(Path(f"/proc/{host}/task").iterdir())) == 1
+
+
+def test_nothing_is_sent_to_anybody_from_the_serving_process(running: tuple[int, Client]) -> None:
+    pid, client = running
+    client.predict(client.get("/schema").json()["example"])
+    links = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
+    inodes = {link[len("socket:[") : -1] for link in links if link.startswith("socket:")}
+    remote = [
+        line.split()[2]
+        for table in ("tcp", "tcp6")
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]
+        if line.split()[9] in inodes
+    ]
+
+    # Listening sockets have no other end, and ours is on 127.0.0.1 (in hexadecimal, turned round).
+    assert remote
+    assert all(address.startswith(("00000000:", "0100007F:")) for address in remote), remote
