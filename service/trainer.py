@@ -162,18 +162,25 @@ class Trainer:
                     return
                 course = self._waiting.popleft()
                 self._metrics.trainings_queued.set(len(self._waiting))
-            with self._metrics.trainings_running.track_inprogress():
-                self._end(course, course.run(self._workshop))
+            try:
+                with self._metrics.trainings_running.track_inprogress():
+                    self._end(course, course.run(self._workshop))
+            except Exception:
+                # The edge of the thread: a defect of ours must not end the queue with it.
+                logger.exception("the end of training %s met a defect", course.training.id)
 
     def _end(self, course: Course, training: Training) -> None:
         """Record the end of a training, and let those know who wait for it."""
-        seconds = (training.finished_at or training.created_at) - training.created_at
-        self._metrics.trainings.labels(training.state).inc()
-        self._metrics.training_seconds.labels(training.state).inc(seconds)
-        self.beats.close(training)
-        with self._changed:
-            del self._open[training.id]
-        course.ended.set_result(training)
+        try:
+            # MLflow's clock, which said when it was opened, may be ahead of ours.
+            seconds = max(0.0, (training.finished_at or 0.0) - training.created_at)
+            self._metrics.trainings.labels(training.state).inc()
+            self._metrics.training_seconds.labels(training.state).inc(seconds)
+            self.beats.close(training)
+        finally:
+            with self._changed:
+                del self._open[training.id]
+            course.ended.set_result(training)
         logger.info("training %s %s", training.id, training.state, extra={"model": training.name})
 
 
