@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from service.api.bodies import ProblemReply, VersionDetail, VersionList
 from service.api.reading import (
+    PAGING,
     name_in_path,
     name_in_query,
     only_query,
@@ -55,12 +56,7 @@ def shown(state: State, version: Version) -> dict[str, Any]:
     openapi_extra={
         "parameters": [
             {"name": "name", "in": "query", "schema": {"type": "string"}},
-            {
-                "name": "limit",
-                "in": "query",
-                "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
-            },
-            {"name": "page_token", "in": "query", "schema": {"type": "string"}},
+            *PAGING,
         ]
     },
 )

@@ -111,6 +111,17 @@ def name_in_query(name: str) -> str:
     return name
 
 
+PAGING: list[dict[str, Any]] = [
+    {
+        "name": "limit",
+        "in": "query",
+        "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
+    },
+    {"name": "page_token", "in": "query", "schema": {"type": "string"}},
+]
+"""The parameters of a listing, as OpenAPI shows them."""
+
+
 def page_limit(request: Request) -> int:
     """Give the `limit` of a listing; raises InvalidRequest."""
     sent = request.query_params.get("limit", "100")

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from service.api.bodies import ProblemReply, TrainingList, TrainingReply, TrainRequest
 from service.api.models import timestamp
-from service.api.reading import only_query, page_limit, reply
+from service.api.reading import PAGING, only_query, page_limit, reply
 from service.api.state import State, state_of
 from service.api.uploading import FORM, receive_upload
 from service.children import JobFailed
@@ -198,16 +198,7 @@ async def _result(state: State, training: Training, wait: float) -> Response:
     "/trainings",
     summary="List trainings, the newest first",
     responses={200: {"model": TrainingList}, 400: _PROBLEM, 503: _PROBLEM},
-    openapi_extra={
-        "parameters": [
-            {
-                "name": "limit",
-                "in": "query",
-                "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
-            },
-            {"name": "page_token", "in": "query", "schema": {"type": "string"}},
-        ]
-    },
+    openapi_extra={"parameters": PAGING},
 )
 async def list_trainings(request: Request) -> Response:
     """Give trainings, whatever became of them."""

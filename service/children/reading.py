@@ -1,6 +1,5 @@
 """What is uploaded, read: a data set, or a training with its rows."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from service.children.folder import REQUEST, ROWS, TABLE
 from service.errors import InvalidRequest, Problem
 from service.fit.plan import plan
 from service.fit.request import TrainRequest, parse_form, parse_request
-from service.model import LOG_OF_USE, NAME
+from service.model import LOG_OF_USE, is_name
 from service.suggest import did_you_mean
 from service.tables import BUILT_IN, Limits, Table, built_in
 from service.tables.csv import read_csv
@@ -45,7 +44,7 @@ def _read(folder: Path, order: Mapping[str, Any], at: str) -> Table:
 def read_data_set(folder: Path, order: Mapping[str, Any]) -> Any:
     """Read an upload to `/datasets`; leaves the table in its canonical form."""
     name = order["name"]
-    if name is None or not re.fullmatch(NAME, name):
+    if name is None or not is_name(name):
         message = "must be 1 to 128 of A-Z a-z 0-9 . _ -" if name else "is missing: send ?name=…"
         raise InvalidRequest(f"The data set's name {message}.", [Problem("/name", message)])
     if order["media"] == "json":
@@ -111,7 +110,7 @@ def _requested(
         request = parse_request(value if filled is None else {**value, **filled})
         data = value.get("dataset")
         table = None if isinstance(data, str) else read_inline(data, limits, "/dataset")
-    if data is not None and isinstance(data, str) and not re.fullmatch(NAME, data):
+    if data is not None and isinstance(data, str) and not is_name(data):
         message = "must be the name of a data set: 1 to 128 of A-Z a-z 0-9 . _ -"
         raise InvalidRequest(f"dataset {message}.", [Problem("/dataset", message)])
     return request, data if isinstance(data, str) else None, table
@@ -134,7 +133,7 @@ def _complete(
     in_use = order["in_use"]
     problems = []
     name = request.name or data_name or (in_use or {}).get("name")
-    if not name or not re.fullmatch(NAME, name) or name == LOG_OF_USE:
+    if not name or not is_name(name) or name == LOG_OF_USE:
         problems.append(Problem("/name", "is missing: the model needs a name"))
     if request.target is None and target is None:
         problems.append(Problem("/target", "is missing: name the column to predict"))
