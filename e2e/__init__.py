@@ -1,0 +1,1 @@
+"""Promises of a release, held on a real cluster."""

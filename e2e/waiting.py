@@ -1,0 +1,40 @@
+"""Waiting for a cluster to reach a state, with a deadline. Nothing else in these tests pauses."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def wait_until(
+    what: str,
+    condition: Callable[[], T | None],
+    seconds: float,
+    *,
+    pause: float = 0.5,
+    seen: Callable[[], object] | None = None,
+) -> T:
+    """Give the first true value of `condition`.
+
+    Fails when none comes in time, and says `what` was waited for and what was `seen` instead.
+    """
+    deadline = time.monotonic() + seconds
+    waiting = threading.Event()
+    while True:
+        if value := condition():
+            return value
+        if time.monotonic() >= deadline:
+            instead = f"; seen: {seen()}" if seen is not None else ""
+            raise AssertionError(f"not within {seconds:g} s: {what}{instead}")
+        waiting.wait(pause)
+
+
+def hold(seconds: float, condition: Callable[[], object], what: str, *, pause: float = 1) -> None:
+    """Watch that `condition` stays true for so many seconds."""
+    deadline = time.monotonic() + seconds
+    waiting = threading.Event()
+    while time.monotonic() < deadline:
+        assert condition(), what
+        waiting.wait(min(pause, max(0.0, deadline - time.monotonic())))
