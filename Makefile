@@ -36,6 +36,9 @@ setup: $(VENV)/.dev ## Make .venv with everything that the other targets need
 lock: ## Renew the lock files from pyproject.toml (needs uv)
 	@uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 		--no-annotate --no-header --quiet --output-file requirements.lock
+	@uv pip compile pyproject.toml --extra server --constraint requirements.lock --universal \
+		--python-version 3.11 --generate-hashes --no-annotate --no-header --quiet \
+		--output-file requirements-server.lock
 	@uv pip compile pyproject.toml --extra dev --constraint requirements.lock --universal \
 		--python-version 3.11 --generate-hashes --no-annotate --no-header --quiet \
 		--output-file requirements-dev.lock
