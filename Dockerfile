@@ -3,12 +3,13 @@ ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS build
 COPY requirements-server.lock /tmp/
-# Neither pip nor the tests of libraries run in a container. Bytecode is made here, because the root
+# Neither pip nor the tests, headers and converters of libraries are used in a container. Bytecode is made here, because the root
 # file system is read-only there.
 RUN python3 -m venv /opt/venv \
  && /opt/venv/bin/pip install --no-cache-dir --no-compile --require-hashes -r /tmp/requirements-server.lock \
  && /opt/venv/bin/pip uninstall -qy pip \
- && find /opt/venv -type d \( -name tests -o -name test \) -prune -exec rm -rf {} + \
+ && find /opt/venv -type d \( -name tests -o -name test -o -path '*/pyarrow/include' -o -path '*/onnxruntime/transformers' \) \
+      -prune -exec rm -rf {} + \
  && python3 -m compileall -qj0 --invalidation-mode unchecked-hash /opt/venv/lib
 
 FROM ${PYTHON_IMAGE}

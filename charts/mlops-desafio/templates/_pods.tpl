@@ -32,8 +32,12 @@ securityContext:
     drop: [ALL]
 {{- end }}
 
-{{/* Where a part's pods are put: its nodeSelector, tolerations and affinity. Call it with .Values.api. */}}
+{{/*
+Where a part's pods are put: its nodeSelector, tolerations and affinity; without an affinity, rather on
+nodes that have no such pod yet. Call it with (list . "api").
+*/}}
 {{- define "desafio.placement" -}}
+{{- with index (index . 0).Values (index . 1) -}}
 {{- with .nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
@@ -42,8 +46,36 @@ nodeSelector:
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .affinity }}
 affinity:
-  {{- toYaml . | nindent 2 }}
+  {{- if .affinity }}
+  {{- toYaml .affinity | nindent 2 }}
+  {{- else }}
+  podAntiAffinity:
+    preferredDuringSchedulingIgnoredDuringExecution:
+      - weight: 100
+        podAffinityTerm:
+          topologyKey: kubernetes.io/hostname
+          labelSelector:
+            matchLabels:
+              {{- include "desafio.selector" $ | nindent 14 }}
+  {{- end }}
+{{- end -}}
 {{- end }}
+
+{{/* The claim for a part's volume. It outlives the release. Call it with (list . "postgres"). */}}
+{{- define "desafio.volume" -}}
+{{- with (index (index . 0).Values (index . 1)).volume -}}
+- metadata:
+    name: data
+    labels:
+      {{- include "desafio.selector" $ | nindent 6 }}
+  spec:
+    accessModes: [ReadWriteOnce]
+    {{- with .storageClass }}
+    storageClassName: {{ . }}
+    {{- end }}
+    resources:
+      requests:
+        storage: {{ .size }}
+{{- end -}}
 {{- end }}

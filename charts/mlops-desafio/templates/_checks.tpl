@@ -1,0 +1,23 @@
+{{/* Combinations of values that cannot work, each refused with a sentence. */}}
+{{- define "desafio.checks" -}}
+{{- $v := .Values -}}
+{{- if and (not $v.mlflow.enabled) (not $v.mlflow.externalUri) -}}
+{{- fail "mlflow.enabled is false, so mlflow.externalUri must name an MLflow tracking server." -}}
+{{- end -}}
+{{- if and $v.mlflow.enabled $v.mlflow.externalUri -}}
+{{- fail "mlflow.externalUri is set, so mlflow.enabled must be false: the API speaks to one MLflow." -}}
+{{- end -}}
+{{- if and $v.mlflow.enabled (not $v.postgres.enabled) (not $v.postgres.existingSecret) -}}
+{{- fail "postgres.enabled is false, so postgres.existingSecret must name a Secret with the key uri." -}}
+{{- end -}}
+{{- if and $v.mlflow.enabled (not $v.minio.enabled) (not $v.minio.existingSecret) -}}
+{{- fail "minio.enabled is false, so minio.existingSecret must name a Secret with the keys access-key and secret-key." -}}
+{{- end -}}
+{{- $outside := or (not $v.mlflow.enabled) (not $v.postgres.enabled) (not $v.minio.enabled) -}}
+{{- if and $outside $v.networkPolicy.enabled (not $v.networkPolicy.externalEgress) -}}
+{{- fail "A part lies outside of the chart, so networkPolicy.externalEgress must allow the way to it (or networkPolicy.enabled be false)." -}}
+{{- end -}}
+{{- if and $v.api.autoscaling.enabled (gt (int $v.api.autoscaling.minReplicas) (int $v.api.autoscaling.maxReplicas)) -}}
+{{- fail "api.autoscaling.minReplicas is above api.autoscaling.maxReplicas." -}}
+{{- end -}}
+{{- end }}

@@ -1,0 +1,17 @@
+{{/* The service's variables: the chart's own, then api.settings, `maxRows` as SERVICE_MAX_ROWS. */}}
+{{- define "desafio.settings" -}}
+SERVICE_MLFLOW_URI: {{ include "desafio.mlflowUri" . | quote }}
+{{- range $key, $value := .Values.api.settings }}
+{{- $whole := and (kindIs "float64" $value) (eq $value (floor $value)) }}
+SERVICE_{{ snakecase $key | upper }}: {{ ternary (printf "%.0f" $value) (toString $value) $whole | quote }}
+{{- end }}
+{{- end }}
+
+{{/* Where MLflow is, for the service and the tests. */}}
+{{- define "desafio.mlflowUri" -}}
+{{- if .Values.mlflow.enabled -}}
+http://{{ include "desafio.name" (list . "mlflow") }}:5000
+{{- else -}}
+{{ .Values.mlflow.externalUri }}
+{{- end -}}
+{{- end }}

@@ -1,0 +1,51 @@
+{{/* The variables of the MLflow server and of what prepares its stores. */}}
+{{- define "desafio.mlflowEnvironment" -}}
+{{- $name := include "desafio.name" (list . "mlflow") -}}
+{{- $postgres := include "desafio.secret" (list . "postgres") -}}
+{{- $minio := include "desafio.secret" (list . "minio") -}}
+{{- if .Values.postgres.enabled -}}
+# A database that goes silent is given up after 5 s; libpq takes the password from PGPASSWORD.
+- name: MLFLOW_BACKEND_STORE_URI
+  value: postgresql+psycopg2://mlflow@{{ include "desafio.name" (list . "postgres") }}:5432/mlflow?connect_timeout=3&tcp_user_timeout=5000
+- name: PGPASSWORD
+  valueFrom:
+    secretKeyRef: {name: {{ $postgres }}, key: password}
+{{- else -}}
+- name: MLFLOW_BACKEND_STORE_URI
+  valueFrom:
+    secretKeyRef: {name: {{ $postgres }}, key: uri}
+{{- end }}
+- name: MLFLOW_ARTIFACTS_DESTINATION
+  value: s3://{{ .Values.minio.bucket }}
+{{- with ternary (printf "http://%s:9000" (include "desafio.name" (list . "minio"))) .Values.minio.endpoint .Values.minio.enabled }}
+- name: MLFLOW_S3_ENDPOINT_URL
+  value: {{ . | quote }}
+{{- end }}
+- name: AWS_ACCESS_KEY_ID
+  valueFrom:
+    secretKeyRef: {name: {{ $minio }}, key: access-key}
+- name: AWS_SECRET_ACCESS_KEY
+  valueFrom:
+    secretKeyRef: {name: {{ $minio }}, key: secret-key}
+- {name: AWS_DEFAULT_REGION, value: {{ .Values.minio.region | quote }}}
+# Not every S3 store knows the checksums that boto3 sends by default.
+- {name: AWS_REQUEST_CHECKSUM_CALCULATION, value: when_required}
+- {name: AWS_RESPONSE_CHECKSUM_VALIDATION, value: when_required}
+- {name: AWS_EC2_METADATA_DISABLED, value: "true"}
+- {name: AWS_MAX_ATTEMPTS, value: "2"}
+- {name: MLFLOW_DISABLE_TELEMETRY, value: "true"}
+# Its jobs serve language models alone, and take 1.5 GiB.
+- {name: MLFLOW_SERVER_ENABLE_JOB_EXECUTION, value: "false"}
+# It answers 403 to any other Host, and 127.0.0.1 and localhost are what a port-forward sends.
+- name: MLFLOW_SERVER_ALLOWED_HOSTS
+  value: {{ include "desafio.mlflowHosts" . }}
+{{- end }}
+
+{{- define "desafio.mlflowHosts" -}}
+{{- $name := include "desafio.name" (list . "mlflow") -}}
+{{- $namespace := .Release.Namespace -}}
+{{- $hosts := list "localhost" "127.0.0.1" $name (printf "%s.%s" $name $namespace) (printf "%s.%s.svc" $name $namespace) (printf "%s.%s.svc.cluster.local" $name $namespace) -}}
+{{- $both := list -}}
+{{- range $hosts }}{{ $both = concat $both (list . (printf "%s:*" .)) }}{{ end -}}
+{{- concat $both .Values.mlflow.allowedHosts | join "," -}}
+{{- end }}
