@@ -1,6 +1,7 @@
 """What the tests on a cluster share: the release, ways to reach it, and the figures it showed."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -79,3 +80,20 @@ def note(request: pytest.FixtureRequest) -> Note:
     """Keep a figure for the end of the run."""
     figures = request.config.stash[_FIGURES]
     return lambda figure: figures.append((request.node.name, figure))
+
+
+@pytest.fixture
+def iris(api: httpx.Client, release: Cluster) -> int:
+    """The version of the starter model, in use in every replica."""
+    version = 1
+    response = api.post("/use-model", json={"name": "iris", "version": version})
+    assert response.status_code == 200, response.text
+    release.wait_served("iris", version)
+    return version
+
+
+@pytest.fixture
+def example(api: httpx.Client, iris: int) -> dict[str, Any]:  # noqa: ARG001
+    """A request that the starter model answers."""
+    body: dict[str, Any] = api.get("/schema").json()["example"]
+    return body

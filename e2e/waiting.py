@@ -31,10 +31,10 @@ def wait_until(
         waiting.wait(pause)
 
 
-def hold(seconds: float, condition: Callable[[], object], what: str, *, pause: float = 1) -> None:
-    """Watch that `condition` stays true for so many seconds."""
+def repeat(action: Callable[[], object], seconds: float, *, pause: float) -> None:
+    """Do the same again and again for so many seconds, with a pause after each time."""
     deadline = time.monotonic() + seconds
     waiting = threading.Event()
     while time.monotonic() < deadline:
-        assert condition(), what
+        action()
         waiting.wait(min(pause, max(0.0, deadline - time.monotonic())))
