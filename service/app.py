@@ -111,7 +111,9 @@ class RequestScope:
             logger.exception("%s %s met a defect", scope["method"], scope["path"])
         route = getattr(routed.get("route"), "path", "unmatched")
         self._metrics.requests.labels(route, _method(scope["method"]), str(status)).inc()
-        if status >= 500 or scope["method"] not in ("GET", "HEAD"):
+        asked = scope["method"] in ("GET", "HEAD")
+        # A probe asks every second, and what it hears is in the metrics.
+        if not asked or (status >= 500 and route != "/readyz"):
             extra = {"status": status, "seconds": round(time.perf_counter() - start, 4)}
             logger.info("%s %s", scope["method"], route, extra=extra)
 

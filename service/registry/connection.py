@@ -35,6 +35,9 @@ _ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    # A server before an object store offers its clients to go there themselves. They may not.
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
     "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "20",
     # The server offers addresses in its object store, which only the server itself can reach.
     "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
