@@ -23,10 +23,11 @@ EDGES = {
 
 OUTSIDE: Mapping[str, tuple[str, int]] = {
     "API server": ("kubernetes.default.svc", 443),
-    "kubelet": ("node", 10250),
     "metadata": ("169.254.169.254", 80),
     "internet": ("1.1.1.1", 443),
 }
+"""Their own node stays open to pods: NetworkPolicies do not speak of it."""
+
 GUESTS = ("stranger", "neighbour", "impostor")
 STRAY_PORTS = (22, 80, 8080, 9001)
 
@@ -58,7 +59,6 @@ def addresses(release: Cluster) -> dict[str, tuple[str, int]]:
 @pytest.fixture(scope="module")
 def outer(release: Cluster) -> dict[str, tuple[str, int]]:
     """What lies outside of the pods' network."""
-    pod = release.get("pod", release.ready_pods("api")[0].name)
     # A release's pods may ask for names, but this one is known by address, whoever asks.
     service = json.loads(
         release.kubectl("get", "service", "kubernetes", "--namespace", "default", "-o", "json")
