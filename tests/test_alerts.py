@@ -49,7 +49,7 @@ def _burns() -> Iterator[Case]:
 
         quiet = (6 * HOUR, BUSY, 0.0)
         yield case("Fast", "1 h at 16 times", True, quiet, (HOUR, BUSY, 16 * budget))
-        yield case("Fast", "1 h at 13 times", False, quiet, (HOUR, BUSY, 13 * budget))
+        yield case("Fast", "1 h at 14 times", False, quiet, (HOUR, BUSY, 14 * budget))
         yield case("Fast", "6 h at 7 times", True, (7 * HOUR, BUSY, 7 * budget))
         yield case("Fast", "6 h at 5 times", False, (7 * HOUR, BUSY, 5 * budget))
         burst = (30, BUSY, 100 * budget)
@@ -62,6 +62,8 @@ def _burns() -> Iterator[Case]:
         yield case("Slowly", "busy, then 1 d at 2 times", False, before, (DAY, BUSY, 2 * budget))
         over = (3 * HOUR, BUSY, 0.0)
         yield case("Slowly", "over for 3 h", False, before, (DAY, BUSY, 4 * budget), over)
+        twice = (3 * DAY - 7 * HOUR, BUSY, 2 * budget)
+        yield case("Slowly", "over for 7 h", False, twice, (7 * HOUR, BUSY, 0.0))
         yield case("Slowly", "9 of 50", False, (DAY, 50 / DAY, 0.18))
 
 
