@@ -63,10 +63,7 @@ def outer(release: Cluster) -> dict[str, tuple[str, int]]:
     service = json.loads(
         release.kubectl("get", "service", "kubernetes", "--namespace", "default", "-o", "json")
     )
-    known = {
-        "node": pod["status"]["hostIP"],
-        "kubernetes.default.svc": service["spec"]["clusterIP"],
-    }
+    known = {"kubernetes.default.svc": service["spec"]["clusterIP"]}
     return {name: (known.get(host, host), port) for name, (host, port) in OUTSIDE.items()}
 
 
