@@ -34,7 +34,7 @@ from service.replicas import LocalReplica, Poller, Replicas
 from service.schema.decoder import Limits
 from service.settings import Settings, read_settings
 from service.slot import Slot
-from service.starter import make_starter
+from service.starter import Starter
 from service.trainer import Trainer
 from service.uploads import Uploads
 
@@ -238,11 +238,18 @@ def _catch_up(state: State) -> None:
     """
     # Alone in a data folder, every open training is one that a killed process left.
     alone = not state.settings.mlflow_uri
+    starter = Starter(
+        state.settings.starter_model,
+        state.registry,
+        state.replicas,
+        state.uploads,
+        state.trainer,
+    )
     while not state.stopping.wait(0):
         try:
             state.trainer.beats.close_orphans(0 if alone else ORPHAN_SECONDS)
-            make_starter(state.settings.starter_model, state.registry, state.uploads, state.trainer)
-            return
+            if starter.step():
+                return
         except ServiceError as error:
             logger.warning("%s", error)
         state.stopping.wait(_AGAIN_SECONDS)

@@ -5,31 +5,69 @@ from dataclasses import replace
 
 import orjson
 
+from service.errors import VersionNotServable
 from service.model import Registry
+from service.replicas import Replicas
 from service.trainer import Trainer
 from service.uploads import Uploads
 
 logger = logging.getLogger(__name__)
 
 
-def make_starter(
-    data_set: str, registry: Registry, uploads: Uploads, trainer: Trainer
-) -> str | None:
-    """Train a logistic regression on a built-in data set where no model exists; give its id.
+class Starter:
+    """Sees to it that something is in use where nothing has ever been."""
 
-    It is put in use only if nothing else has been meanwhile.
-    """
-    if not data_set or registry.newest_use() is not None:
-        return None
-    if registry.list_versions(None, 1, None).items:
-        return None
-    logger.info("there is no model yet: training one on %s", data_set)
-    upload = uploads.open()
-    request = {"name": data_set, "model_type": "LogisticRegression", "dataset": data_set}
-    try:
-        upload.rows.write_bytes(orjson.dumps(request))
-        order, _ = uploads.training(upload, None, 0)
-        return trainer.submit(replace(order, only_first=True), {"starter": "true"}).id
-    except BaseException:
-        uploads.close(upload)
-        raise
+    def __init__(
+        self,
+        data_set: str,
+        registry: Registry,
+        replicas: Replicas,
+        uploads: Uploads,
+        trainer: Trainer,
+    ) -> None:
+        """Use the built-in `data_set`, whose name is the model's too; empty: do nothing."""
+        self._data_set = data_set
+        self._registry = registry
+        self._replicas = replicas
+        self._uploads = uploads
+        self._trainer = trainer
+        self._training = ""
+
+    def step(self) -> bool:
+        """Do what there is to do now; True if nothing is left.
+
+        Raises RegistryUnavailable and whatever keeps a version from being put in use.
+        """
+        if not self._data_set or self._registry.newest_use() is not None:
+            return True
+        if self._training and not self._trainer.get(self._training).ended:
+            return False
+        # A training may end without its version in use: where MLflow went down in between.
+        for version in self._registry.list_versions(self._data_set, 1, None).items:
+            try:
+                self._replicas.use(version, "starter")
+            except VersionNotServable as error:
+                logger.warning("the starter model cannot be served: %s", error)
+            return True
+        if self._training or self._registry.list_versions(None, 1, None).items:
+            return True
+        self._training = self._train()
+        return False
+
+    def _train(self) -> str:
+        """Begin to train a logistic regression; it is put in use only if nothing has been."""
+        logger.info("there is no model yet: training one on %s", self._data_set)
+        upload = self._uploads.open()
+        request = {
+            "name": self._data_set,
+            "model_type": "LogisticRegression",
+            "dataset": self._data_set,
+        }
+        try:
+            upload.rows.write_bytes(orjson.dumps(request))
+            order, _ = self._uploads.training(upload, None, 0)
+            order = replace(order, only_first=True)
+            return self._trainer.submit(order, {"starter": "true"}).id
+        except BaseException:
+            self._uploads.close(upload)
+            raise

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from service import app
 from service.beats import Beats
 from service.children import Children
 from service.course import Course, Order, Workshop
@@ -26,7 +27,7 @@ from service.errors import (
 )
 from service.loader import Loader
 from service.metrics import Metrics
-from service.model import DataSet, Training, Version
+from service.model import DataSet, Training, Use, Version
 from service.registry import MlflowRegistry
 from service.replicas import LocalReplica, Poller, Replicas
 from service.schema.decoder import Limits
@@ -433,6 +434,27 @@ def test_the_starter_does_not_replace_what_somebody_put_in_use_first(tmp_path: P
 
         assert client.get("/use-model").json()["name"] == "wine"
         assert registry.uses[0].name == "iris"
+
+
+def test_a_starter_model_that_could_not_be_put_in_use_is_put_in_use_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class FailsOnce(FakeRegistry):
+        refused = 0
+
+        def commit_use(self, version: Version, by: str) -> Use:
+            self.refused += 1
+            if self.refused == 1:
+                raise RegistryUnavailable("it cannot be reached.")
+            return super().commit_use(version, by)
+
+    monkeypatch.setattr(app, "_AGAIN_SECONDS", 0.05)
+    registry = FailsOnce(tmp_path)
+    with serve(settings_for(tmp_path / "data", starter_model="iris"), registry) as client:
+        wait_until(lambda: client.get("/readyz").status_code == 200)
+
+        assert [training.state for training in registry.trainings.values()] == ["failed"]
+        assert [(use.name, use.version) for use in registry.uses] == [("iris", 1)]
 
 
 def test_a_registry_that_is_down_says_what_became_of_a_change() -> None:

@@ -39,9 +39,6 @@ _ENVIRONMENT = {
     "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
     "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
     "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "20",
-    # The server offers addresses in its object store, which only the server itself can reach.
-    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
-    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
     # Its lines are to be JSON like all others: logs.
     "MLFLOW_CONFIGURE_LOGGING": "false",
     "GIT_PYTHON_REFRESH": "quiet",
