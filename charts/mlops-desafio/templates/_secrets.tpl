@@ -34,3 +34,20 @@ data:
   {{ . }}: {{ default (randAlphaNum 32 | b64enc) (get $kept .) }}
   {{- end }}
 {{- end }}
+
+{{/* The database's password, in the variable that libpq reads. */}}
+{{- define "desafio.databasePassword" -}}
+- name: PGPASSWORD
+  valueFrom:
+    secretKeyRef: {name: {{ include "desafio.secret" (list . "postgres") }}, key: password}
+{{- end }}
+
+{{/* The object store's keys, in the variables that boto3 reads. */}}
+{{- define "desafio.s3Keys" -}}
+- name: AWS_ACCESS_KEY_ID
+  valueFrom:
+    secretKeyRef: {name: {{ include "desafio.secret" (list . "minio") }}, key: access-key}
+- name: AWS_SECRET_ACCESS_KEY
+  valueFrom:
+    secretKeyRef: {name: {{ include "desafio.secret" (list . "minio") }}, key: secret-key}
+{{- end }}

@@ -1,19 +1,14 @@
 {{/* The variables of the MLflow server and of what prepares its stores. */}}
 {{- define "desafio.mlflowEnvironment" -}}
-{{- $name := include "desafio.name" (list . "mlflow") -}}
-{{- $postgres := include "desafio.secret" (list . "postgres") -}}
-{{- $minio := include "desafio.secret" (list . "minio") -}}
 {{- if .Values.postgres.enabled -}}
 # A database that goes silent is given up after 5 s; libpq takes the password from PGPASSWORD.
 - name: MLFLOW_BACKEND_STORE_URI
   value: postgresql+psycopg2://mlflow@{{ include "desafio.name" (list . "postgres") }}:5432/mlflow?connect_timeout=3&tcp_user_timeout=5000
-- name: PGPASSWORD
-  valueFrom:
-    secretKeyRef: {name: {{ $postgres }}, key: password}
+{{ include "desafio.databasePassword" . }}
 {{- else -}}
 - name: MLFLOW_BACKEND_STORE_URI
   valueFrom:
-    secretKeyRef: {name: {{ $postgres }}, key: uri}
+    secretKeyRef: {name: {{ .Values.postgres.existingSecret }}, key: uri}
 {{- end }}
 - name: MLFLOW_ARTIFACTS_DESTINATION
   value: s3://{{ .Values.minio.bucket }}
@@ -21,12 +16,7 @@
 - name: MLFLOW_S3_ENDPOINT_URL
   value: {{ . | quote }}
 {{- end }}
-- name: AWS_ACCESS_KEY_ID
-  valueFrom:
-    secretKeyRef: {name: {{ $minio }}, key: access-key}
-- name: AWS_SECRET_ACCESS_KEY
-  valueFrom:
-    secretKeyRef: {name: {{ $minio }}, key: secret-key}
+{{ include "desafio.s3Keys" . }}
 - {name: AWS_DEFAULT_REGION, value: {{ .Values.minio.region | quote }}}
 # Not every S3 store knows the checksums that boto3 sends by default.
 - {name: AWS_REQUEST_CHECKSUM_CALCULATION, value: when_required}
