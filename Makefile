@@ -3,6 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+IMAGE := mlops-desafio:dev
+CLUSTER := desafio
+NAMESPACE ?= desafio
+RELEASE ?= desafio
+
 .DEFAULT_GOAL := help
 .PHONY: help run ui test check bench format setup lock image cluster deploy e2e clean
 
@@ -43,12 +48,24 @@ lock: ## Renew the lock files from pyproject.toml (needs uv)
 		--python-version 3.11 --generate-hashes --no-annotate --no-header --quiet \
 		--output-file requirements-dev.lock
 
-image: ## Build the container image (comes with the chart, in the next release)
-cluster: ## Start a kind cluster (comes with the chart, in the next release)
-deploy: ## Install the chart (comes with the chart, in the next release)
-e2e: ## Test on the cluster (comes with the chart, in the next release)
-image cluster deploy e2e:
-	@echo "make $@ comes with the chart, in the next release." >&2; exit 1
+image: ## Build the container image, mlops-desafio:dev
+	@docker build --tag $(IMAGE) .
+
+cluster: ## Start a kind cluster named desafio unless it runs (needs docker, kind, kubectl)
+	@kind get clusters 2>/dev/null | grep -qx $(CLUSTER) || \
+		kind create cluster --name $(CLUSTER) --config k8s/kind.yaml --wait 180s
+	@kind export kubeconfig --name $(CLUSTER)
+
+deploy: ## Load the image into that cluster and install the chart (needs helm)
+	@$(if $(filter existing,$(E2E_CLUSTER)),:,kind load docker-image $(IMAGE) --name $(CLUSTER))
+	@kubectl create namespace $(NAMESPACE) --dry-run=client -o yaml | kubectl apply -f - >/dev/null
+	@kubectl label namespace $(NAMESPACE) pod-security.kubernetes.io/enforce=restricted --overwrite >/dev/null
+	@helm upgrade --install $(RELEASE) charts/mlops-desafio --namespace $(NAMESPACE) \
+		--values k8s/values/dev.yaml --wait --timeout 10m
+
+e2e: $(VENV)/.dev ## Test the release on the cluster; E2E_CLUSTER=existing: that of kubectl's context
+	@$(if $(filter existing,$(E2E_CLUSTER)),:,kind export kubeconfig --name $(CLUSTER))
+	@E2E_NAMESPACE=$(NAMESPACE) E2E_RELEASE=$(RELEASE) $(BIN)/python -m pytest e2e
 
 clean: ## Remove .venv and caches; data stays
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -18,7 +18,9 @@ from sqlalchemy.exc import OperationalError
 _DEADLINE = time.monotonic() + 120
 
 
-def _once_it_answers(what: str, ask: Callable[[], None], refusals: tuple[type[Exception], ...]) -> None:
+def _once_it_answers(
+    what: str, ask: Callable[[], None], refusals: tuple[type[Exception], ...]
+) -> None:
     while True:
         try:
             return ask()

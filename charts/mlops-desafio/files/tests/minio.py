@@ -1,4 +1,4 @@
-"""The artifacts of the model in use are objects in the store, there under MLflow's name for them."""
+"""The artifacts of models are objects in the store."""
 
 import os
 import sys
