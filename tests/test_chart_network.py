@@ -41,13 +41,14 @@ def labels_of(part: str) -> dict[str, str]:
 
 
 def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
-    return selector.get("matchLabels", {}).items() <= labels.items()
+    wanted: dict[str, str] = selector.get("matchLabels", {})
+    return wanted.items() <= labels.items()
 
 
 def allowed(
     policies: list[dict[str, Any]], way: str, pod: dict[str, str], other: dict[str, str], port: int
 ) -> bool:
-    """Tell whether the rules for `pod` in one direction let it speak with a pod of the namespace."""
+    """Tell whether the rules for `pod` in one direction let it speak with another pod here."""
     peers, rules = ("from", "ingress") if way == "Ingress" else ("to", "egress")
     covering = [
         policy
