@@ -47,7 +47,9 @@ def run(*command: str, stdin: str | None = None, seconds: float = 60) -> str:
     except subprocess.TimeoutExpired as error:
         raise CommandError(f"{line}: not done within {seconds:g} s") from error
     if done.returncode != 0:
-        said = done.stderr.strip() or done.stdout.strip()
+        said = "\n".join(
+            text for text in (done.stderr.strip(), done.stdout.strip()[-3000:]) if text
+        )
         raise CommandError(f"{line}: exit code {done.returncode}: {said}")
     return done.stdout
 

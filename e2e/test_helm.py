@@ -15,7 +15,7 @@ from e2e.waiting import wait_until
 def test_helm_test_passes(release: Cluster, note: Note) -> None:
     """Every test pod of the chart succeeds, and there are some."""
     start = time.monotonic()
-    said = release.helm("test", release.release, "--timeout", "3m", seconds=200)
+    said = release.helm("test", release.release, "--logs", "--timeout", "3m", seconds=200)
     note(f"{time.monotonic() - start:.0f} s")
     phases = re.findall(r"^Phase:\s+(\w+)", said, re.MULTILINE)
     assert phases, said
