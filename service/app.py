@@ -205,7 +205,8 @@ def _state(
         settings.training_seconds,
         settings.training_memory_bytes,
     )
-    workshop = Workshop(registry, children, replicas, limits)
+    trainer = Trainer(identifier, Workshop(registry, children, replicas, limits), metrics)
+    uploads = Uploads(registry, children, folder.uploads, settings)
     return State(
         settings=settings,
         metrics=metrics,
@@ -216,10 +217,11 @@ def _state(
         replicas=replicas,
         poller=Poller(local, settings.poll_seconds, metrics),
         children=children,
-        trainer=Trainer(identifier, workshop, metrics),
+        trainer=trainer,
         listing=Listing(registry, loader),
         model_types=ModelTypes(children, folder.work),
-        uploads=Uploads(registry, children, folder.uploads, settings),
+        uploads=uploads,
+        starter=Starter(settings.starter_model, registry, replicas, uploads, trainer),
     )
 
 
@@ -238,17 +240,10 @@ def _catch_up(state: State) -> None:
     """
     # Alone in a data folder, every open training is one that a killed process left.
     alone = not state.settings.mlflow_uri
-    starter = Starter(
-        state.settings.starter_model,
-        state.registry,
-        state.replicas,
-        state.uploads,
-        state.trainer,
-    )
     while not state.stopping.wait(0):
         try:
             state.trainer.beats.close_orphans(0 if alone else ORPHAN_SECONDS)
-            if starter.step():
+            if state.starter.step():
                 return
         except ServiceError as error:
             logger.warning("%s", error)

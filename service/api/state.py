@@ -20,6 +20,7 @@ from service.model_types import ModelTypes
 from service.replicas import LocalReplica, Poller, Replicas
 from service.settings import Settings
 from service.slot import Slot
+from service.starter import Starter
 from service.trainer import Trainer
 from service.uploads import Uploads
 
@@ -49,6 +50,7 @@ class State:
     listing: Listing
     model_types: ModelTypes
     uploads: Uploads
+    starter: Starter
     draining: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
     pool: ThreadPoolExecutor = field(
