@@ -45,12 +45,21 @@ def pytest_terminal_summary(
 
 
 @pytest.fixture(scope="session", autouse=True)
-def release() -> Cluster:
-    """The release under test; without one there is nothing to run."""
+def release() -> Iterator[Cluster]:
+    """The release under test; without one there is nothing to run.
+
+    It is left with the model in use that it was found with.
+    """
     try:
-        return deployed()
+        cluster = deployed()
     except CommandError as error:
         pytest.exit(str(error), returncode=2)
+    with open_api(cluster) as client:
+        found = client.get("/use-model").json()
+    yield cluster
+    with open_api(cluster) as client:
+        before = {key: found[key] for key in ("name", "version")}
+        assert client.post("/use-model", json=before).status_code in (200, 202)
 
 
 @pytest.fixture(scope="session")
