@@ -1,5 +1,6 @@
 """The application put together: the only place that knows everything."""
 
+import asyncio
 import logging
 import os
 import threading
@@ -15,7 +16,16 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match, Mount
 
 from service import __version__, health, problems
-from service.api import datasets, model_types, models, openapi, schema, train, use_model
+from service.api import (
+    datasets,
+    internal,
+    model_types,
+    models,
+    openapi,
+    schema,
+    train,
+    use_model,
+)
 from service.api.predict import DEFECT, Predict, Receive, Scope, Send
 from service.api.state import Lifespan, State
 from service.beats import ORPHAN_SECONDS
@@ -24,13 +34,18 @@ from service.course import Limits as TrainingLimits
 from service.course import Workshop
 from service.data_folder import DataFolder
 from service.errors import NO_STORAGE, ServiceError, StorageUnavailable
+from service.gate import Gate
+from service.last_use import LastUse
 from service.listing import Listing
 from service.loader import Loader
 from service.logs import request_id
 from service.metrics import Metrics
 from service.model import Registry
 from service.model_types import ModelTypes
-from service.replicas import LocalReplica, Poller, Replicas
+from service.peers import NamedPeers
+from service.poller import Poller
+from service.replica import LocalReplica
+from service.replicas import Alone, Replicas
 from service.schema.decoder import Limits
 from service.settings import Settings, read_settings
 from service.slot import Slot
@@ -136,10 +151,11 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         registry = MlflowRegistry(settings.mlflow_uri, settings.data_dir)
     metrics = Metrics()
     slot = Slot()
+    gate = Gate()
     predict = Predict(
-        slot, metrics, settings.max_body_bytes, settings.max_in_flight, threads=_THREADS
+        slot, gate, metrics, settings.max_body_bytes, settings.max_in_flight, threads=_THREADS
     )
-    state = _state(settings, registry, metrics, slot, folder)
+    state = _state(settings, registry, metrics, slot, gate, folder)
     stopping = threading.Thread(target=state.trainer.stop, name="drain", daemon=True)
 
     def drain() -> None:
@@ -149,6 +165,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[Lifespan]:
+        gate.bind(asyncio.get_running_loop())
         state.children.warm()
         await state.run(_begin, state)
         yield {"service": state}
@@ -159,6 +176,8 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         await state.run(state.trainer.stop)
         state.children.close()
         predict.close()
+        state.replicas.close()
+        state.steps.shutdown(wait=False, cancel_futures=True)
         state.pool.shutdown(wait=False, cancel_futures=True)
         state.registry.close()
         folder.close()
@@ -178,7 +197,9 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
             Exception: _on_defect,
         },
     )
-    for module in (schema, train, model_types, datasets, models, use_model, health, openapi):
+    for module in (
+        schema, train, model_types, datasets, models, use_model, internal, health, openapi,
+    ):  # fmt: skip
         app.include_router(module.router)
     app.mount("/docs/assets", openapi.assets())
     app.openapi = lambda: openapi.openapi(app)  # type: ignore[method-assign]
@@ -186,7 +207,12 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
 
 
 def _state(
-    settings: Settings, registry: Registry, metrics: Metrics, slot: Slot, folder: DataFolder
+    settings: Settings,
+    registry: Registry,
+    metrics: Metrics,
+    slot: Slot,
+    gate: Gate,
+    folder: DataFolder,
 ) -> State:
     identifier = uuid.uuid4().hex[:12]
     children = Children()
@@ -197,8 +223,11 @@ def _state(
         Limits(settings.max_rows, settings.max_json_depth),
         settings.allow_pickle,
     )
-    local = LocalReplica(identifier, registry, loader, slot, metrics)
-    replicas = Replicas(local, [], registry, metrics)
+    last_use = LastUse(folder.last_use)
+    local = LocalReplica(identifier, registry, loader, slot, metrics, last_use, gate)
+    key = settings.peer_key.get_secret_value()
+    peers = NamedPeers(settings.replicas, identifier, key) if settings.replicas else Alone()
+    replicas = Replicas(local, peers, registry, metrics)
     limits = TrainingLimits(
         settings.trainings_at_once,
         settings.trainings_queued,
@@ -215,7 +244,7 @@ def _state(
         loader=loader,
         local=local,
         replicas=replicas,
-        poller=Poller(local, settings.poll_seconds, metrics),
+        poller=Poller(local, replicas, settings.poll_seconds, metrics),
         children=children,
         trainer=trainer,
         listing=Listing(registry, loader),
@@ -226,8 +255,12 @@ def _state(
 
 
 def _begin(state: State) -> None:
-    """Serve what is in use before the first request is taken; the rest goes on beside it."""
-    state.poller.poll()
+    """Serve what is in use before the first request is taken; the rest goes on beside it.
+
+    With other replicas the first request may be theirs, and is needed for that.
+    """
+    if not state.settings.replicas:
+        state.poller.poll()
     state.trainer.start()
     threading.Thread(target=_catch_up, args=(state,), name="starter", daemon=True).start()
     state.poller.start()

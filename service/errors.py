@@ -7,9 +7,10 @@ ServiceError
     NotFound                ModelNotFound, VersionNotFound, AliasNotFound, TrainingNotFound,
                             DataSetNotFound, ModelTypeNotFound
     Conflict                VersionInUse, VersionNotServable, DataSetConflict, IdempotencyConflict,
-                            TrainingRefused, TrainingEnded, TrainingCancelled
-    Unavailable             NoModelInUse, RegistryUnavailable, ReplicaSilent, QueueFull, NotReady,
-                            Overloaded,
+                            TrainingRefused, TrainingEnded, TrainingCancelled, EpochConflict
+    NotAPeer
+    Unavailable             NoModelInUse, RegistryUnavailable, ReplicaSilent, ReplicaDown,
+                            ChangeUnderWay, EpochNotReached, QueueFull, NotReady, Overloaded,
                             StorageUnavailable, ChildrenUnavailable, TrainingLost
     StartError              the process cannot start; its sentence is printed, no traceback
 """
@@ -173,6 +174,23 @@ class TrainingCancelled(Conflict):
         super().__init__(f"Training {training} was cancelled.")
 
 
+class EpochConflict(Conflict):
+    """Another change came before this one, which named the epoch that it was to follow."""
+
+    def __init__(self, expected: int, found: int) -> None:
+        super().__init__(
+            f"expected_epoch is {clip(expected)}, but the epoch is {found}; nothing has changed."
+        )
+        self.outcome = "unchanged"
+
+
+class NotAPeer(ServiceError):
+    """A call between replicas that did not come from one."""
+
+    def __init__(self) -> None:
+        super().__init__("Calls under /internal/ are for replicas, which sign them.")
+
+
 class Unavailable(ServiceError):
     """It cannot be done now, and may be later; `retry_after` is in seconds."""
 
@@ -210,7 +228,34 @@ class ReplicaSilent(Unavailable):
 
     def __init__(self, replica: str) -> None:
         super().__init__(f"Replica {replica} did not answer in time; nothing has changed.")
+        self.replica = replica
         self.outcome = "unchanged"
+
+
+class ReplicaDown(Unavailable):
+    """A replica refuses the connection, so that it serves nobody."""
+
+    def __init__(self, replica: str) -> None:
+        super().__init__(f"Replica {replica} is down.")
+
+
+class ChangeUnderWay(Unavailable):
+    """Another change of the model in use has not ended."""
+
+    retry_after = 1
+
+    def __init__(self) -> None:
+        super().__init__("Another change of the model in use is under way; nothing has changed.")
+        self.outcome = "unchanged"
+
+
+class EpochNotReached(Unavailable):
+    """This replica serves an older epoch than the client asks for."""
+
+    retry_after = 1
+
+    def __init__(self, wanted: int, served: int) -> None:
+        super().__init__(f"X-Min-Epoch is {wanted}, and this replica serves epoch {served}.")
 
 
 class ChildrenUnavailable(Unavailable):

@@ -176,8 +176,14 @@ class Uses(Protocol):
     def newest_use(self) -> Use | None:
         """Give the newest entry, or None before the first."""
 
-    def commit_use(self, version: Version, by: str) -> Use:
-        """Append an entry: this is the change. Its epoch is higher than all before it."""
+    def commit_use(self, version: Version, by: str, expected_epoch: int | None = None) -> Use:
+        """Append an entry: this is the change. Its epoch is higher than all before it.
+
+        With `expected_epoch` it counts only if that is the newest epoch; raises EpochConflict.
+        """
+
+    def claim(self, name: str) -> bool:
+        """Register a model that has no version yet; False where it is registered already."""
 
 
 class Trainings(Protocol):

@@ -1,42 +1,68 @@
-"""The change of the model in use: prepare everywhere, commit once, tell everyone, then answer.
+"""The change of the model in use in every replica: grant, prepare, commit, stage, hold, swap.
 
-The log of use in the registry decides: its newest entry is what is in use. A replica never trusts
-what it is told; it reads the log, and takes only a higher epoch than the one it serves.
+The log of use in the registry decides: creating its next entry *is* the change, and its newest
+entry is what is in use. All replicas swap within one hold, so that no client sees the new model
+from one and then the old one from another. docs/guarantee.md says what is promised.
 """
 
 import logging
+import random
 import threading
 import time
-from collections.abc import Sequence
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from service.errors import (
-    NotFound,
-    RegistryUnavailable,
+    ChangeUnderWay,
+    EpochConflict,
+    ReplicaDown,
+    ReplicaSilent,
     ServiceError,
     VersionInUse,
     VersionNotServable,
 )
-from service.loader import Loader
 from service.metrics import Metrics
 from service.model import Registry, Use, Version
-from service.predictor import Predictor
-from service.slot import Slot
+from service.replica import LEASE_SECONDS, Confirmation, LocalReplica, Replica
 
 logger = logging.getLogger(__name__)
 
-_RETRY_SECONDS = 30.0
-"""How long an entry that cannot be served is left alone: loading it again costs."""
+T = TypeVar("T")
+
+_TURN_SECONDS = 10.0
+"""How long a change waits for another one to end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Confirmation:
-    """That a replica serves an epoch."""
+class Peers(Protocol):
+    """The way to the other replicas."""
 
-    id: str
-    url: str
-    epoch: int
+    def find(self) -> Sequence[Replica]:
+        """Give those that there may be; raises ReplicaSilent where that cannot be known."""
+
+    def settled(self) -> bool:
+        """Tell whether every other replica would find this one by now."""
+
+    def close(self) -> None:
+        """Let threads and connections go."""
+
+
+class Alone:
+    """No other replicas."""
+
+    def find(self) -> Sequence[Replica]:
+        """Give none."""
+        return ()
+
+    def settled(self) -> bool:
+        """Nobody has to find this one."""
+        return True
+
+    def close(self) -> None:
+        """Nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,160 +76,187 @@ class Change:
     seconds: float
 
 
-class Replica(Protocol):
-    """One that serves: this process, or a peer."""
-
-    @property
-    def id(self) -> str:
-        """What it is called where it does not answer."""
-
-    @property
-    def url(self) -> str:
-        """Where it is reached; empty for this process."""
-
-    def prepare(self, version: Version) -> None:
-        """Fetch, verify, load and warm a version, and keep it at hand.
-
-        Raises VersionNotServable, RegistryUnavailable or ReplicaSilent.
-        """
-
-    def follow(self) -> Confirmation:
-        """Read the log of use, serve its newest entry, and confirm the epoch."""
-
-    def confirm(self) -> Confirmation:
-        """Say which epoch is served."""
-
-
-class LocalReplica:
-    """This process as a replica."""
-
-    url = ""
-
-    def __init__(
-        self, identifier: str, registry: Registry, loader: Loader, slot: Slot, metrics: Metrics
-    ) -> None:
-        self.id = identifier
-        self._registry = registry
-        self._loader = loader
-        self._slot = slot
-        self._metrics = metrics
-        self._lock = threading.Lock()
-        self._prepared: tuple[Version, Predictor] | None = None
-        self.newest: Use | None = None
-        self._retry_at = 0.0
-
-    def prepare(self, version: Version) -> None:
-        """Load a version unless it is the one at hand."""
-        with self._lock:
-            if self._prepared is None or self._prepared[0] != version:
-                self._prepared = (version, self._loader.load(version))
-
-    def follow(self) -> Confirmation:
-        """Read the log of use and serve its newest entry."""
-        use = self._registry.newest_use()
-        with self._lock:
-            if use is not None and (self.newest is None or use.epoch >= self.newest.epoch):
-                waiting = (
-                    use == self.newest and self._slot.trouble and time.monotonic() < self._retry_at
-                )
-                self.newest = use
-                if use.epoch > self._slot.epoch and not waiting:
-                    self._serve(use)
-        return self.confirm()
-
-    def _serve(self, use: Use) -> None:
-        before = self._slot.in_use
-        try:
-            version = self._registry.get_version(use.name, use.version)
-            if use.sha256 and use.sha256 != version.digest:
-                raise VersionNotServable(
-                    use.name, use.version, "it is not the version that was put in use (sha256)."
-                )
-            if self._prepared is not None and self._prepared[0] == version:
-                predictor = self._prepared[1]
-            elif (
-                before
-                and (before.name, before.sha256) == (use.name, version.digest)
-                and (before.version == use.version)
-            ):
-                predictor = before.predictor
-            else:
-                predictor = self._loader.load(version)
-        except (VersionNotServable, NotFound) as error:
-            if self._slot.trouble != str(error):
-                logger.error("epoch %d cannot be served: %s", use.epoch, error)
-            self._slot.trouble = str(error)
-            self._retry_at = time.monotonic() + _RETRY_SECONDS
-            raise
-        self._prepared = None
-        self._slot.trouble = None
-        if self._slot.swap(predictor, use.epoch, version.digest):
-            if before is not None:
-                self._metrics.in_use.remove(before.name, str(before.version))
-            self._metrics.in_use.labels(use.name, str(use.version)).set(1)
-            self._metrics.epoch.set(use.epoch)
-            logger.info("epoch %d: %s version %d is in use", use.epoch, use.name, use.version)
-
-    def confirm(self) -> Confirmation:
-        """Say which epoch is served."""
-        return Confirmation(self.id, self.url, self._slot.epoch)
-
-
 class Replicas:
     """All that serve, seen from this one."""
 
     def __init__(
-        self, local: LocalReplica, peers: Sequence[Replica], registry: Registry, metrics: Metrics
+        self, local: LocalReplica, peers: Peers, registry: Registry, metrics: Metrics
     ) -> None:
         self._local = local
         self._peers = peers
         self._registry = registry
         self._metrics = metrics
         self._one_change = threading.Lock()
+        self._pool = ThreadPoolExecutor(16, thread_name_prefix="replicas")
 
-    def use(self, version: Version, by: str) -> Change:
+    def close(self) -> None:
+        """Let the threads go."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._peers.close()
+
+    def use(self, version: Version, by: str, expected_epoch: int | None = None) -> Change:
         """Put a version in use in every replica.
 
-        Raises VersionNotServable, RegistryUnavailable or ReplicaSilent where nothing has changed
-        (or, if RegistryUnavailable says so, the outcome is unknown).
+        Raises VersionNotServable, RegistryUnavailable, ReplicaSilent, ChangeUnderWay or
+        EpochConflict where nothing has changed (or, if RegistryUnavailable says so, the outcome is
+        unknown).
         """
         start = time.monotonic()
-        everyone: list[Replica] = [self._local, *self._peers]
         try:
-            with self._one_change:
-                for replica in everyone:
-                    replica.prepare(version)
+            with self._one_change, self._granted() as (leader, everyone):
+                self._prepare(everyone, leader, version)
                 previous = self._registry.newest_use()
-                use = self._registry.commit_use(version, by)
-                confirmations, missing = self._tell(everyone, use)
+                epoch = 0 if previous is None else previous.epoch
+                if expected_epoch is not None and epoch != expected_epoch:
+                    raise EpochConflict(expected_epoch, epoch)
+                use = self._registry.commit_use(version, by, expected_epoch)
+                confirmations, missing = self._flip(everyone, leader, use.epoch)
         except ServiceError as error:
-            outcome = "refused" if isinstance(error, VersionNotServable) else "failed"
-            self._metrics.changes.labels(outcome).inc()
+            refused = isinstance(error, VersionNotServable | EpochConflict)
+            self._metrics.changes.labels("refused" if refused else "failed").inc()
             raise
         self._metrics.changes.labels("changed").inc()
         return Change(use, previous, confirmations, missing, time.monotonic() - start)
 
-    @staticmethod
-    def _tell(everyone: Sequence[Replica], use: Use) -> tuple[list[Confirmation], list[str]]:
-        """Ask each to follow the log; one that does not reach the epoch is missing."""
-        confirmations: list[Confirmation] = []
-        missing: list[str] = []
-        for replica in everyone:
+    def settled(self) -> bool:
+        """Tell whether every other replica would find this one by now."""
+        return self._peers.settled()
+
+    def cancel(self, training: str) -> bool:
+        """Have the replica that runs a training cancel it; tell whether one does."""
+        found = self._each(self._peers.find(), lambda one: one.cancel(training))
+        return any(answer is True for _, answer in found)
+
+    def bring(self, epoch: int) -> None:
+        """Have every replica serve the newest entry of the log, at least `epoch`, in one hold.
+
+        For an entry whose change nobody leads: its leader is gone, or it was made by hand. Raises
+        ReplicaSilent or ChangeUnderWay where that cannot be done now.
+        """
+        with self._one_change, self._granted(0) as (leader, everyone):
+            self._flip(everyone, leader, epoch)
+
+    @contextmanager
+    def _granted(self, wait: float = _TURN_SECONDS) -> Iterator[tuple[str, list[Replica]]]:
+        """Find the replicas and have each follow nobody but this change.
+
+        All changes ask in one order, so that of two that meet, one gets all of them. Raises
+        ReplicaSilent where one does not answer: it may still be serving.
+        """
+        leader = uuid.uuid4().hex
+        deadline = time.monotonic() + wait
+        everyone = self._everyone()
+        granted: list[Replica] = []
+        try:
+            for replica in everyone:
+                while True:
+                    try:
+                        replica.grant(leader)
+                        granted.append(replica)
+                    except ReplicaDown:
+                        pass  # it serves nobody
+                    except ChangeUnderWay:
+                        if time.monotonic() > deadline:
+                            raise
+                        time.sleep(random.uniform(0.01, 0.05))
+                        continue
+                    break
+            yield leader, granted
+        finally:
+            list(self._each(granted, lambda replica: replica.release(leader)))
+
+    def _everyone(self) -> list[Replica]:
+        return sorted([self._local, *self._peers.find()], key=lambda replica: replica.id)
+
+    def _each(
+        self, replicas: Sequence[Replica], step: Callable[[Replica], T]
+    ) -> Iterator[tuple[Replica, T | ServiceError]]:
+        """Take a step with each at the same time; give what each answered."""
+
+        def taken(replica: Replica) -> T | ServiceError:
             try:
-                confirmation = replica.follow()
-            except (ServiceError, OSError) as error:
-                logger.warning("a replica does not follow epoch %d: %s", use.epoch, error)
-                missing.append(replica.id)
-                continue
-            if confirmation.epoch >= use.epoch:
-                confirmations.append(confirmation)
+                return step(replica)
+            except ServiceError as error:
+                return error
+
+        return zip(replicas, self._pool.map(taken, replicas), strict=True)
+
+    def _prepare(self, everyone: Sequence[Replica], leader: str, version: Version) -> None:
+        """Have each load the version; raises what the first that cannot says."""
+        start = time.monotonic()
+        for replica, answer in self._each(everyone, lambda one: one.prepare(leader, version)):
+            if isinstance(answer, ReplicaDown):
+                logger.info("replica %s is down", replica.id)
+            elif isinstance(answer, ServiceError):
+                raise answer
+        if time.monotonic() - start > LEASE_SECONDS / 2:
+            # Those that were ready first have waited for the last one: their grants may be over.
+            for replica, answer in self._each(everyone, lambda one: one.grant(leader)):
+                if isinstance(answer, ServiceError) and not isinstance(answer, ReplicaDown):
+                    logger.warning("replica %s is not granted again: %s", replica.id, answer)
+                    raise answer
+
+    def _flip(
+        self, everyone: Sequence[Replica], leader: str, epoch: int
+    ) -> tuple[list[Confirmation], list[str]]:
+        """Have all serve `epoch` or a later one; give who confirms it, and who does not."""
+        staged = []
+        rest: dict[str, ServiceError] = {}
+        for replica, answer in self._each(everyone, lambda one: one.stage(leader)):
+            if isinstance(answer, ServiceError) or answer < epoch:
+                rest[replica.id] = (
+                    answer if isinstance(answer, ServiceError) else ReplicaSilent(replica.id)
+                )
             else:
-                missing.append(replica.id)
-        return confirmations, missing
+                staged.append(replica)
+        if len(everyone) > 1:
+            list(self._each(staged, lambda one: one.hold()))
+        confirmed: dict[str, Confirmation] = {}
+        for replica, swapped in self._each(staged, lambda one: one.swap()):
+            if isinstance(swapped, Confirmation) and swapped.epoch >= epoch:
+                confirmed[replica.id] = swapped
+            else:
+                rest[replica.id] = (
+                    swapped if isinstance(swapped, ServiceError) else ReplicaSilent(replica.id)
+                )
+        # Last, those that were down or not there: whoever starts from now on asks one that has
+        # changed already, or the log.
+        self._late(leader, epoch, confirmed, rest)
+        missing = [identifier for identifier, error in rest.items() if identifier not in confirmed]
+        for identifier in missing:
+            logger.warning("%s does not follow epoch %d: %s", identifier, epoch, rest[identifier])
+        return sorted(confirmed.values(), key=lambda one: one.id), sorted(missing)
+
+    def _late(
+        self,
+        leader: str,
+        epoch: int,
+        confirmed: dict[str, Confirmation],
+        rest: dict[str, ServiceError],
+    ) -> None:
+        def bring(replica: Replica) -> Confirmation:
+            replica.stage(leader)
+            return replica.swap()
+
+        try:
+            found = [one for one in self._everyone() if one.id not in confirmed]
+        except ServiceError as error:
+            rest["unknown"] = error
+            return
+        for replica, answer in self._each(found, bring):
+            if isinstance(answer, ReplicaDown):
+                rest.pop(replica.id, None)
+            elif isinstance(answer, Confirmation) and answer.epoch >= epoch:
+                confirmed[replica.id] = answer
+                rest.pop(replica.id, None)
+            else:
+                rest[replica.id] = (
+                    answer if isinstance(answer, ServiceError) else ReplicaSilent(replica.id)
+                )
 
     def delete(self, name: str, version: int) -> None:
-        """Delete a version; raises VersionInUse. No change of this replica comes in between."""
-        with self._one_change:
+        """Delete a version; raises VersionInUse. No change comes in between."""
+        with self._one_change, self._granted():
             newest = self._registry.newest_use()
             if newest is not None and (newest.name, newest.version) == (name, version):
                 raise VersionInUse(name, version)
@@ -213,59 +266,13 @@ class Replicas:
         """Give what is in use, who confirms it, and who does not answer."""
         confirmations: list[Confirmation] = []
         missing: list[str] = []
-        for replica in [self._local, *self._peers]:
-            try:
-                confirmations.append(replica.confirm())
-            except (ServiceError, OSError):
+        try:
+            everyone = self._everyone()
+        except ServiceError:
+            everyone, missing = [self._local], ["unknown"]
+        for replica, answer in self._each(everyone, lambda one: one.confirm()):
+            if isinstance(answer, Confirmation):
+                confirmations.append(answer)
+            elif not isinstance(answer, ReplicaDown):
                 missing.append(replica.id)
         return self._local.newest, confirmations, missing
-
-
-class Poller:
-    """Follows the log of use in a thread of its own, which makes up for whatever was not told."""
-
-    def __init__(self, local: LocalReplica, seconds: float, metrics: Metrics) -> None:
-        self._local = local
-        self._seconds = seconds
-        self._metrics = metrics
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="poller", daemon=True)
-        self.reached = False
-        """Whether the log has been read since the start."""
-        self.down = False
-        """Whether MLflow did not answer the last time."""
-
-    def start(self) -> None:
-        """Begin to poll."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop, and wait for the poll under way."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=5)
-
-    def poll(self) -> None:
-        """Poll once; whatever goes wrong is counted and tried again."""
-        try:
-            self._local.follow()
-        except RegistryUnavailable as error:
-            self._metrics.polls.labels("unavailable").inc()
-            self.down = True
-            logger.debug("%s", error)
-            return
-        except (VersionNotServable, NotFound):
-            self._metrics.polls.labels("unservable").inc()
-        except Exception:
-            # The edge of the thread: whatever it is, the next poll may find it mended.
-            self._metrics.polls.labels("error").inc()
-            logger.exception("a poll failed")
-            return
-        else:
-            self._metrics.polls.labels("ok").inc()
-        self.down = False
-        self.reached = True
-
-    def _run(self) -> None:
-        while not self._stopping.wait(self._seconds):
-            self.poll()

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.errors import StartError, clip
@@ -34,7 +34,11 @@ class Settings(BaseSettings):
     """Address of an MLflow tracking server. Empty: MLflow's own store, embedded in the data
     folder."""
     replicas: Annotated[tuple[str, ...], NoDecode] = ()
-    """The other replicas. Empty: this one is alone, which is all that this release serves."""
+    """All replicas: `dns://name:port` of a headless Service, or a comma list of URLs; this one may
+    be among them. Empty: it is alone."""
+    peer_key: SecretStr = SecretStr("")
+    """Key with which replicas sign their calls to one another, 16 characters or more. Empty: only
+    calls from this machine's own addresses are taken."""
     starter_model: Literal["iris", ""] = "iris"
     """Data set of the small model that is trained when there is none yet. Empty: none is."""
     poll_seconds: float = Field(1.0, ge=0.05, le=60)
@@ -80,14 +84,31 @@ class Settings(BaseSettings):
     @field_validator("replicas", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return tuple(part for part in value.split(",") if part) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
 
     @field_validator("replicas")
     @classmethod
-    def _alone(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if value:
-            raise ValueError("this release serves alone; leave it empty")
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        named = [part for part in value if re.fullmatch(r"dns://[\w.-]+:\d{1,5}", part)]
+        listed = [part for part in value if re.fullmatch(r"https?://[^\s/]+", part)]
+        if not (len(listed) == len(value) or len(named) == len(value) == 1):
+            raise ValueError("must be dns://name:port, or URLs (http://host:port) with commas")
         return value
+
+    @field_validator("peer_key")
+    @classmethod
+    def _long(cls, value: SecretStr) -> SecretStr:
+        if 0 < len(value.get_secret_value()) < 16:
+            raise ValueError("must have 16 characters or more")
+        return value
+
+    @model_validator(mode="after")
+    def _shared(self) -> "Settings":
+        if self.replicas and not self.mlflow_uri:
+            raise ValueError("SERVICE_REPLICAS needs SERVICE_MLFLOW_URI: replicas share one MLflow")
+        return self
 
     @field_validator("mlflow_uri")
     @classmethod
@@ -109,11 +130,13 @@ def read_settings() -> Settings:
         settings = Settings()
     except ValidationError as error:
         for problem in error.errors():
-            name = PREFIX + str(problem["loc"][0]).upper()
             message = problem["msg"].removeprefix("Value error, ")
-            sentences.append(
-                f"{name} is {clip(repr(problem['input']))}: {message[0].lower()}{message[1:]}."
-            )
+            if not problem["loc"]:
+                sentences.append(f"{message}.")
+                continue
+            name = PREFIX + str(problem["loc"][0]).upper()
+            given = "set" if name.endswith("_KEY") else clip(repr(problem["input"]))
+            sentences.append(f"{name} is {given}: {message[0].lower()}{message[1:]}.")
     if sentences:
         raise StartError("\n".join(sentences))
     return settings

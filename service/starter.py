@@ -13,6 +13,9 @@ from service.uploads import Uploads
 
 logger = logging.getLogger(__name__)
 
+_PATIENCE = 12
+"""Steps, some seconds apart, after which whoever claimed the starter model must be gone."""
+
 
 class Starter:
     """Sees to it that something is in use where nothing has ever been."""
@@ -32,6 +35,7 @@ class Starter:
         self._uploads = uploads
         self._trainer = trainer
         self._training = ""
+        self._waited = 0
 
     def step(self) -> bool:
         """Do what there is to do now; True if nothing is left.
@@ -51,6 +55,9 @@ class Starter:
             return True
         if self._training or self._registry.list_versions(None, 1, None).items:
             return True
+        if not self._registry.claim(self._data_set) and self._waited < _PATIENCE:
+            self._waited += 1
+            return False  # another replica is at it
         self._training = self._train()
         return False
 

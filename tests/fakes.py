@@ -13,6 +13,7 @@ from typing import TypeVar
 from service.errors import (
     AliasNotFound,
     DataSetNotFound,
+    EpochConflict,
     InvalidRequest,
     ModelNotFound,
     RegistryUnavailable,
@@ -33,6 +34,7 @@ class FakeRegistry:
         self.versions: dict[tuple[str, int], Version] = {}
         self.aliases: dict[tuple[str, str], int] = {}
         self.uses: list[Use] = []
+        self.claimed: set[str] = set()
         self.trainings: dict[str, Training] = {}
         self.details: dict[str, Mapping[str, str]] = {}
         self.results: dict[str, tuple[Mapping[str, str], DataSet, list[str]]] = {}
@@ -116,14 +118,23 @@ class FakeRegistry:
         self._look()
         return self.uses[-1] if self.uses else None
 
-    def commit_use(self, version: Version, by: str) -> Use:
+    def commit_use(self, version: Version, by: str, expected_epoch: int | None = None) -> Use:
         self._look()
         with self._lock:
+            if expected_epoch not in (None, len(self.uses)):
+                raise EpochConflict(expected_epoch, len(self.uses))
             use = Use(
                 len(self.uses) + 1, version.name, version.version, version.digest, by, self._now()
             )
             self.uses.append(use)
         return use
+
+    def claim(self, name: str) -> bool:
+        self._look()
+        with self._lock:
+            new = name not in self.claimed and not any(key[0] == name for key in self.versions)
+            self.claimed.add(name)
+        return new
 
     def open_training(self, training: Training, details: Mapping[str, str]) -> Training:
         self._look()

@@ -25,11 +25,14 @@ from service.errors import (
     RegistryUnavailable,
     VersionInUse,
 )
+from service.last_use import LastUse
 from service.loader import Loader
 from service.metrics import Metrics
 from service.model import DataSet, Training, Use, Version
+from service.poller import Poller
 from service.registry import MlflowRegistry
-from service.replicas import LocalReplica, Poller, Replicas
+from service.replica import LocalReplica
+from service.replicas import Alone, Replicas
 from service.schema.decoder import Limits
 from service.slot import Slot
 from service.trainer import Trainer
@@ -55,7 +58,7 @@ def children() -> Iterator[Children]:
 
 def _local(registry: FakeRegistry, children: Children, folder: Path) -> LocalReplica:
     loader = Loader(registry, children, folder / "cache", Limits(), False)
-    return LocalReplica("me", registry, loader, Slot(), Metrics())
+    return LocalReplica("me", registry, loader, Slot(), Metrics(), LastUse(folder / "last.json"))
 
 
 def _order(folder: Path) -> Order:
@@ -198,7 +201,7 @@ def test_a_training_that_is_opened_while_the_service_goes_is_closed_and_not_left
 
     registry = Slow(tmp_path)
     metrics = Metrics()
-    replicas = Replicas(_local(registry, children, tmp_path), [], registry, metrics)
+    replicas = Replicas(_local(registry, children, tmp_path), Alone(), registry, metrics)
     limits = TrainingLimits(at_once=1, queued=1, seconds=10, memory_bytes=2**32)
     trainer = Trainer("me", Workshop(registry, children, replicas, limits), metrics)
     trainer.start()
@@ -261,9 +264,11 @@ def test_a_poll_that_meets_a_defect_is_not_the_last(
         def newest_use(self) -> None:
             raise ZeroDivisionError
 
-    poller = Poller(_local(Broken(tmp_path), children, tmp_path), 1.0, Metrics())
+    registry = Broken(tmp_path)
+    local = _local(registry, children, tmp_path)
+    poller = Poller(local, Replicas(local, Alone(), registry, Metrics()), 1.0, Metrics())
 
-    with caplog.at_level(logging.CRITICAL, "service.replicas"):
+    with caplog.at_level(logging.CRITICAL, "service.poller"):
         poller.poll()
 
     assert not poller.reached
@@ -345,7 +350,7 @@ def test_a_version_that_is_put_in_use_meanwhile_is_not_deleted(
     registry = FakeRegistry(tmp_path)
     version = _version()
     registry.versions["m", 1] = version
-    replicas = Replicas(_local(registry, children, tmp_path), [], registry, Metrics())
+    replicas = Replicas(_local(registry, children, tmp_path), Alone(), registry, Metrics())
     registry.commit_use(version, "a test")
 
     with pytest.raises(VersionInUse):
@@ -442,11 +447,11 @@ def test_a_starter_model_that_could_not_be_put_in_use_is_put_in_use_later(
     class FailsOnce(FakeRegistry):
         refused = 0
 
-        def commit_use(self, version: Version, by: str) -> Use:
+        def commit_use(self, version: Version, by: str, expected_epoch: int | None = None) -> Use:
             self.refused += 1
             if self.refused == 1:
                 raise RegistryUnavailable("it cannot be reached.")
-            return super().commit_use(version, by)
+            return super().commit_use(version, by, expected_epoch)
 
     monkeypatch.setattr(app, "_AGAIN_SECONDS", 0.05)
     registry = FailsOnce(tmp_path)

@@ -132,6 +132,7 @@ class UseModelRequest(_Request):
     name: str = Field(min_length=1, json_schema_extra={"pattern": _NAME})
     version: int | None = Field(None, ge=1, le=2**31 - 1)
     alias: str | None = Field(None, min_length=1, max_length=255)
+    expected_epoch: int | None = Field(None, ge=0, le=2**31 - 1)
 
 
 class PlaceInUse(_Reply):

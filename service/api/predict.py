@@ -10,12 +10,15 @@ from service.api.crew import Crew
 from service.api.turns import Turns
 from service.errors import (
     BodyTooLarge,
+    EpochNotReached,
+    InvalidRequest,
     NoModelInUse,
     Overloaded,
     ServiceError,
     UnsupportedMediaType,
     clip,
 )
+from service.gate import Gate
 from service.logs import request_id
 from service.metrics import Metrics
 from service.predictor import Predictor
@@ -79,9 +82,16 @@ class Predict:
     """The route as an ASGI application."""
 
     def __init__(
-        self, slot: Slot, metrics: Metrics, max_body_bytes: int, max_in_flight: int, threads: int
+        self,
+        slot: Slot,
+        gate: Gate,
+        metrics: Metrics,
+        max_body_bytes: int,
+        max_in_flight: int,
+        threads: int,
     ) -> None:
         self._slot = slot
+        self._gate = gate
         self._metrics = metrics
         self._max_body_bytes = max_body_bytes
         self._route: _Route | None = None
@@ -95,7 +105,7 @@ class Predict:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         start = perf_counter()
-        content_type = encoding = length = sent_id = None
+        content_type = encoding = length = sent_id = min_epoch = None
         for name, value in scope["headers"]:
             if name == b"content-type":
                 content_type = value
@@ -105,11 +115,17 @@ class Predict:
                 encoding = value
             elif name == b"x-request-id":
                 sent_id = value
+            elif name == b"x-min-epoch":
+                min_epoch = value
+        if self._gate.shut is not None:
+            await self._gate.shut.wait()
         in_use = self._slot.in_use
         route = self._route
         if route is None or route.in_use is not in_use:
             route = self._renew(in_use)
         try:
+            if min_epoch is not None:
+                _check_epoch(min_epoch, self._slot.epoch)
             if content_type != b"application/json" or encoding is not None:
                 reader = _reader(content_type, encoding)
             else:
@@ -220,6 +236,14 @@ class Predict:
         if route is not None:
             outcome = "invalid" if answer.status < 500 else "refused"
             route.observe(outcome, perf_counter() - start)
+
+
+def _check_epoch(wanted: bytes, served: int) -> None:
+    """Refuse to answer from an epoch before the one that the client has seen."""
+    if not (wanted.isdigit() and len(wanted) <= 18):
+        raise InvalidRequest("X-Min-Epoch must be an epoch: a whole number.")
+    if served < int(wanted):
+        raise EpochNotReached(int(wanted), served)
 
 
 def _reader(content_type: bytes | None, encoding: bytes | None) -> Reader:

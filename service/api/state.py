@@ -17,7 +17,9 @@ from service.loader import Loader
 from service.metrics import Metrics
 from service.model import Registry
 from service.model_types import ModelTypes
-from service.replicas import LocalReplica, Poller, Replicas
+from service.poller import Poller
+from service.replica import LocalReplica
+from service.replicas import Replicas
 from service.settings import Settings
 from service.slot import Slot
 from service.starter import Starter
@@ -57,6 +59,10 @@ class State:
         default_factory=lambda: ThreadPoolExecutor(16, thread_name_prefix="api")
     )
 
+    steps: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(8, thread_name_prefix="steps")
+    )
+    """For the steps of other replicas' changes: never behind a client's requests."""
     reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_READ_AT_ONCE))
     """Held while a child reads what was uploaded: few at a time, and no thread waits for a turn."""
     keys: set[str] = field(default_factory=set)
@@ -76,6 +82,11 @@ class State:
         """Run a function that blocks in a thread."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.pool, lambda: function(*args, **kwargs))
+
+    async def step(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a step of another replica's change in a thread kept for such."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.steps, lambda: function(*args, **kwargs))
 
     async def ask(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Ask MLflow something small in a thread; raises RegistryUnavailable when it takes long.

@@ -229,4 +229,6 @@ async def get_training(request: Request, training: str) -> Response:
 async def cancel_training(request: Request, training: str) -> Response:
     """Stop a training that waits or runs; 409 where it has ended."""
     state = state_of(request)
+    if state.trainer.course(training) is None and await state.run(state.replicas.cancel, training):
+        return reply(shown(await state.run(state.trainer.get, training)))
     return reply(shown(await state.run(state.trainer.cancel, training)))

@@ -47,7 +47,9 @@ async def use_model(request: Request) -> Response:
     if name == LOG_OF_USE:
         raise ModelNotFound(name)
     version = await _find(state, name, wanted)
-    change = await state.run(state.replicas.use, version, f"replica {state.local.id}")
+    change = await state.run(
+        state.replicas.use, version, f"replica {state.local.id}", wanted.expected_epoch
+    )
     previous = change.previous
     body = {
         **_place(change.use),

@@ -45,7 +45,7 @@ _ENVIRONMENT = {
 }
 
 _NOT_FOUND = "RESOURCE_DOES_NOT_EXIST"
-_EXISTS = "RESOURCE_ALREADY_EXISTS"
+EXISTS = "RESOURCE_ALREADY_EXISTS"
 
 _OF_MODELS = {"mlflow.experimentKind": "custom_model_development"}
 """Opens MLflow's page on runs and models rather than on traces of language models."""
@@ -168,7 +168,7 @@ def unless_it_exists() -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        if error.error_code != _EXISTS:
+        if error.error_code != EXISTS:
             raise
 
 

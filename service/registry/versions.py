@@ -9,6 +9,7 @@ import orjson
 
 from service.errors import (
     AliasNotFound,
+    EpochConflict,
     ModelNotFound,
     RegistryUnavailable,
     VersionNotFound,
@@ -16,6 +17,7 @@ from service.errors import (
 )
 from service.model import LOG_OF_USE, NewVersion, Page, Use, Version, is_name
 from service.registry.connection import (
+    EXISTS,
     Connection,
     checked_page_token,
     page_token_of,
@@ -26,6 +28,9 @@ from service.registry.mlmodel import write_mlmodel
 
 _DIGEST = "sha256."
 _NEWEST = ["version_number DESC"]
+_EXPECTED = "expected_epoch"
+_MOST_ENTRIES = 200
+"""Of the log of use, looked at to find the newest that counts."""
 
 
 class MlflowVersions:
@@ -154,18 +159,70 @@ class MlflowVersions:
             self._client.delete_model_version(name, str(version))
 
     def newest_use(self) -> Use | None:
-        """Give the newest entry, or None before the first."""
-        with translated():
-            found = self._client.search_model_versions(
-                f"name = '{LOG_OF_USE}'", max_results=1, order_by=_NEWEST
-            )
+        """Give the newest entry that counts, or None before the first.
+
+        An entry that was to follow a certain epoch counts only if it does: MLflow has no
+        compare-and-set, but it numbers entries one by one, so that every reader decides alike.
+        """
+        found = self._entries(1)
+        if found and _EXPECTED in found[0].tags:
+            found = self._counting(self._entries(_MOST_ENTRIES))
         return _use(found[0]) if found else None
 
-    def commit_use(self, version: Version, by: str) -> Use:
+    def _entries(self, limit: int) -> list[Any]:
+        with translated():
+            return list(
+                self._client.search_model_versions(
+                    f"name = '{LOG_OF_USE}'", max_results=limit, order_by=_NEWEST
+                )
+            )
+
+    @staticmethod
+    def _counting(entries: list[Any]) -> list[Any]:
+        """Give the entries that count, the newest first, of entries in that order."""
+        counting: list[Any] = []
+        for entry in reversed(entries):
+            expected = entry.tags.get(_EXPECTED)
+            newest = int(counting[-1].version) if counting else 0
+            # The oldest one seen is taken as it is, unless it is the first of all.
+            known = bool(counting) or len(entries) < _MOST_ENTRIES
+            if expected is None or not known or expected == str(newest):
+                counting.append(entry)
+        return counting[::-1]
+
+    def commit_use(self, version: Version, by: str, expected_epoch: int | None = None) -> Use:
         """Append an entry: this is the change. Its epoch is higher than all before it.
 
-        Raises RegistryUnavailable whose outcome says whether the change may have happened.
+        Raises EpochConflict where another entry came before, or RegistryUnavailable whose outcome
+        says whether the change may have happened.
         """
+        use = self._append(version, by, expected_epoch)
+        if expected_epoch is None:
+            return use
+        try:
+            counting = self._counting(self._entries(_MOST_ENTRIES))
+        except RegistryUnavailable as error:
+            raise RegistryUnavailable(
+                "whether another change came first could not be read.", "unknown"
+            ) from error
+        if use.epoch not in [int(entry.version) for entry in counting]:
+            raise EpochConflict(expected_epoch, int(counting[0].version) if counting else 0)
+        return use
+
+    def claim(self, name: str) -> bool:
+        """Register a model that has no version yet; False where it is registered already."""
+        from mlflow.exceptions import MlflowException
+
+        with translated():
+            try:
+                self._client.create_registered_model(name)
+            except MlflowException as error:
+                if error.error_code != EXISTS:
+                    raise
+                return False
+        return True
+
+    def _append(self, version: Version, by: str, expected_epoch: int | None) -> Use:
         self._connection.select()
         nonce = uuid.uuid4().hex
         tags = {
@@ -175,6 +232,8 @@ class MlflowVersions:
             "by": by,
             "nonce": nonce,
         }
+        if expected_epoch is not None:
+            tags[_EXPECTED] = str(expected_epoch)
         with translated(), unless_it_exists():
             self._client.create_registered_model(
                 LOG_OF_USE, description="Its newest version says which model is in use."

@@ -1,0 +1,124 @@
+"""`/internal/…`: the steps of a change, which replicas take with one another. For nobody else."""
+
+import ipaddress
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request, Response
+
+from service.api.reading import reply
+from service.api.state import State, state_of
+from service.errors import Conflict, InvalidRequest, NotAPeer, NotFound
+from service.replica import Confirmation
+from service.signatures import HEADER, is_signed
+
+router = APIRouter(include_in_schema=False)
+
+_MOST_BYTES = 4096
+
+Members = Mapping[str, Any]
+
+
+def _text(members: Members, name: str) -> str:
+    value = members.get(name)
+    if not isinstance(value, str) or len(value) > 128:
+        raise InvalidRequest(f"{name} must be text.")
+    return value
+
+
+def _number(members: Members, name: str) -> int:
+    value = members.get(name)
+    if type(value) is not int or value < 1:
+        raise InvalidRequest(f"{name} must be a whole number.")
+    return value
+
+
+def _grant(state: State, members: Members) -> Members:
+    state.local.grant(_text(members, "leader"))
+    return {}
+
+
+def _release(state: State, members: Members) -> Members:
+    state.local.release(_text(members, "leader"))
+    return {}
+
+
+def _prepare(state: State, members: Members) -> Members:
+    version = state.registry.get_version(_text(members, "name"), _number(members, "version"))
+    state.local.prepare(_text(members, "leader"), version)
+    return {}
+
+
+def _stage(state: State, members: Members) -> Members:
+    return {"epoch": state.local.stage(_text(members, "leader"))}
+
+
+def _hold(state: State, _: Members) -> Members:
+    state.local.hold()
+    return {}
+
+
+def _swap(state: State, _: Members) -> Members:
+    return _confirmed(state.local.swap())
+
+
+def _confirm(state: State, _: Members) -> Members:
+    return _confirmed(state.local.confirm())
+
+
+def _cancel(state: State, members: Members) -> Members:
+    training = _text(members, "training")
+    if state.trainer.course(training) is None:
+        return {"cancelled": False}
+    try:
+        state.trainer.cancel(training)
+    except (NotFound, Conflict):
+        return {"cancelled": False}
+    return {"cancelled": True}
+
+
+def _confirmed(confirmation: Confirmation) -> Members:
+    return {"id": confirmation.id, "epoch": confirmation.epoch}
+
+
+_STEPS: Mapping[str, Callable[[State, Members], Members]] = {
+    "grant": _grant,
+    "release": _release,
+    "prepare": _prepare,
+    "stage": _stage,
+    "hold": _hold,
+    "swap": _swap,
+    "confirm": _confirm,
+    "cancel": _cancel,
+}
+
+
+@router.post("/internal/{step}")
+async def internal(request: Request, step: str) -> Response:
+    """Take one step; 403 where the call does not come from a replica."""
+    state = state_of(request)
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > _MOST_BYTES:
+            raise NotAPeer
+    if not _is_peer(state, request, body) or step not in _STEPS:
+        raise NotAPeer
+    try:
+        members = orjson.loads(body)
+    except ValueError as error:
+        raise InvalidRequest("The body is not JSON.") from error
+    if not isinstance(members, dict):
+        raise InvalidRequest("The body must be an object.")
+    return reply(dict(await state.step(_STEPS[step], state, members)))
+
+
+def _is_peer(state: State, request: Request, body: bytes) -> bool:
+    key = state.settings.peer_key.get_secret_value()
+    if key:
+        return is_signed(key, request.url.path, body, request.headers.get(HEADER, ""))
+    try:
+        return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
+    except ValueError:
+        return False
