@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import threading
 import time
 import uuid
@@ -10,10 +9,9 @@ from collections.abc import AsyncIterator, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.routing import Match, Mount
 
 from service import __version__, health, problems
 from service.api import (
@@ -22,18 +20,19 @@ from service.api import (
     model_types,
     models,
     openapi,
+    raised,
     schema,
     train,
     use_model,
 )
-from service.api.predict import DEFECT, Predict, Receive, Scope, Send
+from service.api.predict import Predict, Receive, Scope, Send
 from service.api.state import Lifespan, State
 from service.beats import ORPHAN_SECONDS
 from service.children import Children
 from service.course import Limits as TrainingLimits
 from service.course import Workshop
 from service.data_folder import DataFolder
-from service.errors import NO_STORAGE, ServiceError, StorageUnavailable
+from service.errors import ServiceError
 from service.gate import Gate
 from service.last_use import LastUse
 from service.listing import Listing
@@ -122,7 +121,7 @@ class RequestScope:
         except ClientDisconnect:
             return
         except Exception:
-            # Whatever comes here is a defect of ours, and Starlette has answered it: _on_defect.
+            # Whatever comes here is a defect of ours; Starlette has answered it: raised.on_defect.
             logger.exception("%s %s met a defect", scope["method"], scope["path"])
         route = getattr(routed.get("route"), "path", "unmatched")
         self._metrics.requests.labels(route, _method(scope["method"]), str(status)).inc()
@@ -191,10 +190,10 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         redoc_url=None,
         redirect_slashes=False,
         exception_handlers={
-            ServiceError: _on_service_error,
-            HTTPException: _on_http_exception,
-            OSError: _on_os_error,
-            Exception: _on_defect,
+            ServiceError: raised.on_service_error,
+            HTTPException: raised.on_http_exception,
+            OSError: raised.on_os_error,
+            Exception: raised.on_defect,
         },
     )
     for module in (
@@ -281,60 +280,3 @@ def _catch_up(state: State) -> None:
         except ServiceError as error:
             logger.warning("%s", error)
         state.stopping.wait(_AGAIN_SECONDS)
-
-
-async def _on_service_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ServiceError)
-    answer = problems.answer(error, request_id.get())
-    metrics: Metrics = cast(Any, request.state).service.metrics
-    if answer.status < 500:
-        metrics.invalid.labels(answer.slug).inc()
-    return _response(answer)
-
-
-async def _on_os_error(request: Request, error: Exception) -> Response:
-    """Answer 503 where the disk is full or read-only; anything else is a defect."""
-    if not isinstance(error, OSError) or error.errno not in NO_STORAGE:
-        raise error
-    return await _on_service_error(request, StorageUnavailable(os.strerror(error.errno)))
-
-
-async def _on_http_exception(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    detail = {
-        404: "There is no such route; GET /docs shows those that there are.",
-        405: f"{request.method[:16]} is not a method of this route.",
-    }.get(error.status_code, str(error.detail))
-    allow = [(b"allow", _allowed(request, error))] if error.status_code == 405 else []
-    answer = problems.plain(error.status_code, detail, request_id.get(), allow)
-    metrics: Metrics = cast(Any, request.state).service.metrics
-    metrics.invalid.labels(answer.slug).inc()
-    return _response(answer)
-
-
-def _allowed(request: Request, error: HTTPException) -> bytes:
-    """Give the methods of all routes that have this path; the router tells those of the first."""
-    scope, routes = request.scope, request.app.routes
-    found = [
-        method
-        for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
-        if any(
-            route.matches({**scope, "method": method})[0] is Match.FULL
-            for route in routes
-            if not isinstance(route, Mount)
-        )
-    ]
-    if not found:
-        return (error.headers or {}).get("Allow", "").encode()
-    if found[0] == "GET":
-        found.insert(1, "HEAD")
-    return ", ".join(found).encode()
-
-
-async def _on_defect(_: Request, __: Exception) -> Response:
-    return _response(problems.plain(500, DEFECT, request_id.get()))
-
-
-def _response(answer: problems.Answer) -> Response:
-    headers = {name.decode(): value.decode() for name, value in answer.headers}
-    return Response(answer.body, answer.status, headers)

@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from service.api.predict import Predict
+from service.gate import Gate
 from service.metrics import Metrics
 from service.slot import Slot
 from tests.test_predictor import FakeClassifier, predictor_of
@@ -64,7 +65,7 @@ def _serve(
     async def run() -> Any:
         slot = Slot()
         slot.swap(predictor_of(classifier, width), 1, "")
-        predict = Predict(slot, Metrics(), 2**20, most, threads=1)
+        predict = Predict(slot, Gate(), Metrics(), 2**20, most, threads=1)
         try:
             return await scene(predict)
         finally:

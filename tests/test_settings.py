@@ -34,7 +34,9 @@ def test_a_misspelt_setting_stops_the_start_with_a_suggestion(
         ("LOG_LEVEL", "chatty"),
         ("ALLOW_PICKLE", "perhaps"),
         ("STARTER_MODEL", "unknown"),
-        ("REPLICAS", "http://a,http://b"),
+        ("REPLICAS", "http://a,dns://b:80"),
+        ("REPLICAS", "a:8000"),
+        ("PEER_KEY", "short"),
     ],
 )
 def test_a_wrong_value_stops_the_start_and_names_the_setting(

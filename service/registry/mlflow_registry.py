@@ -5,15 +5,17 @@ from pathlib import Path
 from service.registry.connection import Connection
 from service.registry.data_sets import MlflowDataSets
 from service.registry.trainings import MlflowTrainings
+from service.registry.uses import MlflowUses
 from service.registry.versions import MlflowVersions
 
 
-class MlflowRegistry(MlflowVersions, MlflowTrainings, MlflowDataSets):
+class MlflowRegistry(MlflowVersions, MlflowUses, MlflowTrainings, MlflowDataSets):
     """The port `Registry` on MLflow: a server over HTTP, or a store in the data folder."""
 
     def __init__(self, uri: str, data_dir: Path) -> None:
         connection = Connection(uri, data_dir)
         MlflowVersions.__init__(self, connection)
+        MlflowUses.__init__(self, connection)
         MlflowTrainings.__init__(self, connection)
         MlflowDataSets.__init__(self, connection)
 
