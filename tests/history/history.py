@@ -1,0 +1,56 @@
+"""What clients saw of the service: one operation a request, kept as JSON lines."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import orjson
+
+Outcome = Literal["ok", "acknowledged", "committed", "unchanged", "unknown", "failed"]
+"""Of a read: ok or failed. Of a use: acknowledged (200), committed (202: somebody may be late),
+unchanged (the service said that nothing has changed), or unknown (it may still happen)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A prediction (`read`) or a change of the model in use (`use`), as its client saw it.
+
+    Times are of one monotonic clock, in seconds. Models are written `name/version`.
+    """
+
+    client: str
+    kind: Literal["read", "use"]
+    replica: str
+    start: float
+    end: float
+    outcome: Outcome
+    epoch: int = 0
+    """That the headers of a read, or the answer to a use, name; 0: none."""
+    model: str = ""
+    """That the headers of a read name, or that a use asks for."""
+    body: str = ""
+    """The model that the body of a read names."""
+    label: str = ""
+    """The model that the prediction itself gives away: each version has labels of its own."""
+    minimum: int = 0
+    """The X-Min-Epoch of a read; 0: none."""
+    expected: int | None = None
+    """The epoch that a use with compare-and-set was to follow."""
+    previous: int | None = None
+    """The epoch that a use says it came after."""
+    reason: str = ""
+    """Why it failed, or what the service said."""
+
+
+def write(path: Path, history: Iterable[Operation]) -> None:
+    """Write a history, one operation a line."""
+    with path.open("wb") as file:
+        file.writelines(orjson.dumps(asdict(one)) + b"\n" for one in history)
+
+
+def read(path: Path) -> list[Operation]:
+    """Read what `write` wrote."""
+    with path.open("rb") as file:
+        return [msgspec.json.decode(line, type=Operation) for line in file]
