@@ -147,6 +147,15 @@ class Metrics:
             ("outcome",),
             registry=self.registry,
         )
+        # Known from the start: the first event of a counter that was not there is no increase.
+        for state in ("succeeded", "failed", "cancelled"):
+            self.trainings.labels(state)
+            self.training_seconds.labels(state)
+        for outcome in ("changed", "refused", "failed"):
+            self.changes.labels(outcome)
+        for outcome in ("ok", "unavailable", "unservable", "error"):
+            self.polls.labels(outcome)
+        self.invalid.labels("queue-full")
         self.in_flight = Gauge(
             "service_predictions_in_flight",
             "Predictions under way in threads now.",

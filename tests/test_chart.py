@@ -17,7 +17,7 @@ pytestmark = needs_helm
 
 EVERYTHING = "monitoring.standalone=true"
 VALUES = CHART.parents[1] / "k8s" / "values"
-OWN_SETTINGS = {"host", "port", "data_dir", "mlflow_uri", "replicas"}
+OWN_SETTINGS = {"host", "port", "data_dir", "mlflow_uri", "replicas", "peer_key"}
 """What the chart sets itself, so that nobody else can."""
 
 
@@ -147,6 +147,7 @@ def test_a_setting_reaches_the_service_by_its_name() -> None:
 
     assert data == {
         "SERVICE_MLFLOW_URI": f"http://{RELEASE}-mlflow:5000",
+        "SERVICE_REPLICAS": f"dns://{RELEASE}-replicas:8000",
         "SERVICE_TRAINING_MEMORY_BYTES": "2147483648",
         "SERVICE_MAX_ROWS": "12",
         "SERVICE_POLL_SECONDS": "0.5",
@@ -348,19 +349,23 @@ def test_no_password_stands_in_a_pod_or_a_config_map() -> None:
     ]
     others = json.dumps([found for found in resources if found["kind"] != "Secret"])
 
-    assert len(generated) == 4
+    assert len(generated) == 5
     assert not any(value in others for value in generated)
     for resource in of_kind(resources, "Secret").values():
         assert resource["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
 
 
 def test_a_secret_of_ones_own_takes_the_place_of_a_generated_one() -> None:
-    resources = render("postgres.existingSecret=mine", "minio.existingSecret=ours")
+    resources = render(
+        "postgres.existingSecret=mine", "minio.existingSecret=ours", "api.existingSecret=yours"
+    )
 
     assert of_kind(resources, "Secret") == {}
     server = dict(pods(resources))[f"{RELEASE}-mlflow"]["containers"][0]
     assert environment(server)["PGPASSWORD"]["secretKeyRef"]["name"] == "mine"
     assert environment(server)["AWS_ACCESS_KEY_ID"]["secretKeyRef"]["name"] == "ours"
+    (api,) = dict(pods(resources))[f"{RELEASE}-api"]["containers"]
+    assert environment(api)["SERVICE_PEER_KEY"]["secretKeyRef"]["name"] == "yours"
 
 
 def test_an_mlflow_of_ones_own_needs_no_part_of_the_chart() -> None:
@@ -370,7 +375,8 @@ def test_an_mlflow_of_ones_own_needs_no_part_of_the_chart() -> None:
     )  # fmt: skip
 
     assert set(of_kind(resources, "Deployment")) == {f"{RELEASE}-api"}
-    assert of_kind(resources, "StatefulSet") == of_kind(resources, "Secret") == {}
+    assert of_kind(resources, "StatefulSet") == {}
+    assert set(of_kind(resources, "Secret")) == {f"{RELEASE}-api"}
     config = of_kind(resources, "ConfigMap")[f"{RELEASE}-api"]["data"]
     assert config["SERVICE_MLFLOW_URI"] == "https://mlflow.example.com"
 

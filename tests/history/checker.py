@@ -84,9 +84,7 @@ def _compare_and_set(uses: Sequence[Operation]) -> Iterable[Violation]:
             continue
         first = winners.setdefault(use.expected, use)
         if first is not use:
-            yield Violation(
-                "two-winners", f"two changes follow epoch {use.expected}", (first, use)
-            )
+            yield Violation("two-winners", f"two changes follow epoch {use.expected}", (first, use))
         if use.previous is not None and use.previous != use.expected:
             yield Violation(
                 "wrong-winner", f"{use.expected} was expected, {use.previous} came before", (use,)
@@ -110,9 +108,7 @@ def _order_of_changes(
             )
 
 
-def _stale(
-    reads: Sequence[Operation], acknowledged: Sequence[Operation]
-) -> Iterable[Violation]:
+def _stale(reads: Sequence[Operation], acknowledged: Sequence[Operation]) -> Iterable[Violation]:
     """After an acknowledgement nobody answers from anything older."""
     floors = _Floors(acknowledged)
     for read in reads:

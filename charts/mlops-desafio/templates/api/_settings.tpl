@@ -1,6 +1,7 @@
 {{/* The service's variables: the chart's own, then api.settings, `maxRows` as SERVICE_MAX_ROWS. */}}
 {{- define "desafio.settings" -}}
 SERVICE_MLFLOW_URI: {{ include "desafio.mlflowUri" . | quote }}
+SERVICE_REPLICAS: dns://{{ include "desafio.name" (list . "replicas") }}:8000
 {{- range $key, $value := .Values.api.settings }}
 {{- $whole := and (kindIs "float64" $value) (eq $value (floor $value)) }}
 SERVICE_{{ snakecase $key | upper }}: {{ ternary (printf "%.0f" $value) (toString $value) $whole | quote }}

@@ -1,0 +1,201 @@
+"""Clients that write down what they see: readers of one replica or of all, and writers."""
+
+import http.client
+import itertools
+import json
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import orjson
+
+from tests.history.cluster import INSTANCE, MODEL, Cluster, Process
+from tests.history.history import Operation, Outcome
+
+_READ_SECONDS = 5.0
+_USE_SECONDS = 60.0
+_BODY = orjson.dumps({"instances": [INSTANCE]})
+_JSON = {"content-type": "application/json"}
+
+
+class Balancer:
+    """Sends to replicas in turn, but not to one that failed two probes: as a Service does."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._ready = {replica.name: replica for replica in cluster.replicas}
+        self._replicas = cluster.replicas
+        self._turn = itertools.count()
+
+    def probe(self, stop: threading.Event) -> None:
+        """Probe every replica once a second until `stop`."""
+        threads = [
+            threading.Thread(target=self._probe, args=(replica, stop), name=f"probe {replica.name}")
+            for replica in self._replicas
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def pick(self) -> Process:
+        """Give whose turn it is; any, where none is ready."""
+        ready = list(self._ready.values()) or list(self._replicas)
+        return ready[next(self._turn) % len(ready)]
+
+    def _probe(self, replica: Process, stop: threading.Event) -> None:
+        failed = 0
+        while not stop.wait(1):
+            failed = 0 if replica.is_ready() else failed + 1
+            if failed == 0:
+                self._ready[replica.name] = replica
+            elif failed >= 2:
+                self._ready.pop(replica.name, None)
+
+
+class Reader:
+    """Asks for one prediction after another, at a rate."""
+
+    def __init__(
+        self,
+        name: str,
+        pick: Callable[[], Process],
+        rate: float,
+        record: Callable[[Operation], None],
+        minimum: bool = False,
+    ) -> None:
+        """`minimum`: ask for nothing older than what was seen, which holds across replicas."""
+        self._name = name
+        self._pick = pick
+        self._pause = 1 / rate
+        self._record = record
+        self._minimum = minimum
+        self._seen = 0
+        self._kept: dict[str, http.client.HTTPConnection] = {}
+
+    def run(self, stop: threading.Event) -> None:
+        """Read until `stop`."""
+        due = time.monotonic()
+        while not stop.wait(max(0.0, due - time.monotonic())):
+            due = max(due + self._pause, time.monotonic() - 1)
+            self._record(self._read(self._pick()))
+        for connection in self._kept.values():
+            connection.close()
+
+    def _read(self, replica: Process) -> Operation:
+        connection = self._kept.pop(replica.name, None)
+        if connection is None:
+            connection = http.client.HTTPConnection(
+                "127.0.0.1", replica.port, timeout=_READ_SECONDS
+            )
+        minimum = self._seen if self._minimum else 0
+        headers = {**_JSON, "x-min-epoch": str(minimum)} if minimum else _JSON
+        start = time.monotonic()
+        try:
+            connection.request("POST", "/predict", _BODY, headers)
+            answer = connection.getresponse()
+            content = answer.read()
+            end = time.monotonic()
+            told = json.loads(content)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            connection.close()
+            return Operation(
+                self._name, "read", replica.name, start, time.monotonic(), "failed",
+                minimum=minimum, reason=type(error).__name__,
+            )  # fmt: skip
+        self._kept[replica.name] = connection
+        named = answer.headers
+        if answer.status != 200:
+            reason = f"{answer.status} {str(told.get('type', '')).rsplit('/', 1)[-1]}"
+            return Operation(
+                self._name, "read", replica.name, start, end, "failed",
+                minimum=minimum, reason=reason,
+            )  # fmt: skip
+        epoch = int(named["x-model-epoch"])
+        self._seen = max(self._seen, epoch)
+        return Operation(
+            self._name, "read", replica.name, start, end, "ok", epoch,
+            f"{named['x-model-name']}/{named['x-model-version']}",
+            f"{told['model']}/{told['version']}",
+            str(told["predictions"][0])[:-1],
+            minimum,
+        )  # fmt: skip
+
+
+def use(
+    client: str, replica: Process, version: int, expected: int | None = None, name: str = MODEL
+) -> Operation:
+    """Ask for a change, and say what became of it."""
+    body: dict[str, object] = {"name": name, "version": version}
+    if expected is not None:
+        body["expected_epoch"] = expected
+    model = f"{name}/{version}"
+    connection = http.client.HTTPConnection("127.0.0.1", replica.port, timeout=_USE_SECONDS)
+    start = time.monotonic()
+    try:
+        connection.request("POST", "/use-model", orjson.dumps(body), _JSON)
+        answer = connection.getresponse()
+        told = json.loads(answer.read())
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        sent = not isinstance(error, ConnectionRefusedError)
+        return Operation(
+            client, "use", replica.name, start, time.monotonic(),
+            "unknown" if sent else "unchanged",
+            model=model, expected=expected, reason=type(error).__name__,
+        )  # fmt: skip
+    finally:
+        connection.close()
+    end = time.monotonic()
+    if answer.status in (200, 202):
+        previous = told["previous"]
+        return Operation(
+            client, "use", replica.name, start, end,
+            "acknowledged" if answer.status == 200 else "committed",
+            told["epoch"], model, expected=expected,
+            previous=0 if previous is None else previous["epoch"],
+            reason=f"{answer.status} missing {', '.join(told['missing'])}",
+        )  # fmt: skip
+    slug = str(told.get("type", "")).rsplit("/", 1)[-1]
+    refused = answer.status in (404, 409) or told.get("outcome") == "unchanged"
+    outcome: Outcome = "unchanged" if refused else "unknown"
+    return Operation(
+        client, "use", replica.name, start, end, outcome, model=model, expected=expected,
+        reason=f"{answer.status} {slug} {told.get('detail', '')}"[:160],
+    )  # fmt: skip
+
+
+class Writer:
+    """Asks one replica or another for one change after another."""
+
+    def __init__(
+        self,
+        name: str,
+        replicas: Sequence[Process],
+        versions: Sequence[int],
+        pause: float,
+        record: Callable[[Operation], None],
+        seed: int,
+        compare_and_set: bool = False,
+    ) -> None:
+        self._name = name
+        self._replicas = replicas
+        self._versions = versions
+        self._pause = pause
+        self._record = record
+        self._random = random.Random(seed)
+        self._compare_and_set = compare_and_set
+        self.acknowledged = 0
+
+    def run(self, stop: threading.Event, most: int = 10_000) -> None:
+        """Write until `stop`, or until so many changes were asked for."""
+        for _ in range(most):
+            if stop.wait(self._pause * self._random.uniform(0.5, 1.5)):
+                return
+            replica = self._random.choice(self._replicas)
+            # What a client knows may be old: then another one must have won.
+            expected = (replica.epoch() or None) if self._compare_and_set else None
+            done = use(
+                self._name, replica, self._random.choice(self._versions), expected
+            )
+            self.acknowledged += done.outcome == "acknowledged"
+            self._record(done)

@@ -1,0 +1,221 @@
+"""Replicas as processes before one MLflow server, every connection between them on a wire.
+
+A client speaks to a replica directly; a replica reaches each other one, and MLflow, by wires of its
+own, so that any of them can be cut off from any other.
+"""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from tests.history.wires import Mode, Wire, Wires
+from tests.mlflow_server import free_port
+from tests.waiting import wait_until
+
+MODEL = "history"
+INSTANCE = {"x": 1.0, "y": 2.0}
+TYPES = ("LogisticRegression", "GaussianNB", "DecisionTreeClassifier", "LinearDiscriminantAnalysis")
+
+Answer = tuple[int, http.client.HTTPMessage, bytes]
+
+
+def ask(
+    port: int, method: str, path: str, body: object = None, timeout: float = 30
+) -> tuple[int, dict[str, Any]]:
+    """Send one request on a connection of its own; give the status and the JSON of the answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    try:
+        content = None if body is None else orjson.dumps(body)
+        connection.request(method, path, content, {"content-type": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+    finally:
+        connection.close()
+
+
+class Process:
+    """One replica, which may be stopped, killed and started again."""
+
+    def __init__(
+        self, name: str, folder: Path, mlflow: Wire, inbound: list[Wire], port: int
+    ) -> None:
+        self.name = name
+        self.port = port
+        self.mlflow = mlflow
+        self.inbound = inbound
+        self.outbound: list[Wire] = []
+        self.mutant = ""
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Start it; whoever tries to reach it from now on is not refused any more."""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("SERVICE_")}
+        environment = {
+            **kept,
+            "SERVICE_PORT": str(self.port),
+            "SERVICE_DATA_DIR": str(self._folder / self.name),
+            "SERVICE_MLFLOW_URI": self.mlflow.url,
+            "SERVICE_REPLICAS": ",".join(wire.url for wire in self.outbound),
+            "SERVICE_STARTER_MODEL": "",
+            "HISTORY_MUTANT": self.mutant,
+        }
+        module = "tests.history.mutant" if self.mutant else "service"
+        with self._lock:
+            for wire in self.inbound:
+                wire.set("open")
+            with (self._folder / f"{self.name}.log").open("ab") as log:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", module],
+                    env=environment, stdout=log, stderr=log, start_new_session=True,
+                )  # fmt: skip
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to it and its children."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+
+    def kill(self) -> None:
+        """End it at once; from now on connections to it are refused, as they are by a machine."""
+        with self._lock:
+            if self._process is None:
+                return
+            self.signal(signal.SIGKILL)
+            self._process.wait(10)
+            for wire in self.inbound:
+                wire.set("refused")
+
+    def end(self) -> None:
+        """Let it end, or kill it where it does not."""
+        if self._process is None:
+            return
+        self.signal(signal.SIGCONT)
+        if self._process.poll() is None:
+            self._process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(15)
+        self.signal(signal.SIGKILL)
+        self._process.wait(10)
+
+    def is_ready(self) -> bool:
+        """Tell whether it is ready, as a kubelet asks."""
+        try:
+            return ask(self.port, "GET", "/readyz", timeout=1)[0] == 200
+        except (OSError, http.client.HTTPException, ValueError):
+            return False
+
+    def epoch(self) -> int:
+        """Give the epoch that it answers from; 0 where it does not answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
+        try:
+            body = orjson.dumps({"instances": [INSTANCE]})
+            connection.request("POST", "/predict", body, {"content-type": "application/json"})
+            return int(connection.getresponse().headers.get("x-model-epoch", 0))
+        except (OSError, http.client.HTTPException):
+            return 0
+        finally:
+            connection.close()
+
+    def log(self) -> str:
+        """Give the end of what it logged."""
+        return (self._folder / f"{self.name}.log").read_text()[-3000:]
+
+
+class Cluster:
+    """All replicas, and the ways between them."""
+
+    def __init__(self, replicas: Sequence[Process], between: dict[tuple[str, str], Wire]) -> None:
+        self.replicas = replicas
+        self._between = between
+
+    def mlflow(self, mode: Mode, drop: bool = False) -> None:
+        """Change the way of all to MLflow."""
+        for replica in self.replicas:
+            replica.mlflow.set(mode, drop)
+
+    def peers_of(self, replica: Process, mode: Mode, drop: bool = False) -> None:
+        """Change the ways between a replica and all others, in both directions."""
+        for ends, wire in self._between.items():
+            if replica.name in ends:
+                wire.set(mode, drop)
+
+    def agree(self, epoch: int = 1) -> int | None:
+        """Give the epoch of all, if it is one, and at least this one."""
+        epochs = {replica.epoch() for replica in self.replicas}
+        return epochs.pop() if len(epochs) == 1 and min(epochs) >= epoch else None
+
+
+@contextmanager
+def cluster(
+    folder: Path, mlflow_uri: str, count: int = 3, mutants: Sequence[str] = ()
+) -> Iterator[Cluster]:
+    """Run replicas while the block runs, each ready before that; `mutants` says what each is."""
+    wires = Wires()
+    names = [f"r{i}" for i in range(count)]
+    mlflow_port = urlsplit(mlflow_uri).port
+    assert mlflow_port is not None
+    folder.mkdir(parents=True, exist_ok=True)
+    ports = {name: free_port() for name in names}
+    between = {(a, b): wires.to(ports[b]) for a in names for b in names if a != b}
+    replicas = []
+    for i, name in enumerate(names):
+        inbound = [wire for (_, target), wire in between.items() if target == name]
+        replica = Process(name, folder, wires.to(mlflow_port), inbound, ports[name])
+        replica.outbound = [wire for (source, _), wire in between.items() if source == name]
+        replica.mutant = mutants[i] if mutants else ""
+        replicas.append(replica)
+    try:
+        for replica in replicas:
+            replica.start()
+        for replica in replicas:
+            wait_until(lambda replica=replica: _answers(replica), 60)  # type: ignore[misc]
+        yield Cluster(replicas, between)
+    finally:
+        for replica in replicas:
+            replica.signal(signal.SIGCONT)
+            replica.signal(signal.SIGTERM)
+        for replica in replicas:
+            replica.end()
+        wires.close()
+
+
+def _answers(replica: Process) -> bool:
+    try:
+        return ask(replica.port, "GET", "/healthz", timeout=1)[0] == 200
+    except (OSError, http.client.HTTPException, ValueError):
+        return False
+
+
+def train(port: int, count: int) -> list[int]:
+    """Train versions whose every prediction says which one made it; give their numbers."""
+    made: list[int] = []
+    for i in range(count):
+        rows: list[list[object]]
+        number = made[-1] + 1 if made else 1
+        one, other = f"{MODEL}/{number}a", f"{MODEL}/{number}b"
+        rows = [[1 + k / 40, 2 + k % 3, one] for k in range(30)]
+        rows += [[5 + k / 40, 7 - k % 3, other] for k in range(30)]
+        body = {
+            "name": MODEL,
+            "model_type": TYPES[i % len(TYPES)],
+            "dataset": {"columns": ["x", "y", "label"], "rows": rows},
+            "use": False,
+        }
+        status, answer = ask(port, "POST", "/train?wait=60", body, timeout=90)
+        assert status == 201, answer
+        assert answer["version"] == number, answer
+        made.append(number)
+    return made
