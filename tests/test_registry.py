@@ -12,6 +12,7 @@ import pytest
 from service.errors import (
     AliasNotFound,
     DataSetNotFound,
+    EpochConflict,
     InvalidRequest,
     ModelNotFound,
     RegistryUnavailable,
@@ -185,6 +186,28 @@ def test_the_log_of_use_grows_by_one_and_is_no_model(registry: Registry, tmp_pat
     assert all(item.name != "in-use" for item in registry.list_versions(None, 1000, None).items)
     with pytest.raises(ModelNotFound):
         registry.get_version("in-use", 1)
+
+
+def test_an_entry_that_does_not_follow_the_epoch_it_expects_never_counts(
+    registry: Registry, tmp_path: Path
+) -> None:
+    version = _version(registry, tmp_path, "compared")
+    first = registry.commit_use(version, "x")
+
+    second = registry.commit_use(version, "winner", first.epoch)
+    for _ in range(2):
+        with pytest.raises(EpochConflict):
+            registry.commit_use(version, "loser", first.epoch)
+
+    assert registry.newest_use() == second
+    third = registry.commit_use(version, "next", second.epoch)
+    assert third.epoch > second.epoch
+    assert registry.newest_use() == third
+
+
+def test_a_model_is_claimed_once(registry: Registry) -> None:
+    assert registry.claim("claimed")
+    assert not registry.claim("claimed")
 
 
 def test_commits_at_one_time_get_epochs_of_their_own(registry: Registry, tmp_path: Path) -> None:

@@ -1,0 +1,419 @@
+"""The change of the model in use over several replicas: who is asked, when, and when nothing is."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from service.errors import (
+    ChangeUnderWay,
+    EpochConflict,
+    RegistryUnavailable,
+    ReplicaDown,
+    ReplicaSilent,
+    VersionNotServable,
+)
+from service.metrics import Metrics
+from service.model import Use, Version
+from service.peers import Peer
+from service.poller import Poller
+from service.replica import Confirmation, Replica
+from service.replicas import Change, Replicas
+from service.server import listen, url
+from service.signatures import HEADER, sign
+from tests.fakes import FakeRegistry
+from tests.mlflow_server import free_port
+from tests.server import Client, running, settings_for
+from tests.waiting import wait_until
+
+VERSION = Version("iris", 1, 0.0, "", "", {}, {}, {"model.onnx": "a"}, (), None)
+
+
+class FakeReplica:
+    """A replica that keeps what was asked of it in one journal, and fails where it is told to."""
+
+    url = ""
+
+    def __init__(self, name: str, journal: list[str], registry: FakeRegistry) -> None:
+        self.id = name
+        self.epoch = 0
+        self.staged = 0
+        self.leader: str | None = None
+        self.fails: dict[str, Exception] = {}
+        self._journal = journal
+        self._registry = registry
+
+    def _step(self, step: str) -> None:
+        if step in self.fails:
+            raise self.fails[step]
+        self._journal.append(f"{step} {self.id}")
+
+    def grant(self, leader: str) -> None:
+        self._step("grant")
+        if self.leader not in (None, leader):
+            raise ChangeUnderWay
+        self.leader = leader
+
+    def release(self, leader: str) -> None:
+        self._step("release")
+        self.leader = None if self.leader == leader else self.leader
+
+    def prepare(self, leader: str, version: Version) -> None:  # noqa: ARG002
+        self._step("prepare")
+
+    def stage(self, leader: str) -> int:  # noqa: ARG002
+        self._step("stage")
+        use = self._registry.newest_use()
+        self.staged = 0 if use is None else use.epoch
+        return self.staged
+
+    def hold(self) -> None:
+        self._step("hold")
+
+    def swap(self) -> Confirmation:
+        self._step("swap")
+        self.epoch = self.staged
+        return self.confirm()
+
+    def confirm(self) -> Confirmation:
+        return Confirmation(self.id, self.url, self.epoch)
+
+    def cancel(self, training: str) -> bool:
+        return training == self.id
+
+
+class FakePeers:
+    """A list of peers that a test changes."""
+
+    def __init__(self, peers: Sequence[Replica]) -> None:
+        self.peers = list(peers)
+
+    def find(self) -> Sequence[Replica]:
+        return self.peers
+
+    def settled(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        pass
+
+
+class Scene:
+    """Three replicas, of which `a` leads."""
+
+    def __init__(self, folder: Path) -> None:
+        self.journal: list[str] = []
+        self.registry = FakeRegistry(folder)
+        self.a, self.b, self.c = (FakeReplica(n, self.journal, self.registry) for n in "abc")
+        self.peers = FakePeers([self.b, self.c])
+        self.metrics = Metrics()
+        self.replicas = Replicas(self.a, self.peers, self.registry, self.metrics)  # type: ignore[arg-type]
+
+    def use(self, expected_epoch: int | None = None) -> Change:
+        return self.replicas.use(VERSION, "a test", expected_epoch)
+
+    def epochs(self) -> list[int]:
+        return [replica.epoch for replica in (self.a, self.b, self.c)]
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    scene = Scene(tmp_path)
+    yield scene
+    scene.replicas.close()
+
+
+def test_every_step_ends_everywhere_before_the_next_begins(scene: Scene) -> None:
+    change = scene.use()
+
+    steps = [entry.split()[0] for entry in scene.journal]
+    expected = ["grant", "prepare", "stage", "hold", "swap", "release"]
+    assert steps == [step for step in expected for _ in range(3)]
+    assert [one.epoch for one in change.replicas] == [1, 1, 1]
+    assert change.missing == []
+
+
+@pytest.mark.parametrize("step", ["grant", "prepare"])
+@pytest.mark.parametrize(
+    "error",
+    [ReplicaSilent("b"), VersionNotServable("iris", 1, "no."), RegistryUnavailable("away.")],
+)
+def test_who_cannot_before_the_commit_leaves_everything_as_it_was(
+    scene: Scene, step: str, error: Exception
+) -> None:
+    scene.b.fails[step] = error
+
+    with pytest.raises(type(error)):
+        scene.use()
+
+    assert scene.registry.uses == []
+    assert scene.epochs() == [0, 0, 0]
+    assert [scene.a.leader, scene.c.leader] == [None, None]
+
+
+@pytest.mark.parametrize("step", ["stage", "swap"])
+def test_who_falls_silent_after_the_commit_is_named_as_missing(scene: Scene, step: str) -> None:
+    scene.b.fails[step] = ReplicaSilent("b")
+
+    change = scene.use()
+
+    assert list(change.missing) == ["b"]
+    assert scene.epochs() == [1, 0, 1]
+
+
+def test_a_replica_that_is_down_is_left_out(scene: Scene) -> None:
+    for step in ("grant", "stage", "swap"):
+        scene.b.fails[step] = ReplicaDown("b")
+
+    change = scene.use()
+
+    assert list(change.missing) == []
+    assert [one.id for one in change.replicas] == ["a", "c"]
+
+
+def test_one_that_was_down_is_asked_again_when_all_others_have_changed(scene: Scene) -> None:
+    scene.b.fails["grant"] = ReplicaDown("b")
+
+    change = scene.use()
+
+    assert scene.journal.index("stage b") > max(
+        scene.journal.index("swap a"), scene.journal.index("swap c")
+    )
+    assert [one.id for one in change.replicas] == ["a", "b", "c"]
+
+
+def test_one_that_comes_during_the_change_follows_it_too(scene: Scene) -> None:
+    late = FakeReplica("d", scene.journal, scene.registry)
+
+    class Joins(FakeRegistry):
+        def commit_use(self, *args: object) -> Use:
+            scene.peers.peers.append(late)
+            return FakeRegistry.commit_use(scene.registry, *args)  # type: ignore[arg-type]
+
+    scene.replicas._registry = Joins(scene.registry.folder)
+    scene.use()
+
+    assert late.epoch == 1
+
+
+def test_two_changes_never_mix(scene: Scene) -> None:
+    others = Replicas(scene.b, FakePeers([scene.a, scene.c]), scene.registry, Metrics())  # type: ignore[arg-type]
+    threads = [
+        threading.Thread(target=replicas.use, args=(VERSION, "a test"))
+        for replicas in (scene.replicas, others)
+        for _ in range(5)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    others.close()
+
+    swaps = [entry for entry in scene.journal if entry.startswith(("hold", "swap"))]
+    assert [entry.split()[0] for entry in swaps] == (["hold"] * 3 + ["swap"] * 3) * 10
+    assert scene.epochs() == [10, 10, 10]
+
+
+def test_a_change_that_names_the_epoch_it_follows_loses_to_one_before_it(scene: Scene) -> None:
+    scene.use(0)
+
+    with pytest.raises(EpochConflict):
+        scene.use(0)
+
+    assert [use.epoch for use in scene.registry.uses] == [1]
+    assert scene.use(1).use.epoch == 2
+
+
+def test_an_entry_that_nobody_leads_is_brought_to_all_at_once(scene: Scene) -> None:
+    scene.registry.commit_use(VERSION, "by hand")
+
+    scene.replicas.bring(1)
+
+    steps = [entry.split()[0] for entry in scene.journal if entry[:4] in ("hold", "swap")]
+    assert steps == ["hold"] * 3 + ["swap"] * 3
+
+
+def test_a_poller_leaves_a_change_to_the_one_who_leads_it(scene: Scene) -> None:
+    poller = Poller(scene.a, scene.replicas, 1, scene.metrics)  # type: ignore[arg-type]
+    scene.registry.commit_use(VERSION, "somebody")
+    scene.a.leader = "somebody"
+
+    poller.poll()
+    assert scene.epochs() == [0, 0, 0]
+
+    scene.a.leader = None
+    poller.poll()
+    assert scene.epochs() == [1, 1, 1]
+
+
+def test_a_poller_goes_alone_only_after_it_could_not_take_the_others_along(scene: Scene) -> None:
+    poller = Poller(scene.a, scene.replicas, 1, scene.metrics)  # type: ignore[arg-type]
+    scene.use()
+    scene.registry.commit_use(VERSION, "by hand")
+    scene.b.fails["grant"] = ReplicaSilent("b")
+
+    for _ in range(2):
+        poller.poll()
+    assert scene.a.epoch == 1
+    poller.poll()
+    assert scene.a.epoch == 2
+
+
+def test_a_training_is_cancelled_where_it_runs(scene: Scene) -> None:
+    assert scene.replicas.cancel("c")
+    assert not scene.replicas.cancel("nowhere")
+
+
+# Over HTTP
+
+
+@contextmanager
+def three(folder: Path, key: str = "") -> Iterator[tuple[list[Client], FakeRegistry]]:
+    """Run three services that share one registry."""
+    registry = FakeRegistry(folder)
+    ports = [free_port() for _ in range(3)]
+    addresses = tuple(f"http://127.0.0.1:{port}" for port in ports)
+    with ExitStack() as stack:
+        clients = []
+        for number, port in enumerate(ports):
+            settings = settings_for(
+                folder / str(number), port=port, replicas=addresses, peer_key=key,
+                mlflow_uri="http://127.0.0.1:1", poll_seconds=0.1,
+            )  # fmt: skip
+            clients.append(stack.enter_context(running(settings, registry))[1])
+        yield clients, registry
+
+
+def test_a_change_has_reached_every_replica_when_it_is_answered(tmp_path: Path) -> None:
+    with three(tmp_path, "a key of enough characters") as (clients, _):
+        clients[0].train(dataset="iris", model_type="GaussianNB")
+        clients[1].train(dataset="wine", model_type="GaussianNB")
+
+        for turn in range(6):
+            name = ("iris", "wine")[turn % 2]
+            change = clients[turn % 3].post("/use-model", json={"name": name, "version": 1}).json()
+            assert [client.get("/schema").json()["model"] for client in clients] == [name] * 3
+            assert [one["epoch"] for one in change["replicas"]] == [change["epoch"]] * 3
+
+
+def test_an_answer_is_refused_before_the_epoch_that_is_asked_for(tmp_path: Path) -> None:
+    with three(tmp_path) as (clients, _):
+        clients[0].train(dataset="iris", model_type="GaussianNB")
+        example = clients[2].get("/schema").json()["example"]
+
+        served = clients[2].post("/predict", json=example, headers={"x-min-epoch": "1"})
+        later = clients[2].post("/predict", json=example, headers={"x-min-epoch": "2"})
+        wrong = clients[2].post("/predict", json=example, headers={"x-min-epoch": "soon"})
+
+    assert (served.status_code, served.headers["x-model-epoch"]) == (200, "1")
+    assert (later.status_code, later.headers["x-model-epoch"]) == (503, "1")
+    assert "retry-after" in later.headers
+    assert wrong.status_code == 400
+
+
+def test_of_several_that_expect_one_epoch_one_wins(tmp_path: Path) -> None:
+    with three(tmp_path) as (clients, registry):
+        clients[0].train(dataset="iris", model_type="GaussianNB")
+        body = {"name": "iris", "version": 1, "expected_epoch": 1}
+        answers: list[int] = []
+        threads = [
+            threading.Thread(
+                target=lambda client: answers.append(
+                    client.post("/use-model", json=body).status_code
+                ),
+                args=(client,),
+            )
+            for client in clients
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert sorted(answers) == [200, 409, 409]
+    assert [use.epoch for use in registry.uses] == [1, 2]
+
+
+def test_a_restart_without_mlflow_serves_what_a_peer_confirms(tmp_path: Path) -> None:
+    registry = FakeRegistry(tmp_path)
+    ports = [free_port(), free_port()]
+    addresses = tuple(f"http://127.0.0.1:{port}" for port in ports)
+    first, second = (
+        settings_for(tmp_path / str(port), port=port, replicas=addresses, poll_seconds=0.1,
+                     mlflow_uri="http://127.0.0.1:1")
+        for port in ports
+    )  # fmt: skip
+    with running(first, registry) as (_, one):
+        with running(second, registry) as (_, two):
+            two.train(dataset="iris", model_type="GaussianNB")
+        registry.down = True
+        with running(second, registry) as (_, two):
+            wait_until(lambda: two.get("/readyz").status_code == 200)
+            assert two.get("/schema").json()["epoch"] == 1
+        assert one.get("/readyz").status_code == 200
+    with running(second, registry) as (_, two):
+        assert two.get("/readyz").status_code == 503  # nobody confirms
+
+
+def test_a_training_is_followed_and_cancelled_through_any_replica(tmp_path: Path) -> None:
+    with three(tmp_path) as (clients, _):
+        order = {
+            "dataset": "digits", "model_type": "GradientBoostingClassifier",
+            "params": {"n_estimators": 2000, "max_depth": 8}, "wait": 0,
+        }  # fmt: skip
+        training = clients[0].post("/train", json=order).json()["id"]
+
+        assert clients[1].get(f"/trainings/{training}").json()["state"] in ("queued", "running")
+        assert clients[2].delete(f"/trainings/{training}").status_code == 200
+        wait_until(lambda: clients[1].get(f"/trainings/{training}").json()["state"] == "cancelled")
+
+
+@pytest.mark.parametrize("step", ["confirm", "swap", "grant", "no-such-step"])
+def test_calls_between_replicas_need_the_signature(tmp_path: Path, step: str) -> None:
+    key = "a key of enough characters"
+    path, body = f"/internal/{step}", b"{}"
+    settings = settings_for(tmp_path / "data", peer_key=key)
+    with running(settings, FakeRegistry(tmp_path)) as (_, client):
+        for signature in (
+            "",
+            sign("another key of enough", path, body),
+            sign(key, path, b"[]"),
+            sign(key, "/internal/other", body),
+            sign(key, path, body, now=0),
+        ):
+            answer = client.post(path, content=body, headers={HEADER: signature})
+            assert answer.status_code == 403, signature
+
+        right = client.post(path, content=body, headers={HEADER: sign(key, path, body)})
+        assert right.status_code == {"grant": 400, "no-such-step": 403}.get(step, 200)
+
+
+def test_a_port_that_nobody_listens_on_is_down_and_a_mute_one_silent(tmp_path: Path) -> None:
+    pool = urllib3.PoolManager(retries=False)
+    listener = listen(settings_for(tmp_path))
+    mute = Peer(url(listener), "mute", "", pool)
+
+    with pytest.raises(ReplicaDown):
+        Peer(f"http://127.0.0.1:{free_port()}", "down", "", pool).confirm()
+    with pytest.raises(ReplicaSilent):
+        mute._call("confirm", {}, 0.2)
+    listener.close()
+
+
+def test_predictions_wait_while_they_are_held_and_go_on_by_themselves(tmp_path: Path) -> None:
+    with running(settings_for(tmp_path / "data"), FakeRegistry(tmp_path)) as (_, client):
+        client.train(dataset="iris", model_type="GaussianNB")
+        example = client.get("/schema").json()["example"]
+        took = []
+        for held in (False, True):
+            if held:
+                assert client.post("/internal/hold", content=b"{}").status_code == 200
+            start = time.monotonic()
+            assert client.post("/predict", json=example).status_code == 200
+            took.append(time.monotonic() - start)
+
+    assert took[1] > 0.15 > took[0] or took[1] > 2 * took[0]
