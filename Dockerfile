@@ -24,7 +24,6 @@ WORKDIR /app
 COPY service service
 RUN python3 -m compileall -qj0 --invalidation-mode unchecked-hash service
 USER 10001:10001
-VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --start-period=60s --interval=10s --timeout=3s CMD \
     ["python3", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=2)"]

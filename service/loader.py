@@ -139,6 +139,7 @@ class Loader:
         return files
 
     def _arrived(self, version: Version) -> Mapping[str, bytes]:
+        self._versions.reach_storage()
         with tempfile.TemporaryDirectory(dir=self._cache, prefix=".") as name:
             got = self._versions.fetch(version, Path(name) / "fetched")
             if version.foreign:

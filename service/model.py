@@ -163,6 +163,9 @@ class Versions(Protocol):
     def add_version(self, new: NewVersion) -> Version:
         """Upload the artifacts and register them."""
 
+    def reach_storage(self) -> None:
+        """Find out whether artifacts can be had; raises RegistryUnavailable soon if not."""
+
     def fetch(self, version: Version, folder: Path) -> Path:
         """Download the artifacts below `folder`; give the folder that holds them."""
 

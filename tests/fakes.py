@@ -31,6 +31,7 @@ class FakeRegistry:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.down = False
+        self.storage_down = False
         self.versions: dict[tuple[str, int], Version] = {}
         self.aliases: dict[tuple[str, str], int] = {}
         self.uses: list[Use] = []
@@ -104,6 +105,11 @@ class FakeRegistry:
     def files(self, version: Version) -> Path:
         """Give the folder where a version's artifacts are kept."""
         return self.folder / "versions" / version.name / str(version.version)
+
+    def reach_storage(self) -> None:
+        self._look()
+        if self.storage_down:
+            raise RegistryUnavailable("its storage was switched off by a test.")
 
     def fetch(self, version: Version, folder: Path) -> Path:
         self._look()

@@ -430,6 +430,24 @@ def test_mlflow_that_answers_late_is_told_before_anything_is_done(tmp_path: Path
         assert not list((tmp_path / "data" / "work" / "uploads").iterdir())
 
 
+def test_storage_that_is_away_is_told_before_anything_is_done(tmp_path: Path) -> None:
+    registry = FakeRegistry(tmp_path)
+    with serve(settings_for(tmp_path / "data"), registry) as client:
+        client.train(dataset="iris", model_type="GaussianNB")
+        example = client.get("/schema").json()["example"]
+        registry.storage_down = True
+
+        response = client.post("/train", json={"dataset": "iris", "model_type": "GaussianNB"})
+
+        assert response.status_code == 503
+        assert response.json()["type"] == "/problems/mlflow-unavailable"
+        assert len(registry.trainings) == 1
+        # What is at hand already needs no storage.
+        use = client.post("/use-model", json={"name": "iris", "version": 1})
+        assert use.status_code == 200
+        assert client.post("/predict", json=example).status_code == 200
+
+
 def test_the_starter_does_not_replace_what_somebody_put_in_use_first(tmp_path: Path) -> None:
     registry = FakeRegistry(tmp_path)
     settings = settings_for(tmp_path / "data", starter_model="iris", trainings_at_once=1)

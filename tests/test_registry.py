@@ -205,6 +205,10 @@ def test_an_entry_that_does_not_follow_the_epoch_it_expects_never_counts(
     assert registry.newest_use() == third
 
 
+def test_storage_that_is_there_is_reached(registry: Registry) -> None:
+    registry.reach_storage()
+
+
 def test_a_model_is_claimed_once(registry: Registry) -> None:
     assert registry.claim("claimed")
     assert not registry.claim("claimed")

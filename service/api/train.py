@@ -101,8 +101,10 @@ async def train(request: Request) -> Response:
     state = state_of(request)
     only_query(request)
     state.trainer.check_room()
-    # Before anything is received: a question that finds out whether MLflow answers at all.
-    await state.ask(state.registry.newest_use)
+    # Before anything is received: questions that find out whether MLflow and its storage answer.
+    await asyncio.gather(
+        state.ask(state.registry.newest_use), state.ask(state.registry.reach_storage)
+    )
     upload = await state.run(state.uploads.open)
     training, wait = None, 0.0
     try:

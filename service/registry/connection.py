@@ -44,6 +44,8 @@ _ENVIRONMENT = {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
+_STORAGE_SECONDS = 2.0
+
 _NOT_FOUND = "RESOURCE_DOES_NOT_EXIST"
 EXISTS = "RESOURCE_ALREADY_EXISTS"
 
@@ -120,6 +122,26 @@ class Connection:
         if not inside:
             raise ValueError("its artifacts lie outside of MLflow's own storage")
         return get_artifact_repository(location, tracking_uri=self.uri, registry_uri=self.uri)
+
+    def reach_storage(self) -> None:
+        """Find out whether artifacts can be had: MLflow may answer while its object store is away.
+
+        Raises RegistryUnavailable within some two seconds, where a transfer would take its time.
+        """
+        if self.embedded:
+            return
+        from mlflow.utils.credentials import get_default_host_creds
+        from mlflow.utils.rest_utils import http_request_safe
+
+        with translated():
+            http_request_safe(
+                get_default_host_creds(self.uri),
+                "/api/2.0/mlflow-artifacts/artifacts",
+                "GET",
+                params={"path": "none"},
+                timeout=_STORAGE_SECONDS,
+                max_retries=0,
+            )
 
     def select(self) -> None:
         """Make this store the process' default: MLflow's registry looks models up in that one."""

@@ -19,6 +19,10 @@ class MlflowRegistry(MlflowVersions, MlflowUses, MlflowTrainings, MlflowDataSets
         MlflowTrainings.__init__(self, connection)
         MlflowDataSets.__init__(self, connection)
 
+    def reach_storage(self) -> None:
+        """Find out whether artifacts can be had; raises RegistryUnavailable soon if not."""
+        self._connection.reach_storage()
+
     def close(self) -> None:
         """Let go of what is open."""
         self._connection.close()

@@ -152,7 +152,9 @@ def _threads(
 ) -> Iterator[threading.Event]:
     """Run each in a thread while the block runs; then stop and wait for them."""
     stop = threading.Event()
-    threads = [threading.Thread(target=one, args=(stop,), name=f"work {i}") for i, one in enumerate(work)]
+    threads = [
+        threading.Thread(target=one, args=(stop,), name=f"work {i}") for i, one in enumerate(work)
+    ]
     for thread in threads:
         thread.start()
     try:
