@@ -37,7 +37,7 @@ def test_the_readme_names_every_make_target_it_uses() -> None:
 
 
 def test_the_readme_stays_short() -> None:
-    assert len(README.splitlines()) <= 215
+    assert len(README.splitlines()) <= 220
 
 
 def test_make_alone_lists_the_targets() -> None:
