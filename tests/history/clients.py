@@ -194,8 +194,6 @@ class Writer:
             replica = self._random.choice(self._replicas)
             # What a client knows may be old: then another one must have won.
             expected = (replica.epoch() or None) if self._compare_and_set else None
-            done = use(
-                self._name, replica, self._random.choice(self._versions), expected
-            )
+            done = use(self._name, replica, self._random.choice(self._versions), expected)
             self.acknowledged += done.outcome == "acknowledged"
             self._record(done)

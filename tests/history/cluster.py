@@ -212,9 +212,10 @@ def train(port: int, count: int) -> list[int]:
             "name": MODEL,
             "model_type": TYPES[i % len(TYPES)],
             "dataset": {"columns": ["x", "y", "label"], "rows": rows},
+            "target": "label",
             "use": False,
         }
-        status, answer = ask(port, "POST", "/train?wait=60", body, timeout=90)
+        status, answer = ask(port, "POST", "/train", body, timeout=90)
         assert status == 201, answer
         assert answer["version"] == number, answer
         made.append(number)

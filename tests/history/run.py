@@ -125,11 +125,10 @@ def execute(
         for i, pause in enumerate(pauses)
     ]  # fmt: skip
     with _threads([balancer.probe, *(reader.run for reader in readers)]) as stop_reading:
-        if pauses or nemesis is None:
-            work: list[Callable[[threading.Event], None]] = [
-                lambda stop, one=one: one.run(stop, -(-changes // len(writers)))  # type: ignore[misc]
-                for one in writers
-            ]
+        work: list[Callable[[threading.Event], None]] = [
+            lambda stop, one=one: one.run(stop, -(-changes // len(writers)))  # type: ignore[misc]
+            for one in writers
+        ]
         with _threads(work) as stop_writing:
             if nemesis is None:
                 stop_writing.wait(seconds)
@@ -152,7 +151,9 @@ def _threads(
 ) -> Iterator[threading.Event]:
     """Run each in a thread while the block runs; then stop and wait for them."""
     stop = threading.Event()
-    threads = [threading.Thread(target=one, args=(stop,), name=f"work {i}") for i, one in enumerate(work)]
+    threads = [
+        threading.Thread(target=one, args=(stop,), name=f"work {i}") for i, one in enumerate(work)
+    ]
     for thread in threads:
         thread.start()
     try:
