@@ -22,12 +22,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     folder: Path = tmp_path_factory.mktemp("history-mlflow")
     with mlflow_server(folder) as uri:
         with cluster(folder / "train", uri, count=1) as alone:
-            versions = train(alone.replicas[0].port, 3)
+            versions = train(alone.replicas[0].port, 2)
         yield Store(uri, versions)
 
 
-@pytest.fixture
-def three(store: Store, tmp_path: Path) -> Iterator[Cluster]:
+@pytest.fixture(scope="module")
+def three(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three replicas of the service as it is."""
-    with cluster(tmp_path, store.uri) as replicas:
+    with cluster(tmp_path_factory.mktemp("history"), store.uri) as replicas:
         yield replicas

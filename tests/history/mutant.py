@@ -47,7 +47,7 @@ def _no_hold() -> None:
     """Let predictions go on while the replicas swap, each at a moment of its own."""
     swap = LocalReplica.swap
 
-    def never(self: LocalReplica) -> None:  # noqa: ARG001
+    def never(self: LocalReplica) -> None:
         pass
 
     def sometime(self: LocalReplica) -> Confirmation:
