@@ -46,7 +46,7 @@ def _all_parts(
 ) -> int:
     *good, corrupt = versions
     _corrupt(folder / "artifacts")
-    _register_without_files(uri)
+    _register_what_lies_elsewhere(uri)
 
     idle = execute(replicas, good, 10, pauses=())
     ok = _report("idle", idle, folder, failures=False)
@@ -58,7 +58,7 @@ def _all_parts(
 
     run = Run()
     before = replicas.agree()
-    bad = [("missing", 1), (MODEL, 1_000_000), (MODEL, corrupt), ("by-hand", 1)]
+    bad = [("missing", 1), (MODEL, 1_000_000), (MODEL, corrupt), ("elsewhere", 1)]
     for i in range(asked.refused):
         name, version = bad[i % len(bad)]
         replica = replicas.replicas[i // len(bad) % len(replicas.replicas)]
@@ -98,12 +98,12 @@ def _corrupt(artifacts: Path) -> None:
         path.write_bytes(path.read_bytes()[:-8] + b"tampered")
 
 
-def _register_without_files(uri: str) -> None:
+def _register_what_lies_elsewhere(uri: str) -> None:
     port = urlsplit(uri).port
     assert port is not None
     api = "/api/2.0/mlflow"
-    ask(port, "POST", f"{api}/registered-models/create", {"name": "by-hand"})
-    body = {"name": "by-hand", "source": "mlflow-artifacts:/nothing"}
+    ask(port, "POST", f"{api}/registered-models/create", {"name": "elsewhere"})
+    body = {"name": "elsewhere", "source": "s3://elsewhere/nothing"}
     status, answer = ask(port, "POST", f"{api}/model-versions/create", body)
     assert status == 200, answer
 
