@@ -27,8 +27,6 @@ MODEL = "history"
 INSTANCE = {"x": 1.0, "y": 2.0}
 TYPES = ("LogisticRegression", "GaussianNB", "DecisionTreeClassifier", "LinearDiscriminantAnalysis")
 
-Answer = tuple[int, http.client.HTTPMessage, bytes]
-
 
 def ask(
     port: int, method: str, path: str, body: object = None, timeout: float = 30
@@ -99,16 +97,10 @@ class Process:
                 wire.set("refused")
 
     def end(self) -> None:
-        """Let it end, or kill it where it does not."""
-        if self._process is None:
-            return
-        self.signal(signal.SIGCONT)
-        if self._process.poll() is None:
-            self._process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(15)
+        """End it for good, with its children; what it has served is of no use to anybody."""
         self.signal(signal.SIGKILL)
-        self._process.wait(10)
+        if self._process is not None:
+            self._process.wait(10)
 
     def is_ready(self) -> bool:
         """Tell whether it is ready, as a kubelet asks."""
@@ -185,9 +177,6 @@ def cluster(
         yield Cluster(replicas, between)
     finally:
         for replica in replicas:
-            replica.signal(signal.SIGCONT)
-            replica.signal(signal.SIGTERM)
-        for replica in replicas:
             replica.end()
         wires.close()
 
@@ -212,9 +201,10 @@ def train(port: int, count: int) -> list[int]:
             "name": MODEL,
             "model_type": TYPES[i % len(TYPES)],
             "dataset": {"columns": ["x", "y", "label"], "rows": rows},
+            "target": "label",
             "use": False,
         }
-        status, answer = ask(port, "POST", "/train?wait=60", body, timeout=90)
+        status, answer = ask(port, "POST", "/train", body, timeout=90)
         assert status == 201, answer
         assert answer["version"] == number, answer
         made.append(number)

@@ -15,9 +15,12 @@ from tests.history.wires import Mode
 class Event:
     """A fault and its time, in seconds of the monotonic clock."""
 
-    name: str
+    kind: str
+    replica: str
     start: float
     end: float
+    lost: bool
+    """Whether what was held is lost, rather than late."""
 
 
 Fault = tuple[Callable[[], None], Callable[[], None]]
@@ -62,10 +65,7 @@ class Nemesis:
             threading.Event().wait(seconds)
         finally:
             mend()
-        lost = ", what was held is lost" if drop else ""
-        self.events.append(
-            Event(f"{name} {replica.name} {seconds:.2f} s{lost}", start, time.monotonic())
-        )
+        self.events.append(Event(name, replica.name, start, time.monotonic(), drop))
 
 
 def _pause(_: Cluster, replica: Process, __: bool) -> Fault:

@@ -37,7 +37,13 @@ class Run:
 
     def violations(self) -> list[Violation]:
         """Judge the history."""
-        return check(self.history)
+        stops = [event for event in self.events if event.kind == "stop"]
+        unheld = {
+            use.epoch
+            for use in self.uses
+            if any(stop.start < use.end and use.start < stop.end for stop in stops)
+        }
+        return check(self.history, unheld)
 
     def latencies(self) -> list[float]:
         """Give how long predictions took, in seconds, from the shortest to the longest."""
@@ -65,7 +71,7 @@ class Run:
             f"{len(reads)} predictions, {failed.total()} failed"
             + "".join(f"; {count} {reason}" for reason, count in failed.most_common()),
             f"{len(self.uses)} changes: {outcomes}",
-            f"{len(self.events)} faults; all agreed {self.agreed_after:.2f} s after the last",
+            f"{len(self.events)} faults; all agreed {self.agreed_after:.2f} s after the end",
             f"predictions: p50 {at(reads, 0.5) * 1000:.2f} ms, p99 {at(reads, 0.99) * 1000:.2f} ms",
             f"acknowledgements: p50 {at(acks, 0.5):.3f} s, p99 {at(acks, 0.99):.3f} s",
         ]
@@ -125,11 +131,10 @@ def execute(
         for i, pause in enumerate(pauses)
     ]  # fmt: skip
     with _threads([balancer.probe, *(reader.run for reader in readers)]) as stop_reading:
-        if pauses or nemesis is None:
-            work: list[Callable[[threading.Event], None]] = [
-                lambda stop, one=one: one.run(stop, -(-changes // len(writers)))  # type: ignore[misc]
-                for one in writers
-            ]
+        work: list[Callable[[threading.Event], None]] = [
+            lambda stop, one=one: one.run(stop, -(-changes // len(writers)))  # type: ignore[misc]
+            for one in writers
+        ]
         with _threads(work) as stop_writing:
             if nemesis is None:
                 stop_writing.wait(seconds)

@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from typing import Any, Literal
 
 Mode = Literal["open", "held", "refused", "failing"]
-"""Held: connections are taken, and nothing passes until it is open again; then all of it does, late.
+"""Held: connections are taken, and nothing passes until it is open again, when all does, late.
 Failing: every request is answered with 500."""
 
 _FAILURE = (

@@ -1,0 +1,121 @@
+"""The long run: changes under load, changes that must be refused, and faults; prints a summary."""
+
+import argparse
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from types import FrameType
+from urllib.parse import urlsplit
+
+from tests.history import history
+from tests.history.checker import unavailability
+from tests.history.clients import use
+from tests.history.cluster import MODEL, Cluster, ask, cluster, train
+from tests.history.nemesis import Nemesis
+from tests.history.run import AGREEMENT_SECONDS, Run, at, describe, execute
+from tests.mlflow_server import mlflow_server
+
+_MOST_SECONDS = 1800
+
+
+def main() -> int:
+    """Run all parts; 1 where a promise is broken."""
+    parser = argparse.ArgumentParser(prog="python -m tests.history", description=__doc__)
+    parser.add_argument("--seconds", type=int, default=60, help="of changes without faults")
+    parser.add_argument("--faults", type=int, default=40)
+    parser.add_argument("--refused", type=int, default=100, help="changes that must be refused")
+    parser.add_argument("--seed", type=int, default=1, help="of the order of faults")
+    parser.add_argument("--keep", type=Path, help="folder for histories and logs")
+    asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGALRM, _interrupt)
+    signal.alarm(_MOST_SECONDS)
+    with tempfile.TemporaryDirectory(prefix="history-") as temporary:
+        folder = Path(temporary) if asked.keep is None else asked.keep.resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        with mlflow_server(folder) as uri:
+            with cluster(folder / "training", uri, count=1) as alone:
+                versions = train(alone.replicas[0].port, 5)
+            with cluster(folder, uri) as replicas:
+                return _all_parts(replicas, versions, uri, folder, asked)
+
+
+def _all_parts(
+    replicas: Cluster, versions: list[int], uri: str, folder: Path, asked: argparse.Namespace
+) -> int:
+    *good, corrupt = versions
+    _corrupt(folder / "artifacts")
+    _register_what_lies_elsewhere(uri)
+
+    idle = execute(replicas, good, 10, pauses=())
+    ok = _report("idle", idle, folder, failures=False)
+
+    changes = execute(replicas, good, asked.seconds, pauses=(0.4, 4.0, 4.0))
+    ok &= _report("changes", changes, folder, failures=False)
+    ratio = at(changes.latencies(), 0.99) / at(idle.latencies(), 0.99)
+    _write(f"p99 is {ratio:.1f} times idle\n")
+
+    run = Run()
+    before = replicas.agree()
+    bad = [("missing", 1), (MODEL, 1_000_000), (MODEL, corrupt), ("elsewhere", 1)]
+    for i in range(asked.refused):
+        name, version = bad[i % len(bad)]
+        replica = replicas.replicas[i // len(bad) % len(replicas.replicas)]
+        run.history.append(use("refused", replica, version, name=name))
+    unchanged = before is not None and replicas.agree() == before
+    refused = run.count("unchanged")
+    _write(f"refused\n  {refused} of {asked.refused} refused; epoch {before} stayed: {unchanged}\n")
+    for reason in sorted({one.reason for one in run.uses}):
+        _write(f"    {reason}")
+    ok &= unchanged and refused == asked.refused
+
+    nemesis = Nemesis(replicas, asked.seed)
+    faults = nemesis.names(asked.faults)
+    faulty = execute(replicas, good, 0, nemesis=nemesis, faults=faults, seed=asked.seed)
+    ok &= _report("faults", faulty, folder, failures=True)
+    ok &= faulty.agreed_after < AGREEMENT_SECONDS
+    _write("every promise was kept" if ok else "a promise was broken")
+    return 0 if ok else 1
+
+
+def _report(name: str, run: Run, folder: Path, failures: bool) -> bool:
+    """Print what came of a part; `failures`: predictions may fail in it."""
+    history.write(folder / f"{name}.jsonl", run.history)
+    violations = run.violations()
+    _write(f"{name}\n  {run.summary()}".replace("\n", "\n  "))
+    _write(f"  {describe(violations)}\n")
+    if violations:
+        for event in run.events:
+            _write(f"  {event}")
+    return not violations and (failures or not unavailability(run.history))
+
+
+def _corrupt(artifacts: Path) -> None:
+    """Change the files of the version that was trained last, behind MLflow's back."""
+    folder = max(artifacts.rglob("m-*"), key=lambda path: path.stat().st_mtime)
+    for path in folder.rglob("model.*"):
+        path.write_bytes(path.read_bytes()[:-8] + b"tampered")
+
+
+def _register_what_lies_elsewhere(uri: str) -> None:
+    port = urlsplit(uri).port
+    assert port is not None
+    api = "/api/2.0/mlflow"
+    ask(port, "POST", f"{api}/registered-models/create", {"name": "elsewhere"})
+    body = {"name": "elsewhere", "source": "s3://elsewhere/nothing"}
+    status, answer = ask(port, "POST", f"{api}/model-versions/create", body)
+    assert status == 200, answer
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    raise KeyboardInterrupt
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,33 @@
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.history.cluster import Cluster, cluster, train
+from tests.mlflow_server import mlflow_server
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A running MLflow server with versions to put in use."""
+
+    uri: str
+    versions: list[int]
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """Start MLflow once for all histories, and train once."""
+    folder: Path = tmp_path_factory.mktemp("history-mlflow")
+    with mlflow_server(folder) as uri:
+        with cluster(folder / "train", uri, count=1) as alone:
+            versions = train(alone.replicas[0].port, 2)
+        yield Store(uri, versions)
+
+
+@pytest.fixture(scope="module")
+def three(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three replicas of the service as it is."""
+    with cluster(tmp_path_factory.mktemp("history"), store.uri) as replicas:
+        yield replicas

@@ -1,0 +1,69 @@
+"""Starts the service with one defect put in, to see that the checker finds it.
+
+HISTORY_MUTANT names the defect. Each breaks one step of a change that the promise rests on.
+"""
+
+import os
+import random
+import sys
+import threading
+from collections.abc import Callable, Sequence
+
+from service.__main__ import main
+from service.replica import Confirmation, LocalReplica, Replica
+from service.replicas import Replicas
+
+_LATE_SECONDS = 0.5
+
+
+def _acknowledge_early() -> None:
+    """Answer as soon as the change is committed; have it served everywhere a little later."""
+    flip = Replicas._flip
+
+    def early(
+        self: Replicas, everyone: Sequence[Replica], leader: str, epoch: int
+    ) -> tuple[list[Confirmation], list[str]]:
+        threading.Timer(_LATE_SECONDS, flip, (self, everyone, leader, epoch)).start()
+        return [Confirmation(one.id, "", epoch) for one in everyone], []
+
+    Replicas._flip = early  # type: ignore[method-assign]
+
+
+def _late() -> None:
+    """Confirm at once what is served half a second later."""
+    swap = LocalReplica.swap
+
+    def late(self: LocalReplica) -> Confirmation:
+        staged = self._staged
+        epoch = self.confirm().epoch if staged is None else staged.use.epoch
+        self._gate.set(False)
+        threading.Timer(_LATE_SECONDS, swap, (self,)).start()
+        return Confirmation(self.id, self.url, epoch)
+
+    LocalReplica.swap = late  # type: ignore[method-assign]
+
+
+def _no_hold() -> None:
+    """Let predictions go on while the replicas swap, each at a moment of its own."""
+    swap = LocalReplica.swap
+
+    def never(self: LocalReplica) -> None:
+        pass
+
+    def sometime(self: LocalReplica) -> Confirmation:
+        threading.Event().wait(random.uniform(0, 0.1))
+        return swap(self)
+
+    LocalReplica.hold = never  # type: ignore[method-assign]
+    LocalReplica.swap = sometime  # type: ignore[method-assign]
+
+
+MUTANTS: dict[str, Callable[[], None]] = {
+    "acknowledge-early": _acknowledge_early,
+    "late": _late,
+    "no-hold": _no_hold,
+}
+
+if __name__ == "__main__":
+    MUTANTS[os.environ["HISTORY_MUTANT"]]()
+    sys.exit(main())
