@@ -13,6 +13,7 @@ class Store:
     """A running MLflow server with versions to put in use."""
 
     uri: str
+    database: Path
     versions: list[int]
 
 
@@ -23,7 +24,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     with mlflow_server(folder) as uri:
         with cluster(folder / "train", uri, count=1) as alone:
             versions = train(alone.replicas[0].port, 2)
-        yield Store(uri, versions)
+        yield Store(uri, folder / "server.db", versions)
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ def test_a_server_that_breaks_the_promise_is_caught(
     store: Store, tmp_path: Path, mutants: tuple[str, ...], rules: set[str]
 ) -> None:
     with cluster(tmp_path, store.uri, mutants=mutants) as broken:
-        run = execute(broken, store.versions, 5, pauses=(0.1,))
+        run = execute(broken, store.versions, 3, pauses=(0.1,))
 
     violations = run.violations()
     assert rules <= {violation.rule for violation in violations}, describe(violations)

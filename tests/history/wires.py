@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Literal
 
 Mode = Literal["open", "held", "refused", "failing"]
@@ -58,6 +58,8 @@ class Wire:
         self._mode: Mode = "refused"
         self._passing = asyncio.Event()
         self._open: set[asyncio.StreamWriter] = set()
+        self.tripwire: tuple[bytes, Callable[[], None]] | None = None
+        """What is looked for in all that passes, and what is called once, before it does."""
 
     @property
     def url(self) -> str:
@@ -117,6 +119,9 @@ class Wire:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while part := await reader.read(65_536):
+                if self.tripwire is not None and self.tripwire[0] in part:
+                    met, self.tripwire = self.tripwire[1], None
+                    met()
                 await self._passing.wait()
                 writer.write(part)
                 await writer.drain()
