@@ -33,6 +33,9 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_STAGE_TRIES = 4
+"""An MLflow connection that was reset is there again in milliseconds."""
+
 _TURN_SECONDS = 10.0
 """How long a change waits for another one to end."""
 
@@ -200,39 +203,56 @@ class Replicas:
         self, everyone: Sequence[Replica], leader: str, epoch: int
     ) -> tuple[list[Confirmation], list[str]]:
         """Have all serve `epoch` or a later one; give who confirms it, and who does not."""
-        staged = []
-        rest: dict[str, ServiceError] = {}
-        for replica, answer in self._each(everyone, lambda one: one.stage(leader)):
-            if isinstance(answer, ServiceError) or answer < epoch:
-                rest[replica.id] = (
-                    answer if isinstance(answer, ServiceError) else ReplicaSilent(replica.id)
-                )
-            else:
-                staged.append(replica)
+        staged, silent = self._staged(everyone, leader, epoch)
         if len(everyone) > 1:
-            list(self._each(staged, lambda one: one.hold()))
+            for replica, held in self._each(staged, lambda one: one.hold()):
+                if isinstance(held, ServiceError):
+                    silent[replica.id] = held
         confirmed: dict[str, Confirmation] = {}
         for replica, swapped in self._each(staged, lambda one: one.swap()):
             if isinstance(swapped, Confirmation) and swapped.epoch >= epoch:
                 confirmed[replica.id] = swapped
             else:
-                rest[replica.id] = (
-                    swapped if isinstance(swapped, ServiceError) else ReplicaSilent(replica.id)
-                )
+                silent[replica.id] = _silence(replica, swapped)
         # Last, those that were down or not there: whoever starts from now on asks one that has
-        # changed already, or the log.
-        self._late(leader, epoch, confirmed, rest)
-        missing = [identifier for identifier, error in rest.items() if identifier not in confirmed]
-        for identifier in missing:
-            logger.warning("%s does not follow epoch %d: %s", identifier, epoch, rest[identifier])
-        return sorted(confirmed.values(), key=lambda one: one.id), sorted(missing)
+        # changed already, or the log. One that was there and could not keep step is brought along
+        # too, but stays missing: it may have answered from the older model after the others' swap.
+        self._late(leader, epoch, confirmed, silent)
+        for identifier, error in silent.items():
+            logger.warning("%s does not follow epoch %d: %s", identifier, epoch, error)
+        kept = [one for identifier, one in sorted(confirmed.items()) if identifier not in silent]
+        return kept, sorted(silent)
+
+    def _staged(
+        self, everyone: Sequence[Replica], leader: str, epoch: int
+    ) -> tuple[list[Replica], dict[str, ServiceError]]:
+        """Have each make `epoch` ready, and those that fail try again: nobody swaps meanwhile."""
+        staged: list[Replica] = []
+        silent: dict[str, ServiceError] = {}
+        left = list(everyone)
+        for _ in range(_STAGE_TRIES):
+            silent = {}
+            again: list[Replica] = []
+            for replica, answer in self._each(left, lambda one: one.stage(leader)):
+                if isinstance(answer, ReplicaDown):
+                    continue
+                if isinstance(answer, int) and answer >= epoch:
+                    staged.append(replica)
+                    continue
+                silent[replica.id] = _silence(replica, answer)
+                if not isinstance(answer, ReplicaSilent):
+                    again.append(replica)  # it answers, and cannot read the log just now
+            if not again:
+                break
+            left = again
+        return staged, silent
 
     def _late(
         self,
         leader: str,
         epoch: int,
         confirmed: dict[str, Confirmation],
-        rest: dict[str, ServiceError],
+        silent: dict[str, ServiceError],
     ) -> None:
         def bring(replica: Replica) -> Confirmation:
             replica.stage(leader)
@@ -241,18 +261,15 @@ class Replicas:
         try:
             found = [one for one in self._everyone() if one.id not in confirmed]
         except ServiceError as error:
-            rest["unknown"] = error
+            silent["unknown"] = error
             return
         for replica, answer in self._each(found, bring):
             if isinstance(answer, ReplicaDown):
-                rest.pop(replica.id, None)
-            elif isinstance(answer, Confirmation) and answer.epoch >= epoch:
+                continue
+            if isinstance(answer, Confirmation) and answer.epoch >= epoch:
                 confirmed[replica.id] = answer
-                rest.pop(replica.id, None)
             else:
-                rest[replica.id] = (
-                    answer if isinstance(answer, ServiceError) else ReplicaSilent(replica.id)
-                )
+                silent.setdefault(replica.id, _silence(replica, answer))
 
     def delete(self, name: str, version: int) -> None:
         """Delete a version; raises VersionInUse. No change comes in between."""
@@ -276,3 +293,8 @@ class Replicas:
             elif not isinstance(answer, ReplicaDown):
                 missing.append(replica.id)
         return self._local.newest, confirmations, missing
+
+
+def _silence(replica: Replica, answer: object) -> ServiceError:
+    """Give what keeps a replica from following: what it said, or that it lags behind."""
+    return answer if isinstance(answer, ServiceError) else ReplicaSilent(replica.id)

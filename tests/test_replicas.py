@@ -165,6 +165,48 @@ def test_who_falls_silent_after_the_commit_is_named_as_missing(scene: Scene, ste
     assert scene.epochs() == [1, 0, 1]
 
 
+class Stumbling(FakeReplica):
+    """Cannot read the log of use the first few times."""
+
+    times = 0
+
+    def stage(self, leader: str) -> int:
+        self.times -= 1
+        if self.times >= 0:
+            raise RegistryUnavailable("it was reset.")
+        return super().stage(leader)
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_one_that_stumbles_is_waited_for_before_anybody_swaps(scene: Scene, times: int) -> None:
+    stumbling = Stumbling("b", scene.journal, scene.registry)
+    stumbling.times = times
+    scene.peers.peers[0] = stumbling
+
+    change = scene.use()
+
+    steps = [entry.split()[0] for entry in scene.journal if entry[:4] in ("hold", "swap")]
+    assert steps == ["hold"] * 3 + ["swap"] * 3
+    assert change.missing == []
+
+
+def test_one_that_follows_after_the_others_have_swapped_stays_missing(scene: Scene) -> None:
+    stumbling = Stumbling("b", scene.journal, scene.registry)
+    stumbling.times = 4
+    scene.peers.peers[0] = stumbling
+
+    change = scene.use()
+
+    assert stumbling.epoch == 1
+    assert list(change.missing) == ["b"]
+
+
+def test_one_that_does_not_hold_is_missing(scene: Scene) -> None:
+    scene.b.fails["hold"] = ReplicaSilent("b")
+
+    assert list(scene.use().missing) == ["b"]
+
+
 def test_a_replica_that_is_down_is_left_out(scene: Scene) -> None:
     for step in ("grant", "stage", "swap"):
         scene.b.fails[step] = ReplicaDown("b")

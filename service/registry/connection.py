@@ -217,14 +217,31 @@ def page_token_of(page: Any) -> str | None:
     return (token.decode() if isinstance(token, bytes) else token) or None
 
 
-def _first_line(error: BaseException) -> str:
-    """Give a sentence without the addresses, statements and paths that MLflow puts in."""
-    from requests.exceptions import ConnectionError, Timeout
+def may_have_arrived(error: BaseException) -> bool:
+    """Tell whether a call that failed may have reached MLflow, or may reach it yet."""
+    from requests.exceptions import RequestException
+    from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
+    causes = _causes(error)
+    if any(isinstance(cause, NewConnectionError | ConnectTimeoutError) for cause in causes):
+        return False
+    return any(isinstance(cause, RequestException | HTTPError) for cause in causes)
+
+
+def _causes(error: BaseException) -> list[BaseException]:
     causes = [error]
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
         causes.append(cause)
-    if any(isinstance(cause, Timeout) for cause in causes):
+    return causes
+
+
+def _first_line(error: BaseException) -> str:
+    """Give a sentence without the addresses, statements and paths that MLflow puts in."""
+    from requests.exceptions import ConnectionError, Timeout
+    from urllib3.exceptions import ReadTimeoutError
+
+    causes = _causes(error)
+    if any(isinstance(cause, Timeout | ReadTimeoutError) for cause in causes):
         return "it did not answer in time."
     if any(isinstance(cause, ConnectionError) for cause in causes):
         return "it cannot be reached."

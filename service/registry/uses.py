@@ -5,7 +5,12 @@ from typing import Any
 
 from service.errors import EpochConflict, RegistryUnavailable
 from service.model import LOG_OF_USE, Use, Version
-from service.registry.connection import Connection, translated, unless_it_exists
+from service.registry.connection import (
+    Connection,
+    may_have_arrived,
+    translated,
+    unless_it_exists,
+)
 
 _NEWEST = ["version_number DESC"]
 _EXPECTED = "expected_epoch"
@@ -110,6 +115,10 @@ class MlflowUses:
             raise RegistryUnavailable(
                 "its answer to the change was lost and could not be read back.", "unknown"
             ) from again
+        if not found and may_have_arrived(error):
+            raise RegistryUnavailable(
+                "it did not answer to the change in time, and may make it yet.", "unknown"
+            ) from error
         if not found:
             raise error
         return _use(found[0])

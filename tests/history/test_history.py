@@ -6,8 +6,6 @@
 import sqlite3
 import threading
 
-import pytest
-
 from tests.history.checker import unavailability
 from tests.history.clients import use
 from tests.history.cluster import Cluster
@@ -39,10 +37,6 @@ def test_faults_break_no_promise_and_all_agree_afterwards(three: Cluster, store:
     assert run.agreed_after < AGREEMENT_SECONDS, run.summary()
 
 
-@pytest.mark.xfail(
-    reason="a commit whose answer is late is called unchanged where a search finds no entry yet",
-    strict=True,
-)
 def test_a_change_that_mlflow_makes_late_is_never_called_unchanged(
     three: Cluster, store: Store
 ) -> None:
