@@ -152,18 +152,11 @@ class Replicas:
         granted: list[Replica] = []
         try:
             for replica in everyone:
-                while True:
-                    try:
-                        replica.grant(leader)
-                        granted.append(replica)
-                    except ReplicaDown:
-                        pass  # it serves nobody
-                    except ChangeUnderWay:
-                        if time.monotonic() > deadline:
-                            raise
-                        time.sleep(random.uniform(0.01, 0.05))
-                        continue
-                    break
+                try:
+                    _take_turn(replica, leader, deadline)
+                except ReplicaDown:
+                    continue  # it serves nobody
+                granted.append(replica)
             yield leader, granted
         finally:
             list(self._each(granted, lambda replica: replica.release(leader)))
@@ -293,6 +286,17 @@ class Replicas:
             elif not isinstance(answer, ReplicaDown):
                 missing.append(replica.id)
         return self._local.newest, confirmations, missing
+
+
+def _take_turn(replica: Replica, leader: str, deadline: float) -> None:
+    """Have it granted as soon as no other change is under way; raises what else it says."""
+    while True:
+        try:
+            return replica.grant(leader)
+        except ChangeUnderWay:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(random.uniform(0.01, 0.05))
 
 
 def _silence(replica: Replica, answer: object) -> ServiceError:
