@@ -1,7 +1,6 @@
 """What FastAPI answers where something was raised: the service's errors as problems."""
 
 import os
-from typing import Any, cast
 
 from fastapi import Request, Response
 from starlette.exceptions import HTTPException
@@ -9,18 +8,17 @@ from starlette.routing import Match, Mount
 
 from service import problems
 from service.api.predict import DEFECT
+from service.api.state import state_of
 from service.errors import NO_STORAGE, ServiceError, StorageUnavailable
 from service.logs import request_id
-from service.metrics import Metrics
 
 
 async def on_service_error(request: Request, error: Exception) -> Response:
     """Answer with the status of the table."""
     assert isinstance(error, ServiceError)
     answer = problems.answer(error, request_id.get())
-    metrics: Metrics = cast(Any, request.state).service.metrics
     if answer.status < 500:
-        metrics.invalid.labels(answer.slug).inc()
+        state_of(request).metrics.invalid.labels(answer.slug).inc()
     return _response(answer)
 
 
@@ -40,8 +38,7 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     }.get(error.status_code, str(error.detail))
     allow = [(b"allow", _allowed(request, error))] if error.status_code == 405 else []
     answer = problems.plain(error.status_code, detail, request_id.get(), allow)
-    metrics: Metrics = cast(Any, request.state).service.metrics
-    metrics.invalid.labels(answer.slug).inc()
+    state_of(request).metrics.invalid.labels(answer.slug).inc()
     return _response(answer)
 
 
