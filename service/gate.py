@@ -20,6 +20,10 @@ class Gate:
         """Take the loop that serves; without one there is nothing to hold back."""
         self._loop = loop
 
+    def held(self) -> bool:
+        """Tell whether predictions wait; so they do where no loop answers any."""
+        return self._loop is None or self.shut is not None
+
     def set(self, held: bool) -> None:
         """Close or open it, from a thread that is not the loop's; done when this returns."""
         if self._loop is None or self._loop.is_closed():

@@ -22,7 +22,7 @@ from service.errors import (
     VersionNotServable,
 )
 from service.model import Version
-from service.replica import Confirmation, Replica
+from service.replica import Confirmation, Replica, Swapped
 from service.signatures import HEADER, sign
 
 logger = logging.getLogger(__name__)
@@ -70,9 +70,10 @@ class Peer:
         """Have its predictions wait."""
         self._call("hold", {}, CONFIRM_SECONDS)
 
-    def swap(self) -> Confirmation:
+    def swap(self) -> Swapped:
         """Have it serve what is staged."""
-        return self._confirmation(self._call("swap", {}, CONFIRM_SECONDS))
+        answer = self._call("swap", {}, CONFIRM_SECONDS)
+        return Swapped(self._confirmation(answer), bool(answer["held"]))
 
     def confirm(self) -> Confirmation:
         """Ask which epoch it serves."""

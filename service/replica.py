@@ -39,6 +39,16 @@ class Confirmation:
     epoch: int
 
 
+@dataclass(frozen=True, slots=True)
+class Swapped:
+    """What a replica serves after a swap, and how it came there."""
+
+    confirmation: Confirmation
+    held: bool
+    """Whether predictions waited until the swap. If not, one may have been answered from the older
+    model after another replica had swapped."""
+
+
 class Replica(Protocol):
     """One that serves: this process, or a peer.
 
@@ -68,7 +78,7 @@ class Replica(Protocol):
     def hold(self) -> None:
         """Let predictions wait until the swap, for a quarter of a second at most."""
 
-    def swap(self) -> Confirmation:
+    def swap(self) -> Swapped:
         """Serve what is staged, and let predictions go on."""
 
     def confirm(self) -> Confirmation:
@@ -178,19 +188,21 @@ class LocalReplica:
         """Let predictions wait until the swap, for a quarter of a second at most."""
         self._gate.set(True)
 
-    def swap(self) -> Confirmation:
+    def swap(self) -> Swapped:
         """Serve what is staged, and let predictions go on."""
         with self._lock:
             staged, self._staged = self._staged, None
             if staged is not None:
                 self._serve(staged)
+        # Asked after the swap: a hold that lasts until here has lasted until there.
+        held = self._gate.held()
         self._gate.set(False)
-        return self.confirm()
+        return Swapped(self.confirm(), held)
 
     def follow(self) -> Confirmation:
         """Serve the newest entry of the log of use, alone."""
         self.stage("")
-        return self.swap()
+        return self.swap().confirmation
 
     def confirm(self) -> Confirmation:
         """Say which epoch is served."""

@@ -27,7 +27,7 @@ from service.errors import (
 )
 from service.metrics import Metrics
 from service.model import Registry, Use, Version
-from service.replica import LEASE_SECONDS, Confirmation, LocalReplica, Replica
+from service.replica import LEASE_SECONDS, Confirmation, LocalReplica, Replica, Swapped
 
 logger = logging.getLogger(__name__)
 
@@ -197,16 +197,19 @@ class Replicas:
     ) -> tuple[list[Confirmation], list[str]]:
         """Have all serve `epoch` or a later one; give who confirms it, and who does not."""
         staged, silent = self._staged(everyone, leader, epoch)
-        if len(everyone) > 1:
+        to_hold = len(everyone) > 1
+        if to_hold:
             for replica, held in self._each(staged, lambda one: one.hold()):
                 if isinstance(held, ServiceError):
                     silent[replica.id] = held
         confirmed: dict[str, Confirmation] = {}
         for replica, swapped in self._each(staged, lambda one: one.swap()):
-            if isinstance(swapped, Confirmation) and swapped.epoch >= epoch:
-                confirmed[replica.id] = swapped
-            else:
-                silent[replica.id] = _silence(replica, swapped)
+            if isinstance(swapped, Swapped) and swapped.confirmation.epoch >= epoch:
+                confirmed[replica.id] = swapped.confirmation
+                if swapped.held or not to_hold:
+                    continue
+            # A hold that has ended by itself, too: it may have answered from the older model since.
+            silent[replica.id] = _silence(replica, swapped)
         # Last, those that were down or not there: whoever starts from now on asks one that has
         # changed already, or the log. One that was there and could not keep step is brought along
         # too, but stays missing: it may have answered from the older model after the others' swap.
@@ -249,7 +252,7 @@ class Replicas:
     ) -> None:
         def bring(replica: Replica) -> Confirmation:
             replica.stage(leader)
-            return replica.swap()
+            return replica.swap().confirmation
 
         try:
             found = [one for one in self._everyone() if one.id not in confirmed]

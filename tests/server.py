@@ -1,5 +1,6 @@
 """The service on a free port of this machine, in a thread, for tests that speak HTTP."""
 
+import atexit
 import json
 import threading
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 
 from service.app import create_app
+from service.children import Children
 from service.model import Registry
 from service.server import Server, listen, url
 from service.settings import Settings
@@ -42,6 +44,21 @@ class Client(httpx.Client):
         return wait_until(ended)
 
 
+class SharedChildren(Children):
+    """One host of children for all tests of a run: it imports scikit-learn once, for seconds."""
+
+    def close(self) -> None:
+        """Leave it to the next test; what a service began, its trainer has stopped."""
+
+    def end(self) -> None:
+        """End it for good."""
+        super().close()
+
+
+_SHARED = SharedChildren()
+atexit.register(_SHARED.end)
+
+
 def settings_for(folder: Path, **changes: Any) -> Settings:
     """Give settings for a test: a free port, a folder of its own, and no starter model."""
     return Settings(**{"data_dir": folder, "port": 0, "starter_model": "", **changes})
@@ -60,7 +77,7 @@ def running(
 ) -> Iterator[tuple[Server, Client]]:
     """Run the service while the block runs, or until the block ends the server."""
     listener = listen(settings)
-    server = Server(create_app(settings, registry), settings)
+    server = Server(create_app(settings, registry, _SHARED), settings)
     address = url(listener)
     thread = threading.Thread(target=server.run, args=([listener],), name="server")
     thread.start()

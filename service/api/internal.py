@@ -60,7 +60,8 @@ def _hold(state: State, _: Members) -> Members:
 
 
 def _swap(state: State, _: Members) -> Members:
-    return _confirmed(state.local.swap())
+    swapped = state.local.swap()
+    return {**_confirmed(swapped.confirmation), "held": swapped.held}
 
 
 def _confirm(state: State, _: Members) -> Members:

@@ -172,10 +172,13 @@ class Children:
         """End the host and every child."""
         with self._lock:
             host, self._host = self._host, None
+            idle = not self._jobs
         if host is not None:
             assert host.stdin is not None
             with contextlib.suppress(OSError):
                 host.stdin.close()
+            if idle:
+                host.kill()  # it would first end its imports
             try:
                 host.wait(timeout=5)
             except subprocess.TimeoutExpired:

@@ -20,12 +20,8 @@ class Violation:
     operations: tuple[Operation, ...]
 
 
-def check(history: Iterable[Operation], unheld: Set[int] = frozenset()) -> list[Violation]:
-    """Give every violation, sorted by rule.
-
-    `unheld`: epochs whose change met the stop of a whole process, which ends the hold early: one
-    replica may show them before another.
-    """
+def check(history: Iterable[Operation]) -> list[Violation]:
+    """Give every violation, sorted by rule."""
     reads: list[Operation] = []
     uses: list[Operation] = []
     for one in history:
@@ -41,7 +37,7 @@ def check(history: Iterable[Operation], unheld: Set[int] = frozenset()) -> list[
         *_order_of_changes(acknowledged, uses),
         *_stale(reads, acknowledged),
         *_future(reads, uses),
-        *_back(reads, {use.epoch for use in acknowledged} - unheld),
+        *_back(reads, {use.epoch for use in acknowledged}),
     ]
     return sorted(found, key=lambda violation: violation.rule)
 

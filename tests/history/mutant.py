@@ -8,9 +8,10 @@ import random
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from service.__main__ import main
-from service.replica import Confirmation, LocalReplica, Replica
+from service.replica import Confirmation, LocalReplica, Replica, Swapped
 from service.replicas import Replicas
 
 _LATE_SECONDS = 0.5
@@ -33,12 +34,12 @@ def _late() -> None:
     """Confirm at once what is served half a second later."""
     swap = LocalReplica.swap
 
-    def late(self: LocalReplica) -> Confirmation:
+    def late(self: LocalReplica) -> Swapped:
         staged = self._staged
         epoch = self.confirm().epoch if staged is None else staged.use.epoch
         self._gate.set(False)
         threading.Timer(_LATE_SECONDS, swap, (self,)).start()
-        return Confirmation(self.id, self.url, epoch)
+        return Swapped(Confirmation(self.id, self.url, epoch), held=True)
 
     LocalReplica.swap = late  # type: ignore[method-assign]
 
@@ -50,9 +51,9 @@ def _no_hold() -> None:
     def never(self: LocalReplica) -> None:
         pass
 
-    def sometime(self: LocalReplica) -> Confirmation:
+    def sometime(self: LocalReplica) -> Swapped:
         threading.Event().wait(random.uniform(0, 0.1))
-        return swap(self)
+        return replace(swap(self), held=True)
 
     LocalReplica.hold = never  # type: ignore[method-assign]
     LocalReplica.swap = sometime  # type: ignore[method-assign]

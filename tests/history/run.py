@@ -37,13 +37,7 @@ class Run:
 
     def violations(self) -> list[Violation]:
         """Judge the history."""
-        stops = [event for event in self.events if event.kind == "stop"]
-        unheld = {
-            use.epoch
-            for use in self.uses
-            if any(stop.start < use.end and use.start < stop.end for stop in stops)
-        }
-        return check(self.history, unheld)
+        return check(self.history)
 
     def latencies(self) -> list[float]:
         """Give how long predictions took, in seconds, from the shortest to the longest."""
