@@ -21,7 +21,7 @@ ui: $(VENV)/.run ## Open MLflow's page on ./data at port 5000 (beside the servic
 	@$(BIN)/python -m service.registry.page
 
 test: $(VENV)/.dev ## Run all fast tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 check: $(VENV)/.dev ## Format, lint, types and layers
 	@$(BIN)/ruff format --check .
