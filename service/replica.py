@@ -19,7 +19,7 @@ from service.loader import Loader
 from service.metrics import Metrics
 from service.model import Registry, Use, Version
 from service.predictor import Predictor
-from service.slot import Slot
+from service.slot import InUse, Slot
 
 logger = logging.getLogger(__name__)
 
@@ -229,22 +229,21 @@ class LocalReplica:
 
     def _load(self, use: Use) -> _Staged:
         before = self._slot.in_use
+        prepared, predictor = self._prepared or (None, None)
         try:
-            version = self._registry.get_version(use.name, use.version)
+            if prepared is not None and _is_of(prepared, use):
+                version = prepared  # there is nothing that MLflow could add
+            else:
+                version = self._registry.get_version(use.name, use.version)
             if use.sha256 and use.sha256 != version.digest:
                 raise VersionNotServable(
                     use.name, use.version, "it is not the version that was put in use (sha256)."
                 )
-            if self._prepared is not None and self._prepared[0] == version:
-                predictor = self._prepared[1]
-            elif (
-                before
-                and (before.name, before.sha256) == (use.name, version.digest)
-                and (before.version == use.version)
-            ):
-                predictor = before.predictor
-            else:
-                predictor = self._loader.load(version)
+            if predictor is None or version != prepared:
+                if before is not None and _is_again(before, use, version):
+                    predictor = before.predictor
+                else:
+                    predictor = self._loader.load(version)
         except (VersionNotServable, NotFound) as error:
             if self._slot.trouble != str(error):
                 logger.error("epoch %d cannot be served: %s", use.epoch, error)
@@ -264,3 +263,15 @@ class LocalReplica:
             self._metrics.epoch.set(use.epoch)
             self._last_use.write(use, staged.version)
             logger.info("epoch %d: %s version %d is in use", use.epoch, use.name, use.version)
+
+
+def _is_of(version: Version, use: Use) -> bool:
+    """Tell whether an entry of the log is about this version, to the digest."""
+    named = (version.name, version.version, version.digest)
+    return bool(use.sha256) and named == (use.name, use.version, use.sha256)
+
+
+def _is_again(before: InUse, use: Use, version: Version) -> bool:
+    """Tell whether what is served is what an entry puts in use once more."""
+    served = (before.name, before.version, before.sha256)
+    return served == (use.name, use.version, version.digest)

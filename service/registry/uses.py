@@ -3,7 +3,7 @@
 import uuid
 from typing import Any
 
-from service.errors import EpochConflict, RegistryUnavailable
+from service.errors import EpochConflict, ModelNotFound, RegistryUnavailable
 from service.model import LOG_OF_USE, Use, Version
 from service.registry.connection import (
     Connection,
@@ -88,21 +88,31 @@ class MlflowUses:
         }
         if expected_epoch is not None:
             tags[_EXPECTED] = str(expected_epoch)
-        with translated(), unless_it_exists():
-            self._client.create_registered_model(
-                LOG_OF_USE, description="Its newest version says which model is in use."
-            )
         try:
-            with translated():
-                created = self._client.create_model_version(
-                    LOG_OF_USE,
-                    source=f"models:/{version.name}/{version.version}",
-                    tags=tags,
-                    await_creation_for=0,
-                )
+            created = self._create(version, tags)
         except RegistryUnavailable as error:
             return self._read_back(nonce, error)
         return _use(created, tags)
+
+    def _create(self, version: Version, tags: dict[str, str]) -> Any:
+        try:
+            with translated(ModelNotFound(LOG_OF_USE)):
+                return self._create_entry(version, tags)
+        except ModelNotFound:
+            with translated(), unless_it_exists():
+                self._client.create_registered_model(
+                    LOG_OF_USE, description="Its newest version says which model is in use."
+                )
+            with translated():
+                return self._create_entry(version, tags)
+
+    def _create_entry(self, version: Version, tags: dict[str, str]) -> Any:
+        return self._client.create_model_version(
+            LOG_OF_USE,
+            source=f"models:/{version.name}/{version.version}",
+            tags=tags,
+            await_creation_for=0,
+        )
 
     def _read_back(self, nonce: str, error: RegistryUnavailable) -> Use:
         """MLflow's answer to the commit was lost: look whether the entry is there."""
