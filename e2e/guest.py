@@ -18,10 +18,11 @@ def guest(
     *,
     labels: Mapping[str, str] | None = None,
     scripts: str = "",
+    paths: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Describe a pod that runs a command once, for so many seconds at most.
 
-    `scripts` names a ConfigMap to find under /scripts.
+    `scripts` names a ConfigMap to find under /scripts; `paths` says where its keys lie there.
     """
     container: dict[str, Any] = {
         "name": "guest",
@@ -50,7 +51,10 @@ def guest(
     }
     if scripts:
         container["volumeMounts"] = [{"name": "scripts", "mountPath": "/scripts"}]
-        spec["volumes"] = [{"name": "scripts", "configMap": {"name": scripts}}]
+        source: dict[str, Any] = {"name": scripts}
+        if paths is not None:
+            source["items"] = [{"key": key, "path": path} for key, path in paths.items()]
+        spec["volumes"] = [{"name": "scripts", "configMap": source}]
     return {
         "apiVersion": "v1",
         "kind": "Pod",

@@ -43,8 +43,17 @@ may not know of this one."""
 class Peer:
     """A replica in another process."""
 
-    def __init__(self, url: str, identifier: str, key: str, pool: urllib3.PoolManager) -> None:
+    def __init__(
+        self,
+        url: str,
+        identifier: str,
+        key: str,
+        pool: urllib3.PoolManager,
+        silent: bool = False,
+    ) -> None:
+        """`silent`: it did not answer just now, and is not waited for again."""
         self.id = identifier or url
+        self._silent = silent
         self.url = url
         self._key = key
         self._pool = pool
@@ -88,6 +97,8 @@ class Peer:
         return Confirmation(str(answer["id"]), self.url, int(answer["epoch"]))
 
     def _call(self, step: str, members: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+        if self._silent:
+            raise ReplicaSilent(self.id)
         path, body = f"/internal/{step}", orjson.dumps(members)
         headers = {"content-type": "application/json"}
         if self._key:
@@ -175,8 +186,10 @@ class NamedPeers:
         peer = Peer(url, "", self._key, self._pool)
         try:
             found = peer.confirm().id
-        except (ReplicaDown, ReplicaSilent):
+        except ReplicaDown:
             return peer
+        except ReplicaSilent:
+            return Peer(url, "", self._key, self._pool, silent=True)
         if found == self._own:
             if self._seen_at is None:
                 self._seen_at = time.monotonic()

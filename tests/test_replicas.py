@@ -18,7 +18,7 @@ from service.errors import (
 )
 from service.metrics import Metrics
 from service.model import Use, Version
-from service.peers import Peer
+from service.peers import NamedPeers, Peer
 from service.poller import Poller
 from service.replica import Confirmation, Replica, Swapped
 from service.replicas import Change, Replicas
@@ -462,6 +462,20 @@ def test_a_port_that_nobody_listens_on_is_down_and_a_mute_one_silent(tmp_path: P
     with pytest.raises(ReplicaSilent):
         mute._call("confirm", {}, 0.2)
     listener.close()
+
+
+def test_one_that_was_silent_just_now_is_not_waited_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.peers.CONFIRM_SECONDS", 0.2)
+    listener = listen(settings_for(tmp_path))
+    peers = NamedPeers([url(listener)], "me", "")
+    (mute,) = peers.find()
+    listener.close()
+
+    with pytest.raises(ReplicaSilent):  # refused, if it were asked
+        mute.grant("leader")
+    peers.close()
 
 
 def test_predictions_wait_while_they_are_held_and_go_on_by_themselves(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 from tests.history import history
 from tests.history.checker import unavailability
 from tests.history.clients import use
-from tests.history.cluster import MODEL, Cluster, ask, cluster, train
+from tests.history.cluster import Cluster, cluster
 from tests.history.nemesis import Nemesis
 from tests.history.run import AGREEMENT_SECONDS, Run, at, describe, execute
+from tests.history.target import MODEL, Target
 from tests.mlflow_server import mlflow_server
 
 _MOST_SECONDS = 1800
@@ -36,7 +37,7 @@ def main() -> int:
         folder.mkdir(parents=True, exist_ok=True)
         with mlflow_server(folder) as uri:
             with cluster(folder / "training", uri, count=1) as alone:
-                versions = train(alone.replicas[0].port, 5)
+                versions = alone.replicas[0].train(5)
             with cluster(folder, uri) as replicas:
                 return _all_parts(replicas, versions, uri, folder, asked)
 
@@ -81,7 +82,7 @@ def _all_parts(
 
 def _report(name: str, run: Run, folder: Path, failures: bool) -> bool:
     """Print what came of a part; `failures`: predictions may fail in it."""
-    history.write(folder / f"{name}.jsonl", run.history)
+    (folder / f"{name}.jsonl").write_bytes(history.encode(run.history))
     violations = run.violations()
     _write(f"{name}\n  {run.summary()}".replace("\n", "\n  "))
     _write(f"  {describe(violations)}\n")
@@ -102,9 +103,10 @@ def _register_what_lies_elsewhere(uri: str) -> None:
     port = urlsplit(uri).port
     assert port is not None
     api = "/api/2.0/mlflow"
-    ask(port, "POST", f"{api}/registered-models/create", {"name": "elsewhere"})
+    mlflow = Target("mlflow", "127.0.0.1", port)
+    mlflow.ask("POST", f"{api}/registered-models/create", {"name": "elsewhere"})
     body = {"name": "elsewhere", "source": "s3://elsewhere/nothing"}
-    status, answer = ask(port, "POST", f"{api}/model-versions/create", body)
+    status, answer = mlflow.ask("POST", f"{api}/model-versions/create", body)
     assert status == 200, answer
 
 

@@ -4,14 +4,15 @@ import http.client
 import itertools
 import json
 import random
+import select
 import threading
 import time
 from collections.abc import Callable, Sequence
 
 import orjson
 
-from tests.history.cluster import INSTANCE, MODEL, Cluster, Process
 from tests.history.history import Operation, Outcome
+from tests.history.target import INSTANCE, MODEL, Target
 
 _READ_SECONDS = 5.0
 _USE_SECONDS = 60.0
@@ -22,9 +23,9 @@ _JSON = {"content-type": "application/json"}
 class Balancer:
     """Sends to replicas in turn, but not to one that failed two probes: as a Service does."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._ready = {replica.name: replica for replica in cluster.replicas}
-        self._replicas = cluster.replicas
+    def __init__(self, replicas: Sequence[Target]) -> None:
+        self._ready = {replica.name: replica for replica in replicas}
+        self._replicas = replicas
         self._turn = itertools.count()
 
     def probe(self, stop: threading.Event) -> None:
@@ -38,15 +39,15 @@ class Balancer:
         for thread in threads:
             thread.join()
 
-    def pick(self) -> Process:
+    def pick(self) -> Target:
         """Give whose turn it is; any, where none is ready."""
         ready = list(self._ready.values()) or list(self._replicas)
         return ready[next(self._turn) % len(ready)]
 
-    def _probe(self, replica: Process, stop: threading.Event) -> None:
+    def _probe(self, replica: Target, stop: threading.Event) -> None:
         failed = 0
         while not stop.wait(1):
-            failed = 0 if replica.is_ready() else failed + 1
+            failed = 0 if replica.answers("/readyz") else failed + 1
             if failed == 0:
                 self._ready[replica.name] = replica
             elif failed >= 2:
@@ -59,17 +60,22 @@ class Reader:
     def __init__(
         self,
         name: str,
-        pick: Callable[[], Process],
+        pick: Callable[[], Target],
         rate: float,
         record: Callable[[Operation], None],
         minimum: bool = False,
+        fresh: bool = False,
     ) -> None:
-        """`minimum`: ask for nothing older than what was seen, which holds across replicas."""
+        """`minimum`: ask for nothing older than what was seen, which holds across replicas.
+
+        `fresh`: a connection for each request, of which a Service gives each to any replica.
+        """
         self._name = name
         self._pick = pick
         self._pause = 1 / rate
         self._record = record
         self._minimum = minimum
+        self._fresh = fresh
         self._seen = 0
         self._kept: dict[str, http.client.HTTPConnection] = {}
 
@@ -82,11 +88,11 @@ class Reader:
         for connection in self._kept.values():
             connection.close()
 
-    def _read(self, replica: Process) -> Operation:
+    def _read(self, replica: Target) -> Operation:
         connection = self._kept.pop(replica.name, None)
-        if connection is None:
+        if connection is None or _has_ended(connection):
             connection = http.client.HTTPConnection(
-                "127.0.0.1", replica.port, timeout=_READ_SECONDS
+                replica.host, replica.port, timeout=_READ_SECONDS
             )
         minimum = self._seen if self._minimum else 0
         headers = {**_JSON, "x-min-epoch": str(minimum)} if minimum else _JSON
@@ -103,7 +109,10 @@ class Reader:
                 self._name, "read", replica.name, start, time.monotonic(), "failed",
                 minimum=minimum, reason=type(error).__name__,
             )  # fmt: skip
-        self._kept[replica.name] = connection
+        if self._fresh:
+            connection.close()
+        else:
+            self._kept[replica.name] = connection
         named = answer.headers
         if answer.status != 200:
             reason = f"{answer.status} {str(told.get('type', '')).rsplit('/', 1)[-1]}"
@@ -122,15 +131,20 @@ class Reader:
         )  # fmt: skip
 
 
+def _has_ended(connection: http.client.HTTPConnection) -> bool:
+    """Tell whether the other side has closed it since the last answer."""
+    return connection.sock is None or bool(select.select([connection.sock], [], [], 0)[0])
+
+
 def use(
-    client: str, replica: Process, version: int, expected: int | None = None, name: str = MODEL
+    client: str, replica: Target, version: int, expected: int | None = None, name: str = MODEL
 ) -> Operation:
     """Ask for a change, and say what became of it."""
     body: dict[str, object] = {"name": name, "version": version}
     if expected is not None:
         body["expected_epoch"] = expected
     model = f"{name}/{version}"
-    connection = http.client.HTTPConnection("127.0.0.1", replica.port, timeout=_USE_SECONDS)
+    connection = http.client.HTTPConnection(replica.host, replica.port, timeout=_USE_SECONDS)
     start = time.monotonic()
     try:
         connection.request("POST", "/use-model", orjson.dumps(body), _JSON)
@@ -170,7 +184,7 @@ class Writer:
     def __init__(
         self,
         name: str,
-        replicas: Sequence[Process],
+        replicas: Sequence[Target],
         versions: Sequence[int],
         pause: float,
         record: Callable[[Operation], None],

@@ -4,8 +4,6 @@ A client speaks to a replica directly; a replica reaches each other one, and MLf
 own, so that any of them can be cut off from any other.
 """
 
-import http.client
-import json
 import os
 import signal
 import subprocess
@@ -14,42 +12,21 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
-import orjson
-
+from tests.history.target import Target
 from tests.history.wires import Mode, Wire, Wires
 from tests.mlflow_server import free_port
 from tests.waiting import wait_until
 
-MODEL = "history"
-INSTANCE = {"x": 1.0, "y": 2.0}
-TYPES = ("LogisticRegression", "GaussianNB", "DecisionTreeClassifier", "LinearDiscriminantAnalysis")
 
-
-def ask(
-    port: int, method: str, path: str, body: object = None, timeout: float = 30
-) -> tuple[int, dict[str, Any]]:
-    """Send one request on a connection of its own; give the status and the JSON of the answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
-    try:
-        content = None if body is None else orjson.dumps(body)
-        connection.request(method, path, content, {"content-type": "application/json"})
-        answer = connection.getresponse()
-        return answer.status, json.loads(answer.read())
-    finally:
-        connection.close()
-
-
-class Process:
+class Process(Target):
     """One replica, which may be stopped, killed and started again."""
 
     def __init__(
         self, name: str, folder: Path, mlflow: Wire, inbound: list[Wire], port: int
     ) -> None:
-        self.name = name
-        self.port = port
+        super().__init__(name, "127.0.0.1", port)
         self.mlflow = mlflow
         self.inbound = inbound
         self.outbound: list[Wire] = []
@@ -101,25 +78,6 @@ class Process:
         self.signal(signal.SIGKILL)
         if self._process is not None:
             self._process.wait(10)
-
-    def is_ready(self) -> bool:
-        """Tell whether it is ready, as a kubelet asks."""
-        try:
-            return ask(self.port, "GET", "/readyz", timeout=1)[0] == 200
-        except (OSError, http.client.HTTPException, ValueError):
-            return False
-
-    def epoch(self) -> int:
-        """Give the epoch that it answers from; 0 where it does not answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
-        try:
-            body = orjson.dumps({"instances": [INSTANCE]})
-            connection.request("POST", "/predict", body, {"content-type": "application/json"})
-            return int(connection.getresponse().headers.get("x-model-epoch", 0))
-        except (OSError, http.client.HTTPException):
-            return 0
-        finally:
-            connection.close()
 
     def log(self) -> str:
         """Give the end of what it logged."""
@@ -173,39 +131,9 @@ def cluster(
         for replica in replicas:
             replica.start()
         for replica in replicas:
-            wait_until(lambda replica=replica: _answers(replica), 60)  # type: ignore[misc]
+            wait_until(lambda replica=replica: replica.answers("/healthz"), 60)  # type: ignore[misc]
         yield Cluster(replicas, between)
     finally:
         for replica in replicas:
             replica.end()
         wires.close()
-
-
-def _answers(replica: Process) -> bool:
-    try:
-        return ask(replica.port, "GET", "/healthz", timeout=1)[0] == 200
-    except (OSError, http.client.HTTPException, ValueError):
-        return False
-
-
-def train(port: int, count: int) -> list[int]:
-    """Train versions whose every prediction says which one made it; give their numbers."""
-    made: list[int] = []
-    for i in range(count):
-        rows: list[list[object]]
-        number = made[-1] + 1 if made else 1
-        one, other = f"{MODEL}/{number}a", f"{MODEL}/{number}b"
-        rows = [[1 + k / 40, 2 + k % 3, one] for k in range(30)]
-        rows += [[5 + k / 40, 7 - k % 3, other] for k in range(30)]
-        body = {
-            "name": MODEL,
-            "model_type": TYPES[i % len(TYPES)],
-            "dataset": {"columns": ["x", "y", "label"], "rows": rows},
-            "target": "label",
-            "use": False,
-        }
-        status, answer = ask(port, "POST", "/train", body, timeout=90)
-        assert status == 201, answer
-        assert answer["version"] == number, answer
-        made.append(number)
-    return made

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.history.cluster import Cluster, cluster, train
+from tests.history.cluster import Cluster, cluster
 from tests.mlflow_server import mlflow_server
 
 
@@ -23,7 +23,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     folder: Path = tmp_path_factory.mktemp("history-mlflow")
     with mlflow_server(folder) as uri:
         with cluster(folder / "train", uri, count=1) as alone:
-            versions = train(alone.replicas[0].port, 2)
+            versions = alone.replicas[0].train(2)
         yield Store(uri, folder / "server.db", versions)
 
 

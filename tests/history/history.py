@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -44,13 +43,11 @@ class Operation:
     """Why it failed, or what the service said."""
 
 
-def write(path: Path, history: Iterable[Operation]) -> None:
+def encode(history: Iterable[Operation]) -> bytes:
     """Write a history, one operation a line."""
-    with path.open("wb") as file:
-        file.writelines(orjson.dumps(asdict(one)) + b"\n" for one in history)
+    return b"".join(orjson.dumps(asdict(one)) + b"\n" for one in history)
 
 
-def read(path: Path) -> list[Operation]:
-    """Read what `write` wrote."""
-    with path.open("rb") as file:
-        return [msgspec.json.decode(line, type=Operation) for line in file]
+def decode(lines: bytes) -> list[Operation]:
+    """Read what `encode` wrote."""
+    return [msgspec.json.decode(line, type=Operation) for line in lines.splitlines()]

@@ -108,7 +108,7 @@ def execute(
     first = use("first", cluster.replicas[0], versions[0])
     assert first.outcome == "acknowledged", first
     run.history.append(first)
-    balancer = Balancer(cluster)
+    balancer = Balancer(cluster.replicas)
     readers = [
         Reader(f"pinned to {one.name}", lambda one=one: one, rate / 5, run.history.append)  # type: ignore[misc]
         for one in cluster.replicas

@@ -1,0 +1,84 @@
+"""What a client speaks to: the service at an address, and the models that histories are made of.
+
+Nothing but the standard library and what the product's image has is needed, as in all that clients
+are made of: they run in a pod as well.
+"""
+
+import http.client
+import json
+from typing import Any
+
+import orjson
+
+MODEL = "history"
+INSTANCE = {"x": 1.0, "y": 2.0}
+TYPES = ("LogisticRegression", "GaussianNB", "DecisionTreeClassifier", "LinearDiscriminantAnalysis")
+
+
+class Target:
+    """One replica, or what balances between several."""
+
+    def __init__(self, name: str, host: str, port: int) -> None:
+        self.name = name
+        self.host = host
+        self.port = port
+
+    def ask(
+        self, method: str, path: str, body: object = None, timeout: float = 30
+    ) -> tuple[int, dict[str, Any]]:
+        """Send one request on a connection of its own; give the status and the JSON of the answer.
+
+        Raises OSError, HTTPException or ValueError where there is none.
+        """
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
+        try:
+            content = None if body is None else orjson.dumps(body)
+            connection.request(method, path, content, {"content-type": "application/json"})
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        finally:
+            connection.close()
+
+    def answers(self, path: str) -> bool:
+        """Tell whether it says 200 within a second, as a kubelet asks."""
+        try:
+            return self.ask("GET", path, timeout=1)[0] == 200
+        except (OSError, http.client.HTTPException, ValueError):
+            return False
+
+    def epoch(self) -> int:
+        """Give the epoch that it answers from; 0 where it does not answer."""
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=2)
+        try:
+            body = orjson.dumps({"instances": [INSTANCE]})
+            connection.request("POST", "/predict", body, {"content-type": "application/json"})
+            return int(connection.getresponse().headers.get("x-model-epoch", 0))
+        except (OSError, http.client.HTTPException):
+            return 0
+        finally:
+            connection.close()
+
+    def train(self, count: int) -> list[int]:
+        """Train versions whose every prediction says which one made it; give their numbers."""
+        made: list[int] = []
+        for i in range(count):
+            number = made[-1] + 1 if made else 1
+            status, answer = self.ask("POST", "/train", order(number, TYPES[i % len(TYPES)]), 90)
+            assert status == 201, answer
+            assert answer["version"] == number, answer
+            made.append(number)
+        return made
+
+
+def order(number: int, model_type: str) -> dict[str, object]:
+    """Give what trains version `number`: its labels are named after it."""
+    one, other = f"{MODEL}/{number}a", f"{MODEL}/{number}b"
+    rows: list[list[object]] = [[1 + k / 40, 2 + k % 3, one] for k in range(30)]
+    rows += [[5 + k / 40, 7 - k % 3, other] for k in range(30)]
+    return {
+        "name": MODEL,
+        "model_type": model_type,
+        "dataset": {"columns": ["x", "y", "label"], "rows": rows},
+        "target": "label",
+        "use": False,
+    }
