@@ -28,6 +28,7 @@ from service.api import (
 from service.api.predict import Predict, Receive, Scope, Send
 from service.api.state import Lifespan, State
 from service.beats import ORPHAN_SECONDS
+from service.bulk import Bulk
 from service.children import Children
 from service.course import Limits as TrainingLimits
 from service.course import Workshop
@@ -180,6 +181,7 @@ def create_app(
         await state.run(state.trainer.stop)
         state.children.close()
         predict.close()
+        state.bulk.close()
         state.replicas.close()
         state.steps.shutdown(wait=False, cancel_futures=True)
         state.pool.shutdown(wait=False, cancel_futures=True)
@@ -254,6 +256,7 @@ def _state(
         listing=Listing(registry, loader),
         model_types=ModelTypes(children, folder.work),
         uploads=uploads,
+        bulk=Bulk(children, settings),
         starter=Starter(settings.starter_model, registry, replicas, uploads, trainer),
     )
 

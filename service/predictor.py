@@ -202,26 +202,47 @@ class Predictor:
         except InvalidInput:
             raise
         except ValueError as error:
-            reason = clip(str(error).split("\n")[0].rstrip("."), 200)
-            raise InvalidInput(f"The classifier cannot answer this: {reason}.", []) from error
+            raise self.refusal(error) from error
         self._learn(len(matrix), thread_time() - start)
         return reply, len(matrix)
 
     def _answer(self, matrix: NDArray[np.float64], probabilities: bool) -> bytes:
+        return self.reply(*self.classify(matrix, probabilities))
+
+    def classify(
+        self, matrix: NDArray[np.float64], probabilities: bool, first: int = 0
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64] | None]:
+        """Give the index of the class of each row, [N], and the probabilities, [N, K], if asked.
+
+        `first` is the number of the first row in its request. Raises InvalidInput.
+        """
         if not probabilities:
-            labels = self._certain_labels(matrix)
-            texts = self._labels
-            answers = b",".join([texts[i] for i in labels.tolist()])
-            return b"%b%b]}" % (self._head, answers)
+            return self._certain_labels(matrix, first), None
+        self.check_has_probabilities()
+        labels, rows = self.classifier.labels_and_probabilities(matrix)
+        self._check_finite(rows, first)
+        return labels, rows
+
+    @staticmethod
+    def refusal(error: ValueError) -> InvalidInput:
+        """Say that the classifier failed on rows that its schema takes."""
+        reason = clip(str(error).split("\n")[0].rstrip("."), 200)
+        return InvalidInput(f"The classifier cannot answer this: {reason}.", [])
+
+    def check_has_probabilities(self) -> None:
+        """Raise InvalidInput where the classifier has none."""
         if not self.classifier.has_probabilities:
             raise InvalidInput(
                 f"Model {self.name!r} version {self.version} has no probabilities; "
                 'leave "probabilities" out, or train a classifier that has them.',
                 [],
             )
-        labels, rows = self.classifier.labels_and_probabilities(matrix)
-        self._check_finite(rows)
+
+    def reply(self, labels: NDArray[np.int64], rows: NDArray[np.float64] | None) -> bytes:
+        """Give the JSON of what `classify` gave."""
         texts = self._labels
+        if rows is None:
+            return b"%b%b]}" % (self._head, b",".join([texts[i] for i in labels.tolist()]))
         return b'%b%b],"classes":%b,"probabilities":%b}' % (
             self._head,
             b",".join([texts[i] for i in labels.tolist()]),
@@ -229,26 +250,26 @@ class Predictor:
             orjson.dumps(np.ascontiguousarray(rows), option=orjson.OPT_SERIALIZE_NUMPY),
         )
 
-    def _certain_labels(self, matrix: NDArray[np.float64]) -> NDArray[np.int64]:
+    def _certain_labels(self, matrix: NDArray[np.float64], first: int) -> NDArray[np.int64]:
         """Give the labels; where numbers are huge, only after their probabilities proved finite."""
         classifier = self.classifier
         if classifier.doubtful or (classifier.has_probabilities and (np.abs(matrix) > HUGE).any()):
             labels, rows = self.classifier.labels_and_probabilities(matrix)
-            self._check_finite(rows)
+            self._check_finite(rows, first)
             return labels
         return self.classifier.labels(matrix)
 
-    def _check_finite(self, rows: NDArray[np.float64]) -> None:
+    def _check_finite(self, rows: NDArray[np.float64], first: int = 0) -> None:
         """A NaN never leaves as a prediction: the classifier could not take the numbers."""
         bad = ~np.isfinite(rows).all(axis=1)
         if bad.any():
-            first = int(np.flatnonzero(bad)[0])
+            wrong = first + np.flatnonzero(bad)
             raise InvalidInput(
                 f"The classifier gives no finite probabilities for {int(bad.sum())} of {len(rows)} "
-                f"instances, the first of them /instances/{first}: its numbers are too large.",
+                f"instances, the first of them /instances/{wrong[0]}: its numbers are too large.",
                 [
                     Problem(f"/instances/{index}", "has numbers too large for this classifier")
-                    for index in np.flatnonzero(bad)[:20].tolist()
+                    for index in wrong[:20].tolist()
                 ],
             )
 

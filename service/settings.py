@@ -48,9 +48,9 @@ class Settings(BaseSettings):
     max_rows: int = Field(10_000, ge=1)
     """Most instances in one JSON request for predictions."""
     max_upload_bytes: int = Field(64 * _MEBI, ge=_KIBI)
-    """Largest body of /train and /datasets, in bytes."""
+    """Largest body of /train and /datasets, and of a file of rows to /predict, in bytes."""
     max_bulk_rows: int = Field(1_000_000, ge=1)
-    """Most rows in a data set."""
+    """Most rows in a data set, or in a file of rows to /predict."""
     max_columns: int = Field(10_000, ge=1)
     """Most columns in a data set."""
     max_json_depth: int = Field(32, ge=4, le=200)

@@ -3,11 +3,16 @@
 import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
+
+from starlette.requests import Request
 
 from service import problems
+from service.api import columns
+from service.api.columns import Gone
 from service.api.crew import Crew
 from service.api.turns import Turns
+from service.bulk import Media
 from service.errors import (
     BodyTooLarge,
     EpochNotReached,
@@ -31,10 +36,11 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 Reader = Callable[[Predictor, bytes], tuple[bytes, int]]
 
-READERS: Mapping[bytes, Reader] = {
+READERS: Mapping[bytes, Reader | Media] = {
     b"application/json": Predictor.predict,
+    **columns.MEDIA,
 }
-"""What reads a body of each content type and answers it."""
+"""What reads a body of each content type and answers it, or the kind of file that it is."""
 
 logger = logging.getLogger(__name__)
 
@@ -44,10 +50,6 @@ _SHORT = 65_536
 """A single row longer than this many bytes is not looked for."""
 
 _JSON = (b"content-type", b"application/json")
-
-
-class _Gone(Exception):
-    """The client left before its request was whole; nobody is there to answer."""
 
 
 class _Route:
@@ -106,6 +108,7 @@ class Predict:
         """Answer one request."""
         start = perf_counter()
         content_type = encoding = length = sent_id = min_epoch = None
+        reader: Reader | Media = Predictor.predict
         for name, value in scope["headers"]:
             if name == b"content-type":
                 content_type = value
@@ -128,8 +131,9 @@ class Predict:
                 _check_epoch(min_epoch, self._slot.epoch)
             if content_type != b"application/json" or encoding is not None:
                 reader = _reader(content_type, encoding)
-            else:
-                reader = Predictor.predict
+            if not callable(reader):
+                await self._columns(scope, receive, send, route, reader, sent_id, start)
+                return
             if route is not None and route.predictor.slow and self._crew.full:
                 raise Overloaded  # before the body is read
             message = await receive()
@@ -150,9 +154,9 @@ class Predict:
                 else:
                     reply = await route.turns.join(values)
         except ServiceError as error:
-            await self._refuse(error, route, sent_id, start, send)
+            await self._refuse(error, route, sent_id, start, send, as_csv=reader == "csv")
             return
-        except _Gone:
+        except Gone:
             return
         except Exception:
             # The edge of the route: whatever comes here is a defect of ours.
@@ -162,13 +166,39 @@ class Predict:
             if route is not None:
                 route.observe("error", perf_counter() - start)
             return
-        headers = [*route.headers, (b"content-length", b"%d" % len(reply))]
+        await self._reply(reply, route.headers, sent_id, send)
+        route.ok(perf_counter() - start, rows)
+        self._counted()
+
+    async def _columns(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        route: _Route | None,
+        media: Media,
+        sent_id: bytes | None,
+        start: float,
+    ) -> None:
+        """Answer a file of rows."""
+        if route is None:
+            raise NoModelInUse(self._slot.trouble)
+        request = Request(scope, cast(Any, receive))
+        reply, rows, kind = await columns.answer(request, route.predictor, media)
+        headers = [(b"content-type", kind), *route.model_headers]
+        await self._reply(reply, headers, sent_id, send)
+        route.ok(perf_counter() - start, rows)
+        self._counted()
+
+    @staticmethod
+    async def _reply(
+        reply: bytes, headers: list[tuple[bytes, bytes]], sent_id: bytes | None, send: Send
+    ) -> None:
+        headers = [*headers, (b"content-length", b"%d" % len(reply))]
         if sent_id is not None:
             headers.append((b"x-request-id", problems.request_id_of(sent_id).encode()))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": reply})
-        route.ok(perf_counter() - start, rows)
-        self._counted()
 
     def _renew(self, in_use: InUse | None) -> _Route | None:
         self._route = None if in_use is None else _Route(in_use, self._metrics)
@@ -186,7 +216,7 @@ class Predict:
         while size <= limit:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise _Gone
+                raise Gone
             parts.append(message.get("body", b""))
             size += len(parts[-1])
             if not message.get("more_body"):
@@ -218,6 +248,7 @@ class Predict:
         sent_id: bytes | None,
         start: float,
         send: Send,
+        as_csv: bool = False,
     ) -> None:
         identifier = problems.request_id_of(sent_id)
         request_id.set(identifier)
@@ -227,6 +258,8 @@ class Predict:
             headers = route.model_headers
             if isinstance(error, InvalidInput):
                 extra = _explained(error, route.predictor)
+                if as_csv and "example" in extra:
+                    extra["example"] = route.predictor.guide.csv
         answer = problems.answer(error, identifier, extra)
         if isinstance(error, BodyTooLarge):
             headers = [*headers, (b"connection", b"close")]
@@ -246,7 +279,7 @@ def _check_epoch(wanted: bytes, served: int) -> None:
         raise EpochNotReached(int(wanted), served)
 
 
-def _reader(content_type: bytes | None, encoding: bytes | None) -> Reader:
+def _reader(content_type: bytes | None, encoding: bytes | None) -> Reader | Media:
     if encoding is not None and encoding.strip().lower() not in (b"", b"identity"):
         raise UnsupportedMediaType(
             f"Content-Encoding {encoding.decode('latin-1')[:40]!r}", ["the body as it is"]

@@ -17,6 +17,7 @@ _IRIS = {
     "petal length (cm)": 4.3,
     "petal width (cm)": 1.3,
 }
+_FILE = {"type": "string", "format": "binary"}
 
 
 @router.get(
@@ -44,7 +45,13 @@ async def get_schema(request: Request) -> Response:
     "/predict",
     summary="Classify instances with the model in use",
     responses={
-        200: {"model": PredictReply},
+        200: {
+            "model": PredictReply,
+            "content": {
+                "text/csv": {"schema": {"type": "string"}},
+                "application/vnd.apache.arrow.stream": {"schema": _FILE},
+            },
+        },
         **dict.fromkeys((400, 413, 415, 503), _PROBLEM),
     },
     openapi_extra={
@@ -54,9 +61,23 @@ async def get_schema(request: Request) -> Response:
                 "application/json": {
                     "schema": {"$ref": "#/components/schemas/PredictRequest"},
                     "example": {"instances": [_IRIS], "probabilities": True},
-                }
+                },
+                "text/csv": {
+                    "schema": {"type": "string"},
+                    "example": ",".join(_IRIS) + "\n" + ",".join(map(str, _IRIS.values())) + "\n",
+                },
+                "application/vnd.apache.parquet": {"schema": _FILE},
+                "application/vnd.apache.arrow.stream": {"schema": _FILE},
             },
-        }
+        },
+        "parameters": [
+            {
+                "name": "probabilities",
+                "in": "query",
+                "description": "With a file of rows: the probability of each class, too.",
+                "schema": {"type": "boolean"},
+            }
+        ],
     },
 )
 async def predict(request: Request) -> Response:

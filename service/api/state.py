@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypedDict, TypeVar, cast
 
 from starlette.requests import Request
 
+from service.bulk import Bulk
 from service.children import Children
 from service.errors import RegistryUnavailable
 from service.listing import Listing
@@ -52,6 +53,7 @@ class State:
     listing: Listing
     model_types: ModelTypes
     uploads: Uploads
+    bulk: Bulk
     starter: Starter
     draining: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)

@@ -38,6 +38,15 @@ async def receive_upload(
         await _receive_form(request, stream, state, upload)
         return
     upload.media = MEDIA[kind]
+    await _write(stream, state, upload)
+
+
+async def receive_rows(request: Request, state: State, upload: Upload) -> None:
+    """Write the body of a request to the folder of an upload, whatever it is."""
+    await _write(_capped(request, state.settings.max_upload_bytes), state, upload)
+
+
+async def _write(stream: AsyncIterator[bytes], state: State, upload: Upload) -> None:
     with upload.rows.open("wb") as file:
         async for part in _gathered(stream):
             await state.run(file.write, part)

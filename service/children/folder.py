@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 ORDER = "order.json"
 RESULT = "result.json"
@@ -13,6 +15,10 @@ ROWS = "rows"
 """What was uploaded."""
 TABLE = "table.parquet"
 """The same in its canonical form."""
+MATRIX = "matrix.npy"
+"""The rows to predict, as a schema reads them."""
+LABELS = "labels.npy"
+PROBABILITIES = "probabilities.npy"
 REQUEST = "request.json"
 VERSION = "version"
 """The folder of what belongs to the new version."""
@@ -25,3 +31,12 @@ def write(path: Path, value: Any) -> None:
     arriving = path.with_suffix(".part")
     arriving.write_bytes(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY))
     arriving.rename(path)
+
+
+def write_answers(
+    folder: Path, labels: NDArray[np.int64], probabilities: NDArray[np.float64] | None
+) -> None:
+    """Leave predictions for a child: indexes of classes, and probabilities if there are any."""
+    np.save(folder / LABELS, labels, allow_pickle=False)
+    if probabilities is not None:
+        np.save(folder / PROBABILITIES, probabilities, allow_pickle=False)

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from service import classifiers
+from service.children import columns
 from service.children.folder import ERROR, ORDER, RESULT, write
 from service.children.reading import inspect_training, read_data_set, summary
 from service.children.training import train
@@ -71,4 +72,6 @@ JOBS: Mapping[str, Callable[[Path, Mapping[str, Any]], Any]] = {
     "inspect": inspect_training,
     "train": train,
     "adopt": _adopt,
+    "matrix": columns.read,
+    "arrow_answers": columns.write_arrow,
 }

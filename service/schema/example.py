@@ -1,5 +1,7 @@
 """A request that works, made from the schema's medians and most frequent categories."""
 
+import csv
+import io
 from collections.abc import Collection
 from typing import Any
 
@@ -19,6 +21,7 @@ class Guide:
 
     def __init__(self, schema: Schema) -> None:
         self.example = example(schema)
+        self.csv = as_csv(schema)
         self._features = {feature.name: at for at, feature in enumerate(schema.features)}
         self._schema = schema
         self._short = len(orjson.dumps(self.example)) <= _MOST_BYTES
@@ -55,6 +58,16 @@ def example_value(feature: Feature) -> Any:
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
     return value
+
+
+def as_csv(schema: Schema) -> str:
+    """Give the same rows as a CSV file."""
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerow([feature.name for feature in schema.features])
+    cells = [example_value(feature) for feature in schema.features]
+    writer.writerow([str(c).lower() if isinstance(c, bool) else c for c in cells])
+    return lines.getvalue()
 
 
 def describe(feature: Feature) -> dict[str, Any]:

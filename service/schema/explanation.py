@@ -1,5 +1,6 @@
 """What is wrong with a request, all of it, in words and pointers; the slow way of the decoder."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,13 +76,34 @@ class Explanation:
         wrong = _Instances(self._compiled, findings).read(instances, matrix)
         if not findings.count:
             return matrix, probabilities
-        first = findings.listed[0]
-        where = f" in {wrong} of {len(instances)} instances" if wrong else ""
-        told = "; ".join(_tell(problem) for problem in findings.listed[:3])
-        more = "" if findings.count <= 3 else "; …"
-        many = "1 problem" if findings.count == 1 else f"{findings.count} problems"
-        detail = f"{many}{where}: {told}{more}." if first.pointer else f"The body {first.message}."
-        raise InvalidInput(detail, findings.listed, frozenset(findings.features))
+        raise _refusal(findings, wrong, len(instances))
+
+    def of_rows(
+        self, rows: Mapping[int, Mapping[str, Any]], total: int, wrong: int
+    ) -> "InvalidInput":
+        """Say what is wrong with rows that were read elsewhere, by their numbers.
+
+        `wrong` of `total` rows are refused; `rows` are the first of them.
+        """
+        findings = _Findings()
+        reader = _Instances(self._compiled, findings)
+        cells = np.empty(len(self._compiled.features))
+        for row, instance in rows.items():
+            reader.read_object(instance, row, cells)
+        return _refusal(findings, wrong, total, at_least=wrong > len(rows))
+
+
+def _refusal(
+    findings: "_Findings", wrong: int, total: int, at_least: bool = False
+) -> "InvalidInput":
+    first = findings.listed[0]
+    where = f" in {wrong} of {total} instances" if wrong else ""
+    told = "; ".join(_tell(problem) for problem in findings.listed[:3])
+    more = "" if findings.count <= 3 else "; …"
+    many = "1 problem" if findings.count == 1 else f"{findings.count} problems"
+    many = f"at least {many}" if at_least else many
+    detail = f"{many}{where}: {told}{more}." if first.pointer else f"The body {first.message}."
+    return InvalidInput(detail, findings.listed, frozenset(findings.features))
 
 
 class _Compiled:
@@ -149,13 +171,19 @@ class _Instances:
                 message = "differs in form; send all as objects or all as arrays"
                 self._findings.add(f"/instances/{row}", message)
             elif kind is dict:
-                self._object(instance, f"/instances/{row}", matrix[min(row, last)])
+                self.read_object(instance, row, matrix[min(row, last)])
             else:
                 self._array(instance, f"/instances/{row}", matrix[min(row, last)])
             wrong += self._findings.count > before
         return wrong
 
-    def _object(self, instance: dict[str, Any], pointer: str, row: NDArray[np.float64]) -> None:
+    def read_object(
+        self, instance: Mapping[str, Any], row: int, cells: NDArray[np.float64]
+    ) -> None:
+        """Read one instance, of this number, into the cells of its row."""
+        self._object(instance, f"/instances/{row}", cells)
+
+    def _object(self, instance: Mapping[str, Any], pointer: str, row: NDArray[np.float64]) -> None:
         if self._findings.full:
             self._count(instance, pointer, row)
             return
@@ -170,7 +198,7 @@ class _Instances:
                 if key not in at:
                     self._unknown(key, pointer, instance)
 
-    def _count(self, instance: dict[str, Any], pointer: str, row: NDArray[np.float64]) -> None:
+    def _count(self, instance: Mapping[str, Any], pointer: str, row: NDArray[np.float64]) -> None:
         """Count what is wrong, in time that grows with the instance and not with the features."""
         missing = len(self._features)
         for key, value in instance.items():
@@ -182,7 +210,7 @@ class _Instances:
                 row[index] = self._cell(value, self._features[index], index, pointer, None)
         self._findings.count += missing
 
-    def _unknown(self, key: str, pointer: str, instance: dict[str, Any]) -> None:
+    def _unknown(self, key: str, pointer: str, instance: Mapping[str, Any]) -> None:
         if self._findings.full:
             self._findings.count += 1
             return

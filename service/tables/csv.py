@@ -10,6 +10,7 @@ import csv
 import io
 import itertools
 import re
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,65 @@ def read_csv(data: bytes, limits: Limits = LIMITS, at: str = "") -> Table:
 
     Raises UnusableData, BodyTooLarge or, for what is no text, UnsupportedMediaType.
     """
+    fields, separator = _read_fields(data, limits, at)
+    problems: list[Problem] = []
+    columns: dict[str, Column] = {}
+    for name, array in fields.items():
+        try:
+            columns[name] = _column(array, separator)
+        except ValueError as error:
+            problems.append(Problem(at, f"column {clip(name)!r}: {error}"))
+    if problems:
+        detail = f"The CSV cannot be read: {problems[0].message}."
+        raise UnusableData(detail, problems[:MOST_PROBLEMS])
+    return Table(columns)
+
+
+def read_fields(data: bytes, limits: Limits = LIMITS, at: str = "") -> dict[str, Any]:
+    """Read the same file into an Arrow array of strings for each column, null where it is empty.
+
+    Raises as `read_csv` does.
+    """
+    return _read_fields(data, limits, at)[0]
+
+
+def read_numbers_at_once(data: bytes, numbers: Collection[str]) -> dict[str, Any] | None:
+    """Read the plainest of such files in a tenth of the time: `numbers` straight into doubles.
+
+    The other columns are as `read_fields` gives them. None where a quote, a field that is no plain
+    number or whatever else needs a closer look: that says nothing about the file.
+    """
+    line = data[: 1 << 20].split(b"\n", 1)[0]
+    quoted = data.find(b'"', len(line)) >= 0 or line.count(b'"') % 2
+    if quoted or b"\0" in data or not line.strip() or data.startswith(b"\xef\xbb\xbf"):
+        return None
+    try:
+        header = [name.strip() for name in next(csv.reader([line.decode()]))]
+        if len(set(header)) < len(header):
+            return None
+        table = pa_csv.read_csv(
+            pa.BufferReader(data),
+            pa_csv.ReadOptions(column_names=header, skip_rows=1),
+            pa_csv.ParseOptions(),
+            pa_csv.ConvertOptions(
+                null_values=[""],
+                strings_can_be_null=True,
+                column_types={
+                    name: pa.float64() if name in numbers else pa.string() for name in header
+                },
+            ),
+        )
+    except (pa.ArrowInvalid, UnicodeDecodeError, csv.Error):
+        return None
+    columns = {name: table[name].combine_chunks() for name in header}
+    for name in numbers:
+        array = columns.get(name)
+        if array is not None and not pc.all(pc.is_finite(array), min_count=0).as_py():
+            return None
+    return columns
+
+
+def _read_fields(data: bytes, limits: Limits, at: str) -> tuple[dict[str, Any], str]:
     for magic, kind in _KINDS.items():
         if data.startswith(magic):
             raise UnsupportedMediaType(kind, ["CSV in UTF-8", "Parquet"])
@@ -58,17 +118,12 @@ def read_csv(data: bytes, limits: Limits = LIMITS, at: str = "") -> Table:
     check_names(header, at)
     if not rows:
         raise _refuse("The CSV has a header and no rows.", at)
-    problems: list[Problem] = []
-    columns: dict[str, Column] = {}
-    for name, array in zip(header, arrays, strict=True):
-        try:
-            columns[name] = _column(array[1:], separator)
-        except ValueError as error:
-            problems.append(Problem(at, f"column {clip(name)!r}: {error}"))
-    if problems:
-        detail = f"The CSV cannot be read: {problems[0].message}."
-        raise UnusableData(detail, problems[:MOST_PROBLEMS])
-    return Table(columns)
+    none = pa.scalar(None, pa.string())
+    fields = {
+        name: pc.if_else(pc.equal(array[1:], ""), none, array[1:])
+        for name, array in zip(header, arrays, strict=True)
+    }
+    return fields, separator
 
 
 def _refuse(sentence: str, at: str) -> UnusableData:
@@ -183,7 +238,6 @@ class _Lines:
 
 def _column(array: Any, separator: str) -> Column:
     """Decide the type of a column of strings; raises ValueError with what is wrong."""
-    array = pc.if_else(pc.equal(array, ""), pa.scalar(None, pa.string()), array)
     try:
         numbers = array.cast(pa.float64())
     except pa.ArrowInvalid:

@@ -28,6 +28,20 @@ def read_parquet(data: bytes, limits: Limits = LIMITS, at: str = "") -> Table:
     Null, and NaN among numbers, is missing. The index columns that pandas adds are left out.
     Raises UnusableData or BodyTooLarge, the latter before anything is decompressed.
     """
+    table = read_arrow_table(data, limits, at)
+    columns: dict[str, Column] = {}
+    problems: list[Problem] = []
+    for field, chunks in zip(table.schema, table.columns, strict=True):
+        try:
+            columns[field.name] = _column(chunks)
+        except ValueError as error:
+            problems.append(Problem(at, f"column {clip(field.name)!r}: {error}"))
+    _raise(problems)
+    return Table(columns)
+
+
+def read_arrow_table(data: bytes, limits: Limits = LIMITS, at: str = "") -> Any:
+    """Read the same file into an Arrow table of plain columns; raises as `read_parquet` does."""
     try:
         # Metadata larger than this is a bomb: 10,000 columns take about 1 MB a row group.
         file = pq.ParquetFile(
@@ -54,15 +68,7 @@ def read_parquet(data: bytes, limits: Limits = LIMITS, at: str = "") -> Table:
             "The Parquet file cannot be read; it is damaged, or no Parquet.", at
         ) from error
     limits.check(table.num_rows, table.num_columns)
-    columns: dict[str, Column] = {}
-    problems: list[Problem] = []
-    for field, chunks in zip(table.schema, table.columns, strict=True):
-        try:
-            columns[field.name] = _column(chunks)
-        except ValueError as error:
-            problems.append(Problem(at, f"column {clip(field.name)!r}: {error}"))
-    _raise(problems)
-    return Table(columns)
+    return table
 
 
 def _refuse(sentence: str, at: str) -> UnusableData:

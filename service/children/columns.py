@@ -1,0 +1,53 @@
+"""Rows to predict, as columns: read into a matrix, and answers written as columns."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from service.children.folder import LABELS, MATRIX, PROBABILITIES, ROWS
+from service.columns import read_matrix
+from service.errors import UnusableData
+from service.schema import decode
+from service.schema.explanation import InvalidInput
+from service.tables import Limits
+
+_ANSWERS = "answers.arrows"
+
+
+def read(folder: Path, order: Mapping[str, Any]) -> Any:
+    """Leave the matrix of what was uploaded; or say what is wrong with it."""
+    limits = Limits(rows=order["max_rows"], columns=order["max_columns"])
+    schema = decode(order["schema"].encode())
+    try:
+        matrix = read_matrix(folder / ROWS, order["media"], schema, limits)
+    except (InvalidInput, UnusableData) as error:
+        return {
+            "refused": str(error),
+            "problems": [asdict(problem) for problem in error.problems],
+            "features": sorted(getattr(error, "features", ())),
+        }
+    np.save(folder / MATRIX, matrix, allow_pickle=False)
+    return {"rows": len(matrix)}
+
+
+def write_arrow(folder: Path, order: Mapping[str, Any]) -> Any:
+    """Write the answers as an Arrow stream: `prediction`, and a column for each class."""
+    classes = order["classes"]
+    labels = np.load(folder / LABELS, allow_pickle=False)
+    columns = {"prediction": pa.array(classes).take(pa.array(labels))}
+    if (folder / PROBABILITIES).exists():
+        rows = np.load(folder / PROBABILITIES, allow_pickle=False)
+        for index, label in enumerate(classes):
+            name = str(label).lower() if isinstance(label, bool) else str(label)
+            columns[f"probability of {name}"] = pa.array(rows[:, index])
+    table = pa.table(columns)
+    with (
+        pa.OSFile(str(folder / _ANSWERS), "wb") as sink,
+        pa.ipc.new_stream(sink, table.schema) as writer,
+    ):
+        writer.write_table(table)
+    return {"file": _ANSWERS}
