@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from bench import many_rows, one_row, start, training
+from bench import bulk, many_rows, one_row, start, training
 from bench.client import BenchFailed
 from bench.options import Options
 from bench.processes import two_cores
@@ -19,6 +19,7 @@ from bench.tables import write
 PARTS: dict[str, Callable[[Options], str]] = {
     "one-row": one_row.measure,
     "many-rows": many_rows.measure,
+    "bulk": bulk.measure,
     "training": training.measure,
     "start": start.measure,
 }

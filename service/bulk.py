@@ -39,7 +39,7 @@ class Bulk:
         self._children = children
         self._settings = settings
         self._under_way = 0
-        self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="bulk")
+        self._threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="bulk")
 
     def close(self) -> None:
         """Let the threads go."""

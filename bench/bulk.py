@@ -1,0 +1,82 @@
+"""A hundred thousand rows in one file, against scikit-learn's own `predict` of the same array."""
+
+import io
+import json
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from bench import processes
+from bench.client import BenchFailed
+from bench.forest import Forest, load, train
+from bench.options import Options
+from bench.tables import table, tell
+
+ROWS = 100_000
+_GOALS = {"CSV": ">= 0.6", "Arrow": ">= 1.0"}
+
+
+def measure(options: Options) -> str:
+    """Send the same rows as CSV, Parquet and Arrow, in turn with `predict`; give the table."""
+    forest = load()
+    X = np.resize(forest.X, (ROWS, forest.X.shape[1])).copy()
+    # No two rows alike: a tree's branches would be guessed right too often.
+    X = np.round(X * np.random.default_rng(0).uniform(0.99, 1.01, X.shape), 5)
+    expected = forest.classifier.predict(X).tolist()
+    files = _files(forest, X)
+    # On all cores, as it runs.
+    with processes.service(options.folder("bulk"), None) as service:
+        client = service.client()
+        train(client, forest)
+
+        def ask(body: bytes, kind: str) -> Callable[[], bytes]:
+            return lambda: client.send("POST", "/predict", body, kind)
+
+        ways: dict[str, Callable[[], object]] = {
+            "scikit-learn, array": lambda: forest.classifier.predict(X)
+        }
+        for name, (body, kind) in files.items():
+            if json.loads(ask(body, kind)())["predictions"] != expected:
+                raise BenchFailed(f"{name}: another label than scikit-learn's.")
+            ways[name] = ask(body, kind)
+        figures: dict[str, list[float]] = {name: [] for name in ways}
+        for turn in range(2 * options.rounds):
+            tell(f"bulk: round {turn + 1} of {2 * options.rounds}")
+            for name, way in ways.items():
+                start = time.perf_counter()
+                way()
+                figures[name].append(ROWS / (time.perf_counter() - start))
+    rows: list[list[object]] = []
+    for name, rates in figures.items():
+        pairs = zip(rates, figures["scikit-learn, array"], strict=True)
+        ratio = statistics.median(rate / other for rate, other in pairs)
+        size = f"{len(files[name][0]):,}" if name in files else ""
+        median = statistics.median(rates)
+        rows.append([name, size, median, 1e3 * ROWS / median, ratio, _GOALS.get(name, "")])
+    note = (
+        f"{ROWS:,} rows of the same forest in one file, answered in JSON; the service runs on all "
+        f"cores, scikit-learn in process, on one thread; medians of {2 * options.rounds} requests."
+    )
+    columns = ["what", "bytes", "rows/s", "ms", "x scikit-learn", "goal"]
+    return table("Files of rows", note, columns, rows)
+
+
+def _files(
+    forest: Forest, X: "np.ndarray[tuple[int, int], np.dtype[np.float64]]"
+) -> dict[str, tuple[bytes, str]]:
+    rows = pa.table({name: X[:, index] for index, name in enumerate(forest.names)})
+    csv, arrow, parquet = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    pa_csv.write_csv(rows, csv)
+    with pa.ipc.new_stream(arrow, rows.schema) as writer:
+        writer.write_table(rows)
+    pq.write_table(rows, parquet)
+    return {
+        "CSV": (csv.getvalue(), "text/csv"),
+        "Parquet": (parquet.getvalue(), "application/vnd.apache.parquet"),
+        "Arrow": (arrow.getvalue(), "application/vnd.apache.arrow.stream"),
+    }
