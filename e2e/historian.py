@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.history import history
-from tests.history.clients import Reader, Writer, use
+from tests.history.clients import Reader, Writer, use_acknowledged
 from tests.history.history import Operation
 from tests.history.target import Target
 
@@ -56,9 +56,7 @@ def record(plan: dict[str, Any]) -> list[Operation]:
     service = Target("service", plan["service"], plan["service_port"])
     pods = Pods(plan["pods"], plan["port"])
     versions, rate = plan["versions"], plan["rate"] / (len(pods.found) + 3)
-    first = use("first", service, versions[0])
-    assert first.outcome == "acknowledged", first
-    seen.append(first)
+    seen.append(use_acknowledged("first", service, versions[0]))
     readers = [
         Reader(f"pinned {place}", lambda place=place: pods.pick(place), rate, seen.append)  # type: ignore[misc]
         for place in range(len(pods.found))

@@ -16,6 +16,7 @@ from tests.history.target import INSTANCE, MODEL, Target
 
 _READ_SECONDS = 5.0
 _USE_SECONDS = 60.0
+_TRIES = 5
 _BODY = orjson.dumps({"instances": [INSTANCE]})
 _JSON = {"content-type": "application/json"}
 
@@ -176,6 +177,15 @@ def use(
         client, "use", replica.name, start, end, outcome, model=model, expected=expected,
         reason=f"{answer.status} {slug} {told.get('detail', '')}"[:160],
     )  # fmt: skip
+
+
+def use_acknowledged(client: str, replica: Target, version: int) -> Operation:
+    """Ask for a change until one is acknowledged; a busy machine may be late for a hold or two."""
+    for _ in range(_TRIES):
+        done = use(client, replica, version)
+        if done.outcome == "acknowledged":
+            return done
+    raise AssertionError(done)
 
 
 class Writer:

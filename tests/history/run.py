@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tests.history.checker import Violation, check, unavailability
-from tests.history.clients import Balancer, Reader, Writer, use
+from tests.history.clients import Balancer, Reader, Writer, use_acknowledged
 from tests.history.cluster import Cluster
 from tests.history.history import Operation
 from tests.history.nemesis import Event, Nemesis
@@ -105,9 +105,7 @@ def execute(
     """
     run = Run()
     # The first change is before all: whatever a reader sees, the history explains.
-    first = use("first", cluster.replicas[0], versions[0])
-    assert first.outcome == "acknowledged", first
-    run.history.append(first)
+    run.history.append(use_acknowledged("first", cluster.replicas[0], versions[0]))
     balancer = Balancer(cluster.replicas)
     readers = [
         Reader(f"pinned to {one.name}", lambda one=one: one, rate / 5, run.history.append)  # type: ignore[misc]
