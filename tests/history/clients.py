@@ -91,7 +91,10 @@ class Reader:
 
     def _read(self, replica: Target) -> Operation:
         connection = self._kept.pop(replica.name, None)
-        if connection is None or _has_ended(connection):
+        if connection is not None and _has_ended(connection):
+            connection.close()
+            connection = None
+        if connection is None:
             connection = http.client.HTTPConnection(
                 replica.host, replica.port, timeout=_READ_SECONDS
             )
