@@ -25,6 +25,7 @@ from service.api import (
     train,
     use_model,
 )
+from service.api.access import Access
 from service.api.predict import Predict, Receive, Scope, Send
 from service.api.state import Lifespan, State
 from service.beats import ORPHAN_SECONDS
@@ -35,6 +36,7 @@ from service.course import Workshop
 from service.data_folder import DataFolder
 from service.errors import ServiceError
 from service.gate import Gate
+from service.keys import Keys
 from service.last_use import LastUse
 from service.listing import Listing
 from service.loader import Loader
@@ -72,7 +74,9 @@ class Service:
         rest: "RequestScope",
         metrics: Metrics,
         drain: Callable[[], None],
+        keys: Keys | None,
     ) -> None:
+        self._app = Access(self._dispatch, keys, metrics) if keys else self._dispatch
         self._predict = predict
         self._rest = rest
         self.metrics = metrics
@@ -81,6 +85,9 @@ class Service:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Dispatch one request, or the lifespan."""
+        await self._app(scope, receive, send)
+
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] == "/predict" and scope["method"] == "POST":
             await self._predict(scope, receive, send)
         else:
@@ -148,6 +155,7 @@ def create_app(
     Tests pass all; production passes none.
     """
     settings = read_settings() if settings is None else settings
+    keys = None if settings.api_keys_file is None else Keys(settings.api_keys_file)
     folder = DataFolder(settings.data_dir)
     if registry is None:
         from service.registry import MlflowRegistry
@@ -209,7 +217,7 @@ def create_app(
         app.include_router(module.router)
     app.mount("/docs/assets", openapi.assets())
     app.openapi = lambda: openapi.openapi(app)  # type: ignore[method-assign]
-    return Service(predict, RequestScope(app, metrics), metrics, drain)
+    return Service(predict, RequestScope(app, metrics), metrics, drain, keys)
 
 
 def _state(

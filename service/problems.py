@@ -12,6 +12,7 @@ import orjson
 from service import errors
 from service.children import JobFailed, JobStopped
 from service.errors import Problem, ServiceError
+from service.keys import Forbidden, Unauthorized
 from service.schema.explanation import InvalidInput
 
 MEDIA_TYPE = b"application/problem+json"
@@ -36,6 +37,8 @@ TABLE: Mapping[type[ServiceError], tuple[int, str, str]] = {
     errors.TrainingCancelled: (409, "training-cancelled", "Training cancelled"),
     JobStopped: (409, "training-cancelled", "Training cancelled"),
     errors.EpochConflict: (409, "epoch-conflict", "Epoch conflict"),
+    Unauthorized: (401, "unauthorized", "Unauthorized"),
+    Forbidden: (403, "forbidden", "Forbidden"),
     errors.NotAPeer: (403, "not-a-peer", "Not a peer"),
     errors.BodyTooLarge: (413, "body-too-large", "Body too large"),
     errors.UnsupportedMediaType: (415, "unsupported-media-type", "Unsupported media type"),
@@ -101,6 +104,8 @@ def answer(error: ServiceError, request_id: str, extra: Mapping[str, Any] | None
         # Jittered, so that clients turned away together do not come back together.
         wait = min(error.retry_after, _LONGEST_WAIT - 2) + random.randint(0, 2)
         headers.append((b"retry-after", str(wait).encode()))
+    if isinstance(error, Unauthorized):
+        headers.append((b"www-authenticate", b"Bearer"))
     return _make(status, slug, title, str(error), request_id, {**members, **(extra or {})}, headers)
 
 

@@ -39,6 +39,9 @@ class Settings(BaseSettings):
     peer_key: SecretStr = SecretStr("")
     """Key with which replicas sign their calls to one another, 16 characters or more. Empty: only
     calls from this machine's own addresses are taken."""
+    api_keys_file: Path | None = None
+    """File of the keys that clients need, a line each: `role: sha256 of the key in hex`, with a
+    role of predict, train or admin. Read again when it changes. Empty: no key is needed."""
     starter_model: Literal["iris", ""] = "iris"
     """Data set of the small model that is trained when there is none yet. Empty: none is."""
     poll_seconds: float = Field(1.0, ge=0.05, le=60)
@@ -87,6 +90,11 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+
+    @field_validator("api_keys_file", mode="before")
+    @classmethod
+    def _none(cls, value: object) -> object:
+        return None if value == "" else value
 
     @field_validator("replicas")
     @classmethod

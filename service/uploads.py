@@ -14,6 +14,7 @@ from service.children import Children, JobFailed
 from service.children.folder import ROWS, TABLE
 from service.course import Order
 from service.errors import InvalidRequest
+from service.keys import Forbidden
 from service.model import DataSet, DataSets, Version
 from service.settings import Settings
 
@@ -83,12 +84,17 @@ class Uploads:
             return default
         return seconds if 0 <= seconds <= 300 else default
 
-    def training(self, upload: Upload, in_use: Version | None, wait: float) -> tuple[Order, float]:
+    def training(
+        self, upload: Upload, in_use: Version | None, wait: float, role: str = "admin"
+    ) -> tuple[Order, float]:
         """Read and plan a training; give the order, and how long the client waits.
 
-        Raises InvalidRequest with what is wrong with it, DataSetNotFound or RegistryUnavailable.
+        With a lesser role than admin it is put in use only by somebody else, later. Raises
+        InvalidRequest with what is wrong with it, Forbidden, DataSetNotFound or
+        RegistryUnavailable.
         """
-        order: dict[str, Any] = {"wait": wait, **self._order(upload)}
+        may_use = role == "admin"
+        order: dict[str, Any] = {"wait": wait, "use": may_use, **self._order(upload)}
         order["in_use"] = in_use and {
             "name": in_use.name,
             "model_type": in_use.model_type,
@@ -100,6 +106,8 @@ class Uploads:
             path = self._data_sets.fetch_data_set(known, upload.folder)
             fetched = {"fetched": path.name, "known_target": known.target}
             found = self._run("inspect", upload, {**order, **fetched})
+        if found["use"] and not may_use:
+            raise Forbidden("admin", role, "Putting the model in use")
         return (
             Order(
                 name=found["name"],

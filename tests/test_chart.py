@@ -17,7 +17,7 @@ pytestmark = needs_helm
 
 EVERYTHING = "monitoring.standalone=true"
 VALUES = CHART.parents[1] / "k8s" / "values"
-OWN_SETTINGS = {"host", "port", "data_dir", "mlflow_uri", "replicas", "peer_key"}
+OWN_SETTINGS = {"host", "port", "data_dir", "mlflow_uri", "replicas", "peer_key", "api_keys_file"}
 """What the chart sets itself, so that nobody else can."""
 
 

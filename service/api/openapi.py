@@ -69,6 +69,10 @@ _HEADERS: dict[str, dict[str, Any]] = {
         "description": "The training's own address.",
         "schema": {"type": "string"},
     },
+    "WWW-Authenticate": {
+        "description": "With 401: how a key is sent.",
+        "schema": {"type": "string"},
+    },
     "Allow": {
         "description": "With 405: the methods that the path has.",
         "schema": {"type": "string"},
@@ -113,6 +117,10 @@ def openapi(app: FastAPI) -> dict[str, Any]:
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     document["components"]["headers"] = _HEADERS
+    document["components"]["securitySchemes"] = {
+        "key": {"type": "http", "scheme": "bearer", "description": "Where the service has keys."}
+    }
+    document["security"] = [{}, {"key": []}]
     for path, item in document["paths"].items():
         for method, operation in item.items():
             _complete(path, method, operation["responses"])
@@ -131,8 +139,8 @@ def _complete(path: str, method: str, responses: dict[str, Any]) -> None:
     if path in _TAKES_NO_QUERY:
         responses.setdefault("400", {"description": "Bad Request", "content": _PROBLEM_CONTENT})
     responses["default"] = {
-        "description": "Any other error: 400 for what is no HTTP, 405, 408, 431, and 500 for a "
-        "defect of the service",
+        "description": "Any other error: 400 for what is no HTTP, 401 and 403 where there are "
+        "keys, 405, 408, 431, and 500 for a defect of the service",
         "content": _PROBLEM_CONTENT,
     }
     for status, response in responses.items():
@@ -155,3 +163,4 @@ def _headers(path: str, method: str, status: str) -> Iterator[str]:
         yield "Location"
     if status == "default":
         yield "Allow"
+        yield "WWW-Authenticate"

@@ -34,6 +34,8 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
 Reader = Callable[[Predictor, bytes], tuple[bytes, int]]
 
 READERS: Mapping[bytes, Reader | Media] = {

@@ -99,6 +99,7 @@ def shown(training: Training) -> dict[str, Any]:
 async def train(request: Request) -> Response:
     """Look at the rows, put the training in the queue, and wait for its end if that is wished."""
     state = state_of(request)
+    role = request.scope.get("role", "admin")
     only_query(request)
     state.trainer.check_room()
     # Before anything is received: questions that find out whether MLflow and its storage answer.
@@ -116,12 +117,12 @@ async def train(request: Request) -> Response:
             async with state.one_per_key(details["idempotency_key"]):
                 earlier = await _earlier(state, details)
                 if earlier is None:
-                    training, wait = await _submit(state, upload, details)
+                    training, wait = await _submit(state, upload, details, role)
             if earlier is not None:
                 wait = await state.run(state.uploads.wait_of, upload, state.settings.wait_seconds)
                 return await _result(state, earlier, wait)
         else:
-            training, wait = await _submit(state, upload, details)
+            training, wait = await _submit(state, upload, details, role)
     finally:
         if training is None:
             await state.run(state.uploads.close, upload)
@@ -129,11 +130,13 @@ async def train(request: Request) -> Response:
     return await _result(state, training, wait)
 
 
-async def _submit(state: State, upload: Upload, details: dict[str, str]) -> tuple[Training, float]:
+async def _submit(
+    state: State, upload: Upload, details: dict[str, str], role: str
+) -> tuple[Training, float]:
     in_use = await _version_in_use(state)
     async with state.reading:
         order, wait = await state.run(
-            state.uploads.training, upload, in_use, state.settings.wait_seconds
+            state.uploads.training, upload, in_use, state.settings.wait_seconds, role
         )
     return await state.run(state.trainer.submit, order, details), wait
 

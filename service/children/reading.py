@@ -144,5 +144,5 @@ def _complete(
         told = "; ".join(f"{p.pointer.lstrip('/')} {p.message}" for p in problems)
         raise InvalidRequest(f"{told}.", problems)
     wait = order["wait"] if request.wait is None else request.wait
-    use = True if request.use is None else request.use
+    use = order["use"] if request.use is None else request.use
     return replace(request, name=name, target=request.target or target, use=use, wait=wait)

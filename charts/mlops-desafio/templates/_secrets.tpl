@@ -51,3 +51,8 @@ data:
   valueFrom:
     secretKeyRef: {name: {{ include "desafio.secret" (list . "minio") }}, key: secret-key}
 {{- end }}
+
+{{/* The Secret with a key of each role, in plain text: for people and for `helm test`. */}}
+{{- define "desafio.clientKeys" -}}
+{{- default (include "desafio.name" (list . "clients")) .Values.auth.existingSecret -}}
+{{- end }}

@@ -30,6 +30,8 @@ def ask(method: str, url: str, body: Any = None) -> tuple[int, Any]:
     if body is not None:
         request.data = json.dumps(body).encode()
         request.add_header("Content-Type", "application/json")
+    if "API_KEY" in os.environ and url.startswith(API):
+        request.add_header("Authorization", f"Bearer {os.environ['API_KEY']}")
     deadline = time.monotonic() + 20
     while True:
         try:

@@ -2,6 +2,9 @@
 {{- define "desafio.settings" -}}
 SERVICE_MLFLOW_URI: {{ include "desafio.mlflowUri" . | quote }}
 SERVICE_REPLICAS: dns://{{ include "desafio.name" (list . "replicas") }}:8000
+{{- if .Values.auth.enabled }}
+SERVICE_API_KEYS_FILE: /etc/desafio/keys
+{{- end }}
 {{- range $key, $value := .Values.api.settings }}
 {{- $whole := and (kindIs "float64" $value) (eq $value (floor $value)) }}
 SERVICE_{{ snakecase $key | upper }}: {{ ternary (printf "%.0f" $value) (toString $value) $whole | quote }}

@@ -14,5 +14,10 @@
 - {name: API, value: "http://{{ include "desafio.name" (list $root "api") }}:{{ $root.Values.api.service.port }}"}
 - {name: MLFLOW, value: {{ include "desafio.mlflowUri" $root | quote }}}
 - {name: NAMESPACE, value: {{ $root.Release.Namespace }}}
+{{- if $root.Values.auth.enabled }}
+- name: API_KEY
+  valueFrom:
+    secretKeyRef: {name: {{ include "desafio.clientKeys" $root }}, key: admin}
+{{- end }}
 {{- end }}
 {{- end }}

@@ -1,0 +1,133 @@
+"""Who may do what: keys from a file, each with a role. Only digests of keys are ever in memory.
+
+The file has a line for each key, `role: sha256 of the key in hex`; `#` begins a comment. Of a role
+there may be several, so that a new key is added before the old one goes. The file is looked at
+again when it changes, a second later at most; one that has become wrong changes nothing.
+"""
+
+import hashlib
+import hmac
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from service.errors import ServiceError, StartError, clip
+
+logger = logging.getLogger(__name__)
+
+ROLES = ("predict", "train", "admin")
+"""Each may do all that those before it may."""
+
+_LOOK_SECONDS = 1.0
+_LARGEST = 64 * 1024
+_LINE = re.compile(r"(\w+)\s*:\s*([0-9a-fA-F]{64})")
+_BEARER = re.compile(rb"[Bb]earer +(\S{1,512})")
+
+_Stamp = tuple[int, int, int]
+
+
+class Unauthorized(ServiceError):
+    """A request without a key in force, where one is needed."""
+
+    def __init__(self) -> None:
+        super().__init__("This needs a key: send it as `Authorization: Bearer …`.")
+
+
+class Forbidden(ServiceError):
+    """A request with a key whose role is less than what it needs."""
+
+    def __init__(self, needed: str, role: str, what: str = "This") -> None:
+        super().__init__(f"{what} needs a key of the role {needed!r}; yours is of {role!r}.")
+
+
+class Keys:
+    """The keys in force."""
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        """Read the file; raises StartError with the line that is wrong."""
+        self._path = path
+        self._clock = clock
+        self._looked = clock()
+        try:
+            self._stamp = self._look()
+            self._roles = _read(path)
+        except (OSError, ValueError) as error:
+            raise StartError(f"SERVICE_API_KEYS_FILE: {_reason(error)}") from error
+
+    def check(self, authorization: bytes | None, needed: str) -> str:
+        """Give the role of whoever sent this header.
+
+        Raises Unauthorized where it holds no key in force, and Forbidden where the role is less
+        than `needed`.
+        """
+        self._renew()
+        found = None if authorization is None else _BEARER.fullmatch(authorization.strip())
+        if found is None:
+            raise Unauthorized
+        digest = hashlib.sha256(found[1]).digest()
+        role = None
+        # All are compared, and each in constant time: how long it takes says nothing.
+        for known, its in self._roles.items():
+            if hmac.compare_digest(known, digest):
+                role = its
+        if role is None:
+            raise Unauthorized
+        if ROLES.index(role) < ROLES.index(needed):
+            raise Forbidden(needed, role)
+        return role
+
+    def _renew(self) -> None:
+        now = self._clock()
+        if now - self._looked < _LOOK_SECONDS:
+            return
+        self._looked = now
+        try:
+            stamp = self._look()
+            if stamp == self._stamp:
+                return
+            self._roles = _read(self._path)
+        except (OSError, ValueError) as error:
+            logger.error("the keys stay as they were: %s", _reason(error))
+            return
+        self._stamp = stamp
+        logger.info("%d keys are in force", len(self._roles))
+
+    def _look(self) -> _Stamp:
+        # A mounted Secret is a link to a link: what changes is the file behind them.
+        found = os.stat(self._path)
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _read(path: Path) -> Mapping[bytes, str]:
+    with path.open(encoding="utf-8") as file:
+        text = file.read(_LARGEST + 1)
+    if len(text) > _LARGEST:
+        raise ValueError(f"{path} has more than {_LARGEST:,} characters.")
+    roles: dict[bytes, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        line = line.partition("#")[0].strip()
+        if not line:
+            continue
+        found = _LINE.fullmatch(line)
+        if found is None or found[1] not in ROLES:
+            raise ValueError(
+                f"line {number} of {path} is not `role: sha256 of the key in hex`, "
+                f"with a role of {', '.join(ROLES)}."
+            )
+        digest = bytes.fromhex(found[2])
+        if roles.setdefault(digest, found[1]) != found[1]:
+            raise ValueError(f"line {number} of {path} gives a key a second role.")
+    if not roles:
+        raise ValueError(f"{path} holds no key; leave the setting empty to need none.")
+    return roles
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "the file is not in UTF-8."
+    if isinstance(error, OSError):
+        return f"{clip(error.filename)} cannot be read: {error.strerror}."
+    return str(error)
