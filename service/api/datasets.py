@@ -45,7 +45,7 @@ async def _built_ins(state: State) -> list[dict[str, Any]]:
     },
     openapi_extra={
         "parameters": [
-            {"name": "name", "in": "query", "schema": {"type": "string"}},
+            {"name": "name", "in": "query", "schema": NAME},
             {"name": "target", "in": "query", "schema": {"type": "string"}},
         ],
         "requestBody": {

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from service.api.bodies import ProblemReply, VersionDetail, VersionList
 from service.api.reading import (
+    NAME,
     PAGING,
     name_in_path,
     name_in_query,
@@ -55,7 +56,7 @@ def shown(state: State, version: Version) -> dict[str, Any]:
     responses={200: {"model": VersionList}, 400: _PROBLEM, 503: _PROBLEM},
     openapi_extra={
         "parameters": [
-            {"name": "name", "in": "query", "schema": {"type": "string"}},
+            {"name": "name", "in": "query", "schema": NAME},
             *PAGING,
         ]
     },

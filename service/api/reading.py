@@ -111,6 +111,9 @@ def name_in_query(name: str) -> str:
     return name
 
 
+NAME = {"type": "string", "minLength": 1, "maxLength": 128, "pattern": r"^[A-Za-z0-9._-]+$"}
+"""The name of a model or a data set, as OpenAPI shows it."""
+
 PAGING: list[dict[str, Any]] = [
     {
         "name": "limit",
