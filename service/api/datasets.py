@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from service.api.bodies import DataSetList, DataSetReply, ProblemReply
 from service.api.models import timestamp
-from service.api.reading import only_query, reply
+from service.api.reading import NAME, only_query, reply
 from service.api.state import State, state_of
 from service.api.uploading import FORM, MEDIA, receive_upload
 from service.errors import DataSetConflict, DataSetNotFound, InvalidRequest

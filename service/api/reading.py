@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service import strict_json
+from service import model, strict_json
 from service.api.state import state_of
 from service.errors import (
     BodyTooLarge,
@@ -111,7 +111,7 @@ def name_in_query(name: str) -> str:
     return name
 
 
-NAME = {"type": "string", "minLength": 1, "maxLength": 128, "pattern": r"^[A-Za-z0-9._-]+$"}
+NAME = {"type": "string", "pattern": f"^{model.NAME}$"}
 """The name of a model or a data set, as OpenAPI shows it."""
 
 PAGING: list[dict[str, Any]] = [
