@@ -6,6 +6,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from service.api.bodies import ProblemReply
 from service.api.reading import reply
 from service.api.state import state_of
+from service.children import ClassifierUnavailable
 from service.errors import NotReady
 
 router = APIRouter(tags=["health"])
@@ -30,6 +31,9 @@ async def readyz(request: Request) -> Response:
     if not state.poller.reached:
         raise NotReady("What is in use has not been read from MLflow since the start.")
     in_use = state.slot.get()
+    if not in_use.predictor.classifier.ready:
+        # Other replicas can answer meanwhile.
+        raise ClassifierUnavailable
     return reply({"status": "ready", "model": in_use.name, "version": in_use.version})
 
 

@@ -21,6 +21,9 @@ class FakeClassifier:
     route: Literal["native"] = "native"
     has_probabilities = True
     doubtful = False
+    remote = False
+    ready = True
+    clock = staticmethod(time.thread_time)
 
     def __init__(self) -> None:
         self.seconds = 0.0
