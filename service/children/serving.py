@@ -1,10 +1,11 @@
 """A child that serves one classifier: loads it, then answers until its connections are closed."""
 
+import os
 import sys
 import threading
 import traceback
 from collections.abc import Sequence
-from os import getpid
+from concurrent.futures import Future
 from socket import socket
 from time import thread_time
 
@@ -16,23 +17,33 @@ from service.runtime import Classifier
 from service.runtime.classifier import Floats, Labels
 from service.runtime.native import load_native
 
+_LOADING_NICENESS = 10
+
 
 def serve(connections: Sequence[socket]) -> None:
     """Load what the first connection brings, then answer on all of them until they are closed."""
-    try:
-        classifier = _load(connections[0])
-    except (OSError, EOFError):
-        return  # it was let go before it was loaded
-    if classifier is None:
-        return
+    loaded: Future[Classifier | None] = Future()
     threads = [
-        threading.Thread(target=answer_all, args=(connection, classifier))
+        threading.Thread(target=_answer_when_loaded, args=(connection, loaded))
         for connection in connections
     ]
     for thread in threads:
         thread.start()
+    # Linux gives priorities to threads. Loading must not take the processor from the model that is
+    # in use meanwhile; the threads above, which answer, keep the priority of the service.
+    os.nice(_LOADING_NICENESS)
+    try:
+        loaded.set_result(_load(connections[0]))
+    except (OSError, EOFError):
+        loaded.set_result(None)  # it was let go before it was loaded
     for thread in threads:
         thread.join()
+
+
+def _answer_when_loaded(connection: socket, loaded: "Future[Classifier | None]") -> None:
+    classifier = loaded.result()
+    if classifier is not None:
+        answer_all(connection, classifier)
 
 
 def _load(connection: socket) -> Classifier | None:
@@ -45,7 +56,7 @@ def _load(connection: socket) -> Classifier | None:
         _tell(connection, error)
         return None
     facts = {
-        "pid": getpid(),
+        "pid": os.getpid(),
         "classes": len(classifier.classes),
         "has_probabilities": classifier.has_probabilities,
         "doubtful": classifier.doubtful,
