@@ -24,7 +24,10 @@ async def healthz() -> Response:
     responses={503: {"model": ProblemReply}},
 )
 async def readyz(request: Request) -> Response:
-    """Answer 200 when a model is loaded and warm and its epoch was confirmed since the start."""
+    """Answer 200 when a model is loaded and warm and its epoch was confirmed since the start.
+
+    503 also while a native model's process is being started again.
+    """
     state = state_of(request)
     if state.draining:
         raise NotReady("The replica is going away.")

@@ -10,20 +10,22 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from time import thread_time
 from typing import Literal
 
 from service.children.children import Children
 from service.children.job import LOST
 from service.children.line import ANSWER_SECONDS, Facts, Line
-from service.errors import ChildrenUnavailable, ServiceError, Unavailable
+from service.errors import ChildrenUnavailable, Unavailable
 from service.runtime.classifier import Floats, Labels
 
 logger = logging.getLogger(__name__)
 
 _CONNECTIONS = 2
-"""Calls that a child computes at one time; the crew of `/predict` has as many threads."""
+"""Calls that a child computes at one time, as many as `/predict` has threads; one more waits."""
+
+_SIGNALS = {number.value: number.name for number in signal.Signals}
 
 _END_SECONDS = 10.0
 """How long a killed child may take to be gone."""
@@ -212,9 +214,10 @@ class _Keeper:
         while not self._let_go.wait(pause) and not self._children.closed:
             try:
                 line = self._open()
-            except (ServiceError, ValueError, OSError) as error:
+            except Exception as error:
+                # The edge of the thread: whatever it is, the next start may find it mended.
                 pause = self._pauses.after(0.0)
-                logger.warning("%s is not started again yet: %s", self._title, error)
+                logger.warning("%s is not started again yet: %r", self._title, error)
             else:
                 self._take(line)
                 return
@@ -228,11 +231,12 @@ class _Keeper:
         except (EOFError, OSError) as error:
             child.stop("It does not load.")
             line.cut()
-            status = child.status.result(_END_SECONDS)
-            if status == LOST:
+            wait([child.status], _END_SECONDS)
+            if not child.status.done() or child.status.result() == LOST:
                 raise ChildrenUnavailable from error
-            raise ValueError(f"the process that loaded it ended {_how(status)}") from error
-        except ValueError:
+            how = _how(child.status.result())
+            raise ValueError(f"the process that loaded it ended {how}") from error
+        except BaseException:
             line.cut()
             raise
         logger.info("process %d serves %s", facts.pid, self._title)
@@ -242,4 +246,6 @@ class _Keeper:
 def _how(status: int) -> str:
     if status == LOST:
         return "with the host of children"
-    return f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
+    if status < 0:
+        return f"by {_SIGNALS.get(-status, f'signal {-status}')}"
+    return f"with status {status}"
