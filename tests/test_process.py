@@ -147,9 +147,8 @@ def test_a_native_model_leaves_scikit_learn_out_of_the_service_and_dies_with_it(
         assert client.predict(ROW).json()["model"] == "near"
         children = _descendants(process.pid)
         assert len(children) == 2
-        # Each of these is known by its compiled parts, which are mapped where it is imported.
-        mapped = Path(f"/proc/{process.pid}/maps").read_text()
-        assert not [name for name in ("sklearn", "pandas", "scipy") if f"/{name}/" in mapped]
+        # Its compiled parts are mapped where it is imported. (MLflow's client imports pandas.)
+        assert "/sklearn/" not in Path(f"/proc/{process.pid}/maps").read_text()
         assert "/sklearn/" in Path(f"/proc/{children[-1]}/maps").read_text()
 
         process.kill()
