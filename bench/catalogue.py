@@ -14,7 +14,7 @@ from service.fit.request import TrainRequest
 from service.graphs import NotConvertible, convert
 from service.graphs.parity import check
 from service.preparation import Preparation
-from service.runtime import NativeClassifier
+from service.runtime.native import NativeClassifier
 from service.tables import BUILT_IN, Column, Table, built_in
 
 

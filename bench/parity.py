@@ -16,7 +16,8 @@ from bench.zoo import Entry, convertible, native
 from service.graphs import NotConvertible, convert
 from service.graphs.parity import Parity, check
 from service.preparation import Preparation
-from service.runtime import Classifier, NativeClassifier, load_onnx
+from service.runtime import Classifier, load_onnx
+from service.runtime.native import NativeClassifier
 
 
 @dataclass(frozen=True, slots=True)

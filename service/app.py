@@ -236,6 +236,7 @@ def _state(
         folder.cache,
         Limits(settings.max_rows, settings.max_json_depth),
         settings.allow_pickle,
+        metrics.classifiers_lost.inc,
     )
     last_use = LastUse(folder.last_use)
     local = LocalReplica(identifier, registry, loader, slot, metrics, last_use, gate)

@@ -15,9 +15,10 @@ import yaml
 
 from service.errors import clip
 from service.runtime import load_onnx
+from service.runtime.stored import load_skops
 from service.schema import Feature, Label, Schema, encode
 from service.schema.contract import LARGEST
-from service.trust import UntrustedArtifact, load_skops
+from service.trust import UntrustedArtifact
 
 _NUMBERS = frozenset({"double", "float", "long", "integer"})
 _LARGEST_FLOAT32 = 3.4028234663852886e38

@@ -6,6 +6,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from service.api.bodies import ProblemReply
 from service.api.reading import reply
 from service.api.state import state_of
+from service.children import ClassifierUnavailable
 from service.errors import NotReady
 
 router = APIRouter(tags=["health"])
@@ -23,13 +24,19 @@ async def healthz() -> Response:
     responses={503: {"model": ProblemReply}},
 )
 async def readyz(request: Request) -> Response:
-    """Answer 200 when a model is loaded and warm and its epoch was confirmed since the start."""
+    """Answer 200 when a model is loaded and warm and its epoch was confirmed since the start.
+
+    503 also while a native model's process is being started again.
+    """
     state = state_of(request)
     if state.draining:
         raise NotReady("The replica is going away.")
     if not state.poller.reached:
         raise NotReady("What is in use has not been read from MLflow since the start.")
     in_use = state.slot.get()
+    if not in_use.predictor.classifier.ready:
+        # Other replicas can answer meanwhile.
+        raise ClassifierUnavailable
     return reply({"status": "ready", "model": in_use.name, "version": in_use.version})
 
 

@@ -8,14 +8,14 @@ import shutil
 import tempfile
 import threading
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from service import runtime
-from service.children import Children, JobFailed
+from service.children import ChildClassifier, Children, ClassifierUnavailable, JobFailed
 from service.errors import InvalidRequest, StorageUnavailable, VersionNotServable, clip
 from service.model import Version, Versions
 from service.predictor import Predictor
@@ -32,6 +32,9 @@ _ADOPT_MEMORY = 4 * 2**30
 _ADOPT_SECONDS = 60.0
 _MOST_VERDICTS = 10_000
 
+_SPOILED = (ValueError, InvalidRequest, zipfile.BadZipFile, KeyError, ClassifierUnavailable)
+"""What a version that cannot be served is found out by."""
+
 _Key = tuple[str, int, float]
 
 
@@ -45,12 +48,14 @@ class Loader:
         cache: Path,
         limits: Limits,
         allow_pickle: bool,
+        classifier_lost: Callable[[], None] = lambda: None,
     ) -> None:
         self._versions = versions
         self._children = children
         self._cache = cache
         self._limits = limits
         self._allow_pickle = allow_pickle
+        self._classifier_lost = classifier_lost
         self._lock = threading.Lock()
         self._arriving: dict[_Key, threading.Lock] = {}
         self._verdicts: dict[_Key, str | None] = {}
@@ -101,8 +106,10 @@ class Loader:
         except VersionNotServable as error:
             self._verdicts[_key(version)] = error.reason
             raise
-        except (ValueError, InvalidRequest, zipfile.BadZipFile, KeyError) as error:
+        except _SPOILED as error:
             reason = clip(str(error).split("\n")[0].rstrip("."), 300) + "."
+            if isinstance(error, ClassifierUnavailable):
+                reason = "its process ended while it answered its golden rows or its example."
             self._verdicts[_key(version)] = reason
             raise VersionNotServable(version.name, version.version, reason) from error
         except OSError as error:
@@ -181,7 +188,14 @@ class Loader:
             classifier = runtime.load_onnx(files["model.onnx"], classes)
         else:
             names = [feature.name for feature in schema.features]
-            classifier = runtime.load_native(files["model.skops"], names)
+            classifier = ChildClassifier(
+                self._children,
+                f"{version.name} version {version.version}",
+                # Kept on the disk alone: it may be needed again, and may be large.
+                lambda: self._files(version)["model.skops"],
+                names,
+                self._classifier_lost,
+            )
         if not version.foreign:
             _replay(classifier, files["golden.npz"])
         return Predictor(version.name, version.version, schema, classifier, self._limits)

@@ -147,6 +147,11 @@ class Metrics:
             ("outcome",),
             registry=self.registry,
         )
+        self.classifiers_lost = Counter(
+            "service_classifiers_lost_total",
+            "Processes of native classifiers that ended while they were needed.",
+            registry=self.registry,
+        )
         # Known from the start: the first event of a counter that was not there is no increase.
         for state in ("succeeded", "failed", "cancelled"):
             self.trainings.labels(state)

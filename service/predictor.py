@@ -33,8 +33,8 @@ _BYTES_A_SECOND = 60e6
 class Pace:
     """How long the classifier takes: `base` seconds, and `row` for each row; kept up to date.
 
-    Counted is what its thread had of the processor, so that a busy machine does not make a model
-    look slow. Threads write without a lock: an update that is lost does no harm.
+    Counted is what it had of the processor, by `Classifier.clock`, so that a busy machine does not
+    make a model look slow. Threads write without a lock: an update that is lost does no harm.
     """
 
     WEIGHT = 1 / 8
@@ -76,7 +76,7 @@ class Predictor:
         self.guide = Guide(schema)
         self.pace = Pace()
         self.slow = False
-        """Whether even a single row may take too long for the event loop."""
+        """Whether even a single row may take too long for the event loop, or has to wait."""
         self.rows_a_turn = 1
         """How many single rows may be answered by one run on the event loop."""
         self._decoder = Decoder(schema, limits)
@@ -108,9 +108,9 @@ class Predictor:
         self._conclude()
 
     def _time(self, matrix: NDArray[np.float64]) -> float:
-        start = thread_time()
+        start = self.classifier.clock()
         self.classifier.labels(matrix)
-        return thread_time() - start
+        return self.classifier.clock() - start
 
     def _learn(self, rows: int, seconds: float) -> None:
         self.pace.learn(rows, seconds)
@@ -119,7 +119,7 @@ class Predictor:
 
     def _conclude(self) -> None:
         """Draw the conclusions from the pace."""
-        self.slow = self.pace.base >= _QUICK_SECONDS
+        self.slow = self.classifier.remote or self.pace.base >= _QUICK_SECONDS
         self._short = self._bound is not None and not self.slow
         if self._bound is not None:
             quick = int(_QUICK_SECONDS / max(self.pace.row, 1e-9))
@@ -129,8 +129,11 @@ class Predictor:
     def is_quick(self, body_bytes: int) -> bool:
         """Tell whether a body of so many bytes may be answered on the event loop.
 
-        A row takes at least two bytes a feature, which bounds the rows from the bytes.
+        Never where another process answers: the loop would wait for it. A row takes at least two
+        bytes a feature, which bounds the rows from the bytes.
         """
+        if self.classifier.remote:
+            return False
         rows = max(1, body_bytes // (2 * len(self.schema.features) + 1))
         return self.pace.seconds(rows) + body_bytes / _BYTES_A_SECOND < _QUICK_SECONDS
 
@@ -196,14 +199,14 @@ class Predictor:
         return self._predict(*decoded)
 
     def _predict(self, matrix: NDArray[np.float64], probabilities: bool) -> tuple[bytes, int]:
-        start = thread_time()
+        start = self.classifier.clock()
         try:
             reply = self._answer(matrix, probabilities)
         except InvalidInput:
             raise
         except ValueError as error:
             raise self.refusal(error) from error
-        self._learn(len(matrix), thread_time() - start)
+        self._learn(len(matrix), self.classifier.clock() - start)
         return reply, len(matrix)
 
     def _answer(self, matrix: NDArray[np.float64], probabilities: bool) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from service import errors
-from service.children import JobFailed, JobStopped
+from service.children import ClassifierUnavailable, JobFailed, JobStopped
 from service.errors import Problem, ServiceError
 from service.keys import Forbidden, Unauthorized
 from service.schema.explanation import InvalidInput
@@ -50,6 +50,7 @@ TABLE: Mapping[type[ServiceError], tuple[int, str, str]] = {
     errors.EpochNotReached: (503, "epoch-not-reached", "Epoch not reached"),
     errors.ReplicaSilent: (503, "replica-silent", "Replica silent"),
     errors.ChildrenUnavailable: (503, "children-unavailable", "Children unavailable"),
+    ClassifierUnavailable: (503, "classifier-unavailable", "Classifier unavailable"),
     errors.TrainingLost: (503, "training-lost", "Training lost"),
     errors.StorageUnavailable: (503, "storage-unavailable", "Storage unavailable"),
     errors.NotReady: (503, "not-ready", "Not ready"),

@@ -5,7 +5,7 @@ Its rule: whatever is not listed here is refused before anything of the file is 
 
 import zipfile
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from onnx import AttributeProto, GraphProto, NodeProto, TensorProto
@@ -128,29 +128,6 @@ def _inspect_tensor(tensor: "TensorProto") -> None:
 
 def _domain(name: str) -> str:
     return "" if name == "ai.onnx" else name
-
-
-def load_skops(data: bytes, limit: int = LARGEST_ARTIFACT) -> Any:
-    """Build what a skops file holds, if all of it may be; no code of the file's is ever run."""
-    from skops.io import get_untrusted_types, loads
-
-    from service.soundness import has_sound_trees
-
-    inspect_zip(data, limit)
-    try:
-        needed = set(get_untrusted_types(data=data))
-    except Exception as error:  # skops raises whatever a malformed file makes it stumble over.
-        raise UntrustedArtifact("the file is no skops file") from error
-    if needed - TRUSTED_TYPES:
-        strange = ", ".join(sorted(needed - TRUSTED_TYPES))
-        raise UntrustedArtifact(f"the file holds types that are not allowed: {strange[:200]}")
-    try:
-        loaded = loads(data, trusted=sorted(needed))
-    except Exception as error:
-        raise UntrustedArtifact(f"the file cannot be read: {type(error).__name__}") from error
-    if not has_sound_trees(loaded):
-        raise UntrustedArtifact("the file holds a tree that leads outside itself")
-    return loaded
 
 
 def inspect_zip(data: bytes, limit: int = LARGEST_ARTIFACT) -> None:

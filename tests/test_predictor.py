@@ -21,6 +21,9 @@ class FakeClassifier:
     route: Literal["native"] = "native"
     has_probabilities = True
     doubtful = False
+    remote = False
+    ready = True
+    clock = staticmethod(time.thread_time)
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -86,6 +89,33 @@ def test_waiting_for_the_processor_does_not_make_a_model_slow() -> None:
     predictor = predictor_of(Waiting())
 
     assert not predictor.slow
+
+
+def test_what_another_process_answers_is_never_waited_for_on_the_event_loop() -> None:
+    class Remote(FakeClassifier):
+        remote = True
+
+    predictor = predictor_of(Remote())
+
+    assert predictor.slow
+    assert not predictor.is_quick(len(BODY))
+    assert predictor.predict_at_once(BODY) is None
+    assert predictor.predict_at_once(b'{"instances": [{"featuer 1": 1}]}') is None
+    assert predictor.one_row(BODY) is None
+
+
+def test_what_another_process_spends_counts_as_the_models_pace() -> None:
+    class Remote(FakeClassifier):
+        spent = 0.0
+
+        def clock(self) -> float:
+            return time.thread_time() + self.spent
+
+        def labels(self, X: NDArray[np.float64]) -> NDArray[np.int64]:
+            self.spent += 0.02
+            return super().labels(X)
+
+    assert predictor_of(Remote()).pace.base == pytest.approx(0.02, rel=0.2)
 
 
 def test_what_is_wrong_is_worked_out_at_once_only_where_that_is_short() -> None:

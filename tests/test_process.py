@@ -140,6 +140,26 @@ def test_a_process_killed_in_a_training_leaves_none_that_runs_for_ever(copy: Pat
         assert not list((copy / "work" / "uploads").iterdir())
 
 
+def test_a_native_model_leaves_scikit_learn_out_of_the_service_and_dies_with_it(copy: Path) -> None:
+    with _process(copy) as (process, client):
+        wait_until(lambda: _is_ready(client))
+        client.train(dataset="iris", model_type="KNeighborsClassifier", name="near")
+        assert client.predict(ROW).json()["model"] == "near"
+        children = _descendants(process.pid)
+        assert len(children) == 2
+        # Its compiled parts are mapped where it is imported. (MLflow's client imports pandas.)
+        assert "/sklearn/" not in Path(f"/proc/{process.pid}/maps").read_text()
+        assert "/sklearn/" in Path(f"/proc/{children[-1]}/maps").read_text()
+
+        process.kill()
+
+        wait_until(lambda: not any(map(_is_alive, children)))
+
+    with _process(copy) as (_, client):
+        wait_until(lambda: _is_ready(client))
+        assert client.predict(ROW).json()["model"] == "near"
+
+
 def _descendants(pid: int) -> list[int]:
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").iterdir():

@@ -38,13 +38,12 @@ from service.graphs.parity import made_up_rows
 from service.preparation import Preparation
 from service.runtime import (
     Classifier,
-    NativeClassifier,
     OnnxClassifier,
     UntrustedArtifact,
-    load_native,
     load_onnx,
     replay,
 )
+from service.runtime.native import NativeClassifier, load_native
 from service.soundness import has_sound_trees
 
 IRIS = iris()
@@ -113,6 +112,8 @@ def test_a_stored_pipeline_answers_as_the_one_that_was_stored(name: str) -> None
     assert loaded.has_probabilities == hasattr(pipeline, "predict_proba")
     if loaded.has_probabilities:
         labels, probabilities = loaded.labels_and_probabilities(M)
+        assert labels.dtype == np.int64
+        assert probabilities.dtype == np.float64
         assert (classes[labels] == expected).all()
         assert np.allclose(probabilities, chances, rtol=0, atol=1e-12, equal_nan=True)
 

@@ -1,5 +1,14 @@
 """Child processes: the work that is kept away from serving."""
 
-from service.children.children import Children, Job, JobFailed, JobStopped
+from service.children.children import Children
+from service.children.classifier import ChildClassifier, ClassifierUnavailable
+from service.children.job import Job, JobFailed, JobStopped
 
-__all__ = ["Children", "Job", "JobFailed", "JobStopped"]
+__all__ = [
+    "ChildClassifier",
+    "Children",
+    "ClassifierUnavailable",
+    "Job",
+    "JobFailed",
+    "JobStopped",
+]

@@ -1,35 +1,26 @@
 """Work that is kept away from the serving process: each job runs in a child of its own.
 
 One host process (`python -m service.children.host`) imports scikit-learn once and forks a child for
-every job, so that a job starts in milliseconds. They have none of the service's secrets, a lower
-priority and bounded memory, and die with the host, which dies with the service.
+every job, and for every classifier that scikit-learn serves, so that they start in milliseconds.
+They have none of the service's secrets, and die with the host, which dies with the service. Jobs
+have a lower priority and bounded memory.
 """
 
-import contextlib
 import logging
 import os
-import signal
+import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import orjson
 
 from service.children.folder import ERROR, ORDER, RESULT, write
-from service.errors import (
-    BodyTooLarge,
-    ChildrenUnavailable,
-    InvalidRequest,
-    Problem,
-    ServiceError,
-    UnsupportedMediaType,
-    UnusableData,
-)
+from service.children.job import LOST, Child, Job
+from service.errors import ChildrenUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -44,81 +35,8 @@ _PASSED_ON = (
 )
 """The only variables that a child sees: passwords and keys stay here."""
 
-_KINDS: dict[str, type[InvalidRequest]] = {
-    "InvalidRequest": InvalidRequest,
-    "UnusableData": UnusableData,
-}
-_PLAIN: dict[str, type[ServiceError]] = {
-    "BodyTooLarge": BodyTooLarge,
-    "UnsupportedMediaType": UnsupportedMediaType,
-}
-
-
-class JobFailed(ServiceError):
-    """A child ended without a result: it crashed, or went over a limit."""
-
-
-class JobStopped(ServiceError):
-    """A child was stopped because somebody wished it."""
-
-
-_LOST = 1000
-"""The status of a child whose host is gone."""
-
-
-@dataclass(slots=True)
-class Job:
-    """One child, from its start to its end."""
-
-    id: int
-    folder: Path
-    memory_bytes: int
-    host: int
-    """The process id of the host that runs it."""
-    pid: int | None = None
-    status: Future[int] = field(default_factory=Future)
-    stopped: str | None = None
-
-    def wait(self, seconds: float | None = None) -> object:
-        """Wait for the end; give the result.
-
-        Raises TimeoutError while it runs, the error that the child met, JobStopped, JobFailed, or
-        ChildrenUnavailable where the child went with its host.
-        """
-        status = self.status.result(timeout=seconds)
-        if self.stopped is not None:
-            raise JobStopped(self.stopped)
-        if status == _LOST:
-            raise ChildrenUnavailable
-        error = self.folder / ERROR
-        if error.is_file():
-            raise _revive(orjson.loads(error.read_bytes()))
-        result = self.folder / RESULT
-        if status == 0 and result.is_file():
-            return orjson.loads(result.read_bytes())
-        raise JobFailed(self._why(status))
-
-    def _why(self, status: int) -> str:
-        gibi = self.memory_bytes / 2**30
-        if status == -signal.SIGXCPU:
-            return "It used more processor time than the limit allows."
-        if status in (-signal.SIGKILL, -signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS):
-            name = signal.Signals(-status).name
-            return f"It was ended by {name}, most likely at the limit of {gibi:.3g} GiB of memory."
-        return f"It ended without a result (status {status})."
-
-    def stop(self, reason: str) -> None:
-        """Kill the child and all that it started."""
-        if self.status.done():
-            return
-        self.stopped = reason
-        self.kill()
-
-    def kill(self) -> None:
-        """Kill a child that was stopped, if it has begun; else it is killed when it begins."""
-        if self.stopped is not None and self.pid is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
+SERVE = "serve"
+"""The kind of the order for a child that serves a classifier; every other kind is a job's."""
 
 
 class Children:
@@ -127,8 +45,11 @@ class Children:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._host: subprocess.Popen[bytes] | None = None
-        self._jobs: dict[int, Job] = {}
+        self._orders: socket.socket | None = None
+        self._children: dict[int, Child] = {}
         self._count = 0
+        self.closed = False
+        """Whether nothing is started any more."""
 
     def warm(self) -> None:
         """Start the host, so that its imports are done before the first job."""
@@ -149,34 +70,36 @@ class Children:
         write(folder / ORDER, order)
         with self._lock:
             host = self._ensure_host()
-            self._count += 1
-            job = Job(self._count, folder, memory_bytes, host.pid)
-            self._jobs[job.id] = job
-            line = {
-                "id": job.id,
-                "kind": kind,
-                "folder": str(folder.resolve()),
-                "memory_bytes": memory_bytes,
-                "cpu_seconds": int(cpu_seconds) + 1,
-            }
-            assert host.stdin is not None
-            try:
-                host.stdin.write(orjson.dumps(line) + b"\n")
-                host.stdin.flush()
-            except OSError as error:
-                del self._jobs[job.id]
-                raise ChildrenUnavailable from error
+            job = Job(self._number(), host.pid, folder, memory_bytes)
+            limits = {"memory_bytes": memory_bytes, "cpu_seconds": int(cpu_seconds) + 1}
+            self._send(job, {"kind": kind, "folder": str(folder.resolve()), **limits})
         return job
+
+    def serve(self, connections: int) -> tuple[Child, list[socket.socket]]:
+        """Start a child that serves a classifier; give it, and so many connections to it.
+
+        It ends when they are closed. What is said on them stands in `wire`.
+        """
+        ours, theirs = zip(*(socket.socketpair() for _ in range(connections)), strict=True)
+        try:
+            with self._lock:
+                child = Child(self._number(), self._ensure_host().pid)
+                self._send(child, {"kind": SERVE}, [end.fileno() for end in theirs])
+        except BaseException:
+            _close(ours)
+            raise
+        finally:
+            _close(theirs)
+        return child, list(ours)
 
     def close(self) -> None:
         """End the host and every child."""
         with self._lock:
+            self.closed = True
             host, self._host = self._host, None
-            idle = not self._jobs
+            idle = not self._children
+            self._hang_up()
         if host is not None:
-            assert host.stdin is not None
-            with contextlib.suppress(OSError):
-                host.stdin.close()
             if idle:
                 host.kill()  # it would first end its imports
             try:
@@ -185,14 +108,33 @@ class Children:
                 host.kill()
                 host.wait()
 
+    def _number(self) -> int:
+        self._count += 1
+        return self._count
+
+    def _send(self, child: Child, order: Mapping[str, Any], files: Sequence[int] = ()) -> None:
+        """Tell the host to start a child; it gets `files` as its own."""
+        assert self._orders is not None
+        self._children[child.id] = child
+        try:
+            socket.send_fds(self._orders, [orjson.dumps({"id": child.id, **order})], files)
+        except OSError as error:
+            del self._children[child.id]
+            raise ChildrenUnavailable from error
+
+    def _hang_up(self) -> None:
+        if self._orders is not None:
+            self._orders.close()
+            self._orders = None
+
     def _ensure_host(self) -> subprocess.Popen[bytes]:
         if self._host is not None and self._host.poll() is not None:
             logger.error("the host of children ended with status %s", self._host.returncode)
-            assert self._host.stdin is not None
-            with contextlib.suppress(OSError):  # what was written to it last is lost
-                self._host.stdin.close()
+            self._hang_up()
             self._host = None
         if self._host is None:
+            if self.closed:
+                raise ChildrenUnavailable
             environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
             # One thread: a fork of a process with more is not safe, and trainings share the cores.
             environment |= {
@@ -201,13 +143,16 @@ class Children:
                 "JE_ARROW_MALLOC_CONF": "background_thread:false",
             }
             environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-            self._host = subprocess.Popen(
-                [sys.executable, "-m", "service.children.host"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                env=environment,
-                start_new_session=True,
-            )
+            # Its messages keep their bounds, and carry files.
+            self._orders, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
+            with theirs:
+                self._host = subprocess.Popen(
+                    [sys.executable, "-m", "service.children.host"],
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.PIPE,
+                    env=environment,
+                    start_new_session=True,
+                )
             assert self._host.stdout is not None
             threading.Thread(
                 target=self._listen,
@@ -223,31 +168,24 @@ class Children:
             for line in lines:
                 message = orjson.loads(line)
                 with self._lock:
-                    job = self._jobs.get(message["id"])
-                    if job is not None and "status" in message:
-                        del self._jobs[job.id]
-                if job is None:
+                    child = self._children.get(message["id"])
+                    if child is not None and "status" in message:
+                        del self._children[child.id]
+                if child is None:
                     continue
                 if "pid" in message:
-                    job.pid = message["pid"]
-                    job.kill()
+                    child.pid = message["pid"]
+                    child.kill()
                 else:
-                    job.status.set_result(message["status"])
+                    child.status.set_result(message["status"])
         with self._lock:
-            lost = [job for job in self._jobs.values() if job.host == host]
-            for job in lost:
-                del self._jobs[job.id]
-        for job in lost:
-            job.status.set_result(_LOST)
+            lost = [child for child in self._children.values() if child.host == host]
+            for child in lost:
+                del self._children[child.id]
+        for child in lost:
+            child.status.set_result(LOST)
 
 
-def _revive(record: dict[str, object]) -> ServiceError:
-    """Give the error that a child wrote down."""
-    kind, detail = str(record["kind"]), str(record["detail"])
-    problems = record.get("problems")
-    if kind in _KINDS and isinstance(problems, list):
-        return _KINDS[kind](detail, [Problem(p["pointer"], p["message"]) for p in problems])
-    error_type = _PLAIN.get(kind, JobFailed)
-    error = error_type.__new__(error_type)
-    ServiceError.__init__(error, detail)
-    return error
+def _close(ends: Sequence[socket.socket]) -> None:
+    for end in ends:
+        end.close()

@@ -1,7 +1,8 @@
-"""The process that forks a child for every job; started by `children`, talked to over pipes.
+"""The process that forks a child for every job and every classifier; started by `children`.
 
-It reads an order a line and writes, a line each, the child's process id and how it ended. It has
-one thread, so that a fork is safe, and goes, with all children, when its input ends.
+It reads orders from the socket that is its standard input, a message each, with the files that a
+child gets, and writes, a line each, the child's process id and how it ended. It has one thread, so
+that a fork is safe, and goes, with all children, when its input ends.
 """
 
 import contextlib
@@ -10,17 +11,25 @@ import os
 import resource
 import selectors
 import signal
+import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from service.children import jobs
+from service.children.children import SERVE
+from service.children.serving import serve
 from service.children.training import warm
 
 _PR_SET_PDEATHSIG = 1
 _LARGEST_FILE = 8 * 2**30
+_LONGEST_ORDER = 65_536
+_MOST_FILES = 64
+_LIKELIER = 500
+"""Where memory runs out, the system ends a classifier's process rather than the service's."""
 
 
 def main() -> None:
@@ -31,11 +40,9 @@ def main() -> None:
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    os.set_blocking(0, False)
     children: dict[int, int] = {}
-    pending = b""
-    with selectors.DefaultSelector() as selector:
-        selector.register(0, selectors.EVENT_READ)
+    with selectors.DefaultSelector() as selector, socket.socket(fileno=0) as orders:
+        selector.register(orders, selectors.EVENT_READ)
         selector.register(reading, selectors.EVENT_READ)
         while True:
             for key, _ in selector.select():
@@ -43,16 +50,14 @@ def main() -> None:
                     os.read(reading, 4096)
                     _reap(children)
                     continue
-                data = os.read(0, 65536)
+                data, files, _, _ = socket.recv_fds(orders, _LONGEST_ORDER, _MOST_FILES)
                 if not data:
                     _kill_all(children)
                     return
-                *lines, pending = (pending + data).split(b"\n")
-                for line in lines:
-                    order = orjson.loads(line)
-                    pid = _fork(order)
-                    children[pid] = order["id"]
-                    _tell({"id": order["id"], "pid": pid})
+                order = orjson.loads(data)
+                pid = _fork(order, files)
+                children[pid] = order["id"]
+                _tell({"id": order["id"], "pid": pid})
 
 
 def _tell(message: dict[str, int]) -> None:
@@ -82,24 +87,32 @@ def _kill_all(children: dict[int, int]) -> None:
         _kill_group(pid)
 
 
-def _fork(order: dict[str, Any]) -> int:
+def _fork(order: dict[str, Any], files: Sequence[int]) -> int:
     pid = os.fork()
     if pid:
+        for file in files:
+            os.close(file)
         # Both sides set the group, so that it exists whoever comes first.
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)
         return pid
     status = 1
     try:
-        _confine(order["memory_bytes"], order["cpu_seconds"])
-        jobs.run(order["kind"], Path(order["folder"]))
+        _confine()
+        if order["kind"] == SERVE:
+            with contextlib.suppress(OSError):
+                Path("/proc/self/oom_score_adj").write_text(str(_LIKELIER))
+            serve([socket.socket(fileno=file) for file in files])
+        else:
+            _limit(order["memory_bytes"], order["cpu_seconds"])
+            jobs.run(order["kind"], Path(order["folder"]))
         status = 0
     finally:
         sys.stderr.flush()
         os._exit(status)
 
 
-def _confine(memory_bytes: int, cpu_seconds: int) -> None:
+def _confine() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     os.setpgid(0, 0)
     signal.set_wakeup_fd(-1)
@@ -107,11 +120,14 @@ def _confine(memory_bytes: int, cpu_seconds: int) -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     os.dup2(2, 1)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST_FILE, _LARGEST_FILE))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _limit(memory_bytes: int, cpu_seconds: int) -> None:
     os.nice(19)
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 5))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST_FILE, _LARGEST_FILE))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ from service.fit.request import TrainRequest
 from service.graphs import NotConvertible, convert
 from service.graphs.parity import Parity, check, made_up_rows
 from service.preparation import Preparation
-from service.runtime import Classifier, NativeClassifier, OnnxClassifier
+from service.runtime import Classifier, OnnxClassifier
+from service.runtime.native import NativeClassifier
 from service.schema import encode
 from service.tables import Column, Table
 

@@ -13,7 +13,10 @@ TOLERANCE = 1e-6
 
 
 class Classifier(Protocol):
-    """What answers: matrices as `service.schema` describes them in, indexes into classes out."""
+    """What answers: matrices as `service.schema` describes them in, indexes into classes out.
+
+    Both raise ValueError, with a sentence, for numbers that it cannot take.
+    """
 
     @property
     def route(self) -> Literal["onnx", "native"]:
@@ -26,6 +29,17 @@ class Classifier(Protocol):
     @property
     def doubtful(self) -> bool:
         """Whether a label may be given where the probabilities would be NaN."""
+
+    @property
+    def remote(self) -> bool:
+        """Whether another process answers, so that a call waits: never on the event loop."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can answer now."""
+
+    def clock(self) -> float:
+        """Give the seconds of processor spent so far by this thread and by what answers it."""
 
     def labels(self, X: Floats) -> Labels:
         """Give the index of the class of each row: [N]."""

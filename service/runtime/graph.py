@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from time import thread_time
 from typing import Any, Literal
 
 import numpy as np
@@ -57,6 +58,9 @@ class OnnxClassifier:
     """
 
     route: Literal["onnx"] = "onnx"
+    remote = False
+    ready = True
+    clock = staticmethod(thread_time)
 
     def __init__(self, data: bytes, classes: Sequence[object] | None = None) -> None:
         options = onnxruntime.SessionOptions()

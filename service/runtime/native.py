@@ -1,20 +1,25 @@
-"""A fitted scikit-learn classifier as it is."""
+"""A fitted scikit-learn classifier as it is.
+
+It imports scikit-learn, so that no module of the serving process imports this one: there a
+`service.children.ChildClassifier` stands for it.
+"""
 
 import copy
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from time import thread_time
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits
 
+from service.nested import forget_names, predicts_most_probable, use_one_job
+from service.preparation import Preparation
 from service.runtime.classifier import Floats, Labels
-from service.trust import LARGEST_ARTIFACT, UntrustedArtifact, load_skops
-
-if TYPE_CHECKING:
-    from sklearn.pipeline import Pipeline
-
-    from service.preparation import Preparation
+from service.runtime.stored import load_skops
+from service.trust import LARGEST_ARTIFACT, UntrustedArtifact
 
 _DOUBTFUL = frozenset({"LabelPropagation", "LabelSpreading"})
 """Far from all training rows their probabilities are 0/0, and `predict` names the first class."""
@@ -31,11 +36,11 @@ class NativeClassifier:
 
     route: Literal["native"] = "native"
 
-    def __init__(self, pipeline: "Pipeline", preparation: "Preparation") -> None:
-        from threadpoolctl import threadpool_limits
+    remote = False
+    ready = True
+    clock = staticmethod(thread_time)
 
-        from service.nested import forget_names, predicts_most_probable, use_one_job
-
+    def __init__(self, pipeline: Pipeline, preparation: Preparation) -> None:
         self._prepare = preparation.apply
         self._classifier = copy.deepcopy(pipeline["classify"])
         use_one_job(self._classifier)
@@ -87,10 +92,6 @@ def load_native(
     `limit` is in bytes, unpacked. Raises UntrustedArtifact for anything that is not allowed, and
     ValueError for a pipeline of another shape.
     """
-    from sklearn.pipeline import Pipeline
-
-    from service.preparation import Preparation
-
     pipeline = load_skops(data, limit)
     if type(pipeline) is not Pipeline:
         raise UntrustedArtifact(f"the file holds a {type(pipeline).__name__}, not a pipeline")

@@ -1,0 +1,115 @@
+"""A child process as the serving process knows it: a job with its result, or one that serves."""
+
+import contextlib
+import os
+import signal
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+
+from service.children.folder import ERROR, RESULT
+from service.errors import (
+    BodyTooLarge,
+    ChildrenUnavailable,
+    InvalidRequest,
+    Problem,
+    ServiceError,
+    UnsupportedMediaType,
+    UnusableData,
+)
+
+_KINDS: dict[str, type[InvalidRequest]] = {
+    "InvalidRequest": InvalidRequest,
+    "UnusableData": UnusableData,
+}
+_PLAIN: dict[str, type[ServiceError]] = {
+    "BodyTooLarge": BodyTooLarge,
+    "UnsupportedMediaType": UnsupportedMediaType,
+}
+
+
+class JobFailed(ServiceError):
+    """A child ended without a result: it crashed, or went over a limit."""
+
+
+class JobStopped(ServiceError):
+    """A child was stopped because somebody wished it."""
+
+
+LOST = 1000
+"""The status of a child whose host is gone."""
+
+
+@dataclass(slots=True)
+class Child:
+    """One child process, from its start to its end."""
+
+    id: int
+    host: int
+    """The process id of the host that runs it."""
+    pid: int | None = field(default=None, kw_only=True)
+    status: Future[int] = field(default_factory=Future, kw_only=True)
+    stopped: str | None = field(default=None, kw_only=True)
+
+    def stop(self, reason: str) -> None:
+        """Kill the child and all that it started."""
+        if self.status.done():
+            return
+        self.stopped = reason
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill a child that was stopped, if it has begun; else it is killed when it begins."""
+        if self.stopped is not None and self.pid is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+
+@dataclass(slots=True)
+class Job(Child):
+    """A child that does one piece of work in a folder."""
+
+    folder: Path
+    memory_bytes: int
+
+    def wait(self, seconds: float | None = None) -> object:
+        """Wait for the end; give the result.
+
+        Raises TimeoutError while it runs, the error that the child met, JobStopped, JobFailed, or
+        ChildrenUnavailable where the child went with its host.
+        """
+        status = self.status.result(timeout=seconds)
+        if self.stopped is not None:
+            raise JobStopped(self.stopped)
+        if status == LOST:
+            raise ChildrenUnavailable
+        error = self.folder / ERROR
+        if error.is_file():
+            raise _revive(orjson.loads(error.read_bytes()))
+        result = self.folder / RESULT
+        if status == 0 and result.is_file():
+            return orjson.loads(result.read_bytes())
+        raise JobFailed(self._why(status))
+
+    def _why(self, status: int) -> str:
+        gibi = self.memory_bytes / 2**30
+        if status == -signal.SIGXCPU:
+            return "It used more processor time than the limit allows."
+        if status in (-signal.SIGKILL, -signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS):
+            name = signal.Signals(-status).name
+            return f"It was ended by {name}, most likely at the limit of {gibi:.3g} GiB of memory."
+        return f"It ended without a result (status {status})."
+
+
+def _revive(record: dict[str, object]) -> ServiceError:
+    """Give the error that a child wrote down."""
+    kind, detail = str(record["kind"]), str(record["detail"])
+    problems = record.get("problems")
+    if kind in _KINDS and isinstance(problems, list):
+        return _KINDS[kind](detail, [Problem(p["pointer"], p["message"]) for p in problems])
+    error_type = _PLAIN.get(kind, JobFailed)
+    error = error_type.__new__(error_type)
+    ServiceError.__init__(error, detail)
+    return error
