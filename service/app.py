@@ -63,7 +63,7 @@ _DESCRIPTION = (
 
 
 class Service:
-    """The ASGI application: `POST /predict` by the short way, everything else by FastAPI."""
+    """The ASGI application: `POST /predict` by itself, everything else by FastAPI."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Service:
         metrics: Metrics,
         drain: Callable[[], None],
     ) -> None:
-        self._predict = predict
+        self.predict = predict
         self._rest = rest
         self.metrics = metrics
         self.drain = drain
@@ -81,7 +81,7 @@ class Service:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Dispatch one request, or the lifespan."""
         if scope["type"] == "http" and scope["path"] == "/predict" and scope["method"] == "POST":
-            await self._predict(scope, receive, send)
+            await self.predict(scope, receive, send)
         else:
             await self._rest(scope, receive, send)
 

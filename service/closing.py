@@ -39,6 +39,11 @@ class ClosingProtocol(HttpToolsProtocol):
         """Tell whether the head of the newest request is whole."""
         return self.cycle is not None and self.cycle.scope is self.scope
 
+    def is_idle(self) -> bool:
+        """Tell whether no request is under way, or on its way."""
+        answered = self.cycle is None or self.cycle.response_complete
+        return answered and self.done is self.scope
+
     def shutdown(self) -> None:
         """Close after the request that is under way, or on its way, or none after a moment."""
         self.last = True
@@ -50,8 +55,7 @@ class ClosingProtocol(HttpToolsProtocol):
             self.loop.call_later(_LAST_CALL_SECONDS, self._close_if_idle)
 
     def _close_if_idle(self) -> None:
-        answered = self.cycle is None or self.cycle.response_complete
-        if answered and self.done is self.scope:
+        if self.is_idle():
             self.transport.close()
 
     def give_up(self) -> None:
