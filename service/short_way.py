@@ -169,6 +169,8 @@ class ShortWayProtocol(EdgeProtocol):
         """Choose the way."""
         if self.lane is not None:  # This one was sent ahead: the other is answered before it.
             lane = self.lane
+            if self.unparsed > self.small:
+                self._check_head()
             if self.row is not None:
                 self._join()
             lane.turns.flush()
