@@ -9,17 +9,12 @@ ordinary way, from its head on, and nobody can tell.
 It rests on uvicorn's internals, which is why its version is pinned.
 """
 
-from collections.abc import Sequence
-from http import HTTPStatus
 from time import monotonic, perf_counter
-from typing import Any
 
 from service import problems
-from service.api.answers import Answers, Headers, Route
 from service.api.predict import Predict
-from service.api.turns import Turns
 from service.edge import EdgeProtocol, edge_protocol
-from service.errors import ServiceError
+from service.lanes import END, Lane, Lanes
 from service.metrics import Metrics
 from service.schema.decoder import Row
 from service.settings import Settings
@@ -38,105 +33,13 @@ _ORDINARY = frozenset(
 """Headers that ask for more than an answer."""
 
 
-class ShortWay:
-    """Finds out which model answers, and whether one may just now."""
-
-    def __init__(self, predict: Predict) -> None:
-        self.longest = predict.longest_row
-        self._gate = predict.gate
-        self._answers = predict.answers
-        self._lane: Lane | None = None
-
-    def lane(self) -> "Lane | None":
-        """Give the lane of the model in use; None where there is none, or it is being changed."""
-        route = self._answers.route()
-        if route is None or self._gate.shut is not None:
-            return None
-        lane = self._lane
-        if lane is None or lane.route is not route:
-            self._lane = lane = Lane(route, self._answers)
-        return lane
-
-
-class Lane:
-    """The short way to one model in use: its rows of a turn, and its replies, made once.
-
-    A request is answered from the model that it was decoded for, whatever is in use by then.
-    """
-
-    def __init__(self, route: Route, answers: Answers) -> None:
-        self.route = route
-        self.one_row = route.predictor.one_row
-        self.turns: Turns[ShortWayProtocol] = Turns(route.predictor, self._deliver)
-        self._answers = answers
-        self._whole: dict[bytes | Exception, bytes] = {}
-        for reply in route.predictor.replies:
-            self._whole[reply] = _message(self._headers(reply, None), reply)
-        self._defaults: object = None
-        self._begin = b""
-
-    def _deliver(
-        self, connections: "Sequence[ShortWayProtocol]", answers: Sequence[bytes | Exception]
-    ) -> None:
-        state: Any = connections[0].server_state
-        if state.default_headers is not self._defaults:  # they have the second in them
-            self._defaults = state.default_headers
-            self._begin = _begin(200, state.default_headers)
-        begin, whole, now = self._begin, self._whole, monotonic()
-        for connection, answer in zip(connections, answers, strict=True):
-            made = whole.get(answer)
-            if made is None or connection.sent_id is not None or connection.last:
-                made = self._made(connection, answer)
-            else:
-                made = begin + made
-            connection.lane = None
-            connection.answered_at = now
-            transport = connection.transport
-            if transport.is_closing():
-                continue
-            transport.write(made)
-            state.total_requests += 1
-            if connection.last:
-                transport.close()
-        end, predicted, ok = perf_counter(), 0, self.route.ok
-        for connection, answer in zip(connections, answers, strict=True):
-            if type(answer) is bytes:
-                predicted += 1
-                ok(end - connection.begun, 1)
-        if predicted:
-            self._answers.predicted(predicted)
-
-    def _made(self, connection: "ShortWayProtocol", answer: bytes | Exception) -> bytes:
-        """Make an answer that was not made before, or has more to say than others."""
-        if isinstance(answer, bytes):
-            headers = self._headers(answer, connection.sent_id)
-            return self._begin + _message(headers, answer, connection.last)
-        about = (self.route, connection.sent_id, connection.begun)
-        more: Headers = ()
-        if isinstance(answer, ServiceError):
-            try:
-                problem, more = self._answers.refusal(answer, *about)
-            except Exception as error:  # the others have to get their answers
-                problem = self._answers.defect(error, *about)
-        else:
-            problem = self._answers.defect(answer, *about)
-        begin = _begin(problem.status, connection.server_state.default_headers)
-        return begin + _message([*problem.headers, *more], problem.body, connection.last)
-
-    def _headers(self, reply: bytes, sent_id: bytes | None) -> Headers:
-        headers = [*self.route.headers, (b"content-length", b"%d" % len(reply))]
-        if sent_id is not None:
-            headers.append((b"x-request-id", problems.request_id_of(sent_id).encode()))
-        return headers
-
-
 class ShortWayProtocol(EdgeProtocol):
     """One connection, whose requests go the short way where they can.
 
     A request is on it from its head until it is whole, and may be handed over at any moment.
     """
 
-    short_way: ShortWay
+    lanes: Lanes
 
     parts: list[bytes] | None = None
     """What came of the body of the request that is on the short way, if one is."""
@@ -146,6 +49,10 @@ class ShortWayProtocol(EdgeProtocol):
     sent_id: bytes | None = None
     lane: Lane | None = None
     """Where a whole request waits for its answer."""
+    size = 0
+    """The bytes of its body."""
+    steady = True
+    """Whether the parser stands where it does after a plain request, ready for the next one."""
     row: tuple[Row, bool] | None = None
     """What it asks for, until it joins those of its turn."""
 
@@ -155,9 +62,42 @@ class ShortWayProtocol(EdgeProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what arrived. What stands behind a request in it may make that the last one."""
+        at = data.find(END) + len(END)
+        if self.lanes.heads.get(data[:at]) == len(data) - at and self._take(data[at:]):
+            return
+        between = self.done is self.scope
         super().data_received(data)
         if self.row is not None:
+            if between and self.done is self.scope and self.sent_id is None:
+                self.lanes.learn(data, self.size)
             self._join()
+
+    def _take(self, body: bytes) -> bool:
+        """Answer a request with a known head, unless this connection is not between two requests.
+
+        Nor may it be otherwise than `_is_plain` wants it. The parser learns nothing of it.
+        """
+        if (
+            self.done is not self.scope
+            or self.lane is not None
+            or not self.steady
+            or self.last
+            or self.refused
+            or self.in_reserve
+            or self.flow.write_paused
+            or (self.cycle is not None and not self.cycle.response_complete)
+        ):
+            return False
+        begun = perf_counter()
+        lane = self.lanes.current()
+        row = None if lane is None else self._row(lane, body)
+        if lane is None or row is None:
+            return False
+        self.begun = begun
+        self.since = self.sent_id = None
+        self.lane = lane
+        lane.turns.add(*row, self)
+        return True
 
     def _join(self) -> None:
         row, self.row = self.row, None
@@ -174,7 +114,8 @@ class ShortWayProtocol(EdgeProtocol):
             if self.row is not None:
                 self._join()
             lane.turns.flush()
-        if not self._is_plain():
+        self.steady = self._is_plain()
+        if not self.steady:
             super().on_headers_complete()
             return
         if self.unparsed > self.small:
@@ -220,7 +161,7 @@ class ShortWayProtocol(EdgeProtocol):
             super().on_message_complete()
             return
         body = parts[0] if len(parts) == 1 else b"".join(parts)
-        lane = self.short_way.lane()
+        lane = self.lanes.current()
         row = None if lane is None else self._row(lane, body)
         if lane is None or row is None:
             self._hand_over()
@@ -231,9 +172,10 @@ class ShortWayProtocol(EdgeProtocol):
         self.done = self.scope
         self.lane = lane
         self.row = row
+        self.size = len(body)
 
     def _row(self, lane: Lane, body: bytes) -> tuple[Row, bool] | None:
-        if len(body) > self.short_way.longest:
+        if len(body) > self.lanes.longest:
             return None
         try:
             return lane.one_row(body)
@@ -286,24 +228,10 @@ class ShortWayProtocol(EdgeProtocol):
             super()._end(answer)
 
 
-def _begin(status: int, headers: Headers) -> bytes:
-    """Give a reply's first line, and the headers that all replies have."""
-    return b"HTTP/1.1 %d %b\r\n%b" % (status, HTTPStatus(status).phrase.encode(), _lines(headers))
-
-
-def _message(headers: Headers, body: bytes, last: bool = False) -> bytes:
-    """Give the rest of a reply."""
-    return b"%b%b\r\n%b" % (_lines(headers), b"connection: close\r\n" if last else b"", body)
-
-
-def _lines(headers: Headers) -> bytes:
-    return b"".join([b"%b: %b\r\n" % header for header in headers])
-
-
 def short_way_protocol(
     settings: Settings, metrics: Metrics, predict: Predict
 ) -> type[ShortWayProtocol]:
     """Give the protocol class for these settings."""
     ordinary = edge_protocol(settings, metrics)
-    kept = {"short_way": ShortWay(predict)}
+    kept = {"lanes": Lanes(predict)}
     return type("ConfiguredShortWay", (ShortWayProtocol, ordinary), kept)
