@@ -376,6 +376,65 @@ def test_while_the_gate_is_shut_a_request_waits_and_gets_the_new_model() -> None
     _serve(predictor_for(SCHEMA), scene)
 
 
+def test_requests_sent_ahead_in_a_crowd_are_answered_in_order() -> None:
+    async def scene(site: Site) -> None:
+        await crowd(site)
+        rows = [b'{"instances": [[%d, 0]]}' % value for value in (4, -4, 4)]
+        ((_, transport), _) = ask(site, b"".join(map(request, rows)), request())
+        await site.settle()
+
+        labels = re.findall(rb'"predictions":\["(.)"\]', transport.written)
+        assert labels == [b"a", b"b", b"a"]
+
+    _serve(predictor_for(SCHEMA), scene)
+
+
+def test_a_row_over_the_limit_of_bodies_is_refused_whichever_way() -> None:
+    async def scene(site: Site) -> list[int]:
+        connections = ask(site, *(request(ROW + b" " * (size - len(ROW))) for size in (1024, 1025)))
+        await site.settle()
+        return [status(transport) for _, transport in connections]
+
+    assert _serve(predictor_for(SCHEMA), scene, max_body_bytes=1024) == [200, 413]
+
+
+def test_a_head_that_is_known_leads_to_the_same_answer_and_is_not_trusted_further() -> None:
+    longer = ROW[:-2] + b" ]}"
+
+    async def scene(site: Site) -> None:
+        ((protocol, transport),) = ask(site, request())
+        first = transport.written
+        protocol.data_received(request())
+        assert transport.written == 2 * first
+        # The same head with a body that is not whole, is too long, or is no row.
+        protocol.data_received(request()[:-2])
+        assert transport.written == 2 * first
+        protocol.data_received(request()[-2:])
+        assert transport.written == 3 * first
+        protocol.data_received(request(longer)[: -len(longer)] + longer)
+        assert transport.written == 4 * first
+        protocol.data_received(request(b"x" * len(ROW)))
+        await site.settle()
+        assert b"HTTP/1.1 400 " in transport.written
+
+    _serve(predictor_for(SCHEMA), scene)
+
+
+def test_heads_that_are_kept_are_few_and_short() -> None:
+    async def scene(site: Site) -> int:
+        ((protocol, _),) = ask(site, request())
+        heads = protocol.lanes.heads
+        protocol.data_received(request(ROW, JSON, b"x-long: " + b"v" * 1100))
+        assert len(heads) == 1
+        most = 0
+        for index in range(1000):
+            protocol.data_received(request(ROW, JSON, b"x-number: %d" % index))
+            most = max(most, len(heads))
+        return most
+
+    assert _serve(predictor_for(SCHEMA), scene) == 512
+
+
 def test_what_waits_when_the_server_goes_is_answered_and_closed() -> None:
     async def scene(site: Site) -> tuple[bytes, bool]:
         await crowd(site)
