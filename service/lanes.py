@@ -31,6 +31,9 @@ class Waiting(Protocol):
     answered_at: float
     lane: "Lane | None"
 
+    def close_answered(self) -> None:
+        """Close: the last answer is written."""
+
 
 class Lanes:
     """Finds out which model answers, and whether one may just now."""
@@ -103,7 +106,7 @@ class Lane:
             transport.write(made)
             state.total_requests += 1
             if connection.last:
-                transport.close()
+                connection.close_answered()
         end, predicted, ok = perf_counter(), 0, self.route.ok
         for connection, answer in zip(connections, answers, strict=True):
             if type(answer) is bytes:

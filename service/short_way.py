@@ -220,6 +220,13 @@ class ShortWayProtocol(EdgeProtocol):
         else:
             super().shutdown()
 
+    def close_answered(self) -> None:
+        """Close: the last answer is written."""
+        if self.refused:
+            self._close_later()
+        else:
+            self.transport.close()
+
     def _end(self, answer: problems.Answer) -> None:
         """Answer with a problem, unless an earlier request waits: then that is the last answer."""
         if self.lane is not None:

@@ -31,13 +31,14 @@ class FakeTransport:
     def __init__(self) -> None:
         self.written = b""
         self.closing = False
+        self.ended = False
 
     def write(self, data: bytes) -> None:
         assert not self.closing, "written to what is closed"
         self.written += data
 
     def write_eof(self) -> None:
-        pass
+        self.ended = True
 
     def close(self) -> None:
         self.closing = True
