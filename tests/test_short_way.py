@@ -380,9 +380,11 @@ def test_requests_sent_ahead_in_a_crowd_are_answered_in_order() -> None:
     async def scene(site: Site) -> None:
         await crowd(site)
         rows = [b'{"instances": [[%d, 0]]}' % value for value in (4, -4, 4)]
-        ((_, transport), _) = ask(site, b"".join(map(request, rows)), request())
+        sent = [request(row, JSON, b"x-request-id: %d" % index) for index, row in enumerate(rows)]
+        ((_, transport), _) = ask(site, b"".join(sent), request())
         await site.settle()
 
+        assert re.findall(rb"x-request-id: (.)", transport.written) == [b"0", b"1", b"2"]
         labels = re.findall(rb'"predictions":\["(.)"\]', transport.written)
         assert labels == [b"a", b"b", b"a"]
 
@@ -418,6 +420,25 @@ def test_a_head_that_is_known_leads_to_the_same_answer_and_is_not_trusted_furthe
         assert b"HTTP/1.1 400 " in transport.written
 
     _serve(predictor_for(SCHEMA), scene)
+
+
+@pytest.mark.parametrize("before", [b"connection: upgrade\r\nupgrade: h2c", b"accept: */*"])
+@pytest.mark.parametrize("behind", [b"", b" ", b"\r\n", b"x", request()])
+def test_a_known_head_hides_nothing_that_is_before_or_behind_it(
+    before: bytes, behind: bytes
+) -> None:
+    async def scene(site: Site) -> bytes:
+        ask(site, request())
+        ((protocol, transport),) = ask(site, request(ROW, JSON, before))
+        await site.settle()
+        if not transport.closing:
+            protocol.data_received(request() + behind)
+        await site.settle()
+        return _comparable(transport.written)
+
+    predictor = predictor_for(SCHEMA)
+
+    assert _serve(predictor, scene) == _serve(predictor, scene, short_way=False)
 
 
 def test_heads_that_are_kept_are_few_and_short() -> None:
