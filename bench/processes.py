@@ -138,9 +138,9 @@ def running(
 
 
 @contextmanager
-def service(folder: Path, core: int | None) -> Iterator[Server]:
-    """Run the service on a data folder in `folder`."""
-    settings = {"data_dir": str(folder / "data"), "port": "0", "starter_model": ""}
+def service(folder: Path, core: int | None, **changes: str) -> Iterator[Server]:
+    """Run the service on a data folder in `folder`, with other settings where they are given."""
+    settings = {"data_dir": str(folder / "data"), "port": "0", "starter_model": "", **changes}
     environment = {f"SERVICE_{key.upper()}": value for key, value in settings.items()}
     with running(["service"], folder / "service.log", core, environment) as server:
         client = server.client()

@@ -66,7 +66,7 @@ _DESCRIPTION = (
 
 
 class Service:
-    """The ASGI application: `POST /predict` by the short way, everything else by FastAPI."""
+    """The ASGI application: `POST /predict` by itself, everything else by FastAPI."""
 
     def __init__(
         self,
@@ -74,10 +74,10 @@ class Service:
         rest: "RequestScope",
         metrics: Metrics,
         drain: Callable[[], None],
-        keys: Keys | None,
+        keys: Keys | None = None,
     ) -> None:
         self._app = Access(self._dispatch, keys, metrics) if keys else self._dispatch
-        self._predict = predict
+        self.predict = predict
         self._rest = rest
         self.metrics = metrics
         self.drain = drain
@@ -89,7 +89,7 @@ class Service:
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] == "/predict" and scope["method"] == "POST":
-            await self._predict(scope, receive, send)
+            await self.predict(scope, receive, send)
         else:
             await self._rest(scope, receive, send)
 

@@ -39,6 +39,11 @@ class ClosingProtocol(HttpToolsProtocol):
         """Tell whether the head of the newest request is whole."""
         return self.cycle is not None and self.cycle.scope is self.scope
 
+    def is_idle(self) -> bool:
+        """Tell whether no request is under way, or on its way."""
+        answered = self.cycle is None or self.cycle.response_complete
+        return answered and self.done is self.scope
+
     def shutdown(self) -> None:
         """Close after the request that is under way, or on its way, or none after a moment."""
         self.last = True
@@ -50,8 +55,7 @@ class ClosingProtocol(HttpToolsProtocol):
             self.loop.call_later(_LAST_CALL_SECONDS, self._close_if_idle)
 
     def _close_if_idle(self) -> None:
-        answered = self.cycle is None or self.cycle.response_complete
-        if answered and self.done is self.scope:
+        if self.is_idle():
             self.transport.close()
 
     def give_up(self) -> None:
@@ -95,11 +99,7 @@ class ClosingProtocol(HttpToolsProtocol):
             self._answer(answer)
 
     def _answer(self, answer: problems.Answer) -> None:
-        """Write a problem as the last answer, unless another one has begun.
-
-        The connection is closed a moment later, by the sweep: the reset that closing at once is
-        would take the answer away from a client that is still sending.
-        """
+        """Write a problem as the last answer, unless another one has begun."""
         cycle = self.cycle
         begun = False
         if cycle is not None:
@@ -112,11 +112,18 @@ class ClosingProtocol(HttpToolsProtocol):
         lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}".encode()]
         lines += [name + b": " + value for name, value in (*answer.headers, _CLOSE)]
         self.transport.write(b"\r\n".join([*lines, b"", answer.body]))
-        self.transport.write_eof()
-        self.sweeps_left = _SWEEPS
+        self._close_later()
         self.metrics.requests.labels("edge", "", str(answer.status)).inc()
         if answer.status < 500:
             self.metrics.invalid.labels(answer.slug).inc()
+
+    def _close_later(self) -> None:
+        """Say that nothing follows; the sweep closes the connection a moment later.
+
+        The reset that closing at once is would take the answer away from a client that still sends.
+        """
+        self.transport.write_eof()
+        self.sweeps_left = _SWEEPS
 
 
 def _problem(error: ServiceError) -> problems.Answer:

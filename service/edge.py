@@ -85,6 +85,21 @@ class EdgeProtocol(ClosingProtocol):
     """The head or body that is half there: its scope, or its cycle."""
     since: float | None = None
     """When it began to be awaited."""
+    answered_at = 0.0
+    """When the last answer was given."""
+
+    def on_response_complete(self) -> None:
+        """Go on with the request that was sent ahead, if one was.
+
+        As uvicorn's, but for its timer: the sweep closes a connection that is kept alive in vain.
+        """
+        self.server_state.total_requests += 1
+        self.answered_at = monotonic()
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
 
     def connection_made(self, transport: Any) -> None:
         """Begin to count the time until the first request."""
@@ -132,8 +147,6 @@ class EdgeProtocol(ClosingProtocol):
 
     def on_headers_complete(self) -> None:
         """Start the request, unless its head is over a limit."""
-        if self.timeout_keep_alive_task is not None:
-            self._unset_keepalive_if_required()
         if self.unparsed > self.small:
             self._check_head()
         if self.in_reserve and self.url.partition(b"?")[0] not in _PROBES:
@@ -173,7 +186,6 @@ class EdgeProtocol(ClosingProtocol):
             self.flow.restart(self.since)
             self.received = self.counted = 0
             self.unparsed = 0 if in_body else min(self.unparsed, size)
-            self._unset_keepalive_if_required()
         elif in_body and self.received != self.counted:
             self.counted = self.received
             self.unparsed = 0
@@ -195,7 +207,12 @@ class EdgeProtocol(ClosingProtocol):
         if self.refused:
             self.close_if_answered()
             return
-        if self.since is None or self.flow.read_paused:
+        if self.since is None:
+            if now - self.answered_at >= self.timeout_keep_alive and self.is_idle():
+                self.refused = True
+                self.transport.close()
+            return
+        if self.flow.read_paused:
             return
         in_body = self.in_body()
         if in_body and self.cycle.waiting_for_100_continue:

@@ -1,6 +1,7 @@
 """One version, ready to answer: a request's bytes in, a reply's bytes out."""
 
 from collections.abc import Sequence
+from math import isfinite
 from time import thread_time
 from typing import Any
 
@@ -9,9 +10,10 @@ import orjson
 from numpy.typing import NDArray
 
 from service.errors import Problem, clip
+from service.pace import Pace
 from service.runtime import BoundRun, Classifier, OnnxClassifier
 from service.schema import Schema
-from service.schema.decoder import HUGE, Decoder, Doubt, Limits
+from service.schema.decoder import HUGE, Decoder, Doubt, Limits, Row
 from service.schema.example import Guide
 from service.schema.explanation import InvalidInput
 
@@ -26,44 +28,17 @@ _SHORT_SECONDS = 0.0002
 _UNTIMED = 63
 """So many runs of less than that pass between two that are timed; longer ones are all timed."""
 
+_SURE = b'%b%b],"classes":%b,"probabilities":%b}'
+
 _BYTES_A_SECOND = 60e6
 """A low guess of how fast JSON is decoded; only bounds what may stay on the event loop."""
-
-
-class Pace:
-    """How long the classifier takes: `base` seconds, and `row` for each row; kept up to date.
-
-    Counted is what it had of the processor, by `Classifier.clock`, so that a busy machine does not
-    make a model look slow. Threads write without a lock: an update that is lost does no harm.
-    """
-
-    WEIGHT = 1 / 8
-    OUTLIER = 4.0
-    """A run counts as so many times what was expected at most."""
-
-    def __init__(self, base: float = 0.0, row: float = 0.0) -> None:
-        self.base = base
-        self.row = row
-
-    def seconds(self, rows: int) -> float:
-        """Give how long so many rows are expected to take."""
-        return self.base + rows * self.row
-
-    def learn(self, rows: int, seconds: float) -> None:
-        """Move whichever of the two had the greater part in a run towards what it took."""
-        expected = max(self.seconds(rows), 1e-9)
-        change = 1 + self.WEIGHT * (min(seconds / expected, self.OUTLIER) - 1)
-        if rows * self.row > self.base:
-            self.row *= change
-        else:
-            self.base = max(self.base * change, 1e-7)
 
 
 class Predictor:
     """Answers requests from one version of a model.
 
-    `predict` may be called from any thread; `predict_row` and `predict_rows` only from one thread
-    at a time, since they work in buffers of their own.
+    `predict` may be called from any thread; `predict_rows` only from one thread at a time, since it
+    works in buffers of its own.
     """
 
     def __init__(
@@ -82,10 +57,13 @@ class Predictor:
         self._decoder = Decoder(schema, limits)
         self._head = orjson.dumps({"model": name, "version": version})[:-1] + b',"predictions":['
         self._labels = [orjson.dumps(label) for label in schema.classes]
-        self._replies = [b"%b%b]}" % (self._head, label) for label in self._labels]
+        self.replies = [b"%b%b]}" % (self._head, label) for label in self._labels]
+        """To one row without probabilities, by the index of its class."""
         self._classes = orjson.dumps(list(schema.classes))
-        self._bound = _bind(classifier)
-        self._turns: dict[int, BoundRun] = {}
+        self._turns = _bind(classifier, probabilities=False)
+        self._sure_turns = _bind(classifier, probabilities=True)
+        self._bound = bool(self._turns)
+        self._sure = bool(self._sure_turns)
         self._untimed = 0
         self._conclude()
 
@@ -120,8 +98,8 @@ class Predictor:
     def _conclude(self) -> None:
         """Draw the conclusions from the pace."""
         self.slow = self.classifier.remote or self.pace.base >= _QUICK_SECONDS
-        self._short = self._bound is not None and not self.slow
-        if self._bound is not None:
+        self._short = self._bound and not self.slow
+        if self._bound:
             quick = int(_QUICK_SECONDS / max(self.pace.row, 1e-9))
             most = min(_TURN_ROWS, quick, _TURN_NUMBERS // len(self.schema.features))
             self.rows_a_turn = max(1, most)
@@ -137,39 +115,69 @@ class Predictor:
         rows = max(1, body_bytes // (2 * len(self.schema.features) + 1))
         return self.pace.seconds(rows) + body_bytes / _BYTES_A_SECOND < _QUICK_SECONDS
 
-    def one_row(self, body: bytes) -> tuple[float, ...] | None:
-        """Give the values of a request with one plain row of numbers that may be answered here.
+    def one_row(self, body: bytes) -> tuple[Row, bool] | None:
+        """Give the row of a request that has one, and whether it asks for probabilities.
 
-        None: use `predict`.
+        None where it may not be answered here: use `predict`.
         """
-        return self._decoder.one(body) if self._short else None
+        if not self._short:
+            return None
+        found = self._decoder.one(body)
+        if found is not None and found[1] and not self._sure:
+            return None
+        return found
 
-    def predict_row(self, values: tuple[float, ...]) -> bytes:
-        """Answer one row that `one_row` gave."""
-        bound = self._bound
-        assert bound is not None
-        bound.inputs[0] = values
-        self._untimed -= 1
-        if self._untimed < 0:
-            self._run_timed(bound, 1)
-        else:
-            bound.run()
-        return self._replies[bound.labels.item()]
+    def predict_rows(
+        self, rows: Sequence[Row], probabilities: bool = False
+    ) -> Sequence[bytes | InvalidInput]:
+        """Answer rows that `one_row` gave by one run; at most `rows_a_turn` of them.
 
-    def predict_rows(self, rows: Sequence[tuple[float, ...]]) -> list[bytes]:
-        """Answer rows that `one_row` gave by one run; at most `rows_a_turn` of them."""
-        bound = self._turns.get(len(rows))
+        A row that the classifier cannot take gets what `predict` would raise; the others do not
+        suffer from it.
+        """
+        bound = self._bound_for(len(rows), probabilities)
+        bound.inputs[:] = rows
+        try:
+            self._untimed -= 1
+            if self._untimed < 0:
+                self._run_timed(bound, len(rows))
+            else:
+                bound.run()
+        except Exception:  # ONNX Runtime has an error class for each of its status codes.
+            return [self._by_itself(row, probabilities) for row in rows]
+        if probabilities:
+            return self._with_probabilities(bound, rows)
+        replies = self.replies
+        return [replies[label] for label in bound.labels.tolist()]
+
+    def _bound_for(self, rows: int, probabilities: bool) -> BoundRun:
+        turns = self._sure_turns if probabilities else self._turns
+        bound = turns.get(rows)
         if bound is None:
             assert isinstance(self.classifier, OnnxClassifier)
-            bound = self._turns[len(rows)] = self.classifier.bind(len(rows))
-        bound.inputs[:] = rows
-        self._untimed -= 1
-        if self._untimed < 0:
-            self._run_timed(bound, len(rows))
-        else:
-            bound.run()
-        replies = self._replies
-        return [replies[label] for label in bound.labels.tolist()]
+            bound = turns[rows] = self.classifier.bind(rows, probabilities=probabilities)
+        return bound
+
+    def _with_probabilities(
+        self, bound: BoundRun, rows: Sequence[Row]
+    ) -> list[bytes | InvalidInput]:
+        chances = bound.probabilities
+        assert chances is not None
+        answers: list[bytes | InvalidInput] = []
+        for row, label, chance in zip(rows, bound.labels.tolist(), chances.tolist(), strict=True):
+            if isfinite(sum(chance)):
+                texts = (self._head, self._labels[label], self._classes, orjson.dumps([chance]))
+                answers.append(_SURE % texts)
+            else:
+                answers.append(self._by_itself(row, True))
+        return answers
+
+    def _by_itself(self, row: Row, probabilities: bool) -> bytes | InvalidInput:
+        """Answer a row as `predict` would, after a run with others has gone wrong."""
+        try:
+            return self._predict(np.array([row], np.float64), probabilities)[0]
+        except InvalidInput as error:
+            return error
 
     def _run_timed(self, bound: BoundRun, rows: int) -> None:
         start = thread_time()
@@ -246,7 +254,7 @@ class Predictor:
         texts = self._labels
         if rows is None:
             return b"%b%b]}" % (self._head, b",".join([texts[i] for i in labels.tolist()]))
-        return b'%b%b],"classes":%b,"probabilities":%b}' % (
+        return _SURE % (
             self._head,
             b",".join([texts[i] for i in labels.tolist()]),
             self._classes,
@@ -277,11 +285,11 @@ class Predictor:
             )
 
 
-def _bind(classifier: Classifier) -> BoundRun | None:
+def _bind(classifier: Classifier, *, probabilities: bool) -> dict[int, BoundRun]:
     """Give a run of one row on buffers of its own, where the classifier has such a thing."""
     if not isinstance(classifier, OnnxClassifier) or classifier.doubtful:
-        return None
+        return {}
     try:
-        return classifier.bind(1)
+        return {1: classifier.bind(1, probabilities=probabilities)}
     except ValueError:  # a foreign graph that answers with words, or of no fixed width
-        return None
+        return {}

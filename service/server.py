@@ -19,6 +19,7 @@ from service.app import Service
 from service.edge import RESERVE, edge_protocol
 from service.errors import StartError
 from service.settings import Settings
+from service.short_way import short_way_protocol
 
 logger = logging.getLogger("service")
 
@@ -84,9 +85,13 @@ class Server(uvicorn.Server):
 
 def server_config(app: Service, settings: Settings) -> uvicorn.Config:
     """Give the server's configuration, the same in production and in tests."""
+    protocol = edge_protocol(settings, app.metrics)
+    # The short way asks nobody for a key.
+    if settings.short_way and settings.api_keys_file is None:
+        protocol = short_way_protocol(settings, app.metrics, app.predict)
     return uvicorn.Config(
         app,
-        http=edge_protocol(settings, app.metrics),
+        http=protocol,
         loop="uvloop",
         ws="none",
         lifespan="on",

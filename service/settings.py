@@ -79,6 +79,9 @@ class Settings(BaseSettings):
     max_in_flight: int = Field(64, ge=1)
     """Most predictions that may be under way in threads at one time; fewer where the model is slow,
     so that none waits long. One more gets 503."""
+    short_way: bool = True
+    """Whether requests with one row are answered ahead of ASGI, several by one run. Not: each takes
+    the ordinary way, with the same answers."""
     allow_pickle: bool = False
     """Whether a model that somebody logged as a pickle may be loaded. Loading one runs its code."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -206,6 +206,15 @@ def test_training_and_putting_in_use_are_two_rights(locked: Client) -> None:
     assert locked.post("/train", json=body, headers=admin).json()["used"] is True
 
 
+def test_a_row_that_the_short_way_would_take_needs_a_key(locked: Client) -> None:
+    admin = {"authorization": f"Bearer {SECRETS['admin']}"}
+    locked.post("/train", json={"dataset": "iris", "model_type": "GaussianNB"}, headers=admin)
+    example = locked.get("/schema", headers=admin).json()["example"]
+
+    assert locked.post("/predict", json=example).status_code == 401
+    assert locked.post("/predict", json=example, headers=admin).status_code == 200
+
+
 def test_a_refused_request_carries_its_id(locked: Client) -> None:
     answer = locked.get("/models", headers={"x-request-id": "mine"})
 

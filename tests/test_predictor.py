@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.predictor import Pace, Predictor
+from service.pace import Pace
+from service.predictor import Predictor
 from service.schema import Feature, Schema
 from service.schema.decoder import Limits
 from service.schema.explanation import InvalidInput

@@ -9,6 +9,7 @@ import pytest
 from sklearn.datasets import load_iris
 
 from service.api.turns import Turns
+from service.schema.decoder import Row
 from tests.server import Client
 
 
@@ -18,87 +19,99 @@ class FakePredictor:
     def __init__(self, most: int = 64, fails: bool = False) -> None:
         self.rows_a_turn = most
         self.fails = fails
-        self.runs: list[int] = []
+        self.runs: list[tuple[int, bool]] = []
 
-    def predict_rows(self, rows: Sequence[tuple[float, ...]]) -> list[bytes]:
-        self.runs.append(len(rows))
+    def predict_rows(self, rows: Sequence[Row], probabilities: bool) -> list[bytes | Exception]:
+        self.runs.append((len(rows), probabilities))
         if self.fails:
             raise ValueError("no answer")
         return [b"%d" % row[0] for row in rows]
 
 
-async def _ask(turns: Turns, value: int) -> bytes:
-    if turns.alone():
-        return b"%d" % value
-    return await turns.join((float(value),))
+class Crowd:
+    """Adds rows, a turn at a time, and takes the answers."""
+
+    def __init__(self, predictor: FakePredictor) -> None:
+        self.answers: dict[int, bytes | Exception] = {}
+        self._turns: Turns[int] = Turns(predictor, self._take)  # type: ignore[arg-type]
+        self._asked = 0
+
+    def _take(self, waiting: Sequence[int], answers: Sequence[bytes | Exception]) -> None:
+        assert not self.answers.keys() & waiting
+        self.answers.update(zip(waiting, answers, strict=True))
+
+    async def turn(self, *sure: bool) -> None:
+        """Ask for so many rows in one turn, each with probabilities or without."""
+        for probabilities in sure:
+            self._turns.add((float(self._asked),), probabilities, self._asked)
+            self._asked += 1
+        await asyncio.sleep(0)
+
+    @property
+    def right(self) -> bool:
+        """Whether everybody got the answer to the own row."""
+        return self.answers == {index: b"%d" % index for index in range(self._asked)}
 
 
-async def _crowd(turns: Turns, count: int) -> list[bytes | BaseException]:
-    return await asyncio.gather(*(_ask(turns, i) for i in range(count)), return_exceptions=True)
+def _run(predictor: FakePredictor, *turns: Sequence[bool]) -> Crowd:
+    async def run() -> Crowd:
+        crowd = Crowd(predictor)
+        for sure in turns:
+            await crowd.turn(*sure)
+        return crowd
+
+    return asyncio.run(run())
 
 
 def test_a_request_alone_is_answered_at_once() -> None:
-    async def run(predictor: FakePredictor) -> list[bool]:
-        turns = Turns(predictor)  # type: ignore[arg-type]
-        alone = []
-        for _ in range(5):
-            alone.append(turns.alone())
+    async def run() -> None:
+        crowd = Crowd(predictor)
+        for index in range(5):
+            asking = crowd.turn(False)
+            # As far as its end of the turn, which a request alone does not wait for.
+            asking.send(None)
+            assert len(crowd.answers) == index + 1
             await asyncio.sleep(0)
-        return alone
+            asking.close()
 
     predictor = FakePredictor()
+    asyncio.run(run())
 
-    assert asyncio.run(run(predictor)) == [True] * 5
-    assert predictor.runs == []
+    assert predictor.runs == [(1, False)] * 5
 
 
 def test_a_crowd_shares_one_run_and_each_gets_its_own_answer() -> None:
-    async def run(predictor: FakePredictor) -> None:
-        turns = Turns(predictor)  # type: ignore[arg-type]
-        for _ in range(3):
-            assert await _crowd(turns, 20) == [b"%d" % i for i in range(20)]
-
     predictor = FakePredictor()
-    asyncio.run(run(predictor))
+
+    crowd = _run(predictor, [False] * 2, [False] * 20, [False] * 20)
 
     # The first turn finds out that there is a crowd.
-    assert predictor.runs == [20, 20]
+    assert predictor.runs == [(1, False), (1, False), (20, False), (20, False)]
+    assert crowd.right
+
+
+def test_who_wants_probabilities_and_who_does_not_have_a_run_each() -> None:
+    predictor = FakePredictor()
+
+    crowd = _run(predictor, [False] * 2, [True, False] * 5)
+
+    assert predictor.runs[2:] == [(5, False), (5, True)]
+    assert crowd.right
 
 
 def test_a_run_is_never_larger_than_the_predictor_allows() -> None:
-    async def run(predictor: FakePredictor) -> None:
-        turns = Turns(predictor)  # type: ignore[arg-type]
-        await _crowd(turns, 2)
-        assert await _crowd(turns, 20) == [b"%d" % i for i in range(20)]
-
     predictor = FakePredictor(most=8)
-    asyncio.run(run(predictor))
 
-    assert predictor.runs == [8, 8, 4]
+    crowd = _run(predictor, [False] * 2, [False] * 20)
+
+    assert predictor.runs[2:] == [(8, False), (8, False), (4, False)]
+    assert crowd.right
 
 
 def test_a_run_that_fails_is_told_to_all_who_wait() -> None:
-    async def run(predictor: FakePredictor) -> list[bytes | BaseException]:
-        turns = Turns(predictor)  # type: ignore[arg-type]
-        await _crowd(turns, 2)
-        return await _crowd(turns, 3)
+    crowd = _run(FakePredictor(fails=True), [False] * 2, [False, True, False])
 
-    answers = asyncio.run(run(FakePredictor(fails=True)))
-
-    assert [type(answer) for answer in answers] == [ValueError] * 3
-
-
-def test_a_client_that_leaves_disturbs_nobody() -> None:
-    async def run(predictor: FakePredictor) -> None:
-        turns = Turns(predictor)  # type: ignore[arg-type]
-        await _crowd(turns, 2)
-        tasks = [asyncio.create_task(_ask(turns, i)) for i in range(3)]
-        await asyncio.sleep(0)
-        tasks[1].cancel()
-        assert await tasks[0] == b"0"
-        assert await tasks[2] == b"2"
-
-    asyncio.run(run(FakePredictor()))
+    assert [type(answer) for answer in crowd.answers.values()] == [ValueError] * 5
 
 
 @pytest.mark.parametrize("kind", ["RandomForestClassifier", "LogisticRegression"])

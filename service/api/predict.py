@@ -1,6 +1,6 @@
 """`POST /predict`, spoken as plain ASGI ahead of FastAPI's routing: the hot path."""
 
-import logging
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from time import perf_counter
 from typing import Any, cast
@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from service import problems
 from service.api import columns
+from service.api.answers import Answers, Route
 from service.api.columns import Gone
 from service.api.crew import Crew
 from service.api.turns import Turns
@@ -21,14 +22,11 @@ from service.errors import (
     Overloaded,
     ServiceError,
     UnsupportedMediaType,
-    clip,
 )
 from service.gate import Gate
-from service.logs import request_id
 from service.metrics import Metrics
 from service.predictor import Predictor
-from service.schema.explanation import InvalidInput
-from service.slot import InUse, Slot
+from service.slot import Slot
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -44,42 +42,7 @@ READERS: Mapping[bytes, Reader | Media] = {
 }
 """What reads a body of each content type and answers it, or the kind of file that it is."""
 
-logger = logging.getLogger(__name__)
-
-DEFECT = "The service met an internal error; its log has the request's id."
-
-_SHORT = 65_536
-"""A single row longer than this many bytes is not looked for."""
-
-_JSON = (b"content-type", b"application/json")
-
-
-class _Route:
-    """What is kept for one model in use: headers and counters, made once."""
-
-    def __init__(self, in_use: InUse, metrics: Metrics) -> None:
-        self.in_use = in_use
-        self.predictor = in_use.predictor
-        self.one_row = in_use.predictor.one_row
-        self.turns = Turns(in_use.predictor)
-        self.model_headers = model_headers(in_use)
-        self.headers = [_JSON, *self.model_headers]
-        name, version = in_use.name, in_use.version
-        self.ok = metrics.predict.of(name, version, "ok").observe
-        self._metrics = metrics
-
-    def observe(self, outcome: str, seconds: float) -> None:
-        """Count a request that was not answered with a prediction."""
-        self._metrics.predict.of(self.in_use.name, self.in_use.version, outcome).observe(seconds)
-
-
-def model_headers(in_use: InUse) -> list[tuple[bytes, bytes]]:
-    """Give the headers of a reply that used this model."""
-    return [
-        (b"x-model-name", in_use.name.encode()),
-        (b"x-model-version", str(in_use.version).encode()),
-        (b"x-model-epoch", str(in_use.epoch).encode()),
-    ]
+_LONGEST_ROW = 65_535
 
 
 class Predict:
@@ -94,13 +57,14 @@ class Predict:
         max_in_flight: int,
         threads: int,
     ) -> None:
+        self.gate = gate
         self._slot = slot
-        self._gate = gate
-        self._metrics = metrics
         self._max_body_bytes = max_body_bytes
-        self._route: _Route | None = None
         self._crew = Crew(threads, max_in_flight, metrics.in_flight)
-        self._counted = metrics.requests.labels("/predict", "POST", "200").inc
+        self.answers = Answers(slot, self._crew, metrics)
+        self.longest_row = min(_LONGEST_ROW, max_body_bytes)
+        """A single row longer than this many bytes is not looked for."""
+        self._turns: tuple[Route, Turns[asyncio.Future[bytes]]] | None = None
 
     def close(self) -> None:
         """Let the threads go."""
@@ -122,12 +86,9 @@ class Predict:
                 sent_id = value
             elif name == b"x-min-epoch":
                 min_epoch = value
-        if self._gate.shut is not None:
-            await self._gate.shut.wait()
-        in_use = self._slot.in_use
-        route = self._route
-        if route is None or route.in_use is not in_use:
-            route = self._renew(in_use)
+        if self.gate.shut is not None:
+            await self.gate.shut.wait()
+        route = self.answers.route()
         try:
             if min_epoch is not None:
                 _check_epoch(min_epoch, self._slot.epoch)
@@ -144,40 +105,36 @@ class Predict:
                 body = await self._rest(body, length, receive)
             if route is None:
                 raise NoModelInUse(self._slot.trouble)
-            values = None
-            if len(body) < _SHORT and reader is Predictor.predict:
-                values = route.one_row(body)
-            if values is None:
+            row = None
+            if len(body) <= self.longest_row and reader is Predictor.predict:
+                row = route.predictor.one_row(body)
+            if row is None:
                 reply, rows = await self._answer(route.predictor, reader, body)
             else:
                 rows = 1
-                if route.turns.alone():
-                    reply = route.predictor.predict_row(values)
-                else:
-                    reply = await route.turns.join(values)
+                waiting = asyncio.get_running_loop().create_future()
+                self._turns_of(route).add(*row, waiting)
+                reply = await waiting
         except ServiceError as error:
-            await self._refuse(error, route, sent_id, start, send, as_csv=reader == "csv")
+            refusal = self.answers.refusal(error, route, sent_id, start, as_csv=reader == "csv")
+            await self._send(*refusal, send)
             return
         except Gone:
             return
-        except Exception:
+        except Exception as error:
             # The edge of the route: whatever comes here is a defect of ours.
-            logger.exception("POST /predict met a defect")
-            answer = problems.plain(500, DEFECT, problems.request_id_of(sent_id))
-            await self._send(answer, (), send)
-            if route is not None:
-                route.observe("error", perf_counter() - start)
+            await self._send(self.answers.defect(error, route, sent_id, start), (), send)
             return
         await self._reply(reply, route.headers, sent_id, send)
         route.ok(perf_counter() - start, rows)
-        self._counted()
+        self.answers.predicted(1)
 
     async def _columns(
         self,
         scope: Scope,
         receive: Receive,
         send: Send,
-        route: _Route | None,
+        route: Route | None,
         media: Media,
         sent_id: bytes | None,
         start: float,
@@ -190,7 +147,7 @@ class Predict:
         headers = [(b"content-type", kind), *route.model_headers]
         await self._reply(reply, headers, sent_id, send)
         route.ok(perf_counter() - start, rows)
-        self._counted()
+        self.answers.predicted(1)
 
     @staticmethod
     async def _reply(
@@ -202,11 +159,10 @@ class Predict:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": reply})
 
-    def _renew(self, in_use: InUse | None) -> _Route | None:
-        self._route = None if in_use is None else _Route(in_use, self._metrics)
-        if in_use is not None:
-            self._crew.expect(in_use.predictor.pace.base)
-        return self._route
+    def _turns_of(self, route: Route) -> Turns["asyncio.Future[bytes]"]:
+        if self._turns is None or self._turns[0] is not route:
+            self._turns = (route, Turns(route.predictor, _deliver))
+        return self._turns[1]
 
     async def _rest(self, body: bytes, length: bytes | None, receive: Receive) -> bytes:
         """Read the rest of a body, never more than the limit of it."""
@@ -241,36 +197,18 @@ class Predict:
         start = {"type": "http.response.start", "status": answer.status}
         await send({**start, "headers": [*answer.headers, *headers]})
         await send({"type": "http.response.body", "body": answer.body})
-        self._metrics.requests.labels("/predict", "POST", str(answer.status)).inc()
 
-    async def _refuse(
-        self,
-        error: ServiceError,
-        route: _Route | None,
-        sent_id: bytes | None,
-        start: float,
-        send: Send,
-        as_csv: bool = False,
-    ) -> None:
-        identifier = problems.request_id_of(sent_id)
-        request_id.set(identifier)
-        extra: dict[str, Any] = {}
-        headers: Sequence[tuple[bytes, bytes]] = ()
-        if route is not None:
-            headers = route.model_headers
-            if isinstance(error, InvalidInput):
-                extra = _explained(error, route.predictor)
-                if as_csv and "example" in extra:
-                    extra["example"] = route.predictor.guide.csv
-        answer = problems.answer(error, identifier, extra)
-        if isinstance(error, BodyTooLarge):
-            headers = [*headers, (b"connection", b"close")]
-        await self._send(answer, headers, send)
-        if answer.status < 500:
-            self._metrics.invalid.labels(answer.slug).inc()
-        if route is not None:
-            outcome = "invalid" if answer.status < 500 else "refused"
-            route.observe(outcome, perf_counter() - start)
+
+def _deliver(
+    waiting: "Sequence[asyncio.Future[bytes]]", answers: Sequence[bytes | Exception]
+) -> None:
+    for future, answer in zip(waiting, answers, strict=True):
+        if future.done():  # its client may have left
+            continue
+        if isinstance(answer, bytes):
+            future.set_result(answer)
+        else:
+            future.set_exception(answer)
 
 
 def _check_epoch(wanted: bytes, served: int) -> None:
@@ -291,11 +229,3 @@ def _reader(content_type: bytes | None, encoding: bytes | None) -> Reader | Medi
         accepted = [name.decode() for name in READERS]
         raise UnsupportedMediaType(f"{kind.decode('latin-1')[:64]!r}" if kind else "", accepted)
     return READERS[kind]
-
-
-def _explained(error: InvalidInput, predictor: Predictor) -> dict[str, Any]:
-    """Give what the 400 of `/predict` adds: the model, what it expects, and a right request."""
-    members, whole = predictor.guide.members(error.features)
-    if not whole:
-        members["detail"] = f"{clip(error, 520)} GET /schema shows all that the model expects."
-    return {"model": {"name": predictor.name, "version": predictor.version}, **members}

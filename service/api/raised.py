@@ -7,7 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 
 from service import problems
-from service.api.predict import DEFECT
+from service.api.answers import DEFECT
 from service.api.state import state_of
 from service.errors import NO_STORAGE, ServiceError, StorageUnavailable
 from service.logs import request_id

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter, Request, Response
 
+from service.api.answers import model_headers
 from service.api.bodies import PredictReply, PredictRequest, ProblemReply, SchemaReply
-from service.api.predict import model_headers
 from service.api.reading import reply
 from service.api.state import state_of
 from service.schema.example import describe

@@ -7,57 +7,70 @@ alone: trees to the last bit, and for others see `graphs.parity` (a row on a bou
 """
 
 import asyncio
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 from service.predictor import Predictor
+from service.schema.decoder import Row
+
+T = TypeVar("T")
+
+Deliver = Callable[[Sequence[T], Sequence[bytes | Exception]], None]
 
 
-class Turns:
-    """Collects the rows of one model in use; lives on the event loop's thread."""
+class Turns(Generic[T]):
+    """Collects the rows of one model in use; lives on the event loop's thread.
 
-    def __init__(self, predictor: Predictor) -> None:
+    Each row comes with somebody who waits for its answer: `deliver` gets them together with the
+    answers, a reply or what went wrong. It must not raise.
+    """
+
+    def __init__(self, predictor: Predictor, deliver: Deliver[T]) -> None:
         self._predictor = predictor
+        self._deliver = deliver
         self._loop = asyncio.get_running_loop()
-        self._rows: list[tuple[float, ...]] = []
-        self._replies: list[asyncio.Future[bytes]] = []
+        self._plain: tuple[list[Row], list[T]] = ([], [])
+        self._sure: tuple[list[Row], list[T]] = ([], [])
         self._seen = 0
         self._crowded = False
 
-    def alone(self) -> bool:
-        """Note a request; tell whether it is to be answered at once, by itself.
+    def add(self, row: Row, probabilities: bool, waiting: T) -> None:
+        """Answer a row at the end of this turn, together with the others of it, or at once.
 
-        So it is unless the last turn that had any had more than one.
+        At once, and by itself, unless the last turn that had any had more than one.
         """
         self._seen += 1
         if self._seen == 1:
             self._loop.call_soon(self._end)
-        return not self._crowded
+        if not self._crowded:
+            self._run([row], [waiting], probabilities)
+            return
+        rows, all_waiting = self._sure if probabilities else self._plain
+        rows.append(row)
+        all_waiting.append(waiting)
+        if len(rows) >= self._predictor.rows_a_turn:
+            self.flush()
 
-    def join(self, values: tuple[float, ...]) -> "asyncio.Future[bytes]":
-        """Add a row to this turn's run; the future is done at the end of the turn."""
-        reply = self._loop.create_future()
-        self._rows.append(values)
-        self._replies.append(reply)
-        if len(self._rows) >= self._predictor.rows_a_turn:
-            self._run()
-        return reply
+    def flush(self) -> None:
+        """Answer whatever waits for the end of the turn."""
+        (plain, sure) = (self._plain, self._sure)
+        if plain[0]:
+            self._plain = ([], [])
+            self._run(*plain, False)
+        if sure[0]:
+            self._sure = ([], [])
+            self._run(*sure, True)
 
     def _end(self) -> None:
         self._crowded = self._seen > 1 and self._predictor.rows_a_turn > 1
         self._seen = 0
-        if self._rows:
-            self._run()
+        self.flush()
 
-    def _run(self) -> None:
-        rows, self._rows = self._rows, []
-        replies, self._replies = self._replies, []
+    def _run(self, rows: list[Row], waiting: list[T], probabilities: bool) -> None:
+        answers: Sequence[bytes | Exception]
         try:
-            answers = self._predictor.predict_rows(rows)
+            answers = self._predictor.predict_rows(rows, probabilities)
         except Exception as error:
             # Whoever waits has to learn of it: the callback's own edge would only log it.
-            for reply in replies:
-                if not reply.done():
-                    reply.set_exception(error)
-            return
-        for reply, answer in zip(replies, answers, strict=True):
-            if not reply.done():  # its client may have left
-                reply.set_result(answer)
+            answers = [error] * len(rows)
+        self._deliver(waiting, answers)

@@ -5,6 +5,7 @@ or no. Whatever it does not take goes to `explanation`, which reads it again slo
 finds what is wrong, all of it, or gives the matrix after all.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from service.schema.contract import Feature, Schema
 from service.schema.explanation import Explanation
 
 Matrix = NDArray[np.float64]
+Row = tuple[float, ...]
 
 _WIDEST = 512
 """Up to so many features objects are decoded into a struct: msgspec looks keys up one by one, so
@@ -66,6 +68,7 @@ class Decoder:
         self._lowest = max([-HUGE, *(f.low for f in bounded)])
         self._highest = min([HUGE, *(f.high for f in bounded)])
         self._only_numbers = len(bounded) == len(features) and not self._nullable
+        self._numbers = [i for i, feature in enumerate(features) if feature.type == "number"]
         self._colons = sum(feature.name.count(":") for feature in features)
         self._compiled, self._astuple = _compile(features)
 
@@ -94,23 +97,39 @@ class Decoder:
         """Tell whether the slow way takes about a millisecond at most."""
         return len(body) <= _TINY and self._width <= _NARROW
 
-    def one(self, body: bytes) -> tuple[float, ...] | None:
-        """Give the values of a request with one plain row of numbers, else None.
+    def one(self, body: bytes) -> tuple[Row, bool] | None:
+        """Give the one row of a request and whether probabilities are asked for, else None.
 
         The short way of the hot path: no matrix is made. None says nothing about the request.
         """
-        if not self._only_numbers:
-            return None
         try:
             rows, probabilities = self._read(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, Doubt):
             return None
-        if probabilities or len(rows) != 1:
+        if len(rows) != 1:
             return None
-        values: tuple[float, ...] = rows[0]
-        if min(values) < self._lowest or max(values) > self._highest:
+        row = rows[0]
+        if not self._only_numbers:
+            coded = self._coded(row)
+            return None if coded is None else (coded, probabilities)
+        if min(row) < self._lowest or max(row) > self._highest:
             return None
-        return values
+        return row, probabilities
+
+    def _coded(self, values: tuple[Any, ...]) -> Row | None:
+        """Give a row of any types as numbers: texts as codes, NaN where a value is missing."""
+        row = list(values)
+        for index in self._numbers:
+            number = row[index]
+            if number is not None and not self._lowest <= number <= self._highest:
+                return None
+        for index, codes in self._codes.items():
+            row[index] = code = codes.get(row[index], -1)
+            if code < 0 and self._refuse_unknown:
+                return None
+        if self._nullable:
+            row = [math.nan if value is None else value for value in row]
+        return tuple(row)
 
     def _read(self, body: bytes) -> tuple[list[tuple[Any, ...]], bool]:
         if self._compiled is None:
