@@ -382,7 +382,7 @@ def test_requests_sent_ahead_are_answered_in_order(client: Client) -> None:
 @pytest.fixture
 def narrow(tmp_path: Path) -> Iterator[tuple[Server, Client]]:
     """A service that takes two connections; no model is in use."""
-    settings = settings_for(tmp_path / "data", idle_seconds=2.0, max_connections=2)
+    settings = settings_for(tmp_path / "data", idle_seconds=30.0, max_connections=2)
     with running(settings, FakeRegistry(tmp_path)) as started:
         yield started
 
