@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ import pandas as pd
 from bench import processes
 from bench.client import Client
 from bench.fitting import rows
+from bench.open_loop import send_at
 from bench.tables import table, write
 
 _PER_SECOND = 200
@@ -42,7 +43,8 @@ def main() -> int:
         body = _train(client)
         _warm(client, body)
         memory = {"linear in use, before": _memory(service.pid)}
-        idle = [seconds for _, seconds in _paced(client, body, 5 * _PER_SECOND)]
+        sent = send_at(client, body, _PER_SECOND)
+        idle = [seconds for _, seconds in islice(sent, 5 * _PER_SECOND)]
         lines = [_line("", "linear", idle)]
         for other in ("bayes", "near"):
             taken, changes = _while_changing(service, client, body, other)
@@ -103,33 +105,12 @@ def _while_changing(
     taken: dict[str, list[float]] = {"linear": [], model: []}
     thread = threading.Thread(target=change)
     thread.start()
-    for answered, seconds in _paced(client, body, None, ended):
-        taken[answered].append(seconds)
+    for reply, seconds in send_at(client, body, _PER_SECOND):
+        taken[json.loads(reply)["model"]].append(seconds)
+        if ended.is_set():
+            break
     thread.join()
     return taken, changes
-
-
-def _paced(
-    client: Client, body: bytes, count: int | None, ended: threading.Event | None = None
-) -> Iterator[tuple[str, float]]:
-    """Send at a fixed rate whatever the replies take; give who answered, and the latencies.
-
-    A request that is late because the one before it is still under way counts from when it was
-    due. One that is late because this process woke late counts from when it was sent.
-    """
-    begin = free = time.perf_counter()
-    index = 0
-    while index != count and not (ended is not None and ended.is_set()):
-        due = begin + index / _PER_SECOND
-        if free > due:
-            start = due
-        else:
-            time.sleep(max(0.0, due - time.perf_counter()))
-            start = time.perf_counter()
-        answer = client.send("POST", "/predict", body)
-        free = time.perf_counter()
-        yield json.loads(answer)["model"], free - start
-        index += 1
 
 
 def _memory(pid: int) -> dict[str, tuple[float, float]]:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from bench import processes
 from bench.client import BenchFailed, Client
 from bench.fitting import CLASSIFIERS, rows
 from bench.forest import load, train
+from bench.open_loop import send_at
 from bench.options import Options
 from bench.tables import table, tell
 
@@ -110,24 +112,9 @@ def _beside(client: Client, other: Client) -> dict[str, list[float]]:
 
 
 def _open_loop(client: Client, body: bytes, seconds: float) -> list[float]:
-    """Send at a fixed rate whatever the replies take; give the latencies in seconds.
-
-    A request that is late because the one before it is still under way counts from when it was
-    due. One that is late because this process woke late counts from when it was sent.
-    """
-    taken = []
-    begin = free = time.perf_counter()
-    for index in range(int(seconds * _PER_SECOND)):
-        due = begin + index / _PER_SECOND
-        if free > due:
-            start = due
-        else:
-            time.sleep(max(0.0, due - time.perf_counter()))
-            start = time.perf_counter()
-        client.send("POST", "/predict", body)
-        free = time.perf_counter()
-        taken.append(free - start)
-    return taken
+    """Give the latencies of so many seconds, in seconds."""
+    sent = send_at(client, body, _PER_SECOND)
+    return [taken for _, taken in islice(sent, int(seconds * _PER_SECOND))]
 
 
 def _fits(fits: dict[str, list[tuple[float, float, float]]], rounds: int) -> str:
