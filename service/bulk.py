@@ -16,7 +16,7 @@ from service.children import Children, JobFailed
 from service.children.folder import MATRIX, write_answers
 from service.errors import InvalidRequest, Overloaded, Problem
 from service.predictor import Predictor
-from service.schema import encode
+from service.schema import encode, spelling
 from service.schema.explanation import InvalidInput
 from service.settings import Settings
 
@@ -128,7 +128,7 @@ def _csv(
     """Give a line for each row: the prediction and, if asked, the probability of each class."""
     texts = [_field(label) for label in predictor.schema.classes]
     out = io.BytesIO()
-    names = [_field(f"probability of {_text(label)}") for label in predictor.schema.classes]
+    names = [_field(f"probability of {spelling(label)}") for label in predictor.schema.classes]
     out.write(b",".join([b"prediction", *(names if rows is not None else [])]) + b"\n")
     if rows is None:
         out.write(b"\n".join([texts[i] for i in labels.tolist()]) + b"\n")
@@ -141,12 +141,8 @@ def _csv(
     return out.getvalue()
 
 
-def _text(label: object) -> str:
-    return str(label).lower() if isinstance(label, bool) else str(label)
-
-
 def _field(label: object) -> bytes:
-    text = _text(label).encode()
+    text = spelling(label).encode()
     if any(mark in text for mark in _QUOTED):
         return b'"' + text.replace(b'"', b'""') + b'"'
     return text

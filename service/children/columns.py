@@ -11,7 +11,7 @@ import pyarrow as pa
 from service.children.folder import LABELS, MATRIX, PROBABILITIES, ROWS
 from service.columns import read_matrix
 from service.errors import UnusableData
-from service.schema import decode
+from service.schema import decode, spelling
 from service.schema.explanation import InvalidInput
 from service.tables import Limits
 
@@ -42,8 +42,7 @@ def write_arrow(folder: Path, order: Mapping[str, Any]) -> Any:
     if (folder / PROBABILITIES).exists():
         rows = np.load(folder / PROBABILITIES, allow_pickle=False)
         for index, label in enumerate(classes):
-            name = str(label).lower() if isinstance(label, bool) else str(label)
-            columns[f"probability of {name}"] = pa.array(rows[:, index])
+            columns[f"probability of {spelling(label)}"] = pa.array(rows[:, index])
     table = pa.table(columns)
     with (
         pa.OSFile(str(folder / _ANSWERS), "wb") as sink,

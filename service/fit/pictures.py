@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from service.errors import clip
 from service.fit import evaluate
 from service.fit.fit import Fitted
+from service.schema import spelling
 
 MOST_CURVES = 10
 _MOST_NUMBERS = 15
@@ -61,8 +62,7 @@ def _pooled(curves: Sequence[Curve]) -> Sequence[Curve]:
 
 
 def _name(label: object) -> str:
-    shown = str(label).lower() if isinstance(label, bool) else str(label)
-    return clip(" ".join(shown.split()) or "(empty)", 24)
+    return clip(" ".join(spelling(label).split()) or "(empty)", 24)
 
 
 def _axes(width: float, height: float) -> Axes:

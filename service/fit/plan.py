@@ -12,7 +12,7 @@ from service.classifiers import ModelType
 from service.errors import Problem, UnusableData, clip, escape
 from service.fit import columns
 from service.fit.request import MOST_PROBLEMS, Search, TrainRequest
-from service.schema import Label
+from service.schema import Label, spelling
 from service.suggest import did_you_mean
 from service.tables import Table
 
@@ -152,17 +152,13 @@ def _class_weight(value: Any, classes: tuple[Label, ...]) -> tuple[Any, list[Pro
     """Give the weights by label: JSON's keys are texts, whatever the labels are."""
     if not isinstance(value, Mapping) or not classes:
         return value, []
-    labels = {_spelling(label): label for label in classes}
+    labels = {spelling(label): label for label in classes}
     problems = [
         Problem(f"/class_weight/{escape(key)}", f"{clip(key)!r} is no class of the target")
         for key in value
         if key not in labels
     ]
     return {labels[key]: float(value[key]) for key in value if key in labels}, problems
-
-
-def _spelling(label: Label) -> str:
-    return str(label).lower() if isinstance(label, bool) else str(label)
 
 
 def _split(

@@ -66,3 +66,8 @@ def decode(data: bytes) -> Schema:
     if len(schema.classes) < 2:
         raise ValueError("a schema has at least two classes")
     return schema
+
+
+def spelling(value: object) -> str:
+    """Write a label or a value as text, booleans as JSON does."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from service.schema.contract import Feature, Schema
+from service.schema.contract import Feature, Schema, spelling
 
 _MOST_BYTES = 16 * 1024
 """Of an example, and of the features shown, in the reply to a request that was wrong."""
@@ -65,8 +65,7 @@ def as_csv(schema: Schema) -> str:
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
     writer.writerow([feature.name for feature in schema.features])
-    cells = [example_value(feature) for feature in schema.features]
-    writer.writerow([str(c).lower() if isinstance(c, bool) else c for c in cells])
+    writer.writerow([spelling(example_value(feature)) for feature in schema.features])
     return lines.getvalue()
 
 
