@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from service.children import Children, JobFailed
 from service.children.folder import MATRIX, write_answers
-from service.errors import InvalidRequest, Overloaded, Problem
+from service.errors import InvalidRequest, Overloaded
+from service.model import RowsMedia
 from service.predictor import Predictor
 from service.schema import encode, spelling
 from service.schema.explanation import InvalidInput
 from service.settings import Settings
 
-Media = Literal["csv", "parquet", "arrow"]
 Form = Literal["json", "csv", "arrow"]
 
 _CHUNK = 4096
@@ -57,7 +57,7 @@ class Bulk:
             self._under_way -= 1
 
     def answer(
-        self, predictor: Predictor, folder: Path, media: Media, probabilities: bool, form: Form
+        self, predictor: Predictor, folder: Path, media: RowsMedia, probabilities: bool, form: Form
     ) -> tuple[bytes, int]:
         """Answer the rows that were uploaded to a folder; give the reply and their number.
 
@@ -77,17 +77,14 @@ class Bulk:
             matrix
         )
 
-    def _matrix(self, predictor: Predictor, folder: Path, media: Media) -> NDArray[np.float64]:
+    def _matrix(self, predictor: Predictor, folder: Path, media: RowsMedia) -> NDArray[np.float64]:
         order = {
             "media": media,
             "schema": encode(predictor.schema).decode(),
             "max_rows": self._settings.max_bulk_rows,
             "max_columns": self._settings.max_columns,
         }
-        found = self._run("matrix", folder, order)
-        if "refused" in found:
-            problems = [Problem(p["pointer"], p["message"]) for p in found["problems"]]
-            raise InvalidInput(found["refused"], problems, frozenset(found["features"]))
+        self._run("matrix", folder, order)
         matrix: NDArray[np.float64] = np.load(folder / MATRIX, mmap_mode="r", allow_pickle=False)
         return matrix
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from service.errors import UnusableData, clip
+from service.model import RowsMedia
 from service.schema import Feature, Schema
 from service.schema.explanation import MOST, Explanation
 from service.tables import Limits
@@ -24,15 +25,15 @@ from service.tables.csv import read_fields, read_numbers_at_once
 from service.tables.parquet import read_arrow_table
 from service.tables.table import check_names
 
-Media = Literal["csv", "parquet", "arrow"]
-
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 
 Cells = tuple[NDArray[np.float64], NDArray[np.bool_]]
 """A column of the matrix, and which of its cells are wrong."""
 
 
-def read_matrix(path: Path, media: Media, schema: Schema, limits: Limits) -> NDArray[np.float64]:
+def read_matrix(
+    path: Path, media: RowsMedia, schema: Schema, limits: Limits
+) -> NDArray[np.float64]:
     """Give the matrix [rows, features] of a file.
 
     Raises InvalidInput with what the schema refuses, UnusableData or UnsupportedMediaType for what
@@ -219,7 +220,7 @@ def _explained(
     wrong: list[int],
     rows: int,
     count: int,
-    media: Media,
+    media: RowsMedia,
 ) -> Exception:
     """Say what is wrong with these rows, as if they had come as JSON."""
     types = {feature.name: feature.type for feature in schema.features}

@@ -17,6 +17,9 @@ BUILT_IN_DATA_SETS = ("breast_cancer", "digits", "iris", "wine")
 LOG_OF_USE = "in-use"
 """The registered model whose newest version says what is in use; no model may be called so."""
 
+RowsMedia = Literal["csv", "parquet", "arrow"]
+"""The forms of a file of rows to predict."""
+
 Fault = Literal["request", "conflict", "service"]
 """Whose fault it is that a training failed: what was sent, the state of things, or the service."""
 

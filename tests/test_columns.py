@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.columns import Media, read_matrix
+from service.columns import read_matrix
 from service.errors import BodyTooLarge, UnusableData
+from service.model import RowsMedia
 from service.schema import Feature, Schema
 from service.schema.decoder import Decoder
 from service.schema.decoder import Limits as JsonLimits
@@ -70,7 +71,7 @@ def encoded(rows: Rows, media: str, schema: Schema = SCHEMA) -> bytes:
     return sink.getvalue()
 
 
-def matrix_of(data: bytes, media: Media, folder: Path, limits: Limits | None = None) -> Any:
+def matrix_of(data: bytes, media: RowsMedia, folder: Path, limits: Limits | None = None) -> Any:
     path = folder / "rows"
     path.write_bytes(data)
     return read_matrix(path, media, SCHEMA, limits or Limits())
@@ -94,7 +95,7 @@ ROWS = st.lists(
 @settings(max_examples=60, deadline=None)
 @given(rows=ROWS, media=st.sampled_from(["csv", "parquet", "arrow"]))
 def test_columns_give_the_matrix_that_json_gives(
-    rows: Rows, media: Media, tmp_path_factory: pytest.TempPathFactory
+    rows: Rows, media: RowsMedia, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     import orjson
 
@@ -176,13 +177,13 @@ def test_many_wrong_rows_are_counted_and_the_first_are_told(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("media", ["parquet", "arrow"])
 @pytest.mark.parametrize("data", [b"", b"ARROW1", b"\xff\xff\xff\xff\x10\0\0\0" + b"\0" * 16])
-def test_what_is_no_such_file_is_told(media: Media, data: bytes, tmp_path: Path) -> None:
+def test_what_is_no_such_file_is_told(media: RowsMedia, data: bytes, tmp_path: Path) -> None:
     with pytest.raises(UnusableData):
         matrix_of(data, media, tmp_path)
 
 
 @pytest.mark.parametrize("media", ["csv", "parquet", "arrow"])
-def test_more_rows_than_the_limit_are_refused(media: Media, tmp_path: Path) -> None:
+def test_more_rows_than_the_limit_are_refused(media: RowsMedia, tmp_path: Path) -> None:
     with pytest.raises(BodyTooLarge):
         matrix_of(encoded([GOOD] * 4, media), media, tmp_path, Limits(rows=3))
 

@@ -7,11 +7,12 @@ from starlette.requests import ClientDisconnect, Request
 
 from service.api.state import state_of
 from service.api.uploading import receive_rows
-from service.bulk import Form, Media
+from service.bulk import Form
 from service.errors import InvalidRequest, Problem, clip
+from service.model import RowsMedia
 from service.predictor import Predictor
 
-MEDIA: Mapping[bytes, Media] = {
+MEDIA: Mapping[bytes, RowsMedia] = {
     b"text/csv": "csv",
     b"application/vnd.apache.parquet": "parquet",
     b"application/x-parquet": "parquet",
@@ -34,13 +35,15 @@ class Gone(Exception):
     """The client left before its request was whole; nobody is there to answer."""
 
 
-async def answer(request: Request, predictor: Predictor, media: Media) -> tuple[bytes, int, bytes]:
+async def answer(
+    request: Request, predictor: Predictor, media: RowsMedia
+) -> tuple[bytes, int, bytes]:
     """Give the reply to a file of rows, their number, and the reply's content type."""
     state = state_of(request)
     probabilities = _probabilities(request)
     form = _form(request.headers.get("accept", ""))
     with state.bulk.turn():
-        upload = state.uploads.open()
+        upload = await state.run(state.uploads.open)
         try:
             await receive_rows(request, state, upload)
             reply, rows = await state.run(

@@ -13,7 +13,6 @@ from service.api.answers import Answers, Route
 from service.api.columns import Gone
 from service.api.crew import Crew
 from service.api.turns import Turns
-from service.bulk import Media
 from service.errors import (
     BodyTooLarge,
     EpochNotReached,
@@ -25,6 +24,7 @@ from service.errors import (
 )
 from service.gate import Gate
 from service.metrics import Metrics
+from service.model import RowsMedia
 from service.predictor import Predictor
 from service.slot import Slot
 
@@ -36,7 +36,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 Reader = Callable[[Predictor, bytes], tuple[bytes, int]]
 
-READERS: Mapping[bytes, Reader | Media] = {
+READERS: Mapping[bytes, Reader | RowsMedia] = {
     b"application/json": Predictor.predict,
     **columns.MEDIA,
 }
@@ -74,7 +74,7 @@ class Predict:
         """Answer one request."""
         start = perf_counter()
         content_type = encoding = length = sent_id = min_epoch = None
-        reader: Reader | Media = Predictor.predict
+        reader: Reader | RowsMedia = Predictor.predict
         for name, value in scope["headers"]:
             if name == b"content-type":
                 content_type = value
@@ -135,7 +135,7 @@ class Predict:
         receive: Receive,
         send: Send,
         route: Route | None,
-        media: Media,
+        media: RowsMedia,
         sent_id: bytes | None,
         start: float,
     ) -> None:
@@ -219,7 +219,7 @@ def _check_epoch(wanted: bytes, served: int) -> None:
         raise EpochNotReached(int(wanted), served)
 
 
-def _reader(content_type: bytes | None, encoding: bytes | None) -> Reader | Media:
+def _reader(content_type: bytes | None, encoding: bytes | None) -> Reader | RowsMedia:
     if encoding is not None and encoding.strip().lower() not in (b"", b"identity"):
         raise UnsupportedMediaType(
             f"Content-Encoding {encoding.decode('latin-1')[:40]!r}", ["the body as it is"]

@@ -1,7 +1,6 @@
 """Rows to predict, as columns: read into a matrix, and answers written as columns."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +18,13 @@ _ANSWERS = "answers.arrows"
 
 
 def read(folder: Path, order: Mapping[str, Any]) -> Any:
-    """Leave the matrix of what was uploaded; or say what is wrong with it."""
+    """Leave the matrix of what was uploaded; raises InvalidInput with what is wrong with it."""
     limits = Limits(rows=order["max_rows"], columns=order["max_columns"])
     schema = decode(order["schema"].encode())
     try:
         matrix = read_matrix(folder / ROWS, order["media"], schema, limits)
-    except (InvalidInput, UnusableData) as error:
-        return {
-            "refused": str(error),
-            "problems": [asdict(problem) for problem in error.problems],
-            "features": sorted(getattr(error, "features", ())),
-        }
+    except UnusableData as error:
+        raise InvalidInput(str(error), list(error.problems)) from error
     np.save(folder / MATRIX, matrix, allow_pickle=False)
     return {"rows": len(matrix)}
 

@@ -19,6 +19,7 @@ from service.errors import (
     UnsupportedMediaType,
     UnusableData,
 )
+from service.schema.explanation import InvalidInput
 
 _KINDS: dict[str, type[InvalidRequest]] = {
     "InvalidRequest": InvalidRequest,
@@ -107,8 +108,13 @@ def _revive(record: dict[str, object]) -> ServiceError:
     """Give the error that a child wrote down."""
     kind, detail = str(record["kind"]), str(record["detail"])
     problems = record.get("problems")
-    if kind in _KINDS and isinstance(problems, list):
-        return _KINDS[kind](detail, [Problem(p["pointer"], p["message"]) for p in problems])
+    if isinstance(problems, list):
+        found = [Problem(p["pointer"], p["message"]) for p in problems]
+        features = record.get("features")
+        if kind == "InvalidInput" and isinstance(features, list):
+            return InvalidInput(detail, found, frozenset(features))
+        if kind in _KINDS:
+            return _KINDS[kind](detail, found)
     error_type = _PLAIN.get(kind, JobFailed)
     error = error_type.__new__(error_type)
     ServiceError.__init__(error, detail)

@@ -30,6 +30,7 @@ def run(kind: str, folder: Path) -> None:
                 "kind": type(error).__name__,
                 "detail": str(error),
                 "problems": [asdict(problem) for problem in problems],
+                "features": sorted(getattr(error, "features", ())),
             },
         )
     except MemoryError:
