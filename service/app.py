@@ -25,7 +25,7 @@ from service.api import (
     train,
     use_model,
 )
-from service.api.access import Access
+from service.api.access import Access, header
 from service.api.predict import Predict, Receive, Scope, Send
 from service.api.state import Lifespan, State
 from service.beats import ORPHAN_SECONDS
@@ -106,7 +106,7 @@ class RequestScope:
         if scope["type"] != "http":
             await self._app(scope, cast(Any, receive), cast(Any, send))
             return
-        sent = next((v for name, v in scope["headers"] if name == b"x-request-id"), None)
+        sent = header(scope, b"x-request-id")
         identifier = problems.request_id_of(sent)
         request_id.set(identifier)
         status = 0

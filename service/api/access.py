@@ -43,14 +43,14 @@ class Access:
         needed = role_for(scope["method"], scope["path"])
         if needed is not None:
             try:
-                scope["role"] = self._keys.check(_header(scope, b"authorization"), needed)
+                scope["role"] = self._keys.check(header(scope, b"authorization"), needed)
             except (Unauthorized, Forbidden) as error:
                 await self._refuse(error, scope, send)
                 return
         await self._app(scope, receive, send)
 
     async def _refuse(self, error: Unauthorized | Forbidden, scope: Scope, send: Send) -> None:
-        answer = problems.answer(error, problems.request_id_of(_header(scope, b"x-request-id")))
+        answer = problems.answer(error, problems.request_id_of(header(scope, b"x-request-id")))
         # The body is not read: whoever has no key decides nothing about what we receive.
         headers = [*answer.headers, (b"connection", b"close")]
         start: dict[str, Any] = {"type": "http.response.start", "status": answer.status}
@@ -59,5 +59,6 @@ class Access:
         self._metrics.invalid.labels(answer.slug).inc()
 
 
-def _header(scope: Scope, name: bytes) -> bytes | None:
+def header(scope: Scope, name: bytes) -> bytes | None:
+    """Give the first header of this name."""
     return next((value for key, value in scope["headers"] if key == name), None)
