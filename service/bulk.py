@@ -68,7 +68,7 @@ class Bulk:
         matrix = self._matrix(predictor, folder, media)
         labels, rows = self._classify(predictor, matrix, probabilities)
         if form == "json":
-            return predictor.reply(labels, rows), len(matrix)
+            return predictor.replies.of(labels, rows), len(matrix)
         if form == "csv":
             return _csv(predictor, labels, rows), len(matrix)
         write_answers(folder, labels, rows)

@@ -87,7 +87,7 @@ class _Replies:
         self._route = route
         self._answers = answers
         self._whole: dict[bytes | Exception, bytes] = {}
-        for reply in route.predictor.replies:
+        for reply in route.predictor.replies.single:
             self._whole[reply] = _message(self._headers(reply, None), reply)
         self._defaults: object = None
         self._begin = b""

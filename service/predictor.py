@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from service.errors import Problem, clip
 from service.pace import Pace
+from service.replies import Replies
 from service.runtime import BoundRun, Classifier, OnnxClassifier
 from service.schema import Schema
 from service.schema.decoder import HUGE, Decoder, Doubt, Limits, Row
@@ -24,11 +25,12 @@ _TURN_ROWS = 64
 _TURN_NUMBERS = 65_536
 """Rows, and numbers, in one run of several requests' rows: each number of rows keeps buffers."""
 
+_SHARE = 4
+"""Rows are put together until they cost so many times what any run does: more saves little."""
+
 _SHORT_SECONDS = 0.0002
 _UNTIMED = 63
 """So many runs of less than that pass between two that are timed; longer ones are all timed."""
-
-_SURE = b'%b%b],"classes":%b,"probabilities":%b}'
 
 _BYTES_A_SECOND = 60e6
 """A low guess of how fast JSON is decoded; only bounds what may stay on the event loop."""
@@ -54,12 +56,10 @@ class Predictor:
         """Whether even a single row may take too long for the event loop, or has to wait."""
         self.rows_a_turn = 1
         """How many single rows may be answered by one run on the event loop."""
+        self.rows_a_batch = 1
+        """How many single rows are answered by one run in a thread, where the model is slow."""
         self._decoder = Decoder(schema, limits)
-        self._head = orjson.dumps({"model": name, "version": version})[:-1] + b',"predictions":['
-        self._labels = [orjson.dumps(label) for label in schema.classes]
-        self.replies = [b"%b%b]}" % (self._head, label) for label in self._labels]
-        """To one row without probabilities, by the index of its class."""
-        self._classes = orjson.dumps(list(schema.classes))
+        self.replies = Replies(name, version, schema.classes)
         self._turns = _bind(classifier, probabilities=False)
         self._sure_turns = _bind(classifier, probabilities=True)
         self._bound = bool(self._turns)
@@ -99,10 +99,11 @@ class Predictor:
         """Draw the conclusions from the pace."""
         self.slow = self.classifier.remote or self.pace.base >= _QUICK_SECONDS
         self._short = self._bound and not self.slow
+        most = min(_TURN_ROWS, _TURN_NUMBERS // len(self.schema.features))
+        row = max(self.pace.row, 1e-9)
+        self.rows_a_batch = max(1, min(most, int(_SHARE * self.pace.base / row)))
         if self._bound:
-            quick = int(_QUICK_SECONDS / max(self.pace.row, 1e-9))
-            most = min(_TURN_ROWS, quick, _TURN_NUMBERS // len(self.schema.features))
-            self.rows_a_turn = max(1, most)
+            self.rows_a_turn = max(1, min(most, int(_QUICK_SECONDS / row)))
 
     def is_quick(self, body_bytes: int) -> bool:
         """Tell whether a body of so many bytes may be answered on the event loop.
@@ -127,6 +128,36 @@ class Predictor:
             return None
         return found
 
+    def slow_row(self, body: bytes) -> tuple[Row, bool] | None:
+        """Give the same where the model is slow, for `predict_batch`; None: use `predict`."""
+        if not self.slow:
+            return None
+        found = self._decoder.one(body)
+        if found is not None and found[1] and not self.classifier.has_probabilities:
+            return None
+        return found
+
+    def predict_batch(
+        self, rows: Sequence[Row], probabilities: bool
+    ) -> Sequence[bytes | InvalidInput]:
+        """Answer rows that `slow_row` gave by one run, in whatever thread.
+
+        A row that the classifier cannot take gets what `predict` would raise; the others do not
+        suffer from it. Raises what befalls the classifier's process.
+        """
+        if len(rows) == 1:
+            return [self._by_itself(rows[0], probabilities)]
+        start = self.classifier.clock()
+        try:
+            labels, chances = self.classify(np.array(rows, np.float64), probabilities)
+        except (InvalidInput, ValueError):
+            return [self._by_itself(row, probabilities) for row in rows]
+        self._learn(len(rows), self.classifier.clock() - start)
+        if chances is None:
+            return [self.replies.single[label] for label in labels.tolist()]
+        pairs = zip(labels.tolist(), chances.tolist(), strict=True)
+        return [self.replies.with_probabilities(label, chance) for label, chance in pairs]
+
     def predict_rows(
         self, rows: Sequence[Row], probabilities: bool = False
     ) -> Sequence[bytes | InvalidInput]:
@@ -147,7 +178,7 @@ class Predictor:
             return [self._by_itself(row, probabilities) for row in rows]
         if probabilities:
             return self._with_probabilities(bound, rows)
-        replies = self.replies
+        replies = self.replies.single
         return [replies[label] for label in bound.labels.tolist()]
 
     def _bound_for(self, rows: int, probabilities: bool) -> BoundRun:
@@ -166,8 +197,7 @@ class Predictor:
         answers: list[bytes | InvalidInput] = []
         for row, label, chance in zip(rows, bound.labels.tolist(), chances.tolist(), strict=True):
             if isfinite(sum(chance)):
-                texts = (self._head, self._labels[label], self._classes, orjson.dumps([chance]))
-                answers.append(_SURE % texts)
+                answers.append(self.replies.with_probabilities(label, chance))
             else:
                 answers.append(self._by_itself(row, True))
         return answers
@@ -209,16 +239,13 @@ class Predictor:
     def _predict(self, matrix: NDArray[np.float64], probabilities: bool) -> tuple[bytes, int]:
         start = self.classifier.clock()
         try:
-            reply = self._answer(matrix, probabilities)
+            reply = self.replies.of(*self.classify(matrix, probabilities))
         except InvalidInput:
             raise
         except ValueError as error:
             raise self.refusal(error) from error
         self._learn(len(matrix), self.classifier.clock() - start)
         return reply, len(matrix)
-
-    def _answer(self, matrix: NDArray[np.float64], probabilities: bool) -> bytes:
-        return self.reply(*self.classify(matrix, probabilities))
 
     def classify(
         self, matrix: NDArray[np.float64], probabilities: bool, first: int = 0
@@ -248,18 +275,6 @@ class Predictor:
                 'leave "probabilities" out, or train a classifier that has them.',
                 [],
             )
-
-    def reply(self, labels: NDArray[np.int64], rows: NDArray[np.float64] | None) -> bytes:
-        """Give the JSON of what `classify` gave."""
-        texts = self._labels
-        if rows is None:
-            return b"%b%b]}" % (self._head, b",".join([texts[i] for i in labels.tolist()]))
-        return _SURE % (
-            self._head,
-            b",".join([texts[i] for i in labels.tolist()]),
-            self._classes,
-            orjson.dumps(np.ascontiguousarray(rows), option=orjson.OPT_SERIALIZE_NUMPY),
-        )
 
     def _certain_labels(self, matrix: NDArray[np.float64], first: int) -> NDArray[np.int64]:
         """Give the labels; where numbers are huge, only after their probabilities proved finite."""

@@ -536,7 +536,7 @@ def test_a_connection_that_is_kept_alive_in_vain_is_closed(short_way: bool) -> N
         protocol.close_if_silent(protocol.answered_at + 74)
         assert not transport.closing
 
-        protocol.close_if_silent(protocol.answered_at + 75)
+        protocol.close_if_silent(protocol.answered_at + 75.01)
 
         assert transport.closing
 

@@ -3,13 +3,16 @@
 One object is kept for the model in use: the headers and counters of its replies, made once.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any
 
 from service import problems
+from service.api.batches import Batches
 from service.api.crew import Crew
+from service.api.turns import Turns, deliver
 from service.errors import BodyTooLarge, ServiceError, clip
 from service.logs import request_id
 from service.metrics import Metrics
@@ -27,15 +30,17 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 
 class Route:
-    """What is kept for one model in use."""
+    """What is kept for one model in use; made on the event loop's thread."""
 
-    def __init__(self, in_use: InUse, metrics: Metrics) -> None:
+    def __init__(self, in_use: InUse, metrics: Metrics, crew: Crew) -> None:
         self.in_use = in_use
         self.predictor = in_use.predictor
         self.model_headers = model_headers(in_use)
         self.headers = [_JSON, *self.model_headers]
         """Of a prediction, but for its length."""
         self.ok = metrics.predict.of(in_use.name, in_use.version, "ok").observe
+        self.turns: Turns[asyncio.Future[bytes]] = Turns(self.predictor, deliver)
+        self.batches = Batches(crew, self.predictor)
         self._metrics = metrics
 
     def observe(self, outcome: str, seconds: float) -> None:
@@ -72,7 +77,7 @@ class Answers:
         if in_use is None:
             return None
         if route is None or route.in_use is not in_use:
-            self._route = route = Route(in_use, self._metrics)
+            self._route = route = Route(in_use, self._metrics, self._crew)
             self._crew.expect(in_use.predictor.pace.base)
         return route
 

@@ -6,8 +6,9 @@ who stand in it only makes everybody late.
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from time import perf_counter
 from typing import ParamSpec, TypeVar
 
@@ -18,7 +19,7 @@ from service.errors import Overloaded
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_WAIT_SECONDS = 0.1
+WAIT_SECONDS = 0.1
 """Whoever has waited longer for a thread is refused instead of answered."""
 
 _LEAST = 4
@@ -36,7 +37,7 @@ class Crew:
     """Runs functions in threads, as many at a time as can be begun in 0.1 s."""
 
     def __init__(self, threads: int, most: int, in_flight: Gauge) -> None:
-        self._threads = threads
+        self.threads = threads
         self._most = most
         self._gauge = in_flight
         self._in_flight = 0
@@ -48,32 +49,43 @@ class Crew:
         """Take note that runs take about so long from now on."""
         self._seconds = max(seconds, 1e-4)
 
-    @property
-    def full(self) -> bool:
-        """Whether one more would be refused."""
-        begun = int(_WAIT_SECONDS / self._seconds * self._threads)
+    def is_full(self, a_run: int = 1) -> bool:
+        """Tell whether one more would be refused, where a run answers up to so many."""
+        begun = int(WAIT_SECONDS / self._seconds * self.threads) * a_run
         return self._in_flight >= min(self._most, max(_LEAST, begun))
+
+    @contextmanager
+    def place(self, a_run: int = 1) -> Iterator[None]:
+        """Count one who waits for an answer; raises Overloaded where it is full."""
+        if self.is_full(a_run):
+            raise Overloaded
+        self._count(1)
+        try:
+            yield
+        finally:
+            self._count(-1)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function in a thread; raises Overloaded where none is free in time."""
-        if self.full:
-            raise Overloaded
+        with self.place():
+            return await self.begin(function, *args, **kwargs)
+
+    def begin(
+        self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> "asyncio.Future[T]":
+        """Have a function run in a thread, for those who have their places; raises like `run`."""
         asked = perf_counter()
 
-        def begin() -> T:
+        def work() -> T:
             start = perf_counter()
-            if start - asked > _WAIT_SECONDS:
+            if start - asked > WAIT_SECONDS:
                 raise Overloaded
             try:
                 return function(*args, **kwargs)
             finally:
                 self._learn(perf_counter() - start)
 
-        self._count(1)
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, begin)
-        finally:
-            self._count(-1)
+        return asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     def _learn(self, seconds: float) -> None:
         # From several threads without a lock: an update that is lost does no harm.

@@ -12,7 +12,6 @@ from service.api import columns
 from service.api.answers import Answers, Route
 from service.api.columns import Gone
 from service.api.crew import Crew
-from service.api.turns import Turns
 from service.errors import (
     BodyTooLarge,
     EpochNotReached,
@@ -64,7 +63,6 @@ class Predict:
         self.answers = Answers(slot, self._crew, metrics)
         self.longest_row = min(_LONGEST_ROW, max_body_bytes)
         """A single row longer than this many bytes is not looked for."""
-        self._turns: tuple[Route, Turns[asyncio.Future[bytes]]] | None = None
 
     def close(self) -> None:
         """Let the threads go."""
@@ -97,7 +95,7 @@ class Predict:
             if not callable(reader):
                 await self._columns(scope, receive, send, route, reader, sent_id, start)
                 return
-            if route is not None and route.predictor.slow and self._crew.full:
+            if route is not None and self._is_full(route.predictor):
                 raise Overloaded  # before the body is read
             message = await receive()
             body = message.get("body", b"")
@@ -105,16 +103,18 @@ class Predict:
                 body = await self._rest(body, length, receive)
             if route is None:
                 raise NoModelInUse(self._slot.trouble)
-            row = None
+            rows, row, slow_row = 1, None, None
             if len(body) <= self.longest_row and reader is Predictor.predict:
                 row = route.predictor.one_row(body)
-            if row is None:
-                reply, rows = await self._answer(route.predictor, reader, body)
-            else:
-                rows = 1
+                slow_row = None if row else route.predictor.slow_row(body)
+            if row is not None:
                 waiting = asyncio.get_running_loop().create_future()
-                self._turns_of(route).add(*row, waiting)
+                route.turns.add(*row, waiting)
                 reply = await waiting
+            elif slow_row is not None:
+                reply = await route.batches.answer(*slow_row)
+            else:
+                reply, rows = await self._answer(route.predictor, reader, body)
         except ServiceError as error:
             refusal = self.answers.refusal(error, route, sent_id, start, as_csv=reader == "csv")
             await self._send(*refusal, send)
@@ -159,10 +159,8 @@ class Predict:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": reply})
 
-    def _turns_of(self, route: Route) -> Turns["asyncio.Future[bytes]"]:
-        if self._turns is None or self._turns[0] is not route:
-            self._turns = (route, Turns(route.predictor, _deliver))
-        return self._turns[1]
+    def _is_full(self, predictor: Predictor) -> bool:
+        return predictor.slow and self._crew.is_full(predictor.rows_a_batch)
 
     async def _rest(self, body: bytes, length: bytes | None, receive: Receive) -> bytes:
         """Read the rest of a body, never more than the limit of it."""
@@ -197,18 +195,6 @@ class Predict:
         start = {"type": "http.response.start", "status": answer.status}
         await send({**start, "headers": [*answer.headers, *headers]})
         await send({"type": "http.response.body", "body": answer.body})
-
-
-def _deliver(
-    waiting: "Sequence[asyncio.Future[bytes]]", answers: Sequence[bytes | Exception]
-) -> None:
-    for future, answer in zip(waiting, answers, strict=True):
-        if future.done():  # its client may have left
-            continue
-        if isinstance(answer, bytes):
-            future.set_result(answer)
-        else:
-            future.set_exception(answer)
 
 
 def _check_epoch(wanted: bytes, served: int) -> None:

@@ -74,3 +74,16 @@ class Turns(Generic[T]):
             # Whoever waits has to learn of it: the callback's own edge would only log it.
             answers = [error] * len(rows)
         self._deliver(waiting, answers)
+
+
+def deliver(
+    waiting: "Sequence[asyncio.Future[bytes]]", answers: Sequence[bytes | Exception]
+) -> None:
+    """Give everybody who still waits the own answer, or what went wrong."""
+    for future, answer in zip(waiting, answers, strict=True):
+        if future.done():  # its client may have left
+            continue
+        if isinstance(answer, bytes):
+            future.set_result(answer)
+        else:
+            future.set_exception(answer)

@@ -1,0 +1,34 @@
+"""What a version's predictions are written as: the JSON of a reply, with what can be made once."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+_WITH_PROBABILITIES = b'%b%b],"classes":%b,"probabilities":%b}'
+
+
+class Replies:
+    """Writes replies of one version of a model."""
+
+    def __init__(self, name: str, version: int, classes: Sequence[object]) -> None:
+        self._head = orjson.dumps({"model": name, "version": version})[:-1] + b',"predictions":['
+        self._labels = [orjson.dumps(label) for label in classes]
+        self._classes = orjson.dumps(list(classes))
+        self.single = [b"%b%b]}" % (self._head, label) for label in self._labels]
+        """To one row without probabilities, by the index of its class."""
+
+    def with_probabilities(self, label: int, chances: list[float]) -> bytes:
+        """Give the reply to one row, by the index of its class and its finite probabilities."""
+        texts = (self._head, self._labels[label], self._classes, orjson.dumps([chances]))
+        return _WITH_PROBABILITIES % texts
+
+    def of(self, labels: NDArray[np.int64], rows: NDArray[np.float64] | None) -> bytes:
+        """Give the reply to rows: their classes [N] and, if asked, probabilities [N, K]."""
+        texts = self._labels
+        predictions = b",".join([texts[label] for label in labels.tolist()])
+        if rows is None:
+            return b"%b%b]}" % (self._head, predictions)
+        chances = orjson.dumps(np.ascontiguousarray(rows), option=orjson.OPT_SERIALIZE_NUMPY)
+        return _WITH_PROBABILITIES % (self._head, predictions, self._classes, chances)
