@@ -101,7 +101,7 @@ class Predictor:
         self._short = self._bound and not self.slow
         most = min(_TURN_ROWS, _TURN_NUMBERS // len(self.schema.features))
         row = max(self.pace.row, 1e-9)
-        self.rows_a_batch = max(1, min(most, int(_SHARE * self.pace.base / row)))
+        self.rows_a_batch = max(1, min(most, int(_SHARE * (self.pace.base / row - 1))))
         if self._bound:
             self.rows_a_turn = max(1, min(most, int(_QUICK_SECONDS / row)))
 

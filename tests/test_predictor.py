@@ -166,3 +166,84 @@ def test_categories_beyond_number_or_size_are_left_out_of_the_guide() -> None:
     members, whole = predictor.guide.members(["long"])
     assert "categories" not in members["expected"]["features"][0]
     assert not whole
+
+
+class ClockedClassifier(FakeClassifier):
+    """Takes so long for a run and for each row by its own clock; and no row of a negative number.
+
+    `broken` rows get a probability that is no number, as where a classifier overflows.
+    """
+
+    remote = True
+
+    def __init__(self, run: float, row: float, broken: float = np.inf) -> None:
+        super().__init__()
+        self.run, self.row, self.broken = run, row, broken
+        self.now = 0.0
+        self.sizes: list[int] = []
+
+    def clock(self) -> float:
+        return self.now
+
+    def labels(self, X: NDArray[np.float64]) -> NDArray[np.int64]:
+        self.now += self.run + len(X) * self.row
+        self.sizes.append(len(X))
+        if (X < 0).any():
+            raise ValueError("a number is negative")
+        return (X[:, 0] > 1).astype(np.int64)
+
+    def labels_and_probabilities(
+        self, X: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        chance = np.where(X[:, 0] == self.broken, np.nan, X[:, 0] / 10)
+        return self.labels(X), np.column_stack([1 - chance, chance])
+
+
+@pytest.mark.parametrize(
+    ("run", "row", "most"), [(1e-3, 1e-9, 64), (1e-3, 1e-4, 40), (1e-3, 2e-3, 2), (0, 2e-3, 1)]
+)
+def test_rows_go_together_as_far_as_that_saves_much(run: float, row: float, most: int) -> None:
+    predictor = predictor_of(ClockedClassifier(run, row))
+
+    assert predictor.rows_a_batch in (most - 1, most)  # what lies on the edge is rounded
+    assert predictor.rows_a_batch >= 1
+
+
+def test_a_batch_is_one_run_and_each_row_gets_the_reply_it_would_get_alone() -> None:
+    classifier = ClockedClassifier(1e-3, 1e-6)
+    predictor = predictor_of(classifier)
+    rows = [(0.0, 1.0), (2.0, 1.0), (1.5, 0.0)]
+    bodies = [b'{"instances": [[%f, %f]]}' % row for row in rows]
+    sure = [body[:-1] + b', "probabilities": true}' for body in bodies]
+    assert [predictor.slow_row(body) for body in bodies] == [(row, False) for row in rows]
+    assert [predictor.slow_row(body) for body in sure] == [(row, True) for row in rows]
+    alone = [predictor.predict(body)[0] for body in bodies]
+    alone_sure = [predictor.predict(body)[0] for body in sure]
+    classifier.sizes.clear()
+
+    assert predictor.predict_batch(rows, False) == alone
+    assert predictor.predict_batch(rows, True) == alone_sure
+    assert classifier.sizes == [3, 3]
+
+
+def test_a_row_that_the_classifier_does_not_take_fails_alone() -> None:
+    predictor = predictor_of(ClockedClassifier(1e-3, 1e-6, broken=7.0))
+    rows = [(0.0, 1.0), (-1.0, 1.0), (7.0, 0.0)]
+
+    answers = predictor.predict_batch(rows, True)
+
+    assert answers[0] == predictor.predict(b'{"instances": [[0, 1]], "probabilities": true}')[0]
+    assert isinstance(answers[1], InvalidInput)
+    assert "a number is negative" in str(answers[1])
+    assert isinstance(answers[2], InvalidInput)
+    assert "no finite probabilities" in str(answers[2])
+
+
+def test_probabilities_that_there_are_not_are_no_matter_for_a_batch() -> None:
+    class Certain(ClockedClassifier):
+        has_probabilities = False
+
+    predictor = predictor_of(Certain(1e-3, 1e-6))
+
+    assert predictor.slow_row(BODY) == ((1.5, 2.0), False)
+    assert predictor.slow_row(BODY[:-1] + b', "probabilities": true}') is None
