@@ -31,6 +31,7 @@ from service.api.state import Lifespan, State
 from service.beats import ORPHAN_SECONDS
 from service.bulk import Bulk
 from service.children import Children
+from service.cores import Cores
 from service.course import Limits as TrainingLimits
 from service.course import Workshop
 from service.data_folder import DataFolder
@@ -189,7 +190,7 @@ def create_app(
         await state.run(state.trainer.stop)
         state.children.close()
         predict.close()
-        state.bulk.close()
+        state.cores.close()
         state.replicas.close()
         state.steps.shutdown(wait=False, cancel_futures=True)
         state.pool.shutdown(wait=False, cancel_futures=True)
@@ -230,6 +231,7 @@ def _state(
     folder: DataFolder,
 ) -> State:
     identifier = uuid.uuid4().hex[:12]
+    cores = Cores()
     loader = Loader(
         registry,
         children,
@@ -237,6 +239,7 @@ def _state(
         Limits(settings.max_rows, settings.max_json_depth),
         settings.allow_pickle,
         metrics.classifiers_lost.inc,
+        cores,
     )
     last_use = LastUse(folder.last_use)
     local = LocalReplica(identifier, registry, loader, slot, metrics, last_use, gate)
@@ -266,6 +269,7 @@ def _state(
         model_types=ModelTypes(children, folder.work),
         uploads=uploads,
         bulk=Bulk(children, settings),
+        cores=cores,
         starter=Starter(settings.starter_model, registry, replicas, uploads, trainer),
     )
 

@@ -1,9 +1,7 @@
 """Many rows in one request, as columns: read in a child, answered in chunks on all cores."""
 
 import io
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -18,12 +16,10 @@ from service.errors import InvalidRequest, Overloaded
 from service.model import RowsMedia
 from service.predictor import Predictor
 from service.schema import encode, spelling
-from service.schema.explanation import InvalidInput
 from service.settings import Settings
 
 Form = Literal["json", "csv", "arrow"]
 
-_CHUNK = 4096
 _MEMORY = 4 * 2**30
 _SECONDS = 60.0
 _MOST = 8
@@ -39,11 +35,6 @@ class Bulk:
         self._children = children
         self._settings = settings
         self._under_way = 0
-        self._threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="bulk")
-
-    def close(self) -> None:
-        """Let the threads go."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -64,9 +55,9 @@ class Bulk:
         Raises InvalidInput, what `columns.read_matrix` raises, JobFailed or ChildrenUnavailable.
         """
         if probabilities:
-            predictor.check_has_probabilities()
+            predictor.inference.check_has_probabilities()
         matrix = self._matrix(predictor, folder, media)
-        labels, rows = self._classify(predictor, matrix, probabilities)
+        labels, rows = predictor.inference.of(matrix, probabilities)
         if form == "json":
             return predictor.replies.of(labels, rows), len(matrix)
         if form == "csv":
@@ -99,24 +90,6 @@ class Bulk:
             raise InvalidRequest(f"The rows cannot be read: {error}") from error
         assert isinstance(found, dict)
         return found
-
-    def _classify(
-        self, predictor: Predictor, matrix: NDArray[np.float64], probabilities: bool
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64] | None]:
-        def part(first: int) -> tuple[NDArray[np.int64], NDArray[np.float64] | None]:
-            rows = np.ascontiguousarray(matrix[first : first + _CHUNK])
-            return predictor.classify(rows, probabilities, first)
-
-        try:
-            parts = list(self._threads.map(part, range(0, len(matrix), _CHUNK)))
-        except InvalidInput:
-            raise
-        except ValueError as error:
-            raise predictor.refusal(error) from error
-        labels = np.concatenate([labels for labels, _ in parts])
-        if not probabilities:
-            return labels, None
-        return labels, np.concatenate([rows for _, rows in parts if rows is not None])
 
 
 def _csv(

@@ -16,6 +16,7 @@ import numpy as np
 
 from service import runtime
 from service.children import ChildClassifier, Children, ClassifierUnavailable, JobFailed
+from service.cores import Cores
 from service.errors import InvalidRequest, StorageUnavailable, VersionNotServable, clip
 from service.model import Version, Versions
 from service.predictor import Predictor
@@ -49,6 +50,7 @@ class Loader:
         limits: Limits,
         allow_pickle: bool,
         classifier_lost: Callable[[], None] = lambda: None,
+        cores: Cores | None = None,
     ) -> None:
         self._versions = versions
         self._children = children
@@ -56,6 +58,7 @@ class Loader:
         self._limits = limits
         self._allow_pickle = allow_pickle
         self._classifier_lost = classifier_lost
+        self._cores = cores
         self._lock = threading.Lock()
         self._arriving: dict[_Key, threading.Lock] = {}
         self._verdicts: dict[_Key, str | None] = {}
@@ -198,7 +201,9 @@ class Loader:
             )
         if not version.foreign:
             _replay(classifier, files["golden.npz"])
-        return Predictor(version.name, version.version, schema, classifier, self._limits)
+        return Predictor(
+            version.name, version.version, schema, classifier, self._limits, self._cores
+        )
 
 
 def _key(version: Version) -> _Key:

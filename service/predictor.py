@@ -9,12 +9,13 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from service.errors import Problem, clip
+from service.cores import Cores
+from service.inference import Inference
 from service.pace import Pace
 from service.replies import Replies
 from service.runtime import BoundRun, Classifier, OnnxClassifier
 from service.schema import Schema
-from service.schema.decoder import HUGE, Decoder, Doubt, Limits, Row
+from service.schema.decoder import Decoder, Doubt, Limits, Row
 from service.schema.example import Guide
 from service.schema.explanation import InvalidInput
 
@@ -44,7 +45,13 @@ class Predictor:
     """
 
     def __init__(
-        self, name: str, version: int, schema: Schema, classifier: Classifier, limits: Limits
+        self,
+        name: str,
+        version: int,
+        schema: Schema,
+        classifier: Classifier,
+        limits: Limits,
+        cores: Cores | None = None,
     ) -> None:
         self.name = name
         self.version = version
@@ -59,6 +66,7 @@ class Predictor:
         self.rows_a_batch = 1
         """How many single rows are answered by one run in a thread, where the model is slow."""
         self._decoder = Decoder(schema, limits)
+        self.inference = Inference(f"Model {name!r} version {version}", classifier, cores)
         self.replies = Replies(name, version, schema.classes)
         self._turns = _bind(classifier, probabilities=False)
         self._sure_turns = _bind(classifier, probabilities=True)
@@ -149,8 +157,8 @@ class Predictor:
             return [self._by_itself(rows[0], probabilities)]
         start = self.classifier.clock()
         try:
-            labels, chances = self.classify(np.array(rows, np.float64), probabilities)
-        except (InvalidInput, ValueError):
+            labels, chances = self.inference.of(np.array(rows, np.float64), probabilities)
+        except InvalidInput:
             return [self._by_itself(row, probabilities) for row in rows]
         self._learn(len(rows), self.classifier.clock() - start)
         if chances is None:
@@ -237,67 +245,12 @@ class Predictor:
         return self._predict(*decoded)
 
     def _predict(self, matrix: NDArray[np.float64], probabilities: bool) -> tuple[bytes, int]:
+        rows = len(matrix)
         start = self.classifier.clock()
-        try:
-            reply = self.replies.of(*self.classify(matrix, probabilities))
-        except InvalidInput:
-            raise
-        except ValueError as error:
-            raise self.refusal(error) from error
-        self._learn(len(matrix), self.classifier.clock() - start)
-        return reply, len(matrix)
-
-    def classify(
-        self, matrix: NDArray[np.float64], probabilities: bool, first: int = 0
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64] | None]:
-        """Give the index of the class of each row, [N], and the probabilities, [N, K], if asked.
-
-        `first` is the number of the first row in its request. Raises InvalidInput.
-        """
-        if not probabilities:
-            return self._certain_labels(matrix, first), None
-        self.check_has_probabilities()
-        labels, rows = self.classifier.labels_and_probabilities(matrix)
-        self._check_finite(rows, first)
-        return labels, rows
-
-    @staticmethod
-    def refusal(error: ValueError) -> InvalidInput:
-        """Say that the classifier failed on rows that its schema takes."""
-        reason = clip(str(error).split("\n")[0].rstrip("."), 200)
-        return InvalidInput(f"The classifier cannot answer this: {reason}.", [])
-
-    def check_has_probabilities(self) -> None:
-        """Raise InvalidInput where the classifier has none."""
-        if not self.classifier.has_probabilities:
-            raise InvalidInput(
-                f"Model {self.name!r} version {self.version} has no probabilities; "
-                'leave "probabilities" out, or train a classifier that has them.',
-                [],
-            )
-
-    def _certain_labels(self, matrix: NDArray[np.float64], first: int) -> NDArray[np.int64]:
-        """Give the labels; where numbers are huge, only after their probabilities proved finite."""
-        classifier = self.classifier
-        if classifier.doubtful or (classifier.has_probabilities and (np.abs(matrix) > HUGE).any()):
-            labels, rows = self.classifier.labels_and_probabilities(matrix)
-            self._check_finite(rows, first)
-            return labels
-        return self.classifier.labels(matrix)
-
-    def _check_finite(self, rows: NDArray[np.float64], first: int = 0) -> None:
-        """A NaN never leaves as a prediction: the classifier could not take the numbers."""
-        bad = ~np.isfinite(rows).all(axis=1)
-        if bad.any():
-            wrong = first + np.flatnonzero(bad)
-            raise InvalidInput(
-                f"The classifier gives no finite probabilities for {int(bad.sum())} of {len(rows)} "
-                f"instances, the first of them /instances/{wrong[0]}: its numbers are too large.",
-                [
-                    Problem(f"/instances/{index}", "has numbers too large for this classifier")
-                    for index in wrong[:20].tolist()
-                ],
-            )
+        reply = self.replies.of(*self.inference.of(matrix, probabilities))
+        if not self.inference.is_shared(rows):  # else the clock is that of a part
+            self._learn(rows, self.classifier.clock() - start)
+        return reply, rows
 
 
 def _bind(classifier: Classifier, *, probabilities: bool) -> dict[int, BoundRun]:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from service.bulk import Bulk
 from service.children import Children
+from service.cores import Cores
 from service.errors import RegistryUnavailable
 from service.listing import Listing
 from service.loader import Loader
@@ -54,6 +55,7 @@ class State:
     model_types: ModelTypes
     uploads: Uploads
     bulk: Bulk
+    cores: Cores
     starter: Starter
     draining: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)

@@ -1,0 +1,66 @@
+"""The processor's cores, for one request that has work for more than one of them."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+P = TypeVar("P")
+T = TypeVar("T")
+
+
+class Cores:
+    """Does the parts of a piece of work on all cores; may be called from any thread.
+
+    The caller works as well, and never waits for others' work: while all other cores are taken it
+    does all the parts itself. The function should let go of the interpreter's lock, as ONNX Runtime
+    does.
+    """
+
+    def __init__(self, count: int | None = None) -> None:
+        """Use so many cores; as many as this process may run on, where it is not said."""
+        self.count = count or len(os.sched_getaffinity(0))
+        helpers = self.count - 1
+        self._pool = ThreadPoolExecutor(helpers, "cores") if helpers else None
+
+    def map(self, function: Callable[[P], T], parts: Sequence[P]) -> list[T]:
+        """Give what the function gives for each part, in their order, or raise what it raises."""
+        todo = deque(enumerate(parts))
+        done: dict[int, T] = {}
+
+        def work() -> None:
+            while todo:
+                try:
+                    index, part = todo.popleft()
+                except IndexError:  # another one has taken the last
+                    return
+                try:
+                    done[index] = function(part)
+                except BaseException:
+                    todo.clear()
+                    raise
+
+        helpers = self._helpers(work, min(self.count, len(parts)) - 1)
+        try:
+            work()
+        finally:
+            working = [helper for helper in helpers if not helper.cancel()]
+            errors = [helper.exception() for helper in working]
+        for error in errors:
+            if error is not None:
+                raise error
+        return [done[index] for index in range(len(parts))]
+
+    def _helpers(self, work: Callable[[], None], count: int) -> list[Future[None]]:
+        if self._pool is None:
+            return []
+        try:
+            return [self._pool.submit(work) for _ in range(count)]
+        except RuntimeError:  # the service ends, and the pool is closed
+            return []
+
+    def close(self) -> None:
+        """Let the threads go."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
