@@ -6,8 +6,11 @@ changes the figures little. Each step is measured alone, with its caches warm.
 
 import argparse
 import asyncio
+import hashlib
 import json
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from time import thread_time
 from typing import Any
 
@@ -17,6 +20,7 @@ from bench.forest import Forest, load
 from bench.tables import table, write
 from service.graphs import EMITTERS
 from service.graphs.builder import Graph
+from service.keys import Keys
 from service.predictor import Predictor
 from service.runtime import OnnxClassifier
 from service.schema import Feature, Schema
@@ -24,6 +28,7 @@ from service.schema.decoder import Limits
 from tests.site import FakeTransport, Site
 
 _CROWD = 8
+_KEY = b"a-key-of-some-length-as-they-are"
 
 
 class _Deaf:
@@ -70,10 +75,19 @@ def measure(count: int) -> str:
         many = [row] * size
         took = _time(lambda many=many: predictor.predict_rows(many), count // size)  # type: ignore[misc]
         rows.append([f"the model runs, {size} rows: each", took / size])
-    for name, short_way in (("short", True), ("ordinary", False)):
-        for size in (1, _CROWD, 32):
-            took = asyncio.run(_whole(predictor, request, size, count // size, short_way))
-            rows.append([f"all of the {name} way, {size} connections: each", took])
+    with tempfile.NamedTemporaryFile("w") as file:
+        file.write(f"predict: {hashlib.sha256(_KEY).hexdigest()}\n")
+        file.flush()
+        keys = Keys(Path(file.name))
+        with_key = request.replace(b"\r\n", b"\r\nauthorization: Bearer " + _KEY + b"\r\n", 1)
+        for name, sent, changes in (
+            ("short way", request, {"short_way": True}),
+            ("short way with a key", with_key, {"keys": keys}),
+            ("ordinary way", request, {"short_way": False}),
+        ):
+            for size in (1, _CROWD, 32):
+                took = asyncio.run(_whole(predictor, sent, size, count // size, **changes))
+                rows.append([f"all of the {name}, {size} connections: each", took])
     note = f"A forest of 100 trees, 30 named numbers, {len(body)} bytes; {count} times each."
     return table("Steps", note, ["step", "processor us"], rows)
 
@@ -101,10 +115,10 @@ def _time(function: Callable[[], Any], count: int) -> float:
 
 
 async def _whole(
-    predictor: Predictor, request: bytes, size: int, turns: int, short_way: bool
+    predictor: Predictor, request: bytes, size: int, turns: int, **changes: Any
 ) -> float:
     """Give the microseconds of a request when so many connections send one each turn."""
-    site = Site(predictor, short_way=short_way)
+    site = Site(predictor, **changes)
     connections = []
     for _ in range(size):
         protocol, _ = site.connect()

@@ -77,6 +77,7 @@ class Service:
         drain: Callable[[], None],
         keys: Keys | None = None,
     ) -> None:
+        self.keys = keys
         self._app = Access(self._dispatch, keys, metrics) if keys else self._dispatch
         self.predict = predict
         self._rest = rest

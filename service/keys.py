@@ -51,11 +51,18 @@ class Keys:
         self._path = path
         self._clock = clock
         self._looked = clock()
+        self._generation = 0
         try:
             self._stamp = self._look()
             self._roles = _read(path)
         except (OSError, ValueError) as error:
             raise StartError(f"SERVICE_API_KEYS_FILE: {_reason(error)}") from error
+
+    @property
+    def generation(self) -> int:
+        """A number that is another one as soon as other keys are in force."""
+        self._renew()
+        return self._generation
 
     def check(self, authorization: bytes | None, needed: str) -> str:
         """Give the role of whoever sent this header.
@@ -89,6 +96,7 @@ class Keys:
             if stamp == self._stamp:
                 return
             self._roles = _read(self._path)
+            self._generation += 1
         except (OSError, ValueError) as error:
             logger.error("the keys stay as they were: %s", _reason(error))
             return

@@ -13,11 +13,8 @@ from service.api.answers import Answers, Headers, Route
 from service.api.predict import Predict
 from service.api.turns import Turns
 from service.errors import ServiceError
-
-END = b"\r\n\r\n"
-"""Ends the head of a request."""
-_LONGEST_HEAD = 1024
-_MOST_HEADS = 512
+from service.heads import Heads, KeyedHeads
+from service.keys import Forbidden, Keys, Unauthorized
 
 
 class Waiting(Protocol):
@@ -38,23 +35,24 @@ class Waiting(Protocol):
 class Lanes:
     """Finds out which model answers, and whether one may just now."""
 
-    def __init__(self, predict: Predict) -> None:
+    def __init__(self, predict: Predict, keys: Keys | None) -> None:
         self.longest = predict.longest_row
         self._gate = predict.gate
         self._answers = predict.answers
         self._lane: Lane | None = None
-        self.heads: dict[bytes, int] = {}
-        """Heads that were parsed and found plain, and how many bytes follow them: what is the same,
-        byte by byte, need not be parsed again."""
+        self._keys = keys
+        self.keyed = keys is not None
+        """Whether a request needs a key."""
+        self.heads = Heads() if keys is None else KeyedHeads(keys)
 
-    def learn(self, data: bytes, body_bytes: int) -> None:
-        """Keep the head of a request that came whole, in one piece, and went the short way."""
-        head = data[: len(data) - body_bytes]
-        # Nothing but a head: no line ends before it, no bytes behind its body.
-        if len(head) <= _LONGEST_HEAD and head.find(END) + len(END) == len(head):
-            if len(self.heads) >= _MOST_HEADS:
-                self.heads.clear()
-            self.heads[head] = body_bytes
+    def admits(self, authorization: bytes | None) -> bool:
+        """Tell whether a key in force was sent; where there are keys."""
+        assert self._keys is not None
+        try:
+            self._keys.check(authorization, "predict")
+        except (Unauthorized, Forbidden):
+            return False
+        return True
 
     def current(self) -> "Lane | None":
         """Give the lane of the model in use; None where there is none, or it is being changed."""

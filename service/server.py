@@ -86,9 +86,8 @@ class Server(uvicorn.Server):
 def server_config(app: Service, settings: Settings) -> uvicorn.Config:
     """Give the server's configuration, the same in production and in tests."""
     protocol = edge_protocol(settings, app.metrics)
-    # The short way asks nobody for a key.
-    if settings.short_way and settings.api_keys_file is None:
-        protocol = short_way_protocol(settings, app.metrics, app.predict)
+    if settings.short_way:
+        protocol = short_way_protocol(settings, app.metrics, app.predict, app.keys)
     return uvicorn.Config(
         app,
         http=protocol,

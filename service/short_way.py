@@ -14,14 +14,15 @@ from time import monotonic, perf_counter
 from service import problems
 from service.api.predict import Predict
 from service.edge import EdgeProtocol, edge_protocol
-from service.lanes import END, Lane, Lanes
+from service.heads import END
+from service.keys import Keys
+from service.lanes import Lane, Lanes
 from service.metrics import Metrics
 from service.schema.decoder import Row
 from service.settings import Settings
 
 _ORDINARY = frozenset(
     (
-        b"authorization",
         b"content-encoding",
         b"expect",
         b"transfer-encoding",
@@ -63,13 +64,13 @@ class ShortWayProtocol(EdgeProtocol):
     def data_received(self, data: bytes) -> None:
         """Take what arrived. What stands behind a request in it may make that the last one."""
         at = data.find(END) + len(END)
-        if self.lanes.heads.get(data[:at]) == len(data) - at and self._take(data[at:]):
+        if self.lanes.heads.find(data[:at]) == len(data) - at and self._take(data[at:]):
             return
         between = self.done is self.scope
         super().data_received(data)
         if self.row is not None:
             if between and self.done is self.scope and self.sent_id is None:
-                self.lanes.learn(data, self.size)
+                self.lanes.heads.learn(data, self.size)
             self._join()
 
     def _take(self, body: bytes) -> bool:
@@ -136,16 +137,20 @@ class ShortWayProtocol(EdgeProtocol):
             or parser.get_http_version() != "1.1"
         ):
             return False
-        content_type = sent_id = None
+        content_type = sent_id = authorization = None
         for name, value in self.headers:
             if name == b"content-type":
                 content_type = value
             elif name == b"x-request-id":
                 sent_id = value
+            elif name == b"authorization":
+                authorization = value if authorization is None else authorization
             elif name in _ORDINARY:
                 return False
         self.sent_id = sent_id
-        return content_type == b"application/json"
+        if content_type != b"application/json":
+            return False
+        return self.lanes.admits(authorization) if self.lanes.keyed else authorization is None
 
     def on_body(self, body: bytes) -> None:
         """Keep a piece of the body."""
@@ -236,9 +241,9 @@ class ShortWayProtocol(EdgeProtocol):
 
 
 def short_way_protocol(
-    settings: Settings, metrics: Metrics, predict: Predict
+    settings: Settings, metrics: Metrics, predict: Predict, keys: Keys | None
 ) -> type[ShortWayProtocol]:
     """Give the protocol class for these settings."""
     ordinary = edge_protocol(settings, metrics)
-    kept = {"lanes": Lanes(predict)}
+    kept = {"lanes": Lanes(predict, keys)}
     return type("ConfiguredShortWay", (ShortWayProtocol, ordinary), kept)

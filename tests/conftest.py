@@ -1,7 +1,9 @@
+import hashlib
 from collections.abc import Iterator
 
 import pytest
 
+from service.keys import Keys
 from tests.fakes import FakeRegistry
 from tests.server import Client, serve, settings_for
 
@@ -29,3 +31,11 @@ def client(shared_client: Client, registry: FakeRegistry) -> Iterator[Client]:
         assert used.status_code == 200, used.text
     yield shared_client
     registry.down = False
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    """Keys of which one, `mine`, is for predictions."""
+    path = tmp_path_factory.mktemp("keys") / "keys"
+    path.write_text(f"predict: {hashlib.sha256(b'mine').hexdigest()}\n")
+    return Keys(path)

@@ -13,6 +13,7 @@ from service.api.predict import Predict
 from service.app import RequestScope, Service
 from service.gate import Gate
 from service.graphs.builder import Answer, Graph
+from service.keys import Keys
 from service.metrics import Metrics
 from service.predictor import Predictor
 from service.runtime import OnnxClassifier
@@ -80,7 +81,9 @@ def predictor_for(schema: Schema, version: int = 1) -> Predictor:
 class Site:
     """A server of one model; to be made within a running event loop."""
 
-    def __init__(self, predictor: Predictor | None, **changes: Any) -> None:
+    def __init__(
+        self, predictor: Predictor | None, keys: Keys | None = None, **changes: Any
+    ) -> None:
         self.slot, self.gate, self.metrics = Slot(), Gate(), Metrics()
         self.gate.bind(asyncio.get_running_loop())
         if predictor is not None:
@@ -92,7 +95,7 @@ class Site:
         rest = RequestScope(_REST, self.metrics)
         self.scopes = 0
         """How many requests came by ASGI."""
-        service = Service(self.predict, rest, self.metrics, lambda: None)
+        service = Service(self.predict, rest, self.metrics, lambda: None, keys)
         self._config = server_config(service, settings)
         self._config.load()
         self._app = self._config.loaded_app

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.api.answers import DEFECT
+from service.keys import Keys
 from service.predictor import Predictor
 from service.schema import Feature, Schema
 from tests.site import FakeTransport, Site, predictor_for
@@ -20,6 +21,7 @@ from tests.test_decoder import bodies, schemas
 SCHEMA = Schema((Feature("x", "number"), Feature("y", "number")), ("a", "b"))
 ROW = b'{"instances": [[1.5, 2]]}'
 JSON = b"content-type: application/json"
+KEY = b"authorization: Bearer mine"
 
 
 def request(
@@ -32,7 +34,7 @@ def request(
     return b"\r\n".join([*lines, b"", body])
 
 
-def _serve(predictor: Predictor | None, scene: Callable[[Site], Coroutine[Any, Any, Any]],
+def serve_site(predictor: Predictor | None, scene: Callable[[Site], Coroutine[Any, Any, Any]],
            **changes: Any) -> Any:  # fmt: skip
     async def run() -> Any:
         site = Site(predictor, **changes)
@@ -79,8 +81,8 @@ def single_rows(draw: st.DrawFn, schema: Schema) -> bytes:
 
 
 @st.composite
-def requests(draw: st.DrawFn, schema: Schema) -> bytes:
-    """Give a request, more often than not an ordinary one."""
+def requests(draw: st.DrawFn, schema: Schema, keyed: bool) -> bytes:
+    """Give a request, more often than not an ordinary one, and then with a key if there are any."""
     body = draw(bodies(schema) if draw(st.integers(0, 3)) == 0 else single_rows(schema))
     if draw(st.integers(0, 9)) == 0:
         sizes = [30_000, 65_535, 65_536, 70_000]
@@ -89,6 +91,8 @@ def requests(draw: st.DrawFn, schema: Schema) -> bytes:
     if draw(st.integers(0, 3)) == 0:
         headers = draw(st.lists(st.sampled_from(TYPES), max_size=2))
     headers += draw(st.lists(st.sampled_from(OTHERS), max_size=2))
+    if keyed and draw(st.integers(0, 3)):
+        headers.append(KEY)
     plain = b"POST /predict HTTP/1.1"
     line = draw(st.sampled_from([plain] * 10 + LINES))
     if draw(st.integers(0, 9)):
@@ -110,11 +114,11 @@ class Segment:
 
 
 @st.composite
-def traffic(draw: st.DrawFn, schema: Schema) -> list[Segment]:
+def traffic(draw: st.DrawFn, schema: Schema, keyed: bool) -> list[Segment]:
     """Give what arrives on some connections, in any order and cut anywhere."""
     streams = []
     for _ in range(draw(st.integers(1, 4))):
-        parts = draw(st.lists(requests(schema), min_size=1, max_size=3))
+        parts = draw(st.lists(requests(schema, keyed), min_size=1, max_size=3))
         if draw(st.integers(0, 3)) == 0:
             parts = [b"".join(parts)]  # sent ahead
         cut = []
@@ -160,17 +164,21 @@ def _comparable(written: bytes) -> bytes:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.data())
-def test_both_ways_give_the_same_bytes_and_counts_for_all_requests(data: st.DataObject) -> None:
+@given(st.data(), st.booleans())
+def test_both_ways_give_the_same_bytes_and_counts_for_all_requests(
+    keys: Keys, data: st.DataObject, keyed: bool
+) -> None:
     schema = data.draw(schemas())
-    segments = data.draw(traffic(schema))
+    segments = data.draw(traffic(schema, keyed))
     predictor = predictor_for(schema)
+    its = keys if keyed else None
 
     async def play(site: Site) -> list[Any]:
         # The second time all heads are known.
         return [await _play(site, segments) for _ in range(2)]
 
-    assert _serve(predictor, play) == _serve(predictor, play, short_way=False)
+    ordinary = serve_site(predictor, play, keys=its, short_way=False)
+    assert serve_site(predictor, play, keys=its) == ordinary
 
 
 def ask(site: Site, *data: bytes) -> list[tuple[Any, FakeTransport]]:
@@ -203,7 +211,7 @@ def test_an_ordinary_request_is_answered_within_the_turn_and_without_a_scope() -
         )
         assert site.scopes == 0
 
-    _serve(predictor_for(SCHEMA), scene)
+    serve_site(predictor_for(SCHEMA), scene)
 
 
 def test_with_the_setting_off_every_request_goes_the_ordinary_way() -> None:
@@ -213,7 +221,7 @@ def test_with_the_setting_off_every_request_goes_the_ordinary_way() -> None:
 
         assert (status(transport), site.scopes) == (200, 1)
 
-    _serve(predictor_for(SCHEMA), scene, short_way=False)
+    serve_site(predictor_for(SCHEMA), scene, short_way=False)
 
 
 UNUSUAL = {
@@ -243,11 +251,11 @@ def test_whatever_is_unusual_goes_the_ordinary_way(case: str) -> None:
         return _comparable(transport.written), site.scopes
 
     predictor = predictor_for(SCHEMA)
-    written, scopes = _serve(predictor, scene)
+    written, scopes = serve_site(predictor, scene)
 
     assert scopes == 1
     assert written.startswith(b"HTTP/1.1 ")
-    assert (written, scopes) == _serve(predictor, scene, short_way=False)
+    assert (written, scopes) == serve_site(predictor, scene, short_way=False)
 
 
 def test_a_crowd_of_connections_is_answered_by_one_run() -> None:
@@ -270,7 +278,7 @@ def test_a_crowd_of_connections_is_answered_by_one_run() -> None:
         assert answers == [b'":["b"]}', b'":["a"]}'] * 35
         assert site.scopes == 0
 
-    _serve(predictor, scene)
+    serve_site(predictor, scene)
 
     assert runs == [64, 6]
 
@@ -291,11 +299,11 @@ def test_a_row_that_the_classifier_cannot_take_fails_alone() -> None:
         return [_comparable(transport.written) for _, transport in connections]
 
     predictor = predictor_for(schema)
-    written = _serve(predictor, scene)
+    written = serve_site(predictor, scene)
 
     assert [int(reply.split(b" ")[1]) for reply in written] == [200, 400, 200]
     assert b"x-request-id: i\r\n" in written[1]
-    assert written == _serve(predictor, scene, short_way=False)
+    assert written == serve_site(predictor, scene, short_way=False)
 
 
 @pytest.mark.parametrize("crowded", [False, True])
@@ -317,13 +325,13 @@ def test_a_defect_of_the_run_is_told_to_everybody(
         return [transport.written for _, transport in connections]
 
     predictor = predictor_for(SCHEMA)
-    written = _serve(predictor, scene)
+    written = serve_site(predictor, scene)
 
     assert len(written) == 3
     assert all(DEFECT.encode() in reply for reply in written)
     assert caplog.text.count("RuntimeError: a defect") >= 3
     predictor = predictor_for(SCHEMA)
-    assert written == _serve(predictor, scene, short_way=False)
+    assert written == serve_site(predictor, scene, short_way=False)
 
 
 def test_a_defect_of_the_decoder_is_500_and_not_the_client_s_fault() -> None:
@@ -338,7 +346,7 @@ def test_a_defect_of_the_decoder_is_500_and_not_the_client_s_fault() -> None:
     predictor = predictor_for(SCHEMA)
     predictor.one_row = broken  # type: ignore[assignment]
 
-    assert _serve(predictor, scene) == 500
+    assert serve_site(predictor, scene) == 500
 
 
 def test_a_row_is_answered_by_the_model_that_it_was_decoded_for() -> None:
@@ -355,7 +363,7 @@ def test_a_row_is_answered_by_the_model_that_it_was_decoded_for() -> None:
             )
             assert b'"version":%d' % version in transport.written
 
-    _serve(predictor_for(SCHEMA), scene)
+    serve_site(predictor_for(SCHEMA), scene)
 
 
 def test_while_the_gate_is_shut_a_request_waits_and_gets_the_new_model() -> None:
@@ -373,7 +381,7 @@ def test_while_the_gate_is_shut_a_request_waits_and_gets_the_new_model() -> None
         assert b"x-model-epoch: 2\r\n" in transport.written
         assert site.scopes == 1
 
-    _serve(predictor_for(SCHEMA), scene)
+    serve_site(predictor_for(SCHEMA), scene)
 
 
 def test_requests_sent_ahead_in_a_crowd_are_answered_in_order() -> None:
@@ -388,7 +396,7 @@ def test_requests_sent_ahead_in_a_crowd_are_answered_in_order() -> None:
         labels = re.findall(rb'"predictions":\["(.)"\]', transport.written)
         assert labels == [b"a", b"b", b"a"]
 
-    _serve(predictor_for(SCHEMA), scene)
+    serve_site(predictor_for(SCHEMA), scene)
 
 
 def test_a_row_over_the_limit_of_bodies_is_refused_whichever_way() -> None:
@@ -397,7 +405,7 @@ def test_a_row_over_the_limit_of_bodies_is_refused_whichever_way() -> None:
         await site.settle()
         return [status(transport) for _, transport in connections]
 
-    assert _serve(predictor_for(SCHEMA), scene, max_body_bytes=1024) == [200, 413]
+    assert serve_site(predictor_for(SCHEMA), scene, max_body_bytes=1024) == [200, 413]
 
 
 def test_a_head_that_is_known_leads_to_the_same_answer_and_is_not_trusted_further() -> None:
@@ -419,7 +427,7 @@ def test_a_head_that_is_known_leads_to_the_same_answer_and_is_not_trusted_furthe
         await site.settle()
         assert b"HTTP/1.1 400 " in transport.written
 
-    _serve(predictor_for(SCHEMA), scene)
+    serve_site(predictor_for(SCHEMA), scene)
 
 
 @pytest.mark.parametrize("before", [b"connection: upgrade\r\nupgrade: h2c", b"accept: */*"])
@@ -438,22 +446,7 @@ def test_a_known_head_hides_nothing_that_is_before_or_behind_it(
 
     predictor = predictor_for(SCHEMA)
 
-    assert _serve(predictor, scene) == _serve(predictor, scene, short_way=False)
-
-
-def test_heads_that_are_kept_are_few_and_short() -> None:
-    async def scene(site: Site) -> int:
-        ((protocol, _),) = ask(site, request())
-        heads = protocol.lanes.heads
-        protocol.data_received(request(ROW, JSON, b"x-long: " + b"v" * 1100))
-        assert len(heads) == 1
-        most = 0
-        for index in range(1000):
-            protocol.data_received(request(ROW, JSON, b"x-number: %d" % index))
-            most = max(most, len(heads))
-        return most
-
-    assert _serve(predictor_for(SCHEMA), scene) == 512
+    assert serve_site(predictor, scene) == serve_site(predictor, scene, short_way=False)
 
 
 def test_what_waits_when_the_server_goes_is_answered_and_closed() -> None:
@@ -466,11 +459,11 @@ def test_what_waits_when_the_server_goes_is_answered_and_closed() -> None:
         return transport.written, transport.closing
 
     predictor = predictor_for(SCHEMA)
-    written, closing = _serve(predictor, scene)
+    written, closing = serve_site(predictor, scene)
 
     assert closing
     assert b"\r\nconnection: close\r\n\r\n" in written
-    assert (written, closing) == _serve(predictor, scene, short_way=False)
+    assert (written, closing) == serve_site(predictor, scene, short_way=False)
 
 
 @pytest.mark.parametrize("size", [0, 10])
@@ -487,10 +480,10 @@ def test_a_body_that_is_on_its_way_when_the_server_goes_is_answered_too(size: in
         return transport.written
 
     predictor = predictor_for(SCHEMA)
-    written = _serve(predictor, scene)
+    written = serve_site(predictor, scene)
 
     assert b"connection: close" in written
-    assert written == _serve(predictor, scene, short_way=False)
+    assert written == serve_site(predictor, scene, short_way=False)
 
 
 def test_what_is_broken_behind_a_waiting_request_makes_that_the_last_one() -> None:
@@ -505,10 +498,10 @@ def test_what_is_broken_behind_a_waiting_request_makes_that_the_last_one() -> No
         return transport.written
 
     predictor = predictor_for(SCHEMA)
-    written = _serve(predictor, scene)
+    written = serve_site(predictor, scene)
 
     assert written.count(b"HTTP/1.1 ") == 1
-    assert written == _serve(predictor, scene, short_way=False)
+    assert written == serve_site(predictor, scene, short_way=False)
 
 
 @pytest.mark.parametrize("short_way", [True, False])
@@ -525,7 +518,7 @@ def test_half_a_body_gets_408_after_the_deadline(short_way: bool) -> None:
 
         assert status(transport) == 408
 
-    _serve(predictor_for(SCHEMA), scene, short_way=short_way, idle_seconds=10.0)
+    serve_site(predictor_for(SCHEMA), scene, short_way=short_way, idle_seconds=10.0)
 
 
 @pytest.mark.parametrize("short_way", [True, False])
@@ -540,7 +533,7 @@ def test_a_connection_that_is_kept_alive_in_vain_is_closed(short_way: bool) -> N
 
         assert transport.closing
 
-    _serve(predictor_for(SCHEMA), scene, short_way=short_way)
+    serve_site(predictor_for(SCHEMA), scene, short_way=short_way)
 
 
 def test_a_request_that_waits_is_not_idle_however_long_it_was_quiet_before() -> None:
@@ -553,7 +546,7 @@ def test_a_request_that_waits_is_not_idle_however_long_it_was_quiet_before() -> 
 
         assert status(transport) == 200
 
-    _serve(predictor_for(SCHEMA), scene)
+    serve_site(predictor_for(SCHEMA), scene)
 
 
 def test_who_does_not_read_is_not_written_to() -> None:
@@ -572,7 +565,7 @@ def test_who_does_not_read_is_not_written_to() -> None:
 
         assert transport.written.count(b"HTTP/1.1 200 OK") == 4
 
-    _serve(predictor_for(SCHEMA), scene)
+    serve_site(predictor_for(SCHEMA), scene)
 
 
 def test_a_client_that_leaves_disturbs_nobody() -> None:
@@ -586,7 +579,7 @@ def test_a_client_that_leaves_disturbs_nobody() -> None:
         assert left.written == b""
         assert status(stays) == 200
 
-    _serve(predictor_for(SCHEMA), scene)
+    serve_site(predictor_for(SCHEMA), scene)
 
 
 def test_a_connection_in_the_reserve_is_no_way_round_the_limit() -> None:
@@ -595,7 +588,7 @@ def test_a_connection_in_the_reserve_is_no_way_round_the_limit() -> None:
         await site.settle()
         return [status(transport) for _, transport in connections]
 
-    assert _serve(predictor_for(SCHEMA), scene, max_connections=1) == [200, 503]
+    assert serve_site(predictor_for(SCHEMA), scene, max_connections=1) == [200, 503]
 
 
 def test_without_a_model_in_use_the_ordinary_way_says_so() -> None:
@@ -604,4 +597,4 @@ def test_without_a_model_in_use_the_ordinary_way_says_so() -> None:
         await site.settle()
         return status(transport)
 
-    assert _serve(None, scene) == 503
+    assert serve_site(None, scene) == 503
