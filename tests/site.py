@@ -92,6 +92,7 @@ class Site:
         self.predict = Predict(
             self.slot, self.gate, self.metrics, settings.max_body_bytes, 64, threads=1
         )
+        self.predict.crew.patience = 60.0  # a machine that stalls refuses nobody
         rest = RequestScope(_REST, self.metrics)
         self.scopes = 0
         """How many requests came by ASGI."""

@@ -13,7 +13,7 @@ from functools import partial
 from time import perf_counter
 from typing import NamedTuple
 
-from service.api.crew import WAIT_SECONDS, Crew
+from service.api.crew import Crew
 from service.api.turns import deliver
 from service.errors import Overloaded
 from service.predictor import Predictor
@@ -64,7 +64,7 @@ class Batches:
         plain, sure = self._waiting
         probabilities = bool(sure) and not (plain and plain[0].since <= sure[0].since)
         queue = self._waiting[probabilities]
-        late = perf_counter() - WAIT_SECONDS
+        late = perf_counter() - self._crew.patience
         batch: list[_Waiting] = []
         while queue and len(batch) < self._predictor.rows_a_batch:
             one = queue.popleft()

@@ -19,8 +19,7 @@ from service.errors import Overloaded
 P = ParamSpec("P")
 T = TypeVar("T")
 
-WAIT_SECONDS = 0.1
-"""Whoever has waited longer for a thread is refused instead of answered."""
+_PATIENCE = 0.1
 
 _LEAST = 4
 """So many are let in however slow the model is."""
@@ -38,6 +37,8 @@ class Crew:
 
     def __init__(self, threads: int, most: int, in_flight: Gauge) -> None:
         self.threads = threads
+        self.patience = _PATIENCE
+        """Whoever has waited more seconds than this for a thread is refused instead of answered."""
         self._most = most
         self._gauge = in_flight
         self._in_flight = 0
@@ -51,7 +52,7 @@ class Crew:
 
     def is_full(self, a_run: int = 1) -> bool:
         """Tell whether one more would be refused, where a run answers up to so many."""
-        begun = int(WAIT_SECONDS / self._seconds * self.threads) * a_run
+        begun = int(self.patience / self._seconds * self.threads) * a_run
         return self._in_flight >= min(self._most, max(_LEAST, begun))
 
     @contextmanager
@@ -78,7 +79,7 @@ class Crew:
 
         def work() -> T:
             start = perf_counter()
-            if start - asked > WAIT_SECONDS:
+            if start - asked > self.patience:
                 raise Overloaded
             try:
                 return function(*args, **kwargs)

@@ -59,14 +59,14 @@ class Predict:
         self.gate = gate
         self._slot = slot
         self._max_body_bytes = max_body_bytes
-        self._crew = Crew(threads, max_in_flight, metrics.in_flight)
-        self.answers = Answers(slot, self._crew, metrics)
+        self.crew = Crew(threads, max_in_flight, metrics.in_flight)
+        self.answers = Answers(slot, self.crew, metrics)
         self.longest_row = min(_LONGEST_ROW, max_body_bytes)
         """A single row longer than this many bytes is not looked for."""
 
     def close(self) -> None:
         """Let the threads go."""
-        self._crew.close()
+        self.crew.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -160,7 +160,7 @@ class Predict:
         await send({"type": "http.response.body", "body": reply})
 
     def _is_full(self, predictor: Predictor) -> bool:
-        return predictor.slow and self._crew.is_full(predictor.rows_a_batch)
+        return predictor.slow and self.crew.is_full(predictor.rows_a_batch)
 
     async def _rest(self, body: bytes, length: bytes | None, receive: Receive) -> bytes:
         """Read the rest of a body, never more than the limit of it."""
@@ -187,7 +187,7 @@ class Predict:
             found = predictor.predict_at_once(body)
             if found is not None:
                 return found
-        return await self._crew.run(reader, predictor, body)
+        return await self.crew.run(reader, predictor, body)
 
     async def _send(
         self, answer: problems.Answer, headers: Sequence[tuple[bytes, bytes]], send: Send
