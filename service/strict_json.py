@@ -11,8 +11,15 @@ from typing import Any
 
 from service.errors import BodyTooLarge, InvalidRequest, Problem, escape
 
-_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
-"""Strings as a whole, so that brackets in them do not count; possessive, so that it is linear."""
+_LONGEST_TEXT = 65_536
+_TOKENS = re.compile(rb'"(?:[^"\\]|\\.){0,%d}+"?|[\[\]{}]' % _LONGEST_TEXT, re.DOTALL)
+"""Strings as a whole, so that brackets in them do not count; possessive, so that it is linear. One
+that is too long, or never ends, is cut."""
+
+_MARKS = re.compile(rb'["\[\]{}]')
+_STRETCH = 2**19
+"""Where rows are limited, in so many bytes there must be a bracket or a quote: what lies between
+two of them is read in one go, which holds the interpreter for 10 ms a MiB."""
 
 _CONTAINERS_A_ROW = 10
 """Where rows are limited, so many times as many lists and objects may stand in the body: each
@@ -37,7 +44,7 @@ def parse(body: bytes, max_depth: int, max_rows: int | None = None) -> Any:
     """Parse UTF-8 JSON; raises InvalidRequest with each problem that was found.
 
     Where `max_rows` are given, raises BodyTooLarge, before anything is built, if a list within the
-    outermost object has more items.
+    outermost object has more items, and no stretch of the body holds the interpreter for long.
     """
     if not body.strip():
         raise _malformed("The body is empty.", "is empty")
@@ -71,8 +78,12 @@ def _malformed(detail: str, message: str) -> InvalidRequest:
 
 
 def _check_size(body: bytes, max_depth: int, max_rows: int | None) -> None:
-    # Linear, and mostly in C. What remains: MiBs without a bracket, as in one text, are scanned
-    # in one go, and hold the interpreter for 10 ms a MiB, or 20 where all of it is escapes.
+    # Linear, and mostly in C.
+    pieces = range(0, len(body) - _STRETCH + 1, _STRETCH)
+    for start in pieces if max_rows is not None else ():
+        if _MARKS.search(body, start, start + _STRETCH) is None:
+            what = f"has {_STRETCH:,} bytes without a bracket or a quote"
+            raise _malformed(f"The body {what}.", what)
     most = len(body) if max_rows is None else max_rows
     depth = containers = commas = seen = 0
     in_list = False
@@ -84,6 +95,9 @@ def _check_size(body: bytes, max_depth: int, max_rows: int | None) -> None:
                 raise BodyTooLarge("The number of instances", most, "rows")
         seen = token.end()
         mark = body[start]
+        if seen - start > _LONGEST_TEXT:
+            what = f"holds a text of more than {_LONGEST_TEXT - 2:,} bytes"
+            raise _malformed(f"The body {what}.", what)
         if mark in b"[{":
             depth += 1
             containers += 1

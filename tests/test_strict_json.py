@@ -55,6 +55,38 @@ def test_hostile_bodies_cost_time_that_grows_with_their_length(body: bytes) -> N
     assert time.process_time() - start < 10
 
 
+LONG = 8 * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b'{"a": "' + text + b'"}' for text in (b"a" * LONG, b"\\n" * (LONG // 2))),
+        *(b'{"a": ' + text + b"}" for text in (b"9" * LONG, b" " * LONG + b"1", b"-" * LONG)),
+        b'{"a": "' + b"a" * LONG,
+        b"," * LONG,
+    ],
+    ids=["text", "escapes", "digits", "spaces", "minus", "no end", "commas"],
+)
+def test_nothing_long_is_read_in_one_go(body: bytes) -> None:
+    with pytest.raises(InvalidRequest, match="524,288 bytes without a bracket or a quote"):
+        parse(body, 4, 10_000)
+
+
+def test_a_text_has_a_largest_size_and_what_is_in_it_does_not_matter() -> None:
+    for text in (b"a" * 65_534, b'\\"' * 32_767, b"[" * 65_534):
+        assert len(parse(b'["%b"]' % text, 4, 10)[0]) in (65_534, 32_767)
+        assert parse(b'{"%b": 1}' % text, 4)
+        for longer in (text + b"a", text + b'\\"'):
+            body = b'["%b", "["]' % longer
+            assert _problems(body) == [("", "holds a text of more than 65,534 bytes")]
+
+
+def test_a_long_column_of_numbers_is_no_long_text() -> None:
+    body = b'{"columns": {"a": [' + b"1.5," * 200_000 + b"1]}}"
+    assert len(parse(body, 4)["columns"]["a"]) == 200_001
+
+
 @pytest.mark.parametrize("body", [b"NaN", b"[Infinity]", b"{'a': 1}", b"[1,]", b"01", b"nul"])
 def test_what_other_parsers_let_pass_is_refused(body: bytes) -> None:
     assert "is not JSON" in _problems(body)[0][1]
