@@ -1,0 +1,157 @@
+"""Requests at a fixed rate from many connections at once, whatever the replies take.
+
+Half of them on connections that are kept alive, as many as it takes, half on a fresh one each. What
+would need more connections than there may be is not sent: the rate that was offered is then lower.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+_MOST_CONNECTIONS = 500
+_PATIENCE_SECONDS = 10.0
+_TICK_SECONDS = 0.002
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of the requests of one rate."""
+
+    offered: float
+    """Requests a second that were sent."""
+    seconds: float
+    accepted: list[float] = field(default_factory=list)
+    """Latencies of the requests that got 200, in seconds."""
+    refused: list[float] = field(default_factory=list)
+    """Of those that got 503 or 429 with a Retry-After of 1 to 5 seconds and a problem."""
+    failed: int = 0
+    """Anything else: other replies, no reply, no connection."""
+
+    @property
+    def goodput(self) -> float:
+        """Requests a second that got 200."""
+        return len(self.accepted) / self.seconds
+
+
+class _Connection(asyncio.Protocol):
+    """One connection; a request at a time."""
+
+    def __init__(self) -> None:
+        self.transport: asyncio.Transport
+        self._received = bytearray()
+        self._reply: asyncio.Future[tuple[bytes, bytes]] | None = None
+        self.closed = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_exception(exc or ConnectionResetError("closed without a reply"))
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, end, body = bytes(self._received).partition(b"\r\n\r\n")
+        if not end or self._reply is None:
+            return
+        length = head.lower().partition(b"content-length:")[2].split(b"\r\n")[0]
+        if len(body) >= int(length) and not self._reply.done():
+            self._received.clear()
+            self._reply.set_result((head, body))
+
+    async def ask(self, request: bytes) -> tuple[bytes, bytes]:
+        """Send a request and give the head and the body of its reply."""
+        self._reply = asyncio.get_running_loop().create_future()
+        self.transport.write(request)
+        return await self._reply
+
+
+class Crowd:
+    """Sends one request again and again; lives within an event loop."""
+
+    def __init__(self, port: int, body: bytes) -> None:
+        self._port = port
+        head = b"POST /predict HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n"
+        end = b"content-length: %d\r\n\r\n%b" % (len(body), body)
+        self._kept = head + end
+        self._fresh = head + b"connection: close\r\n" + end
+        self._idle: list[_Connection] = []
+
+    async def closed_loop(self, connections: int, seconds: float) -> float:
+        """Give the replies a second where each connection sends as soon as it has its reply."""
+        outcome = Outcome(0.0, seconds)
+        end = time.perf_counter() + seconds
+
+        async def again() -> None:
+            while time.perf_counter() < end:
+                await self._one(outcome, fresh=False)
+
+        await asyncio.gather(*(again() for _ in range(connections)))
+        return outcome.goodput
+
+    async def at(self, per_second: float, seconds: float) -> Outcome:
+        """Send at this rate for so long; give what came of it once all are answered."""
+        outcome = Outcome(per_second, seconds)
+        begin = time.perf_counter()
+        tasks: set[asyncio.Task[None]] = set()
+        sent = due = 0
+        while (now := time.perf_counter() - begin) < seconds:
+            for index in range(due, int(now * per_second)):
+                if len(tasks) >= _MOST_CONNECTIONS:
+                    break
+                task = asyncio.create_task(self._one(outcome, fresh=index % 2 == 0))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+                sent += 1
+            due = int(now * per_second)
+            await asyncio.sleep(_TICK_SECONDS)
+        if tasks:
+            await asyncio.wait(tasks, timeout=_PATIENCE_SECONDS)
+        outcome.failed += len(tasks)
+        for task in tasks:
+            task.cancel()
+        outcome.offered = sent / seconds
+        return outcome
+
+    def close(self) -> None:
+        """Close the connections that were kept alive."""
+        for connection in self._idle:
+            connection.transport.abort()
+
+    async def _one(self, outcome: Outcome, fresh: bool) -> None:
+        start = time.perf_counter()
+        try:
+            connection = await self._connection(fresh)
+            head, body = await connection.ask(self._fresh if fresh else self._kept)
+        except (OSError, asyncio.IncompleteReadError):
+            outcome.failed += 1
+            return
+        taken = time.perf_counter() - start
+        if fresh:
+            connection.transport.close()
+        elif not connection.closed:
+            self._idle.append(connection)
+        status = head.split(b" ", 2)[1]
+        if status == b"200":
+            outcome.accepted.append(taken)
+        elif status in (b"503", b"429") and _is_fair(head, body):
+            outcome.refused.append(taken)
+        else:
+            outcome.failed += 1
+
+    async def _connection(self, fresh: bool) -> _Connection:
+        while self._idle and not fresh:
+            connection = self._idle.pop()
+            if not connection.closed:
+                return connection
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(_Connection, "127.0.0.1", self._port)
+        return connection
+
+
+def _is_fair(head: bytes, body: bytes) -> bool:
+    """Tell whether a refusal says when to come back, and what it is."""
+    wait = head.lower().partition(b"retry-after:")[2].split(b"\r\n")[0].strip()
+    return wait in (b"1", b"2", b"3", b"4", b"5") and b'"type":"/problems/' in body
