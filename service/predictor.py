@@ -27,7 +27,9 @@ _TURN_NUMBERS = 65_536
 """Rows, and numbers, in one run of several requests' rows: each number of rows keeps buffers."""
 
 _SHARE = 4
-"""Rows are put together until they cost so many times what any run does: more saves little."""
+_SHORT_RUN_SECONDS = 0.004
+"""Rows of several requests are put together until they cost so many times what any run does, when
+more would save little, or for so long, where the handing over of a run is what matters."""
 
 _SHORT_SECONDS = 0.0002
 _UNTIMED = 63
@@ -89,8 +91,7 @@ class Predictor:
         self.predict(body)
         one = self._decoder.decode(body)[0]
         many = np.repeat(one, 64, axis=0)
-        base = min(self._time(one) for _ in range(3))
-        self.pace = Pace(base, max(1e-9, (self._time(many) - base) / 64))
+        self.pace = Pace(min(self._time(one) for _ in range(3)), self._time(many), len(many))
         self._conclude()
 
     def _time(self, matrix: NDArray[np.float64]) -> float:
@@ -105,11 +106,12 @@ class Predictor:
 
     def _conclude(self) -> None:
         """Draw the conclusions from the pace."""
-        self.slow = self.classifier.remote or self.pace.base >= _QUICK_SECONDS
+        self.slow = self.classifier.remote or self.pace.seconds(1) >= _QUICK_SECONDS
         self._short = self._bound and not self.slow
         most = min(_TURN_ROWS, _TURN_NUMBERS // len(self.schema.features))
         row = max(self.pace.row, 1e-9)
-        self.rows_a_batch = max(1, min(most, int(_SHARE * (self.pace.base / row - 1))))
+        together = max(_SHARE * self.pace.base, _SHORT_RUN_SECONDS)
+        self.rows_a_batch = max(1, min(most, int(together / row)))
         if self._bound:
             self.rows_a_turn = max(1, min(most, int(_QUICK_SECONDS / row)))
 

@@ -50,9 +50,10 @@ def predictor_of(classifier: FakeClassifier, width: int = 2) -> Predictor:
 
 
 def test_a_pace_moves_to_what_runs_take_and_an_outlier_hardly_counts() -> None:
-    pace = Pace(0.001, 1e-6)
+    pace = Pace(0.001, 0.001 + 63e-6)
+    assert (pace.base, pace.row) == pytest.approx((0.999e-3, 1e-6))
     pace.learn(1, 10.0)
-    assert pace.base < 0.0015
+    assert pace.seconds(1) < 0.0015
 
     for _ in range(100):
         pace.learn(1, 0.004)
@@ -116,7 +117,7 @@ def test_what_another_process_spends_counts_as_the_models_pace() -> None:
             self.spent += 0.02
             return super().labels(X)
 
-    assert predictor_of(Remote()).pace.base == pytest.approx(0.02, rel=0.2)
+    assert predictor_of(Remote()).pace.seconds(1) == pytest.approx(0.02, rel=0.2)
 
 
 def test_what_is_wrong_is_worked_out_at_once_only_where_that_is_short() -> None:
@@ -199,8 +200,22 @@ class ClockedClassifier(FakeClassifier):
         return self.labels(X), np.column_stack([1 - chance, chance])
 
 
+@pytest.mark.parametrize("together", [1, 5, 30])
+def test_a_pace_is_told_apart_whatever_number_of_rows_came_last(together: int) -> None:
+    pace = Pace(0.003, 0.003 + 63e-3)
+
+    for _ in range(50):
+        for rows in (1, 7, 2):
+            pace.learn(rows, 0.0005 + rows * 0.0002)
+    for _ in range(1000):
+        pace.learn(together, 0.0005 + together * 0.0002)
+
+    assert pace.base == pytest.approx(0.0005, rel=0.15)
+    assert pace.row == pytest.approx(0.0002, rel=0.15)
+
+
 @pytest.mark.parametrize(
-    ("run", "row", "most"), [(1e-3, 1e-9, 64), (1e-3, 1e-4, 40), (1e-3, 2e-3, 2), (0, 2e-3, 1)]
+    ("run", "row", "most"), [(1e-3, 1e-9, 64), (1e-3, 1e-4, 40), (1e-3, 2e-3, 2), (0, 6e-3, 1)]
 )
 def test_rows_go_together_as_far_as_that_saves_much(run: float, row: float, most: int) -> None:
     predictor = predictor_of(ClockedClassifier(run, row))

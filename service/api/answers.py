@@ -78,7 +78,7 @@ class Answers:
             return None
         if route is None or route.in_use is not in_use:
             self._route = route = Route(in_use, self._metrics, self._crew)
-            self._crew.expect(in_use.predictor.pace.base)
+            self._crew.expect(in_use.predictor.pace.seconds(1))
         return route
 
     def refusal(

@@ -20,6 +20,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _PATIENCE = 0.1
+_SOON = 0.5
+"""Let in are those who are expected to be begun within this share of it: what is expected is not
+always what comes."""
 
 _LEAST = 4
 """So many are let in however slow the model is."""
@@ -33,7 +36,7 @@ _OUTLIER = 4.0
 
 
 class Crew:
-    """Runs functions in threads, as many at a time as can be begun in 0.1 s."""
+    """Runs functions in threads, as many at a time as are expected to be begun in 0.05 s."""
 
     def __init__(self, threads: int, most: int, in_flight: Gauge) -> None:
         self.threads = threads
@@ -52,7 +55,7 @@ class Crew:
 
     def is_full(self, a_run: int = 1) -> bool:
         """Tell whether one more would be refused, where a run answers up to so many."""
-        begun = int(self.patience / self._seconds * self.threads) * a_run
+        begun = int(_SOON * self.patience / self._seconds * self.threads) * a_run
         return self._in_flight >= min(self._most, max(_LEAST, begun))
 
     @contextmanager

@@ -95,7 +95,7 @@ class Predict:
             if not callable(reader):
                 await self._columns(scope, receive, send, route, reader, sent_id, start)
                 return
-            if route is not None and self._is_full(route.predictor):
+            if route is not None and self._is_full(route.predictor, length):
                 raise Overloaded  # before the body is read
             message = await receive()
             body = message.get("body", b"")
@@ -159,8 +159,13 @@ class Predict:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": reply})
 
-    def _is_full(self, predictor: Predictor) -> bool:
-        return predictor.slow and self.crew.is_full(predictor.rows_a_batch)
+    def _is_full(self, predictor: Predictor, length: bytes | None) -> bool:
+        """Tell whether a request that is for the threads would be refused by them."""
+        if predictor.slow:
+            return self.crew.is_full(predictor.rows_a_batch)
+        if length is None or len(length) < 4 or not length.isdigit():
+            return False
+        return not predictor.is_quick(int(length[:20])) and self.crew.is_full()
 
     async def _rest(self, body: bytes, length: bytes | None, receive: Receive) -> bytes:
         """Read the rest of a body, never more than the limit of it."""
