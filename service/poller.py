@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 
 from service.errors import (
     ChangeUnderWay,
@@ -11,6 +12,7 @@ from service.errors import (
     ServiceError,
     VersionNotServable,
 )
+from service.heap import trim
 from service.metrics import Metrics
 from service.replica import LocalReplica
 from service.replicas import Replicas
@@ -25,7 +27,12 @@ class Poller:
     """Sees to it that this replica serves the newest entry, together with the others if it can."""
 
     def __init__(
-        self, local: LocalReplica, replicas: Replicas, seconds: float, metrics: Metrics
+        self,
+        local: LocalReplica,
+        replicas: Replicas,
+        seconds: float,
+        metrics: Metrics,
+        trim: Callable[[], None] = trim,
     ) -> None:
         self._local = local
         self._replicas = replicas
@@ -38,6 +45,8 @@ class Poller:
         """Whether the newest entry has been served since the start."""
         self.down = False
         """Whether MLflow did not answer the last time."""
+        self._trim = trim
+        self._trimmed = 0
 
     def start(self) -> None:
         """Begin to poll."""
@@ -105,3 +114,14 @@ class Poller:
         while not self._stopping.is_set():
             self.poll()
             self._stopping.wait(self._seconds)
+            self.tidy()
+
+    def tidy(self) -> None:
+        """Give back what the model before, and the loading of this one, have left behind.
+
+        Not with the change itself: predictions wait for that, and some still hold the model before.
+        """
+        epoch = self._local.confirm().epoch
+        if epoch != self._trimmed:
+            self._trim()
+            self._trimmed = epoch

@@ -310,6 +310,24 @@ def test_a_poller_leaves_a_change_to_the_one_who_leads_it(scene: Scene) -> None:
     assert scene.epochs() == [1, 1, 1]
 
 
+def test_a_poller_gives_memory_back_once_after_each_change(scene: Scene) -> None:
+    trims: list[int] = []
+    poller = Poller(
+        scene.a,  # type: ignore[arg-type]
+        scene.replicas,
+        1,
+        scene.metrics,
+        trim=lambda: trims.append(scene.epochs()[0]),
+    )
+    for _ in range(2):
+        scene.registry.commit_use(VERSION, "somebody")
+        poller.poll()
+        for _ in range(3):
+            poller.tidy()
+
+    assert trims == [1, 2]
+
+
 def test_a_poller_goes_alone_only_after_it_could_not_take_the_others_along(scene: Scene) -> None:
     poller = Poller(scene.a, scene.replicas, 1, scene.metrics)  # type: ignore[arg-type]
     scene.use()
