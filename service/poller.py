@@ -26,6 +26,9 @@ _PATIENCE = 3
 class Poller:
     """Sees to it that this replica serves the newest entry, together with the others if it can."""
 
+    slow_seconds = 1.0
+    """How long MLflow may take after a start before the peers are asked instead."""
+
     def __init__(
         self,
         local: LocalReplica,
@@ -39,6 +42,7 @@ class Poller:
         self._seconds = seconds
         self._metrics = metrics
         self._failed = 0
+        self._recovering = threading.Lock()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="poller", daemon=True)
         self.reached = False
@@ -62,14 +66,18 @@ class Poller:
         """Poll once; whatever goes wrong is counted and tried again."""
         # Asked before the log is read: whoever changes it later finds this replica.
         settled = self._replicas.settled()
+        beside = threading.Timer(self.slow_seconds, self.recover_if_untold)
+        beside.daemon = True
+        if settled and not self.reached:
+            beside.start()
         try:
             self._follow()
         except RegistryUnavailable as error:
             self._metrics.polls.labels("unavailable").inc()
             self.down = True
             logger.debug("%s", error)
-            if not self.reached and settled:
-                self._recover()
+            if settled:
+                self.recover()
             return
         except (VersionNotServable, NotFound):
             self._metrics.polls.labels("unservable").inc()
@@ -80,6 +88,8 @@ class Poller:
             return
         else:
             self._metrics.polls.labels("ok").inc()
+        finally:
+            beside.cancel()
         self.down = False
         self.reached = self.reached or settled
 
@@ -99,16 +109,24 @@ class Poller:
                 logger.warning("epoch %d is served here alone: %s", epoch, error)
                 self._local.swap()
 
-    def _recover(self) -> None:
+    def recover_if_untold(self) -> None:
+        """Recover, unless MLflow has told by now what is in use: then that is being loaded."""
+        if self._local.newest is None:
+            self.recover()
+
+    def recover(self) -> None:
         """Serve what was served before a restart, if a peer confirms that it still is."""
-        _, confirmations, _ = self._replicas.status()
-        epoch = max(one.epoch for one in confirmations)
-        try:
-            if epoch and self._local.recover(epoch):
-                logger.warning("MLflow is away: epoch %d is served from the cache", epoch)
-                self.reached = True
-        except ServiceError as error:
-            logger.warning("epoch %d is not served from the cache: %s", epoch, error)
+        with self._recovering:
+            if self.reached:
+                return
+            _, confirmations, _ = self._replicas.status()
+            epoch = max(one.epoch for one in confirmations)
+            try:
+                if epoch and self._local.recover(epoch):
+                    logger.warning("MLflow is away: epoch %d is served from the cache", epoch)
+                    self.reached = True
+            except ServiceError as error:
+                logger.warning("epoch %d is not served from the cache: %s", epoch, error)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
