@@ -42,6 +42,9 @@ _TURN = ("near", "linear", "forest", "linear")
 _EVERY_SECONDS = 2.0
 _CLOSED_SECONDS = 2.0
 _WARM_CHANGES = 40
+_SAMPLED_CHANGES = 20
+_REST_SECONDS = 3.0
+"""Before a sample, no change: freed memory goes back to the system at the poll that follows one."""
 _IDLE_SECONDS = 60
 """The host of children ends within the load, so that its end shows."""
 
@@ -208,15 +211,18 @@ def _soak(service: processes.Server, changes: int, seconds: float) -> int:
     with predicting(service, body, slow) as slow_count:
         for _ in range(_WARM_CHANGES):
             done = _change(client, done)
+        time.sleep(_REST_SECONDS)
         marks.append(("warm", watch.now(0)))
-        begun = done
-        with watch.sampling(lambda: done - begun) as by_change:
-            quarter = max(2, changes // 8 * 2)
-            while done - begun < changes:
-                done = _change(client, done)
-                if (done - begun) % quarter == 0:
-                    marks.append((f"{done - begun} changes", watch.now(done - begun)))
-                    tell(marks[-1][0])
+        by_change: list[Sample] = []
+        quarter = max(2, changes // 8 * 2)
+        for count in range(1, changes + 1):
+            done = _change(client, done)
+            if count % _SAMPLED_CHANGES == 0 or count % quarter == 0:
+                time.sleep(_REST_SECONDS)
+                by_change.append(watch.now(count))
+            if count % quarter == 0:
+                marks.append((f"{count} changes", by_change[-1]))
+                tell(marks[-1][0])
     start = time.monotonic()
     with (
         predicting(service, body, quick) as quick_count,
