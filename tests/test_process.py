@@ -341,6 +341,19 @@ def test_the_graph_runtime_does_not_report_to_its_makers() -> None:
     assert ran.stdout.split() == ["1", "1"]
 
 
+def test_mlflow_is_imported_without_data_libraries_which_can_be_imported_later() -> None:
+    code = (
+        "import sys; from service.registry.skinny import skinny\n"
+        "with skinny(): import mlflow.tracking\n"
+        "print('pandas' in sys.modules, 'pyarrow' in sys.modules)\n"
+        "import pandas, pyarrow; print(pandas.DataFrame({'x': [1]}).x[0])"
+    )
+
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert ran.stdout.split() == ["False", "False", "1"]
+
+
 @pytest.fixture(scope="module")
 def running(folder: Path) -> Iterator[tuple[int, Client]]:
     """The service started again on that folder: its process id, and a client."""
