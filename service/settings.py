@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     """Trainings that may wait for their turn; one more gets 429."""
     children_idle_seconds: float = Field(300.0, ge=0, le=86_400)
     """How long the process that forks children stays without one, in seconds: what it has imported
-    is more than half of the memory, and 2 s to be imported again. 0: it stays."""
+    is more than half of the memory, and takes seconds to be imported again. 0: it stays."""
     wait_seconds: float = Field(30.0, ge=0, le=300)
     """How long POST /train waits for the end unless the request says otherwise, in seconds."""
     max_in_flight: int = Field(64, ge=1)
