@@ -9,7 +9,7 @@ NAMESPACE ?= desafio
 RELEASE ?= desafio
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui test check bench jepsen format setup lock image cluster deploy e2e clean
+.PHONY: help run ui test check bench soak jepsen format setup lock image cluster deploy e2e clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ check: $(VENV)/.dev ## Format, lint, types and layers
 
 bench: $(VENV)/.dev ## Measure speed and memory as ratios to what is measured in the same run (needs wrk)
 	@$(BIN)/python -m bench
+
+soak: $(VENV)/.dev ## Find out whether the service grows over 1,000 changes and 10 minutes of load
+	@$(BIN)/python -m bench.soak
 
 jepsen: $(VENV)/.dev ## Check histories of three replicas: changes, refusals and 40 faults (minutes)
 	@$(BIN)/python -m tests.history

@@ -19,6 +19,7 @@ import pandas as pd
 from bench import processes
 from bench.client import Client
 from bench.fitting import rows
+from bench.memory import Held, children, held
 from bench.open_loop import send_at
 from bench.tables import table, write
 
@@ -113,23 +114,11 @@ def _while_changing(
     return taken, changes
 
 
-def _memory(pid: int) -> dict[str, tuple[float, float]]:
-    """Give RSS and PSS in MB of the process, the host of children, and the host's children."""
-    (host,) = _children(pid)
-    found = {"service": _size(pid), "host": _size(host)}
-    sizes = [_size(child) for child in _children(host)]
-    return {**found, "child": (sum(rss for rss, _ in sizes), sum(pss for _, pss in sizes))}
-
-
-def _children(pid: int) -> list[int]:
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for task in tasks for child in task.read_text().split()]
-
-
-def _size(pid: int) -> tuple[float, float]:
-    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    rss, pss = (int(text.split(f"\n{key}:")[1].split()[0]) for key in ("Rss", "Pss"))
-    return rss * 1024 / 1e6, pss * 1024 / 1e6
+def _memory(pid: int) -> dict[str, Held]:
+    """Give what the process, the host of children, and the host's children hold."""
+    (host,) = children(pid)
+    own = sum(map(held, children(host)), Held())
+    return {"service": held(pid), "host": held(host), "child": own}
 
 
 def _line(changed: str, name: str, values: list[float]) -> list[object]:
@@ -146,9 +135,11 @@ def _latencies(lines: list[list[object]]) -> str:
     return table("Predictions", note, columns, lines)
 
 
-def _sizes(memory: dict[str, dict[str, tuple[float, float]]]) -> str:
+def _sizes(memory: dict[str, dict[str, Held]]) -> str:
     lines: list[list[object]] = [
-        [when, who, *size] for when, sizes in memory.items() for who, size in sizes.items()
+        [when, who, size.rss, size.pss]
+        for when, sizes in memory.items()
+        for who, size in sizes.items()
     ]
     return table("Memory", "MB of 10^6 bytes.", ["when", "process", "RSS", "PSS"], lines)
 

@@ -169,7 +169,7 @@ def create_app(
     predict = Predict(
         slot, gate, metrics, settings.max_body_bytes, settings.max_in_flight, threads=_THREADS
     )
-    children = Children() if children is None else children
+    children = Children(settings.children_idle_seconds) if children is None else children
     state = _state(settings, registry, children, metrics, slot, gate, folder)
     stopping = threading.Thread(target=state.trainer.stop, name="drain", daemon=True)
 

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 
 from service.errors import (
     ChangeUnderWay,
@@ -11,6 +12,7 @@ from service.errors import (
     ServiceError,
     VersionNotServable,
 )
+from service.heap import trim
 from service.metrics import Metrics
 from service.replica import LocalReplica
 from service.replicas import Replicas
@@ -24,20 +26,31 @@ _PATIENCE = 3
 class Poller:
     """Sees to it that this replica serves the newest entry, together with the others if it can."""
 
+    slow_seconds = 1.0
+    """How long MLflow may take after a start before the peers are asked instead."""
+
     def __init__(
-        self, local: LocalReplica, replicas: Replicas, seconds: float, metrics: Metrics
+        self,
+        local: LocalReplica,
+        replicas: Replicas,
+        seconds: float,
+        metrics: Metrics,
+        trim: Callable[[], None] = trim,
     ) -> None:
         self._local = local
         self._replicas = replicas
         self._seconds = seconds
         self._metrics = metrics
         self._failed = 0
+        self._recovering = threading.Lock()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="poller", daemon=True)
         self.reached = False
         """Whether the newest entry has been served since the start."""
         self.down = False
         """Whether MLflow did not answer the last time."""
+        self._trim = trim
+        self._trimmed = 0
 
     def start(self) -> None:
         """Begin to poll."""
@@ -53,14 +66,18 @@ class Poller:
         """Poll once; whatever goes wrong is counted and tried again."""
         # Asked before the log is read: whoever changes it later finds this replica.
         settled = self._replicas.settled()
+        beside = threading.Timer(self.slow_seconds, self.recover_if_untold)
+        beside.daemon = True
+        if settled and not self.reached:
+            beside.start()
         try:
             self._follow()
         except RegistryUnavailable as error:
             self._metrics.polls.labels("unavailable").inc()
             self.down = True
             logger.debug("%s", error)
-            if not self.reached and settled:
-                self._recover()
+            if settled:
+                self.recover()
             return
         except (VersionNotServable, NotFound):
             self._metrics.polls.labels("unservable").inc()
@@ -71,6 +88,8 @@ class Poller:
             return
         else:
             self._metrics.polls.labels("ok").inc()
+        finally:
+            beside.cancel()
         self.down = False
         self.reached = self.reached or settled
 
@@ -90,18 +109,37 @@ class Poller:
                 logger.warning("epoch %d is served here alone: %s", epoch, error)
                 self._local.swap()
 
-    def _recover(self) -> None:
+    def recover_if_untold(self) -> None:
+        """Recover, unless MLflow has told by now what is in use: then that is being loaded."""
+        if self._local.newest is None:
+            self.recover()
+
+    def recover(self) -> None:
         """Serve what was served before a restart, if a peer confirms that it still is."""
-        _, confirmations, _ = self._replicas.status()
-        epoch = max(one.epoch for one in confirmations)
-        try:
-            if epoch and self._local.recover(epoch):
-                logger.warning("MLflow is away: epoch %d is served from the cache", epoch)
-                self.reached = True
-        except ServiceError as error:
-            logger.warning("epoch %d is not served from the cache: %s", epoch, error)
+        with self._recovering:
+            if self.reached:
+                return
+            _, confirmations, _ = self._replicas.status()
+            epoch = max(one.epoch for one in confirmations)
+            try:
+                if epoch and self._local.recover(epoch):
+                    logger.warning("MLflow is away: epoch %d is served from the cache", epoch)
+                    self.reached = True
+            except ServiceError as error:
+                logger.warning("epoch %d is not served from the cache: %s", epoch, error)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
             self.poll()
             self._stopping.wait(self._seconds)
+            self.tidy()
+
+    def tidy(self) -> None:
+        """Give back what the model before, and the loading of this one, have left behind.
+
+        Not with the change itself: predictions wait for that, and some still hold the model before.
+        """
+        epoch = self._local.confirm().epoch
+        if epoch != self._trimmed:
+            self._trim()
+            self._trimmed = epoch

@@ -223,7 +223,9 @@ class LocalReplica:
         use, version = kept
         predictor = self._loader.load(version)
         with self._lock:
-            self.newest = use
+            # MLflow may have told of a newer one meanwhile.
+            if self.newest is None or self.newest.epoch < use.epoch:
+                self.newest = use
             self._serve(_Staged(use, version, predictor))
         return True
 

@@ -74,6 +74,9 @@ class Settings(BaseSettings):
     """Trainings that run at one time in this replica."""
     trainings_queued: int = Field(8, ge=0, le=1000)
     """Trainings that may wait for their turn; one more gets 429."""
+    children_idle_seconds: float = Field(300.0, ge=0, le=86_400)
+    """How long the process that forks children stays without one, in seconds: what it has imported
+    is more than half of the memory, and takes seconds to be imported again. 0: it stays."""
     wait_seconds: float = Field(30.0, ge=0, le=300)
     """How long POST /train waits for the end unless the request says otherwise, in seconds."""
     max_in_flight: int = Field(64, ge=1)

@@ -60,6 +60,8 @@ class Uploads:
 
     def open(self) -> Upload:
         """Make the folder of an upload; `close` removes it, or a training does."""
+        # What is to look at it starts, if it must, while the body arrives.
+        self._children.warm()
         folder = self._work / uuid.uuid4().hex
         folder.mkdir()
         return Upload(folder)

@@ -391,5 +391,5 @@ def test_nothing_is_left_of_fifty_classifiers(children: Children) -> None:
         assert len(served(children).labels(X[:3])) == 3
 
     wait_until(lambda: set(children._children) <= known)
-    assert files() == before
+    assert files() <= before  # what earlier tests left behind may go meanwhile
     assert cast(Any, kept.labels(X[:1])).size == 1

@@ -44,7 +44,7 @@ def test_make_alone_lists_the_targets() -> None:
     shown = subprocess.run(["make", "-C", str(ROOT)], capture_output=True, text=True, check=True)
 
     listed = {line.split()[0] for line in shown.stdout.splitlines() if line.startswith("  ")}
-    assert {"run", "test", "check", "bench", "image", "cluster", "deploy", "e2e", "format",
+    assert {"run", "test", "check", "bench", "soak", "image", "cluster", "deploy", "e2e", "format",
             "setup"} <= listed  # fmt: skip
 
 

@@ -147,7 +147,6 @@ def test_a_native_model_leaves_scikit_learn_out_of_the_service_and_dies_with_it(
         assert client.predict(ROW).json()["model"] == "near"
         children = _descendants(process.pid)
         assert len(children) == 2
-        # Its compiled parts are mapped where it is imported. (MLflow's client imports pandas.)
         assert "/sklearn/" not in Path(f"/proc/{process.pid}/maps").read_text()
         assert "/sklearn/" in Path(f"/proc/{children[-1]}/maps").read_text()
 
@@ -342,6 +341,19 @@ def test_the_graph_runtime_does_not_report_to_its_makers() -> None:
     assert ran.stdout.split() == ["1", "1"]
 
 
+def test_mlflow_is_imported_without_data_libraries_which_can_be_imported_later() -> None:
+    code = (
+        "import sys; from service.registry.skinny import skinny\n"
+        "with skinny(): import mlflow.tracking\n"
+        "print('pandas' in sys.modules, 'pyarrow' in sys.modules)\n"
+        "import pandas, pyarrow; print(pandas.DataFrame({'x': [1]}).x[0])"
+    )
+
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert ran.stdout.split() == ["False", "False", "1"]
+
+
 @pytest.fixture(scope="module")
 def running(folder: Path) -> Iterator[tuple[int, Client]]:
     """The service started again on that folder: its process id, and a client."""
@@ -373,12 +385,24 @@ def test_a_second_process_on_the_same_folder_gives_up(
     assert _is_ready(running[1])
 
 
-def test_the_serving_process_stays_below_400_mb(running: tuple[int, Client]) -> None:
+def test_the_serving_process_stays_below_250_mb_and_has_no_data_library(
+    running: tuple[int, Client],
+) -> None:
     pid, client = running
     client.train(dataset="iris", model_type="GaussianNB", name="light")
+    client.post("/train", files={"file": b"x,y\n" + b"1,u\n2,v\n" * 20}, data={"target": "y"})
+    for path in ("/models", "/models/light/versions/1", "/trainings", "/datasets/kept", "/schema"):
+        assert client.get(path).status_code == 200
     status = Path(f"/proc/{pid}/status").read_text()
+    # The compiled parts of a library are mapped where it is imported.
+    maps = Path(f"/proc/{pid}/maps").read_text()
 
-    assert int(status.split("VmRSS:")[1].split()[0]) < 400 * 1024
+    assert int(status.split("VmRSS:")[1].split()[0]) * 1024 < 250e6
+    assert not {
+        name
+        for name in ("pandas", "pyarrow", "scipy", "sklearn", "matplotlib")
+        if f"/{name}/" in maps
+    }
 
 
 def test_children_see_no_secret_of_the_service(running: tuple[int, Client]) -> None:

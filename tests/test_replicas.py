@@ -310,6 +310,67 @@ def test_a_poller_leaves_a_change_to_the_one_who_leads_it(scene: Scene) -> None:
     assert scene.epochs() == [1, 1, 1]
 
 
+class Restarted(FakeReplica):
+    """One that has on its disk what it served, and waits for MLflow until it serves that."""
+
+    newest: Use | None = None
+
+    def stage(self, leader: str) -> int:
+        wait_until(lambda: self.epoch)
+        return super().stage(leader)
+
+    def recover(self, epoch: int) -> bool:
+        self.epoch = epoch
+        return True
+
+
+def test_while_mlflow_is_slow_a_restarted_replica_serves_what_a_peer_confirms(
+    scene: Scene,
+) -> None:
+    scene.use()
+    local = Restarted("a", scene.journal, scene.registry)
+    replicas = Replicas(local, scene.peers, scene.registry, scene.metrics)  # type: ignore[arg-type]
+    poller = Poller(local, replicas, 1, scene.metrics)  # type: ignore[arg-type]
+    poller.slow_seconds = 0.0
+
+    poller.poll()
+
+    assert poller.reached
+    assert local.epoch == 1
+    replicas.close()
+
+
+def test_what_mlflow_has_told_is_awaited_and_not_looked_for_elsewhere(scene: Scene) -> None:
+    scene.use()
+    local = Restarted("a", scene.journal, scene.registry)
+    local.newest = scene.registry.newest_use()
+    replicas = Replicas(local, scene.peers, scene.registry, scene.metrics)  # type: ignore[arg-type]
+    poller = Poller(local, replicas, 1, scene.metrics)  # type: ignore[arg-type]
+
+    poller.recover_if_untold()
+
+    assert not poller.reached
+    replicas.close()
+
+
+def test_a_poller_gives_memory_back_once_after_each_change(scene: Scene) -> None:
+    trims: list[int] = []
+    poller = Poller(
+        scene.a,  # type: ignore[arg-type]
+        scene.replicas,
+        1,
+        scene.metrics,
+        trim=lambda: trims.append(scene.epochs()[0]),
+    )
+    for _ in range(2):
+        scene.registry.commit_use(VERSION, "somebody")
+        poller.poll()
+        for _ in range(3):
+            poller.tidy()
+
+    assert trims == [1, 2]
+
+
 def test_a_poller_goes_alone_only_after_it_could_not_take_the_others_along(scene: Scene) -> None:
     poller = Poller(scene.a, scene.replicas, 1, scene.metrics)  # type: ignore[arg-type]
     scene.use()

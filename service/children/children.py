@@ -3,18 +3,22 @@
 One host process (`python -m service.children.host`) imports scikit-learn once and forks a child for
 every job, and for every classifier that scikit-learn serves, so that they start in milliseconds.
 They have none of the service's secrets, and die with the host, which dies with the service. Jobs
-have a lower priority and bounded memory.
+have a lower priority and bounded memory. A host that has had no child for a while is ended, since
+what it has imported is more than half of the memory of a service at rest; the next order starts
+another one.
 """
 
 import logging
 import os
+import select
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import orjson
 
@@ -42,19 +46,28 @@ SERVE = "serve"
 class Children:
     """Starts jobs in the host, and the host when it is needed."""
 
-    def __init__(self) -> None:
+    command: Sequence[str] = (sys.executable, "-m", "service.children.host")
+    """What runs a host."""
+
+    def __init__(self, idle_seconds: float = 0.0) -> None:
+        """End a host that has had no child for `idle_seconds`; 0 keeps it."""
+        self.idle_seconds = idle_seconds
+        # Held while an order is given, and while it is decided that there is none: an order either
+        # keeps the host or finds that there is no host any more.
         self._lock = threading.Lock()
         self._host: subprocess.Popen[bytes] | None = None
         self._orders: socket.socket | None = None
         self._children: dict[int, Child] = {}
+        self._idle_since = 0.0
         self._count = 0
         self.closed = False
         """Whether nothing is started any more."""
 
     def warm(self) -> None:
-        """Start the host, so that its imports are done before the first job."""
+        """Start the host or keep it, so that its imports are done before the next job."""
         with self._lock:
             self._ensure_host()
+            self._idle_since = time.monotonic()
 
     def start(
         self,
@@ -147,43 +160,76 @@ class Children:
             self._orders, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
             with theirs:
                 self._host = subprocess.Popen(
-                    [sys.executable, "-m", "service.children.host"],
+                    self.command,
                     stdin=theirs.fileno(),
                     stdout=subprocess.PIPE,
                     env=environment,
                     start_new_session=True,
                 )
-            assert self._host.stdout is not None
+            self._idle_since = time.monotonic()
             threading.Thread(
-                target=self._listen,
-                args=(self._host.pid, self._host.stdout),
-                name="children",
-                daemon=True,
+                target=self._listen, args=(self._host,), name="children", daemon=True
             ).start()
         return self._host
 
-    def _listen(self, host: int, lines: IO[bytes]) -> None:
+    def _listen(self, host: subprocess.Popen[bytes]) -> None:
         """Hear of one host's children until it ends; then those that it had are lost."""
-        with lines:
-            for line in lines:
-                message = orjson.loads(line)
-                with self._lock:
-                    child = self._children.get(message["id"])
-                    if child is not None and "status" in message:
-                        del self._children[child.id]
-                if child is None:
+        assert host.stdout is not None
+        begun = b""
+        with host.stdout as lines:
+            poll = select.poll()
+            poll.register(lines, select.POLLIN)
+            while True:
+                left = self._idle_left(host)
+                if not poll.poll(None if left is None else max(left, 0.0) * 1e3):
+                    if self._end_idle(host):
+                        return
                     continue
-                if "pid" in message:
-                    child.pid = message["pid"]
-                    child.kill()
-                else:
-                    child.status.set_result(message["status"])
+                data = os.read(lines.fileno(), 65_536)
+                if not data:
+                    break
+                *whole, begun = (begun + data).split(b"\n")
+                for line in whole:
+                    self._hear(orjson.loads(line))
         with self._lock:
-            lost = [child for child in self._children.values() if child.host == host]
+            lost = [child for child in self._children.values() if child.host == host.pid]
             for child in lost:
                 del self._children[child.id]
         for child in lost:
             child.status.set_result(LOST)
+
+    def _hear(self, message: Mapping[str, int]) -> None:
+        with self._lock:
+            child = self._children.get(message["id"])
+            if child is not None and "status" in message:
+                del self._children[child.id]
+                self._idle_since = time.monotonic()
+        if child is None:
+            return
+        if "pid" in message:
+            child.pid = message["pid"]
+            child.kill()
+        else:
+            child.status.set_result(message["status"])
+
+    def _idle_left(self, host: subprocess.Popen[bytes]) -> float | None:
+        """Give the seconds until a host is to end; None while there is no such time."""
+        if not self.idle_seconds or self._children or host is not self._host:
+            return None
+        return self._idle_since + self.idle_seconds - time.monotonic()
+
+    def _end_idle(self, host: subprocess.Popen[bytes]) -> bool:
+        """End a host whose time is up, and tell whether it was."""
+        with self._lock:
+            left = self._idle_left(host)
+            if left is None or left > 0:
+                return False
+            self._host = None
+            self._hang_up()
+        host.kill()  # it has no child, and nothing to put in order
+        host.wait()
+        logger.info("the host of children had none for %g s and is ended", self.idle_seconds)
+        return True
 
 
 def _close(ends: Sequence[socket.socket]) -> None:

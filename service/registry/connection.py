@@ -22,6 +22,7 @@ from service.errors import (
     clip,
 )
 from service.registry.relocation import relocate
+from service.registry.skinny import skinny
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -69,7 +70,8 @@ class Connection:
         self._experiments: dict[str, str] = {}
         store = (data_dir / "mlflow.db").resolve()
         self.uri = uri or f"sqlite:///{store}"
-        self.client: MlflowClient = self._open(store)
+        with skinny():
+            self.client: MlflowClient = self._open(store)
 
     def _open(self, store: Path) -> "MlflowClient":
         from mlflow.tracking import MlflowClient
