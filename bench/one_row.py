@@ -1,14 +1,12 @@
 """One row a request: the service between the limit and a tutorial's handler."""
 
 import json
-import statistics
-from collections.abc import Callable
 from contextlib import ExitStack
 
 from bench import processes
 from bench.client import BenchFailed
 from bench.forest import load, train
-from bench.load import Load, Wrk, require_wrk
+from bench.load import Load, Wrk, median, ratio, require_wrk
 from bench.options import Options
 from bench.processes import Server
 from bench.tables import table, tell
@@ -80,15 +78,15 @@ def _rows(loads: dict[tuple[str, int], list[Load]]) -> list[list[object]]:
         for name in _SERVERS:
             runs = loads[name, connections]
             goals = _GOALS.get((name, connections), ("", ""))
-            ratios = [_ratio(runs, loads[other, connections]) for other in ("limit", "handler")]
+            ratios = [ratio(runs, loads[other, connections]) for other in ("limit", "handler")]
             rows.append(
                 [
                     connections,
                     name,
-                    _median(runs, lambda run: run.per_second),
-                    _median(runs, lambda run: run.p50_ms),
-                    _median(runs, lambda run: run.p99_ms),
-                    _median(runs, lambda run: run.processor_us),
+                    median(runs, lambda run: run.per_second),
+                    median(runs, lambda run: run.p50_ms),
+                    median(runs, lambda run: run.p99_ms),
+                    median(runs, lambda run: run.processor_us),
                     ratios[0],
                     goals[0],
                     ratios[1],
@@ -96,13 +94,3 @@ def _rows(loads: dict[tuple[str, int], list[Load]]) -> list[list[object]]:
                 ]
             )
     return rows
-
-
-def _median(runs: list[Load], figure: Callable[[Load], float]) -> float:
-    return statistics.median(map(figure, runs))
-
-
-def _ratio(runs: list[Load], others: list[Load]) -> float:
-    """Give the median of the rounds' ratios: a round's runs meet the same noise."""
-    pairs = zip(runs, others, strict=True)
-    return statistics.median(run.per_second / other.per_second for run, other in pairs)
