@@ -3,13 +3,14 @@
 import sys
 from collections.abc import Callable
 
-from bench import bulk, command, many_rows, one_row, start, training
+from bench import bulk, command, many_rows, models, one_row, start, training
 from bench.options import Options
 from bench.tables import write
 
 PARTS: dict[str, Callable[[Options], str]] = {
     "one-row": one_row.measure,
     "many-rows": many_rows.measure,
+    "models": models.measure,
     "bulk": bulk.measure,
     "training": training.measure,
     "start": start.measure,

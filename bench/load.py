@@ -4,6 +4,7 @@ import json
 import shutil
 import statistics
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,10 @@ done = function(summary, latency, requests)
     e.status, e.connect + e.read + e.write + e.timeout))
 end
 """
+
+_MOST_SETTLING_SECONDS = 10
+_IDLE_SECONDS = 0.02
+"""Who uses less than that in 0.1 s has nothing to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +94,23 @@ class Wrk:
                 executable=shutil.which("wrk"),
             )
         used = server.processor_seconds() - used
+        _settle(server)
         _, _, figures = ended.stdout.rpartition("figures ")
         if ended.returncode or not figures:
             raise BenchFailed(f"wrk failed: {ended.stderr or ended.stdout}")
         found = json.loads(figures)
         return _read(self._body.stem, found, used, may_refuse)
+
+
+def _settle(server: Server) -> None:
+    """Wait, for a while, until it has answered what wrk left behind: the next one has the core."""
+    deadline = time.monotonic() + _MOST_SETTLING_SECONDS
+    before = server.processor_seconds()
+    while time.monotonic() < deadline:
+        time.sleep(0.1)
+        if (now := server.processor_seconds()) - before < _IDLE_SECONDS:
+            return
+        before = now
 
 
 def _read(name: str, found: dict[str, int], used: float, may_refuse: bool) -> Load:

@@ -4,6 +4,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,8 +19,42 @@ ROWS = 1000
 _REQUESTS = 30
 
 
+_SCIKIT_LEARN = "scikit-learn, array"
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Rows a second of each round, and the bytes of a request."""
+
+    per_second: dict[str, list[float]]
+    sizes: dict[str, int]
+
+    def ratio(self, name: str) -> float:
+        """Give the median of the rounds' ratios to scikit-learn's `predict`."""
+        pairs = zip(self.per_second[name], self.per_second[_SCIKIT_LEARN], strict=True)
+        return statistics.median(rate / other for rate, other in pairs)
+
+
 def measure(options: Options) -> str:
     """Send objects and arrays in turn with scikit-learn's `predict`; give the table."""
+    found = rates(options)
+    lines: list[list[object]] = []
+    for name, per_second in found.per_second.items():
+        ours = name in found.sizes
+        size = f"{found.sizes[name]:,}" if ours else ""
+        middle = statistics.median(per_second)
+        goal = ">= 0.5" if ours else ""
+        lines.append([name, size, middle, 1e3 * ROWS / middle, found.ratio(name), goal])
+    note = (
+        f"{ROWS:,} rows of the same forest a request, one request after another; scikit-learn in "
+        f"process, on one thread; medians of {options.rounds} rounds of {_REQUESTS}."
+    )
+    columns = ["what", "bytes", "rows/s", "ms", "x scikit-learn", "goal"]
+    return table("Many rows", note, columns, lines)
+
+
+def rates(options: Options) -> Rates:
+    """Send objects and arrays in turn with scikit-learn's `predict` of the same rows."""
     forest, cores = load(), options.cores
     X = np.resize(forest.X, (ROWS, forest.X.shape[1]))
     expected = forest.classifier.predict(X).tolist()
@@ -37,31 +72,19 @@ def measure(options: Options) -> str:
         for name, body in bodies.items():
             if json.loads(client.send("POST", "/predict", body))["predictions"] != expected:
                 raise BenchFailed(f"{name}: another label than scikit-learn's.")
-        ways = {"scikit-learn, array": lambda: forest.classifier.predict(X)}
+        ways = {_SCIKIT_LEARN: lambda: forest.classifier.predict(X)}
         ways |= {name: ask(body) for name, body in bodies.items()}
         figures: dict[str, list[float]] = {name: [] for name in ways}
         for turn in range(options.rounds):
             tell(f"many rows: round {turn + 1} of {options.rounds}")
             for name, way in ways.items():
                 with pinned(cores.client if name in bodies else cores.server):
-                    figures[name].append(ROWS / _median_seconds(way))
-    rows: list[list[object]] = []
-    for name, rates in figures.items():
-        pairs = zip(rates, figures["scikit-learn, array"], strict=True)
-        ratio = statistics.median(rate / other for rate, other in pairs)
-        size = f"{len(bodies[name]):,}" if name in bodies else ""
-        goal = ">= 0.5" if name in bodies else ""
-        milliseconds = 1e3 * ROWS / statistics.median(rates)
-        rows.append([name, size, statistics.median(rates), milliseconds, ratio, goal])
-    note = (
-        f"{ROWS:,} rows of the same forest a request, one request after another; scikit-learn in "
-        f"process, on one thread; medians of {options.rounds} rounds of {_REQUESTS}."
-    )
-    columns = ["what", "bytes", "rows/s", "ms", "x scikit-learn", "goal"]
-    return table("Many rows", note, columns, rows)
+                    figures[name].append(ROWS / median_seconds(way))
+    return Rates(figures, {name: len(body) for name, body in bodies.items()})
 
 
-def _median_seconds(way: Callable[[], object]) -> float:
+def median_seconds(way: Callable[[], object]) -> float:
+    """Time 30 calls after a first one; give the median."""
     way()
     taken = []
     for _ in range(_REQUESTS):

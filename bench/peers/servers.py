@@ -88,7 +88,7 @@ def versions() -> dict[str, str]:
 
 
 def _save(executables: Path, form: str, path: Path) -> None:
-    """Fit and save the forest in a peer's environment: a peer loads what its own libraries wrote."""
+    """Fit and save the forest in a peer's environment: a peer loads what its libraries wrote."""
     command = [str(executables / "python"), "-m", "bench.peers.saving", form, str(path)]
     ended = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=120)
     if ended.returncode:
@@ -165,6 +165,9 @@ def _of_bentoml(path: str) -> Api:
 
 SERVICE = Api("/predict", lambda forest, rows: {"instances": forest.named(rows)}, _labels_of)
 """How the service is spoken to."""
+
+ARRAYS = Api("/predict", lambda _, rows: {"instances": rows.tolist()}, _labels_of)
+"""The same without names, as some of the peers are asked."""
 
 _V2 = Api("/v2/models/forest/infer", _v2, lambda reply: list(reply["outputs"][0]["data"]))
 # As many as wait at most, and the wait of its guide.
