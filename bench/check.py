@@ -44,7 +44,7 @@ BOUNDS = (
     Bound(
         "one row, 1 connection",
         "the limit's requests/s",
-        "both mostly wait for the kernel, which noise moves most",
+        "each request waits for two processes to be woken, and other work delays that",
         least=0.5,
     ),
     Bound(
@@ -62,7 +62,7 @@ BOUNDS = (
     Bound(
         "1,000 rows of objects",
         "scikit-learn's rows/s",
-        "two processes hand over to each other for a request, and other work delays that",
+        "scikit-learn runs alone, the service hands over to a client that other work delays",
         least=0.6,
     ),
     Bound(
@@ -80,13 +80,13 @@ BOUNDS = (
     Bound(
         "training a forest",
         "scikit-learn's fit",
-        "it needs a second core for MLflow's part, which other work may have",
+        "other work delays the child, and what it hands to MLflow, more than a bare fit",
         most=2.2,
     ),
     Bound(
         "what a logistic regression takes beyond its fit",
         "scikit-learn's fit of a forest",
-        "its own fit takes milliseconds, so the forest's is the measure; MLflow's database syncs",
+        "its own fit takes milliseconds, so the forest's is the measure; disks differ",
         most=0.8,
     ),
 )

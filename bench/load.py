@@ -5,7 +5,7 @@ import shutil
 import statistics
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,7 +99,7 @@ class Wrk:
         if ended.returncode or not figures:
             raise BenchFailed(f"wrk failed: {ended.stderr or ended.stdout}")
         found = json.loads(figures)
-        return _read(self._body.stem, found, used, may_refuse)
+        return read_counts(self._body.stem, found, used, may_refuse)
 
 
 def _settle(server: Server) -> None:
@@ -113,7 +113,7 @@ def _settle(server: Server) -> None:
         before = now
 
 
-def _read(name: str, found: dict[str, int], used: float, may_refuse: bool) -> Load:
+def read_counts(name: str, found: Mapping[str, int], used: float, may_refuse: bool) -> Load:
     """Make sense of wrk's counts, and of the seconds that the server used of its core."""
     failed = found["errors"] + (0 if may_refuse else found["refused"])
     answered = found["requests"] - found["refused"]

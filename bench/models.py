@@ -110,12 +110,13 @@ def _all(client: Client) -> Iterator[_Data]:
 
 def _data(name: str, title: str, target: str, rows: Table) -> _Data:
     columns = {name: column for name, column in rows.columns.items() if name != target}
-    cells = [[_cell(value, column.type) for value in column.values] for column in columns.values()]
+    cells = [[cell(value, column.type) for value in column.values] for column in columns.values()]
     instances = [dict(zip(columns, row, strict=True)) for row in zip(*cells, strict=True)]
     return _Data(name, title, target, rows, rows.to_frame(list(columns)), instances)
 
 
-def _cell(value: Any, kind: str) -> Any:
+def cell(value: Any, kind: str) -> Any:
+    """Give a value of a column as a request has it."""
     if kind == "text":
         return value
     if math.isnan(value):
