@@ -117,8 +117,10 @@ def read_counts(name: str, found: Mapping[str, int], used: float, may_refuse: bo
     """Make sense of wrk's counts, and of the seconds that the server used of its core."""
     failed = found["errors"] + (0 if may_refuse else found["refused"])
     answered = found["requests"] - found["refused"]
-    if failed or answered < 1:
+    if failed:
         raise BenchFailed(f"{name}: {failed} of {found['requests']} requests failed.")
+    if answered < 1:
+        raise BenchFailed(f"{name}: no request was answered in {found['us'] / 1e6:.1f} s.")
     return Load(
         per_second=answered / found["us"] * 1e6,
         p50_ms=found["p50_us"] / 1e3,
