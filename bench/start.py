@@ -37,8 +37,8 @@ def measure(options: Options) -> str:
         rows[-1] += ["< 400 MB" if ours else "", found.children_mb if ours else ""]
     note = (
         "From the start of the process on an existing data folder to `/readyz` 200; resident "
-        f"memory after {_SECONDS} s of 32 connections. Children: what waits to train, after the first. "
-        f"Medians of {options.rounds} starts."
+        f"memory after {_SECONDS} s of 32 connections. Children: what waits to train, after the "
+        f"first. Medians of {options.rounds} starts."
     )
     columns = ["server", "ready s", "x handler", "goal", "MB", "x handler", "goal", "children MB"]
     return table("Start and memory", note, columns, rows)

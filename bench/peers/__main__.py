@@ -128,7 +128,7 @@ def _table(loads: Loads, size: int, options: Options) -> str:
         "rows/s",
         "p50 ms",
         "p99 ms",
-        "core us a request",
+        "core us",
         "refused",
     ]
     heading = "One row beside peers" if size == 1 else f"{size:,} rows beside peers"
