@@ -14,6 +14,7 @@ from bench.client import BenchFailed
 from bench.forest import Forest
 from bench.limit import constant
 from bench.load import read_counts
+from bench.many_rows import Rates
 from bench.models import cell
 from bench.peers.servers import PEERS, SERVICE, version, versions
 from bench.tables import number, table
@@ -97,6 +98,16 @@ def test_every_bound_has_one_side_and_a_reason_and_a_name_of_its_own() -> None:
     assert all((bound.least == -np.inf) != (bound.most == np.inf) for bound in BOUNDS)
     assert all(bound.reason for bound in BOUNDS)
     assert len({bound.what for bound in BOUNDS}) == len(BOUNDS)
+
+
+def test_rates_are_compared_by_round_or_by_the_fastest_call() -> None:
+    alone, ours = "scikit-learn, array", "service, objects"
+    rates = Rates(
+        {alone: [100, 200, 400], ours: [100, 100, 100]}, {ours: 9}, {alone: 0.25, ours: 0.5}
+    )
+
+    assert rates.ratio(ours) == 0.5
+    assert rates.best_ratio(ours) == 0.5
 
 
 _COUNTS = {"requests": 100, "us": 2_000_000, "p50_us": 5, "p99_us": 9, "refused": 60, "errors": 0}
