@@ -5,14 +5,16 @@ BIN := $(VENV)/bin
 
 IMAGE := mlops-desafio:dev
 CLUSTER := desafio
+PEERS := mlserver bentoml mlflow
 NAMESPACE ?= desafio
 RELEASE ?= desafio
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui test check bench soak jepsen format setup lock image cluster deploy e2e clean
+.PHONY: help run ui test check bench bench-peers bench-check soak jepsen format setup lock image \
+	cluster deploy e2e clean
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run ## Start the service on port 8000 with everything embedded, data in ./data
 	@$(BIN)/python -m service
@@ -31,6 +33,12 @@ check: $(VENV)/.dev ## Format, lint, types and layers
 
 bench: $(VENV)/.dev ## Measure speed and memory as ratios to what is measured in the same run (needs wrk)
 	@$(BIN)/python -m bench
+
+bench-peers: $(VENV)/.dev $(PEERS:%=.peers/%/.installed) ## Measure other servers of scikit-learn models beside the service (needs wrk)
+	@$(BIN)/python -m bench.peers
+
+bench-check: $(VENV)/.dev ## Fail where speed has regressed, as ratios with generous bounds (needs wrk)
+	@$(BIN)/python -m bench.check
 
 soak: $(VENV)/.dev ## Find out whether the service grows over 1,000 changes and 10 minutes of load
 	@$(BIN)/python -m bench.soak
@@ -53,6 +61,10 @@ lock: ## Renew the lock files from pyproject.toml (needs uv)
 	@uv pip compile pyproject.toml --extra dev --constraint requirements.lock --universal \
 		--python-version 3.11 --generate-hashes --no-annotate --no-header --quiet \
 		--output-file requirements-dev.lock
+	@for peer in $(PEERS); do \
+		uv pip compile bench/peers/$$peer.in --universal --python-version 3.11 --generate-hashes \
+			--no-annotate --no-header --quiet --output-file bench/peers/$$peer.txt || exit 1; \
+	done
 
 image: ## Build the container image, mlops-desafio:dev
 	@docker build --tag $(IMAGE) .
@@ -73,8 +85,8 @@ e2e: $(VENV)/.dev ## Test the release on the cluster; E2E_CLUSTER=existing: that
 	@$(if $(filter existing,$(E2E_CLUSTER)),:,kind export kubeconfig --name $(CLUSTER))
 	@E2E_NAMESPACE=$(NAMESPACE) E2E_RELEASE=$(RELEASE) $(BIN)/python -m pytest e2e
 
-clean: ## Remove .venv and caches; data stays
-	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+clean: ## Remove .venv, .peers and caches; data stays
+	@rm -rf $(VENV) .peers .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -89,4 +101,10 @@ $(VENV)/.run: requirements.lock | $(VENV)/bin/python
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.run
 	@echo "installing what tests and checks need into $(VENV) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+.peers/%/.installed: bench/peers/%.txt | $(VENV)/bin/python
+	@echo "installing $* into .peers/$* …"
+	@$(BIN)/python -m venv --clear .peers/$*
+	@.peers/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@

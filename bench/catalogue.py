@@ -18,8 +18,8 @@ from service.runtime.native import NativeClassifier
 from service.tables import BUILT_IN, Column, Table, built_in
 
 
-def _mixed(rows: int = 600) -> Table:
-    """Numbers, unix times, texts and booleans, with values missing in each kind."""
+def mixed(rows: int = 600) -> Table:
+    """Make numbers, unix times, texts and booleans, some of each kind missing; targets: `level`."""
     random = np.random.default_rng(3)
     income = np.exp(random.normal(10, 1, rows))
     city = random.choice(["rio", "são paulo", "bahia", "x"], rows)
@@ -44,7 +44,7 @@ def _with_gaps(texts: NDArray[np.str_], random: np.random.Generator) -> NDArray[
 def _data_sets() -> Iterator[tuple[str, Table, str]]:
     for name in sorted(BUILT_IN):
         yield (name, *built_in(name))
-    yield "mixed", _mixed(), "level"
+    yield "mixed", mixed(), "level"
 
 
 def _line(kind: str, data_set: str, table: Table, target: str) -> str:

@@ -1,9 +1,11 @@
 """Thousands of rows in one request, against scikit-learn's own `predict` of the same array."""
 
 import json
+import math
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,33 +15,68 @@ from bench.forest import Forest, load, train
 from bench.options import Options
 from bench.tables import table, tell
 
-SIZES = (1000, 10_000)
-_REQUESTS = {1000: 30, 10_000: 10}
-_GOAL = 1.2
+ROWS = 1000
+_REQUESTS = {ROWS: 30, 10_000: 10}
+_GOAL = ">= 1.2"
+_SCIKIT_LEARN = "scikit-learn, array"
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Rows a second of each round, and the bytes of a request."""
+
+    count: int
+    per_second: dict[str, list[float]]
+    sizes: dict[str, int]
+    fastest: dict[str, float]
+    """The seconds of the fastest call of all rounds."""
+
+    def best_ratio(self, name: str) -> float:
+        """Compare the fastest calls: what other work on the machine disturbs least."""
+        return self.fastest[_SCIKIT_LEARN] / self.fastest[name]
+
+    def ratio(self, name: str) -> float:
+        """Give the median of the rounds' ratios to scikit-learn's `predict`."""
+        pairs = zip(self.per_second[name], self.per_second[_SCIKIT_LEARN], strict=True)
+        return statistics.median(rate / other for rate, other in pairs)
+
+    def lines(self) -> list[list[object]]:
+        """Give a line of the table for each."""
+        lines: list[list[object]] = []
+        for name, per_second in self.per_second.items():
+            ours = name in self.sizes
+            middle = statistics.median(per_second)
+            size = f"{self.sizes[name]:,}" if ours else ""
+            line: list[object] = [f"{self.count:,}", name, size, middle]
+            lines.append([*line, 1e3 * self.count / middle, self.ratio(name), _GOAL * ours])
+        return lines
 
 
 def measure(options: Options) -> str:
     """Send objects and arrays in turn with scikit-learn's `predict`; give the table."""
-    forest = load()
-    rows: list[list[object]] = []
-    # On all cores, as it runs; scikit-learn's forest uses one unless it is told otherwise.
-    folder = options.folder("many-rows")
-    # 10,000 objects are a little more than what a body may have by default.
-    with processes.service(folder, None, max_body_bytes=str(16 * 2**20)) as service:
-        client = service.client()
-        train(client, forest)
-        for count in SIZES:
-            rows += _measure(client, forest, count, options.rounds)
+    lines = [line for found in rates(options, *_REQUESTS) for line in found.lines()]
     note = (
         "Rows of the same forest, one request after another; the service runs on all cores, "
         f"scikit-learn in process, on one thread; medians of {options.rounds} rounds of "
         f"{' and '.join(map(str, _REQUESTS.values()))} requests."
     )
     columns = ["rows", "what", "bytes", "rows/s", "ms", "x scikit-learn", "goal"]
-    return table("Many rows", note, columns, rows)
+    return table("Many rows", note, columns, lines)
 
 
-def _measure(client: Client, forest: Forest, count: int, rounds: int) -> list[list[object]]:
+def rates(options: Options, *counts: int) -> list[Rates]:
+    """Send so many rows as objects and arrays, in turn with scikit-learn's `predict` of them."""
+    forest = load()
+    # On all cores, as it runs; scikit-learn's forest uses one unless it is told otherwise.
+    folder = options.folder("many-rows")
+    # 10,000 objects are a little more than what a body may have by default.
+    with processes.service(folder, None, max_body_bytes=str(16 * 2**20)) as service:
+        client = service.client()
+        train(client, forest)
+        return [_rates(client, forest, count, options.rounds) for count in counts]
+
+
+def _rates(client: Client, forest: Forest, count: int, rounds: int) -> Rates:
     X = np.resize(forest.X, (count, forest.X.shape[1]))
     # No two rows alike: a tree's branches would be guessed right too often.
     X = np.round(X * np.random.default_rng(0).uniform(0.99, 1.01, X.shape), 5)
@@ -55,29 +92,25 @@ def _measure(client: Client, forest: Forest, count: int, rounds: int) -> list[li
     for name, body in bodies.items():
         if json.loads(client.send("POST", "/predict", body))["predictions"] != expected:
             raise BenchFailed(f"{name}: another label than scikit-learn's.")
-    ways = {"scikit-learn, array": lambda: forest.classifier.predict(X)}
+    ways = {_SCIKIT_LEARN: lambda: forest.classifier.predict(X)}
     ways |= {name: ask(body) for name, body in bodies.items()}
     figures: dict[str, list[float]] = {name: [] for name in ways}
+    fastest = dict.fromkeys(ways, math.inf)
     for turn in range(rounds):
         tell(f"{count:,} rows: round {turn + 1} of {rounds}")
         for name, way in ways.items():
-            figures[name].append(count / _median_seconds(way, _REQUESTS[count]))
-    rows: list[list[object]] = []
-    for name, rates in figures.items():
-        pairs = zip(rates, figures["scikit-learn, array"], strict=True)
-        ratio = statistics.median(rate / other for rate, other in pairs)
-        size = f"{len(bodies[name]):,}" if name in bodies else ""
-        goal = f">= {_GOAL}" if name in bodies else ""
-        milliseconds = 1e3 * count / statistics.median(rates)
-        rows.append([count, name, size, statistics.median(rates), milliseconds, ratio, goal])
-    return rows
+            taken = seconds(way, _REQUESTS[count])
+            figures[name].append(count / statistics.median(taken))
+            fastest[name] = min(fastest[name], *taken)
+    return Rates(count, figures, {name: len(body) for name, body in bodies.items()}, fastest)
 
 
-def _median_seconds(way: Callable[[], object], requests: int) -> float:
+def seconds(way: Callable[[], object], calls: int = 30) -> list[float]:
+    """Time calls after a first one."""
     way()
     taken = []
-    for _ in range(requests):
+    for _ in range(calls):
         start = time.perf_counter()
         way()
         taken.append(time.perf_counter() - start)
-    return statistics.median(taken)
+    return taken

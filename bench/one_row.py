@@ -1,14 +1,13 @@
 """One row a request: the service between the limit and a tutorial's handler."""
 
 import json
-import statistics
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 from bench import processes
 from bench.client import BenchFailed
 from bench.forest import load, train
-from bench.load import Load, Wrk, require_wrk
+from bench.load import Load, Wrk, median, ratio, require_wrk
 from bench.options import Options
 from bench.processes import Server
 from bench.tables import table, tell
@@ -18,8 +17,26 @@ _SERVERS = ("limit", "service", "ordinary", "handler")
 _GOALS = {("service", 32): (">= 1.6", ">= 60")}
 
 
+Loads = dict[tuple[str, int], list[Load]]
+"""By server and connections."""
+
+
 def measure(options: Options) -> str:
     """Load the four in turn, at 1, 8, 32 and 64 connections; give the table."""
+    loads = load_in_turn(options, CONNECTIONS, _SERVERS)
+    note = (
+        f"A forest of 100 trees, 30 named numbers, a row a request; medians of {options.rounds} "
+        f"rounds of {options.seconds} s. Limit: a bare ASGI application that gives the same bytes. "
+        "Ordinary: the service with SERVICE_SHORT_WAY=false. Handler: FastAPI, pydantic, pandas "
+        "and scikit-learn. Core: what a request takes of the server's core. No request failed."
+    )
+    columns = ["connections", "server", "requests/s", "p50 ms", "p99 ms", "core us"]
+    columns += ["x limit", "goal", "x handler", "goal"]
+    return table("One row", note, columns, _rows(loads))
+
+
+def load_in_turn(options: Options, connections: Sequence[int], names: Sequence[str]) -> Loads:
+    """Load servers in turn, once their labels are those of scikit-learn."""
     require_wrk()
     forest, cores, folder = load(), options.cores, options.folder("one-row")
     row = forest.named(forest.X[:1])[0]
@@ -44,51 +61,45 @@ def measure(options: Options) -> str:
         limit = stack.enter_context(processes.limit(folder, cores.server, reply))
         servers = {"limit": limit, "service": service, "ordinary": slower, "handler": handler}
         bodies = dict.fromkeys(_SERVERS, body) | {"handler": json.dumps(row).encode()}
-        clients = {name: Wrk(folder, name, bodies[name]) for name in _SERVERS}
-        loads = _load(servers, clients, options)
-    note = (
-        f"A forest of 100 trees, 30 named numbers, {len(body)} bytes; medians of {options.rounds} "
-        f"rounds of {options.seconds} s. Limit: a bare ASGI application that gives the same bytes. "
-        "Ordinary: the service with SERVICE_SHORT_WAY=false. Handler: FastAPI, pydantic, pandas "
-        "and scikit-learn. Core: what a request takes of the server's core. No request failed."
-    )
-    columns = ["connections", "server", "requests/s", "p50 ms", "p99 ms", "core us"]
-    columns += ["x limit", "goal", "x handler", "goal"]
-    return table("One row", note, columns, _rows(loads))
+        clients = {name: Wrk(folder, name, bodies[name]) for name in names}
+        return _load(servers, clients, connections, options)
 
 
 def _load(
-    servers: dict[str, Server], clients: dict[str, Wrk], options: Options
-) -> dict[tuple[str, int], list[Load]]:
+    servers: dict[str, Server],
+    clients: dict[str, Wrk],
+    connections: Sequence[int],
+    options: Options,
+) -> Loads:
     """Load the servers in turn, so that each meets the same noise."""
     core = options.cores.client
-    for name in _SERVERS:
-        clients[name].run(servers[name], 8, 1, core)
-    loads: dict[tuple[str, int], list[Load]] = {}
+    for name, wrk in clients.items():
+        wrk.run(servers[name], 8, 1, core)
+    loads: Loads = {}
     for turn in range(options.rounds):
         tell(f"one row: round {turn + 1} of {options.rounds}")
-        for connections in CONNECTIONS:
-            for name in _SERVERS:
-                found = clients[name].run(servers[name], connections, options.seconds, core)
-                loads.setdefault((name, connections), []).append(found)
+        for count in connections:
+            for name, wrk in clients.items():
+                found = wrk.run(servers[name], count, options.seconds, core)
+                loads.setdefault((name, count), []).append(found)
     return loads
 
 
-def _rows(loads: dict[tuple[str, int], list[Load]]) -> list[list[object]]:
+def _rows(loads: Loads) -> list[list[object]]:
     rows: list[list[object]] = []
     for connections in CONNECTIONS:
         for name in _SERVERS:
             runs = loads[name, connections]
             goals = _GOALS.get((name, connections), ("", ""))
-            ratios = [_ratio(runs, loads[other, connections]) for other in ("limit", "handler")]
+            ratios = [ratio(runs, loads[other, connections]) for other in ("limit", "handler")]
             rows.append(
                 [
                     connections,
                     name,
-                    _median(runs, lambda run: run.per_second),
-                    _median(runs, lambda run: run.p50_ms),
-                    _median(runs, lambda run: run.p99_ms),
-                    _median(runs, lambda run: run.processor_us),
+                    median(runs, lambda run: run.per_second),
+                    median(runs, lambda run: run.p50_ms),
+                    median(runs, lambda run: run.p99_ms),
+                    median(runs, lambda run: run.processor_us),
                     ratios[0],
                     goals[0],
                     ratios[1],
@@ -96,13 +107,3 @@ def _rows(loads: dict[tuple[str, int], list[Load]]) -> list[list[object]]:
                 ]
             )
     return rows
-
-
-def _median(runs: list[Load], figure: Callable[[Load], float]) -> float:
-    return statistics.median(map(figure, runs))
-
-
-def _ratio(runs: list[Load], others: list[Load]) -> float:
-    """Give the median of the rounds' ratios: a round's runs meet the same noise."""
-    pairs = zip(runs, others, strict=True)
-    return statistics.median(run.per_second / other.per_second for run, other in pairs)

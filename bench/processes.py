@@ -2,11 +2,13 @@
 
 import os
 import re
+import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,11 +72,16 @@ class Server:
         """The id of the process."""
         return self._process.pid
 
+    def require_life(self) -> None:
+        """Raise BenchFailed, with the end of the log, if the process has ended."""
+        if self._process.poll() is not None:
+            end = self._log.read_bytes()[-600:].decode(errors="replace")
+            raise BenchFailed(f"{self._log.stem} ended: {end}")
+
     def find_port(self) -> bool:
         """Look for the port in the log; raises BenchFailed if the process has ended."""
         log = self._log.read_bytes()
-        if self._process.poll() is not None:
-            raise BenchFailed(f"{self._log.stem} ended: {log[-600:].decode(errors='replace')}")
+        self.require_life()
         found = _ADDRESS.search(log)
         self.port = int(found[1]) if found else 0
         return found is not None
@@ -84,18 +91,20 @@ class Server:
         return Client(self.port)
 
     def stop(self) -> None:
-        """End it, with force after half a minute."""
+        """End it, with force after half a minute, and whatever it has left behind."""
         self._process.terminate()
         try:
             self._process.wait(timeout=30)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        # A peer's launcher does not always take its workers with it. The group is its own.
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
 
     def processor_seconds(self) -> float:
-        """Give the time that it has used of a core, in user and system mode."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Give the time that it and what it started have used, in user and system mode."""
+        return sum(_processor_seconds(pid) for pid in (self.pid, *_descendants(self.pid)))
 
     def resident_mb(self) -> float:
         """Give the resident memory of the process, in MB (10^6 bytes)."""
@@ -103,8 +112,30 @@ class Server:
 
     def children_mb(self) -> float:
         """Give the resident memory of the processes that it started, in sum, in MB."""
-        tasks = Path(f"/proc/{self.pid}/task").glob("*/children")
-        return sum(_resident_mb(int(child)) for task in tasks for child in task.read_text().split())
+        return sum(map(_resident_mb, _children(self.pid)))
+
+
+def _children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    found: list[int] = []
+    # A child, or a thread with its children, may end while it is looked at.
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for task in tasks:
+            found += map(int, task.read_text().split())
+    return found
+
+
+def _descendants(pid: int) -> list[int]:
+    children = _children(pid)
+    return children + [below for child in children for below in _descendants(child)]
+
+
+def _processor_seconds(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _resident_mb(pid: int) -> float:
@@ -112,29 +143,45 @@ def _resident_mb(pid: int) -> float:
     return int(status.split("VmRSS:")[1].split()[0]) * 1024 / 1e6
 
 
+def free_port() -> int:
+    """Find a port that nothing listens on, for a server that cannot look for one itself."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
 @contextmanager
 def running(
-    arguments: list[str],
+    command: list[str],
     log: Path,
     core: int | None,
     environment: Mapping[str, str] | None = None,
+    port: int | None = None,
 ) -> Iterator[Server]:
-    """Run `python -m` with these arguments while the block runs, from when it listens on."""
+    """Run a server while the block runs: from when its log names its port, unless it is given."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("SERVICE_")}
     with log.open("wb") as file, pinned(core):
         start = time.perf_counter()
         process = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
+            command,
             env={**kept, **(environment or {})},
             stdout=file,
             stderr=file,
+            start_new_session=True,
         )
     server = Server(process, log, start)
     try:
-        wait_for(server.find_port, 60, f"{log.stem} does not listen")
+        if port is None:
+            wait_for(server.find_port, 60, f"{log.stem} does not listen")
+        else:
+            server.port = port
         yield server
     finally:
         server.stop()
+
+
+def _python(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", *arguments]
 
 
 @contextmanager
@@ -142,7 +189,7 @@ def service(folder: Path, core: int | None, **changes: str) -> Iterator[Server]:
     """Run the service on a data folder in `folder`, with other settings where they are given."""
     settings = {"data_dir": str(folder / "data"), "port": "0", "starter_model": "", **changes}
     environment = {f"SERVICE_{key.upper()}": value for key, value in settings.items()}
-    with running(["service"], folder / "service.log", core, environment) as server:
+    with running(_python("service"), folder / "service.log", core, environment) as server:
         client = server.client()
         wait_for(lambda: client.is_ready("/healthz"), 60, "the service does not answer")
         client.close()
@@ -152,12 +199,12 @@ def service(folder: Path, core: int | None, **changes: str) -> Iterator[Server]:
 @contextmanager
 def handler(folder: Path, core: int | None) -> Iterator[Server]:
     """Run the tutorial's handler."""
-    with running(["bench.handler"], folder / "handler.log", core) as server:
+    with running(_python("bench.handler"), folder / "handler.log", core) as server:
         yield server
 
 
 @contextmanager
 def limit(folder: Path, core: int | None, reply: bytes) -> Iterator[Server]:
     """Run the application that always gives this reply."""
-    with running(["bench.limit", reply.decode()], folder / "limit.log", core) as server:
+    with running(_python("bench.limit", reply.decode()), folder / "limit.log", core) as server:
         yield server

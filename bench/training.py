@@ -19,6 +19,7 @@ from bench.fitting import CLASSIFIERS, rows
 from bench.forest import load, train
 from bench.open_loop import send_at
 from bench.options import Options
+from bench.processes import Server
 from bench.tables import table, tell
 
 _PER_SECOND = 50
@@ -26,25 +27,45 @@ _SECONDS = 5.0
 _TURNS = 2
 
 
+Fits = dict[str, list[tuple[float, float, float]]]
+"""By classifier: the seconds of scikit-learn's fit, of POST /train, and of the fit within it."""
+
+
 def measure(options: Options) -> str:
     """Train in turn with scikit-learn alone, then predict with and without a training."""
-    # Not pinned: the point of a training in a child is that it finds another core if there is one.
-    with processes.service(options.folder("training"), None) as service:
+    with _service(options) as service:
         client = service.client()
+        found = _compare(client, options.rounds)
+        tell("training: predictions beside a training")
+        latencies = _beside(client, service.client())
+    return f"{_fits(found, options.rounds)}\n{_latencies(latencies)}"
+
+
+def fits(options: Options) -> Fits:
+    """Train in turn with scikit-learn alone."""
+    with _service(options) as service:
+        return _compare(service.client(), options.rounds)
+
+
+@contextmanager
+def _service(options: Options) -> Iterator[Server]:
+    """Run the service with the rows uploaded.
+
+    It is not pinned: the point of a training in a child is that it finds another core if there is
+    one.
+    """
+    with processes.service(options.folder("training"), None) as service:
         X, y = rows()
         frame = pd.DataFrame(X, columns=[f"x{index}" for index in range(X.shape[1])])
         csv = frame.assign(y=np.where(y, "yes", "no")).to_csv(index=False).encode()
-        client.send("POST", "/datasets?name=rows&target=y", csv, "text/csv")
-        train(client, load())
-        fits = _compare(client, options.rounds)
-        tell("training: predictions beside a training")
-        latencies = _beside(client, service.client())
-    return f"{_fits(fits, options.rounds)}\n{_latencies(latencies)}"
+        service.client().send("POST", "/datasets?name=rows&target=y", csv, "text/csv")
+        yield service
 
 
-def _compare(client: Client, rounds: int) -> dict[str, list[tuple[float, float, float]]]:
-    """Give the seconds of scikit-learn's fit, of POST /train, and of the fit within it."""
-    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in CLASSIFIERS}
+def _compare(client: Client, rounds: int) -> Fits:
+    found: Fits = {name: [] for name in CLASSIFIERS}
+    # The first training waits for the process that forks the children.
+    train(client, load())
     with _fitter() as fitter:
         assert fitter.stdin is not None
         assert fitter.stdout is not None
@@ -117,9 +138,9 @@ def _open_loop(client: Client, body: bytes, seconds: float) -> list[float]:
     return [taken for _, taken in islice(sent, int(seconds * _PER_SECOND))]
 
 
-def _fits(fits: dict[str, list[tuple[float, float, float]]], rounds: int) -> str:
+def _fits(found: Fits, rounds: int) -> str:
     lines: list[list[object]] = []
-    for name, runs in fits.items():
+    for name, runs in found.items():
         alone, taken, within = (statistics.median(column) for column in zip(*runs, strict=True))
         added = statistics.median(run[1] - run[0] for run in runs)
         lines.append([name, alone, within, taken, taken / alone, added, "<= 1"])

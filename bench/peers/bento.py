@@ -1,0 +1,32 @@
+"""The forest as BentoML's guide to services writes one; it runs in BentoML's environment."""
+
+import os
+from typing import Annotated, Any
+
+import bentoml
+import joblib
+import numpy as np
+from bentoml.validators import DType, Shape
+
+Rows = Annotated[np.ndarray, Shape((-1, 30)), DType("float64")]
+
+
+@bentoml.service(workers=1, logging={"access": {"enabled": False}})
+class Forest:
+    """Answers rows; one of its routes gathers those of several requests."""
+
+    def __init__(self) -> None:
+        self._classifier: Any = joblib.load(os.environ["BENCH_MODEL"])
+
+    @bentoml.api
+    def predict(self, rows: Rows) -> np.ndarray:
+        """Answer each request by a run of its own."""
+        labels: np.ndarray = self._classifier.predict(rows)
+        return labels
+
+    # Rows, not requests: no more than a request of the largest measurement, and BentoML's own wait.
+    @bentoml.api(batchable=True, max_batch_size=1000)
+    def batched(self, rows: Rows) -> np.ndarray:
+        """Answer the requests that wait by one run (adaptive batching)."""
+        labels: np.ndarray = self._classifier.predict(rows)
+        return labels
