@@ -14,7 +14,7 @@ from service.api.predict import Predict
 from service.api.turns import Turns
 from service.errors import ServiceError
 from service.heads import Heads, KeyedHeads
-from service.keys import Forbidden, Keys, Unauthorized
+from service.keys import Keys, Unauthorized
 
 
 class Waiting(Protocol):
@@ -46,13 +46,13 @@ class Lanes:
         self.heads = Heads() if keys is None else KeyedHeads(keys)
 
     def admits(self, authorization: bytes | None) -> bool:
-        """Tell whether a key in force was sent; where there are keys."""
+        """Tell whether a key in force was sent, where there are keys; one with a limit is counted
+        on the ordinary way."""
         assert self._keys is not None
         try:
-            self._keys.check(authorization, "predict")
-        except (Unauthorized, Forbidden):
+            return self._keys.find(authorization).quota is None
+        except Unauthorized:
             return False
-        return True
 
     def current(self) -> "Lane | None":
         """Give the lane of the model in use; None where there is none, or it is being changed."""

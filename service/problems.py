@@ -12,7 +12,7 @@ import orjson
 from service import errors
 from service.children import ClassifierUnavailable, JobFailed, JobStopped
 from service.errors import Problem, ServiceError
-from service.keys import Forbidden, Unauthorized
+from service.keys import Forbidden, RateExceeded, Unauthorized
 from service.schema.explanation import InvalidInput
 
 MEDIA_TYPE = b"application/problem+json"
@@ -42,6 +42,7 @@ TABLE: Mapping[type[ServiceError], tuple[int, str, str]] = {
     errors.NotAPeer: (403, "not-a-peer", "Not a peer"),
     errors.BodyTooLarge: (413, "body-too-large", "Body too large"),
     errors.UnsupportedMediaType: (415, "unsupported-media-type", "Unsupported media type"),
+    RateExceeded: (429, "rate-exceeded", "Rate exceeded"),
     errors.QueueFull: (429, "queue-full", "Queue full"),
     errors.NoModelInUse: (503, "no-model-in-use", "No model in use"),
     errors.RegistryUnavailable: (503, "mlflow-unavailable", "MLflow unavailable"),

@@ -79,3 +79,22 @@ def test_no_key_stays_in_memory(keys: Keys) -> None:
     assert heads.find(whole[: -len(ROW)]) == len(ROW)
     assert heads.find(request(ROW, JSON, OTHER)[: -len(ROW)]) is None
     assert not any(b"mine" in known for known in vars(heads)["_known"])
+
+
+def test_a_key_with_a_limit_is_counted_once_and_not_on_the_short_way(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text(line("predict", "mine").strip() + " 3/s\n")
+    keys = Keys(path, lambda: 0.0)
+
+    async def scene(site: Site) -> list[int]:
+        found = []
+        for _ in range(5):
+            ((_, transport),) = ask(site, request(ROW, JSON, KEY))
+            await site.settle()
+            found.append(status(transport))
+            if found[-1] == 429:
+                assert b"retry-after: " in transport.written
+                assert b'"type":"/problems/rate-exceeded"' in transport.written
+        return found
+
+    assert serve_site(predictor_for(SCHEMA), scene, keys=keys) == [200, 200, 200, 429, 429]

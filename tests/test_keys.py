@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import StartError
-from service.keys import Forbidden, Keys, Unauthorized
+from service.keys import Forbidden, Keys, RateExceeded, Unauthorized
 from tests.fakes import FakeRegistry
 from tests.server import Client, serve, settings_for
 
@@ -103,8 +103,11 @@ def test_a_file_that_became_wrong_changes_nothing(path: Path, text: str) -> None
         ("# none\n", "holds no key"),
         ("predict: 12\n", "line 1"),
         (line("predict", "a") + line("root", "b"), "line 2"),
-        (line("predict", "a") + line("admin", "a"), "a second role"),
+        (line("predict", "a") + line("admin", "a"), "a second time"),
         ("x" * 70_000, "more than"),
+        (line("predict", "a").strip() + " 0/s\n", "line 1"),
+        (line("predict", "a").strip() + " 5/m\n", "a limit as in `200/s`"),
+        (line("predict", "a") + line("predict", "a"), "a second time"),
     ],
 )
 def test_a_wrong_file_stops_the_start_with_a_sentence(path: Path, text: str, said: str) -> None:
@@ -117,6 +120,51 @@ def test_a_wrong_file_stops_the_start_with_a_sentence(path: Path, text: str, sai
 def test_a_file_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(StartError, match="No such file"):
         Keys(tmp_path / "nothing")
+
+
+class Watch:
+    """A time that stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_key_with_a_limit_asks_so_often_and_no_oftener(path: Path) -> None:
+    watch = Watch()
+    path.write_text(line("predict", "few").strip() + " 5/s # a client\n" + line("predict", "many"))
+    keys = Keys(path, watch)
+
+    def taken(key: bytes, times: int) -> int:
+        count = 0
+        for _ in range(times):
+            try:
+                keys.check(b"Bearer " + key, "predict")
+            except RateExceeded as error:
+                assert "5 times a second" in str(error)
+            else:
+                count += 1
+        return count
+
+    assert taken(b"few", 20) == 5  # a second's worth at once
+    assert taken(b"many", 20) == 20
+    watch.now += 0.5
+    assert taken(b"few", 20) == 2
+    watch.now += 3600
+    assert taken(b"few", 20) == 5
+
+
+def test_who_has_no_right_is_not_counted(path: Path) -> None:
+    path.write_text(line("predict", "few").strip() + " 1/s\n")
+    keys = Keys(path, Watch())
+
+    for _ in range(5):
+        with pytest.raises(Forbidden):
+            keys.check(b"Bearer few", "admin")
+
+    assert keys.check(b"Bearer few", "predict") == "predict"
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from typing import Any
 
 from service import problems
 from service.api.predict import App, Receive, Scope, Send
-from service.keys import Forbidden, Keys, Unauthorized
+from service.keys import Forbidden, Keys, RateExceeded, Unauthorized
 from service.metrics import Metrics
 
 _OPEN = ("/healthz", "/readyz", "/metrics", "/", "/docs", "/openapi.json")
@@ -28,7 +28,7 @@ def role_for(method: str, path: str) -> str | None:
 
 
 class Access:
-    """Lets through what has the role that it needs."""
+    """Lets through what has the role that it needs, as often as its key may ask."""
 
     def __init__(self, app: App, keys: Keys, metrics: Metrics) -> None:
         self._app = app
@@ -36,7 +36,7 @@ class Access:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 401 or 403, or hand on a request with its role."""
+        """Answer 401, 403 or 429, or hand on a request with its role."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -44,12 +44,12 @@ class Access:
         if needed is not None:
             try:
                 scope["role"] = self._keys.check(header(scope, b"authorization"), needed)
-            except (Unauthorized, Forbidden) as error:
+            except (Unauthorized, Forbidden, RateExceeded) as error:
                 await self._refuse(error, scope, send)
                 return
         await self._app(scope, receive, send)
 
-    async def _refuse(self, error: Unauthorized | Forbidden, scope: Scope, send: Send) -> None:
+    async def _refuse(self, error: Unauthorized | Forbidden | RateExceeded, scope: Scope, send: Send) -> None:
         answer = problems.answer(error, problems.request_id_of(header(scope, b"x-request-id")))
         # The body is not read: whoever has no key decides nothing about what we receive.
         headers = [*answer.headers, (b"connection", b"close")]

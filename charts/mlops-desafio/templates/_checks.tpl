@@ -17,6 +17,12 @@
 {{- if and $outside $v.networkPolicy.enabled (not $v.networkPolicy.externalEgress) -}}
 {{- fail "A part lies outside of the chart, so networkPolicy.externalEgress must allow the way to it (or networkPolicy.enabled be false)." -}}
 {{- end -}}
+{{- if and (or $v.backup.enabled $v.backup.restore) (not (and $v.mlflow.enabled $v.postgres.enabled)) -}}
+{{- fail "backup needs the chart's own MLflow and Postgres: what lies elsewhere is backed up there." -}}
+{{- end -}}
+{{- if and $v.backup.restore (not $v.backup.enabled) -}}
+{{- fail "backup.restore needs backup.enabled, which knows where the copies are." -}}
+{{- end -}}
 {{- if and $v.api.autoscaling.enabled (gt (int $v.api.autoscaling.minReplicas) (int $v.api.autoscaling.maxReplicas)) -}}
 {{- fail "api.autoscaling.minReplicas is above api.autoscaling.maxReplicas." -}}
 {{- end -}}
