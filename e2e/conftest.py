@@ -10,7 +10,14 @@ from e2e.cluster import Cluster, CommandError, deployed
 from e2e.forward import open_api
 from e2e.load import Load
 
-DISRUPTIVE = ("test_backup", "test_install", "test_trainings", "test_rollout", "test_guarantee", "test_outages")
+DISRUPTIVE = (
+    "test_backup",
+    "test_install",
+    "test_trainings",
+    "test_rollout",
+    "test_guarantee",
+    "test_outages",
+)
 """These change or break something, and come last, in this order."""
 
 Note = Callable[[str], None]

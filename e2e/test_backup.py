@@ -155,7 +155,10 @@ def _rows(schema: dict[str, Any]) -> list[dict[str, float]]:
     random = np.random.default_rng(0)
     (row,) = schema["example"]["instances"]
     return [
-        {feature: round(float(value * random.uniform(0.5, 1.5)), 4) for feature, value in row.items()}
+        {
+            feature: round(float(value * random.uniform(0.5, 1.5)), 4)
+            for feature, value in row.items()
+        }
         for _ in range(ROWS)
     ]
 

@@ -1,9 +1,9 @@
 """Who may do what: keys from a file, each with a role. Only digests of keys are ever in memory.
 
-The file has a line for each key, `role: sha256 of the key in hex`, and behind that, where the key has
-a limit, `200/s`; `#` begins a comment. Of a role there may be several, so that a new key is added
-before the old one goes. The file is looked at again when it changes, a second later at most; one that
-has become wrong changes nothing.
+The file has a line for each key, `role: sha256 of the key in hex`, and behind that, where the key
+has a limit, `200/s`; `#` begins a comment. Of a role there may be several, so that a new key is
+added before the old one goes. The file is looked at again when it changes, a second later at most;
+one that has become wrong changes nothing.
 """
 
 import hashlib

@@ -41,8 +41,8 @@ class Settings(BaseSettings):
     calls from this machine's own addresses are taken."""
     api_keys_file: Path | None = None
     """File of the keys that clients need, a line each: `role: sha256 of the key in hex`, with a
-    role of predict, train or admin, and perhaps a limit behind it, as in `200/s`. Read again when it
-    changes. Empty: no key is needed."""
+    role of predict, train or admin, and perhaps a limit behind it, as in `200/s`. Read again when
+    it changes. Empty: no key is needed."""
     starter_model: Literal["iris", ""] = "iris"
     """Data set of the small model that is trained when there is none yet. Empty: none is."""
     poll_seconds: float = Field(1.0, ge=0.05, le=60)

@@ -49,7 +49,9 @@ class Access:
                 return
         await self._app(scope, receive, send)
 
-    async def _refuse(self, error: Unauthorized | Forbidden | RateExceeded, scope: Scope, send: Send) -> None:
+    async def _refuse(
+        self, error: Unauthorized | Forbidden | RateExceeded, scope: Scope, send: Send
+    ) -> None:
         answer = problems.answer(error, problems.request_id_of(header(scope, b"x-request-id")))
         # The body is not read: whoever has no key decides nothing about what we receive.
         headers = [*answer.headers, (b"connection", b"close")]

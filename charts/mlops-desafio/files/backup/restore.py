@@ -1,7 +1,7 @@
 """Puts the objects of a copy into the bucket; the database follows, in another container.
 
-Nothing is done where the database has tables: a restore is for an empty namespace. Objects first, so
-that the database never names what is not there. Usage: python3 restore.py COPY, or `latest`.
+Nothing is done where the database has tables: a restore is for an empty namespace. Objects first,
+so that the database never names what is not there. Usage: python3 restore.py COPY, or `latest`.
 """
 
 import os
@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from store import BUCKET, DUMP, ROOT, client, copies, manifest_of, place_of, sha256_of
 
 _CHOICE = Path("/choice/dump")
-"""Where the container that restores the database finds the path of the dump; empty: nothing to do."""
+"""Where the container that restores the database finds the dump's path; empty: nothing to do."""
 _DEADLINE_SECONDS = 120
 
 

@@ -1,8 +1,8 @@
 """The bucket, and the folder of copies: what the making of one and its restore share.
 
-    /backup/objects/ab/abcdef…      an object, under the SHA-256 of its bytes: kept once
-    /backup/2026-01-31T02-17-00Z/   a copy: database.dump, and manifest.json
-    /backup/arriving/               one that is not complete yet
+/backup/objects/ab/abcdef…      an object, under the SHA-256 of its bytes: kept once
+/backup/2026-01-31T02-17-00Z/   a copy: database.dump, and manifest.json
+/backup/arriving/               one that is not complete yet
 """
 
 import hashlib
