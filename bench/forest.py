@@ -29,6 +29,11 @@ class Forest:
         """The fitted forest, as scikit-learn's manual would make it."""
         return RandomForestClassifier(TREES, random_state=SEED).fit(self.X, self.y)
 
+    def rows(self, count: int) -> NDArray[np.float64]:
+        """Make so many rows of them, no two alike: else branches would be guessed too well."""
+        X = np.resize(self.X, (count, self.X.shape[1]))
+        return np.round(X * np.random.default_rng(0).uniform(0.99, 1.01, X.shape), 5)
+
     def named(self, rows: NDArray[np.float64]) -> list[dict[str, float]]:
         """Give rows as objects."""
         return [dict(zip(self.names, row, strict=True)) for row in rows.tolist()]

@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from bench import processes
 from bench.client import BenchFailed, Client
 from bench.forest import Forest, load, train
@@ -77,9 +75,7 @@ def rates(options: Options, *counts: int) -> list[Rates]:
 
 
 def _rates(client: Client, forest: Forest, count: int, rounds: int) -> Rates:
-    X = np.resize(forest.X, (count, forest.X.shape[1]))
-    # No two rows alike: a tree's branches would be guessed right too often.
-    X = np.round(X * np.random.default_rng(0).uniform(0.99, 1.01, X.shape), 5)
+    X = forest.rows(count)
     expected = forest.classifier.predict(X).tolist()
     bodies = {
         "service, objects": json.dumps({"instances": forest.named(X)}).encode(),

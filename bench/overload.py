@@ -1,6 +1,6 @@
 """More requests than the service can answer: `python -m bench.overload [--picture FILE]`.
 
-Two models, one of which takes milliseconds a row. For each, capacity C is what it answers to 64
+Two models, one of which takes milliseconds a row. For each, capacity C is what it answers to 16
 connections that always wait for their reply; then requests come at 0.5 to 10 times C on up to
 500 connections, whether they are answered or not, as far as the client keeps up.
 """
@@ -27,13 +27,14 @@ from bench.tables import table, tell, write
 _TIMES = (0.5, 1.0, 1.5, 2.5, 5.0, 10.0)
 _MOST_PER_SECOND = 4000
 """The client, which shares the cores, keeps up with no more."""
-_CONNECTIONS = 64
+_CONNECTIONS = 16
+"""As many as are let in without a refusal."""
 _PROBE_SECONDS = 0.05
 
 _SLOW = {"algorithm": "brute", "metric": "minkowski", "p": 3}
 _MODELS: Mapping[str, tuple[str, Mapping[str, object], int]] = {
-    "nearest of 1,200 rows": ("KNeighborsClassifier", _SLOW, 1500),
-    "nearest of 12,000 rows": ("KNeighborsClassifier", _SLOW, 15_000),
+    "nearest of 4,000 rows": ("KNeighborsClassifier", _SLOW, 5000),
+    "nearest of 20,000 rows": ("KNeighborsClassifier", _SLOW, 25_000),
 }
 """Class, parameters, and rows of the data set."""
 

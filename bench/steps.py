@@ -61,7 +61,7 @@ def measure(count: int) -> str:
     body = json.dumps({"instances": forest.named(forest.X[:1])}).encode()
     head = b"POST /predict HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
     request = head + b"content-length: %d\r\n\r\n%b" % (len(body), body)
-    predictor = _predictor(forest)
+    predictor = predictor_of(forest)
     found = predictor.one_row(body)
     assert found is not None
     row = found[0]
@@ -92,7 +92,8 @@ def measure(count: int) -> str:
     return table("Steps", note, ["step", "processor us"], rows)
 
 
-def _predictor(forest: Forest) -> Predictor:
+def predictor_of(forest: Forest) -> Predictor:
+    """Give a predictor of the forest as the service converts it."""
     graph = Graph(EMITTERS)
     answer = graph.classify(forest.classifier, "X")
     classifier = OnnxClassifier(graph.model(answer, len(forest.names), 2))

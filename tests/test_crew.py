@@ -17,7 +17,7 @@ def _crew(threads: int = 1, most: int = 64) -> tuple[Crew, Gauge]:
 
 
 async def _burst(crew: Crew, count: int, release: threading.Event) -> list[bool | BaseException]:
-    tasks = [asyncio.create_task(crew.run(release.wait, 10)) for _ in range(count)]
+    tasks = [asyncio.create_task(crew.run(crew.patience, release.wait, 10)) for _ in range(count)]
     await asyncio.sleep(0)
     release.set()
     return await asyncio.gather(*tasks, return_exceptions=True)
@@ -41,13 +41,26 @@ def test_as_many_are_let_in_as_are_expected_to_be_begun_in_half_the_time(
     crew.close()
 
 
+def test_who_brings_more_patience_waits_longer_and_is_let_in_behind_more() -> None:
+    crew, _ = _crew()
+    crew.expect(0.15)
+
+    async def scene() -> list[object]:
+        first = crew.run(crew.patience, time.sleep, 0.15)
+        patient = [crew.run(10.0, str, index) for index in range(20)]
+        return await asyncio.gather(first, *patient, return_exceptions=True)
+
+    assert asyncio.run(scene()) == [None, *map(str, range(20))]
+    crew.close()
+
+
 def test_who_waited_too_long_is_refused_and_never_run() -> None:
     crew, _ = _crew()
     ran: list[int] = []
 
     async def scene() -> tuple[object, object]:
-        first = asyncio.create_task(crew.run(time.sleep, 0.15))
-        late = asyncio.create_task(crew.run(ran.append, 1))
+        first = asyncio.create_task(crew.run(crew.patience, time.sleep, 0.15))
+        late = asyncio.create_task(crew.run(crew.patience, ran.append, 1))
         return await asyncio.gather(first, late, return_exceptions=True)
 
     answers = asyncio.run(scene())
@@ -64,10 +77,10 @@ def test_a_model_that_proves_slow_lets_in_fewer_and_one_slip_hardly_counts() -> 
     event = threading.Event()
 
     async def scene() -> tuple[int, int]:
-        await crew.run(time.sleep, 0.2)
+        await crew.run(crew.patience, time.sleep, 0.2)
         after_one = sum(answer is True for answer in await _burst(crew, 70, event))
         for _ in range(40):
-            await crew.run(time.sleep, 0.01)
+            await crew.run(crew.patience, time.sleep, 0.01)
         event.clear()
         return after_one, sum(answer is True for answer in await _burst(crew, 70, event))
 

@@ -41,7 +41,7 @@ class Batches:
 
         Raises Overloaded where too many wait or the wait was too long, and what befell the run.
         """
-        with self._crew.place(self._predictor.rows_a_batch):
+        with self._crew.place(self._crew.patience, self._predictor.rows_a_batch):
             answer = asyncio.get_running_loop().create_future()
             self._waiting[probabilities].append(_Waiting(row, perf_counter(), answer))
             self._begin()
@@ -56,7 +56,8 @@ class Batches:
                 continue
             self._running += 1
             rows = [one.row for one in batch]
-            run = self._crew.begin(self._predictor.predict_batch, rows, probabilities)
+            predict = self._predictor.predict_batch
+            run = self._crew.begin(self._crew.patience, predict, rows, probabilities)
             run.add_done_callback(partial(self._end, [one.answer for one in batch]))
 
     def _next(self) -> tuple[bool, list[_Waiting]]:

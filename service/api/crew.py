@@ -41,7 +41,8 @@ class Crew:
     def __init__(self, threads: int, most: int, in_flight: Gauge) -> None:
         self.threads = threads
         self.patience = _PATIENCE
-        """Whoever has waited more seconds than this for a thread is refused instead of answered."""
+        """Whoever has waited more seconds than this for a thread is refused instead of answered,
+        unless it has brought more patience."""
         self._most = most
         self._gauge = in_flight
         self._in_flight = 0
@@ -53,15 +54,15 @@ class Crew:
         """Take note that runs take about so long from now on."""
         self._seconds = max(seconds, 1e-4)
 
-    def is_full(self, a_run: int = 1) -> bool:
+    def is_full(self, patience: float, a_run: int = 1) -> bool:
         """Tell whether one more would be refused, where a run answers up to so many."""
-        begun = int(_SOON * self.patience / self._seconds * self.threads) * a_run
+        begun = int(_SOON * patience / self._seconds * self.threads) * a_run
         return self._in_flight >= min(self._most, max(_LEAST, begun))
 
     @contextmanager
-    def place(self, a_run: int = 1) -> Iterator[None]:
+    def place(self, patience: float, a_run: int = 1) -> Iterator[None]:
         """Count one who waits for an answer; raises Overloaded where it is full."""
-        if self.is_full(a_run):
+        if self.is_full(patience, a_run):
             raise Overloaded
         self._count(1)
         try:
@@ -69,20 +70,22 @@ class Crew:
         finally:
             self._count(-1)
 
-    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a function in a thread; raises Overloaded where none is free in time."""
-        with self.place():
-            return await self.begin(function, *args, **kwargs)
+    async def run(
+        self, patience: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run a function in a thread; raises Overloaded where none is free in so many seconds."""
+        with self.place(patience):
+            return await self.begin(patience, function, *args, **kwargs)
 
     def begin(
-        self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+        self, patience: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> "asyncio.Future[T]":
         """Have a function run in a thread, for those who have their places; raises like `run`."""
         asked = perf_counter()
 
         def work() -> T:
             start = perf_counter()
-            if start - asked > self.patience:
+            if start - asked > patience:
                 raise Overloaded
             try:
                 return function(*args, **kwargs)

@@ -42,6 +42,8 @@ READERS: Mapping[bytes, Reader | RowsMedia] = {
 """What reads a body of each content type and answers it, or the kind of file that it is."""
 
 _LONGEST_ROW = 65_535
+_BYTES_A_SECOND = 1e6
+"""For so many bytes a request may wait a second longer: many rows take their time in any case."""
 
 
 class Predict:
@@ -161,11 +163,13 @@ class Predict:
 
     def _is_full(self, predictor: Predictor, length: bytes | None) -> bool:
         """Tell whether a request that is for the threads would be refused by them."""
+        size = int(length[:20]) if length is not None and length.isdigit() else 0
         if predictor.slow:
-            return self.crew.is_full(predictor.rows_a_batch)
-        if length is None or len(length) < 4 or not length.isdigit():
-            return False
-        return not predictor.is_quick(int(length[:20])) and self.crew.is_full()
+            return self.crew.is_full(self._patience(size), predictor.rows_a_batch)
+        return not predictor.is_quick(size) and self.crew.is_full(self._patience(size))
+
+    def _patience(self, size: int) -> float:
+        return self.crew.patience + min(size, self._max_body_bytes) / _BYTES_A_SECOND
 
     async def _rest(self, body: bytes, length: bytes | None, receive: Receive) -> bytes:
         """Read the rest of a body, never more than the limit of it."""
@@ -192,7 +196,7 @@ class Predict:
             found = predictor.predict_at_once(body)
             if found is not None:
                 return found
-        return await self.crew.run(reader, predictor, body)
+        return await self.crew.run(self._patience(len(body)), reader, predictor, body)
 
     async def _send(
         self, answer: problems.Answer, headers: Sequence[tuple[bytes, bytes]], send: Send
