@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +59,7 @@ class Copies:
         monkeypatch.syspath_prepend(str(SCRIPTS))
         monkeypatch.setenv("BACKUP_ROOT", str(root))
         monkeypatch.setenv("BUCKET", "mlflow")
+        monkeypatch.setenv("HOSTNAME", "pod")
         for name in ("store", "backup", "restore"):
             monkeypatch.delitem(sys.modules, name, raising=False)
         # The image has them; the scripts only need the names here.
@@ -79,8 +81,8 @@ class Copies:
         self._seconds += 1
         name = f"2026-01-31T02-17-{self._seconds:02}Z"
         self._monkeypatch.setattr(self.backup.time, "strftime", lambda *_: name)
-        (self.root / "arriving").mkdir()
-        (self.root / "arriving" / "database.dump").write_bytes(dump)
+        (self.root / "arriving-pod").mkdir()
+        (self.root / "arriving-pod" / "database.dump").write_bytes(dump)
         self.backup.main(keep)
         return name
 
@@ -129,6 +131,12 @@ def test_the_oldest_copies_go_with_what_only_they_have(copies: Copies) -> None:
     names = [copies.make(keep=2) for _ in range(2)]
 
     assert copies.names() == names
+    assert copies.kept() == {b"same", b"first"}  # another copy may be about to name it
+    for path in copies.root.glob("objects/*/*"):
+        os.utime(path, (0, 0))
+    names = [names[1], copies.make(keep=2)]
+
+    assert copies.names() == names
     assert copies.kept() == {b"same"}
 
 
@@ -146,8 +154,8 @@ def test_one_of_several_copies_can_be_asked_for(copies: Copies) -> None:
 def test_a_copy_that_is_not_complete_is_none(copies: Copies) -> None:
     copies.store.objects = {"a": b"first"}
     name = copies.make()
-    (copies.root / "arriving").mkdir()
-    (copies.root / "arriving" / "database.dump").write_bytes(b"newer")
+    (copies.root / "arriving-pod").mkdir()
+    (copies.root / "arriving-pod" / "database.dump").write_bytes(b"newer")
     copies.restore.main("latest")
     assert Path((copies.root / "choice" / "dump").read_text()).parent.name == name
 

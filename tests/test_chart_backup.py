@@ -38,6 +38,18 @@ def test_the_database_is_copied_before_the_objects() -> None:
     assert "pg_dump" in pod["initContainers"][0]["args"][0]
 
 
+def test_a_first_copy_is_made_at_once_so_that_its_volume_is_bound() -> None:
+    first, again, other = (
+        of_kind(render(ENABLED, *sets), "Job") for sets in ([], [], ["backup.keep=3"])
+    )
+
+    (job,) = first.values()
+    assert job["spec"]["template"]["spec"] == cronjob()
+    assert set(first) == set(again)
+    assert not set(first) & set(other)  # a Job never changes: another one takes its place
+    assert all(len(name) <= 63 for name in first)
+
+
 def test_two_copies_are_never_made_at_one_time_and_so_many_are_kept() -> None:
     job = of_kind(render(ENABLED, "backup.keep=3"), "CronJob")[NAME]["spec"]
 

@@ -28,6 +28,8 @@ from store import (
     sha256_of,
 )
 
+_DAY = 86_400.0
+
 
 def main(keep: int) -> None:
     """Make the copy complete, and remove those beyond `keep`."""
@@ -90,13 +92,16 @@ def _sync(folder: Path) -> None:
 
 
 def _prune(keep: int) -> None:
-    """Remove the oldest copies, and the objects that no other copy names."""
+    """Remove the oldest copies, and the objects that no other copy names.
+
+    Objects of the last day stay: a copy that is made at the same time may be about to name them.
+    """
     for copy in copies()[:-keep]:
         shutil.rmtree(copy)
         print(f"removed {copy.name}", flush=True)
     needed = {entry["sha256"] for copy in copies() for entry in manifest_of(copy).values()}
     for path in OBJECTS.glob("*/*"):
-        if path.name not in needed:
+        if path.name not in needed and path.stat().st_mtime < time.time() - _DAY:
             path.unlink()
 
 

@@ -2,7 +2,7 @@
 
 /backup/objects/ab/abcdef…      an object, under the SHA-256 of its bytes: kept once
 /backup/2026-01-31T02-17-00Z/   a copy: database.dump, and manifest.json
-/backup/arriving/               one that is not complete yet
+/backup/arriving-…/             one that is not complete yet
 """
 
 import hashlib
@@ -15,7 +15,7 @@ import boto3
 
 ROOT = Path(os.environ.get("BACKUP_ROOT", "/backup"))
 OBJECTS = ROOT / "objects"
-ARRIVING = ROOT / "arriving"
+ARRIVING = ROOT / f"arriving-{os.environ.get('HOSTNAME', '')}"
 DUMP, MANIFEST = "database.dump", "manifest.json"
 BUCKET = os.environ.get("BUCKET", "")
 
