@@ -189,15 +189,14 @@ def _carry(source: Cluster, target: Cluster, image: str) -> None:
         spec["securityContext"]["fsGroup"] = spec["securityContext"]["runAsGroup"]
         start_guest(cluster, manifest)
 
-    def command(cluster: Cluster, *tar: str) -> list[str]:
+    def command(cluster: Cluster, script: str) -> list[str]:
         start = ["kubectl", "--namespace", cluster.namespace, "exec", "--stdin", "carrier", "--"]
-        return [*start, "tar", "--directory=/backup", *tar]
+        return [*start, "sh", "-c", f"cd /backup && {script}"]
 
-    with subprocess.Popen(
-        command(source, "--create", "--exclude=./lost+found", "."), stdout=subprocess.PIPE
-    ) as sending:
+    sent = command(source, "tar --create objects 2*Z")
+    with subprocess.Popen(sent, stdout=subprocess.PIPE) as sending:
         received = subprocess.run(
-            command(target, "--extract", "--no-same-permissions", "--touch"),
+            command(target, "tar --extract --touch"),
             stdin=sending.stdout,
             capture_output=True,
             text=True,
