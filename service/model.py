@@ -11,6 +11,9 @@ T = TypeVar("T")
 NAME = r"[A-Za-z0-9._-]{1,128}"
 """What a model or a data set may be called."""
 
+PAGE_TOKEN = r"[1-9][0-9]{0,8}"
+"""Where the next page of a listing begins."""
+
 BUILT_IN_DATA_SETS = ("breast_cancer", "digits", "iris", "wine")
 """Those that scikit-learn ships; no uploaded one is called so."""
 

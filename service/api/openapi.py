@@ -11,8 +11,10 @@ from pydantic import BaseModel
 from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
-from service.api.bodies import HealthReply, ReadyReply, UseModelRequest
+from service.api.bodies import HealthReply, PredictRequest, ReadyReply, UseModelRequest
 from service.api.schema import BODIES
+from service.schema.json_schema import request_schema
+from service.slot import Slot
 
 router = APIRouter(include_in_schema=False)
 
@@ -101,8 +103,33 @@ def assets() -> StaticFiles:
     return StaticFiles(directory=Path(next(iter(spec.submodule_search_locations))) / "dist")
 
 
-def openapi(app: FastAPI) -> dict[str, Any]:
-    """Give the document: FastAPI's, without the 422 that is never answered, problems as such."""
+def openapi(app: FastAPI, slot: Slot, max_rows: int) -> dict[str, Any]:
+    """Give the document, which shows of `/predict` what the model in use takes."""
+    document = _document(app)
+    in_use = slot.in_use
+    found = None if in_use is None else request_schema(in_use.predictor.schema, max_rows)
+    if in_use is None or found is None:
+        return document
+    predictor = in_use.predictor
+    item = document["paths"]["/predict"]
+    body = item["post"]["requestBody"]
+    examples = {"application/json": predictor.example, "text/csv": predictor.guide.csv}
+    content = {
+        kind: {**shown, "example": examples[kind]} if kind in examples else shown
+        for kind, shown in body["content"].items()
+    }
+    post = {**item["post"], "requestBody": {**body, "content": content}}
+    components = document["components"]
+    schemas = {**components["schemas"], PredictRequest.__name__: found}
+    return {
+        **document,
+        "paths": {**document["paths"], "/predict": {**item, "post": post}},
+        "components": {**components, "schemas": schemas},
+    }
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    """Give FastAPI's document, without the 422 that is never answered, problems as such."""
     if app.openapi_schema is not None:
         return app.openapi_schema
     document = get_openapi(
