@@ -80,6 +80,30 @@ _HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string"},
     },
 }
+_VERSION = {"name": "$response.body#/name", "version": "$response.body#/version"}
+_LINKS: dict[tuple[str, str, str], dict[str, tuple[str, str, dict[str, Any]]]] = {
+    ("/train", "post", "201"): {
+        "training": ("/trainings/{training}", "get", {"training": "$response.body#/id"}),
+        "version": ("/models/{name}/versions/{version}", "get", _VERSION),
+        "use": ("/use-model", "post", _VERSION),
+    },
+    ("/train", "post", "202"): {
+        "training": ("/trainings/{training}", "get", {"training": "$response.body#/id"}),
+        "cancel": ("/trainings/{training}", "delete", {"training": "$response.body#/id"}),
+    },
+    ("/trainings/{training}", "get", "200"): {
+        "version": ("/models/{name}/versions/{version}", "get", _VERSION),
+        "use": ("/use-model", "post", _VERSION),
+    },
+    ("/models/{name}/versions/{version}", "get", "200"): {"use": ("/use-model", "post", _VERSION)},
+    ("/use-model", "post", "200"): {"predict": ("/predict", "post", {})},
+    ("/datasets", "post", "201"): {
+        "show": ("/datasets/{name}", "get", {"name": "$response.body#/name"}),
+        "delete": ("/datasets/{name}", "delete", {"name": "$response.body#/name"}),
+    },
+}
+"""Where a reply leads: the operation, and what it takes from the reply's body."""
+
 _MODEL = ("X-Model-Name", "X-Model-Version", "X-Model-Epoch")
 
 
@@ -151,6 +175,12 @@ def _document(app: FastAPI) -> dict[str, Any]:
     for path, item in document["paths"].items():
         for method, operation in item.items():
             _complete(path, method, operation["responses"])
+    for (path, method, status), links in _LINKS.items():
+        response = document["paths"][path][method]["responses"][status]
+        response["links"] = {
+            name: _link(document["paths"][target][verb], taken)
+            for name, (target, verb, taken) in links.items()
+        }
     app.openapi_schema = document
     return document
 
@@ -178,6 +208,15 @@ def _complete(path: str, method: str, responses: dict[str, Any]) -> None:
             name: {"$ref": f"#/components/headers/{name}"}
             for name in _headers(path, method, status)
         }
+
+
+def _link(operation: dict[str, Any], taken: dict[str, Any]) -> dict[str, Any]:
+    """Give a link to an operation: what is taken goes to its parameters, or to its body."""
+    link: dict[str, Any] = {"operationId": operation["operationId"]}
+    if taken:
+        in_path = any(item["in"] == "path" for item in operation.get("parameters", ()))
+        link["parameters" if in_path else "requestBody"] = taken
+    return link
 
 
 def _headers(path: str, method: str, status: str) -> Iterator[str]:
