@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.model import NAME
+from service.model import NAME, NEW_MODEL_NAME
 
 Label = str | int | bool
 _NAME = f"^{NAME}$"
@@ -248,7 +248,11 @@ class TrainRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
-    name: str | None = Field(None, pattern=_NAME, description="the model's; else the data set's")
+    name: str | None = Field(
+        None,
+        pattern=f"^{NEW_MODEL_NAME}$",
+        description="the model's; else the data set's, with '-' for '.'",
+    )
     model_type: str | None = Field(None, description="one of GET /model-types; else that in use")
     params: dict[str, Any] | None = None
     dataset: str | dict[str, Any] = Field(
