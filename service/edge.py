@@ -209,6 +209,9 @@ class EdgeProtocol(ClosingProtocol):
             return
         self.done = self.scope
         cycle = self.cycle
+        if cycle.keep_alive and not self.parser.should_keep_alive():
+            # What follows the body said so; the parser reads nothing more.
+            self.shutdown()
         if not cycle.response_complete:
             cycle.more_body = False
             cycle.message_event.set()

@@ -248,6 +248,17 @@ def test_a_head_that_asks_for_an_upgrade_has_the_limits_of_any_other(impatient: 
     _check(_talk(impatient, HEAD + UPGRADE + b"content-length: 5\r\n\r\n{"), 408)
 
 
+def test_a_close_that_follows_a_chunked_body_is_a_close(client: Client) -> None:
+    head = HEAD + b"transfer-encoding: chunked\r\n\r\n"
+    chunks = b"%x\r\n%b\r\n0\r\nconnection: close\r\n\r\n" % (len(ROW), ROW)
+
+    for behind in (b"", HEAD + b"content-length: 0\r\n\r\n"):
+        reply = _talk(client, head + chunks + behind)
+
+        assert re.findall(rb"HTTP/1.1 (\d+)", reply) == [b"200"]
+        assert b"connection: close" in reply
+
+
 def test_connect_is_refused_and_closed(impatient: Client) -> None:
     _check(_talk(impatient, b"CONNECT x:80 HTTP/1.1\r\nhost: x\r\n\r\nGET / HTTP/1.1\r\n\r\n"), 400)
     _check(_talk(impatient, b"CONNECT /predict HTTP/1.1\r\nhost: x\r\n\r\n"), 405)
