@@ -31,7 +31,7 @@ for _kind, _end in (
 
 @schemathesis.hook
 def before_load_schema(_: Any, raw_schema: Any) -> None:
-    """Leave the examples of CSV to `tests/test_openapi.py`: a file's strategy allows bytes alone."""
+    """Leave the examples of CSV to `tests/test_openapi.py`: a strategy allows bytes alone."""
     for item in raw_schema["paths"].values():
         for operation in item.values():
             content = operation.get("requestBody", {}).get("content", {})

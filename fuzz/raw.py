@@ -30,7 +30,7 @@ IDLE_SECONDS = 1.0
 """For how long the server that is tried waits for the rest of a request."""
 
 _DEADLINE_SECONDS = 10.0
-"""After so long a connection is closed: a head and a body may each be awaited, and pieces of them."""
+"""After so long a connection is closed: a head may be awaited, and then a body."""
 
 _FILES = 4
 """Open files that may be more at the end: pools and what SQLite keeps open."""
@@ -42,10 +42,10 @@ _METHODS = (b"GET", b"POST", b"HEAD", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE",
             b"PRI", b"FOO", b"get", b"", b"P\x00ST", b"\xff")  # fmt: skip
 _PATHS = (b"/predict", b"/predict", b"/predict", b"/healthz", b"/schema", b"/models", b"/use-model",
           b"/datasets?name=raw", b"/predict?probabilities=true", b"/", b"*", b"//predict", b"/%00",
-          b"/..%2f..", b"http://x/predict", b"/models/%ff/versions/1", b"", b"/\xe9", b"/?" + b"a" * 9000,
-          b"/predict#f", b"x:80", b"/trainings/" + b"0" * 32)  # fmt: skip
-_VERSIONS = (b"HTTP/1.1", b"HTTP/1.1", b"HTTP/1.1", b"HTTP/1.0", b"HTTP/2.0", b"HTTP/0.9", b"HTTP/1.2",
-             b"http/1.1", b"HTTP/1.1 ", b"HTTP/11", b"", b"ICE/1.0")  # fmt: skip
+          b"/..%2f..", b"http://x/predict", b"/models/%ff/versions/1", b"", b"/\xe9",
+          b"/?" + b"a" * 9000, b"/predict#f", b"x:80", b"/trainings/" + b"0" * 32)  # fmt: skip
+_VERSIONS = (b"HTTP/1.1", b"HTTP/1.1", b"HTTP/1.1", b"HTTP/1.0", b"HTTP/2.0", b"HTTP/0.9",
+             b"HTTP/1.2", b"http/1.1", b"HTTP/1.1 ", b"HTTP/11", b"", b"ICE/1.0")  # fmt: skip
 _ENDS = (b"\r\n",) * 12 + (b"\n", b"\r", b"\n\r", b"\r\r\n", b"\0", b"")
 _HEADERS = (
     b"Host: x", b"Host: x", b"Host:", b"Host: a\r\nHost: b", b"Connection: close",
@@ -57,12 +57,12 @@ _HEADERS = (
     b"no colon", b": no name", b"Sp ace: 1", b"X: \0", b"X:" + b" " * 3000, b"X: " + b"y" * 17000,
     b"Trailer: x", b"TE: trailers", b"Idempotency-Key: k", b"Content-Length : 5", b"X\t: 1",
 )  # fmt: skip
-_LENGTHS = (b"0", b"-1", b"+5", b"5, 5", b"5, 6", b"0x5", b"1e3", b"", b" 5 ", b"99999999999999999999",
-            b"18446744073709551616", b"5\r\nContent-Length: 6", b"\xb2")  # fmt: skip
+_LENGTHS = (b"0", b"-1", b"+5", b"5, 5", b"5, 6", b"0x5", b"1e3", b"", b" 5 ",
+            b"99999999999999999999", b"18446744073709551616", b"5\r\nContent-Length: 6", b"\xb2")  # fmt: skip
 _CODINGS = (b"chunked", b"chunked", b"Chunked", b"gzip, chunked", b"chunked, chunked", b"identity",
             b"xchunked", b"chunked\r\nContent-Length: 3", b"\x0bchunked", b"")  # fmt: skip
-_SIZES = (b"0", b"-1", b"zz", b"", b"5;ext=1", b"5 ", b"ffffffffffffffff", b"10000000000000000", b"0x5",
-          b"5;" + b"e" * 5000)  # fmt: skip
+_SIZES = (b"0", b"-1", b"zz", b"", b"5;ext=1", b"5 ", b"ffffffffffffffff", b"10000000000000000",
+          b"0x5", b"5;" + b"e" * 5000)  # fmt: skip
 
 
 class Grammar:
@@ -299,30 +299,35 @@ def files_return(files: Callable[[], int], before: int, seconds: float = 20) -> 
     return more
 
 
+@contextlib.contextmanager
+def _service(folder: Path) -> Iterator[processes.Server]:
+    with processes.service(folder, None, idle_seconds=str(IDLE_SECONDS)) as server:
+        client = server.client()
+        client.ask("POST", "/train", {"dataset": "iris", "model_type": "LogisticRegression"})
+        client.close()
+        yield server
+
+
 def main() -> int:
     """Run it against a service of its own; 1 where anything was found."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--messages", type=int, default=20_000)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        with processes.service(Path(name), None, idle_seconds=str(IDLE_SECONDS)) as server:
-            client = server.client()
-            client.ask("POST", "/train", {"dataset": "iris", "model_type": "LogisticRegression"})
-            client.close()
-            attack(server.port, options.seed + 1, _TRIES)
-            before = held(server.pid).files
-            found = attack(server.port, options.seed, options.messages)
-            more = files_return(lambda: held(server.pid).files, before)
-            server.require_life()
+    with tempfile.TemporaryDirectory() as name, _service(Path(name)) as server:
+        attack(server.port, options.seed + 1, _TRIES)
+        before = held(server.pid).files
+        found = attack(server.port, options.seed, options.messages)
+        more = files_return(lambda: held(server.pid).files, before)
+        server.require_life()
     for fault in found.faults[:20]:
         tell(fault)
     if more > _FILES:
         tell(f"{more} files are still open")
     answers = json.dumps(dict(sorted(found.statuses.items())))
     tell(
-        f"raw HTTP: seed {options.seed}, {options.messages:,} messages, {len(found.faults)} faults, "
-        f"open files {more:+d}, answers {answers}"
+        f"raw HTTP: seed {options.seed}, {options.messages:,} messages, "
+        f"{len(found.faults)} faults, open files {more:+d}, answers {answers}"
     )
     return 1 if found.faults or more > _FILES else 0
 
