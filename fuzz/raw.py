@@ -58,7 +58,8 @@ _HEADERS = (
     b"Trailer: x", b"TE: trailers", b"Idempotency-Key: k", b"Content-Length : 5", b"X\t: 1",
 )  # fmt: skip
 _LENGTHS = (b"0", b"-1", b"+5", b"5, 5", b"5, 6", b"0x5", b"1e3", b"", b" 5 ",
-            b"99999999999999999999", b"18446744073709551616", b"5\r\nContent-Length: 6", b"\xb2")  # fmt: skip
+            b"99999999999999999999", b"18446744073709551616",
+            b"5\r\nContent-Length: 6", b"\xb2")  # fmt: skip
 _CODINGS = (b"chunked", b"chunked", b"Chunked", b"gzip, chunked", b"chunked, chunked", b"identity",
             b"xchunked", b"chunked\r\nContent-Length: 3", b"\x0bchunked", b"")  # fmt: skip
 _SIZES = (b"0", b"-1", b"zz", b"", b"5;ext=1", b"5 ", b"ffffffffffffffff", b"10000000000000000",
@@ -165,7 +166,7 @@ class Found:
 
     def count(self, answers: list[int]) -> None:
         """Count the answers on a connection, or that there was none."""
-        self.statuses.update(map(str, answers or ["closed"]))
+        self.statuses.update([str(status) for status in answers] or ["closed"])
 
     def fault(self, number: int, message: bytes, what: str) -> None:
         """Note what was wrong with the answer to a message."""
@@ -241,13 +242,16 @@ def _leave(port: int, pieces: list[bytes], rudely: bool) -> None:
 
 _LAST = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
 
+_RUBBISH = b"\r\n\r\n" + b"\0" * 1013
 
-def is_alive(port: int) -> bool:
-    """Tell whether the server answers a probe on a connection of its own."""
+
+def probe(port: int) -> str:
+    """Ask on a connection of its own whether the server lives; give what is wrong, or nothing."""
     try:
-        return talk(port, [_LAST], 5).endswith(b'{"status":"ok"}')
-    except OSError:
-        return False
+        reply = talk(port, [_LAST], 5)
+    except OSError as error:
+        return f"{type(error).__name__} {error}"
+    return "" if reply.endswith(b'{"status":"ok"}') else repr(reply[:200])
 
 
 def _try(port: int, found: Found, number: int, message: bytes, pieces: list[bytes]) -> None:
@@ -255,10 +259,10 @@ def _try(port: int, found: Found, number: int, message: bytes, pieces: list[byte
     try:
         if number % 10 == 9:
             _leave(port, pieces, rudely=number % 20 == 9)
-            answers = []
+            answers: list[int] = []
         else:
-            # Without the last request, a connection that is kept alive would stay.
-            last = [_LAST] if number % 10 else [b"\r\n\r\n\0"]
+            # Without anything behind it, a connection that is kept alive would stay.
+            last = [_LAST] if number % 10 else [_RUBBISH]
             answers = statuses(talk(port, [*pieces, *last], _DEADLINE_SECONDS), message)
     except TimeoutError:
         found.fault(number, message, "the connection is still open")
@@ -270,8 +274,8 @@ def _try(port: int, found: Found, number: int, message: bytes, pieces: list[byte
     for status in answers:
         if status >= 500 and status != 503:
             found.fault(number, message, f"answered {status}")
-    if not is_alive(port):
-        found.fault(number, message, "/healthz is not answered after it")
+    if wrong := probe(port):
+        found.fault(number, message, f"after it /healthz is answered by {wrong}")
 
 
 def _messages(seed: int, count: int) -> Iterator[tuple[int, bytes, list[bytes]]]:

@@ -1,4 +1,4 @@
-"""The corpus of bad input while predictions are answered: the same codes, and none of them fails."""
+"""The corpus of bad input while predictions are answered: the same codes, and none fails."""
 
 import json
 import threading
