@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.columns import read_matrix
-from service.errors import BodyTooLarge, InvalidRequest, UnsupportedMediaType
+from service.errors import BodyTooLarge, InvalidRequest, UnsupportedMediaType, UnusableData
 from service.model import RowsMedia
 from service.schema import Feature, Schema
 from service.schema.decoder import Decoder
@@ -197,3 +197,20 @@ def test_bytes_of_a_data_set_give_a_table_or_a_documented_error(
 
     again = Table.from_parquet(table.to_parquet())
     assert again.sha256() == table.sha256()
+
+
+def test_a_file_whose_columns_have_names_that_are_not_utf8_is_refused(path: Path) -> None:
+    for media in ("parquet", "arrow"):
+        table, sink = pa.table({"quite a name": [1.0]}), io.BytesIO()
+        if media == "parquet":
+            pq.write_table(table, sink, store_schema=False)
+        else:
+            with pa.ipc.new_stream(sink, table.schema) as writer:
+                writer.write_table(table)
+        path.write_bytes(sink.getvalue().replace(b"quite a name", b"quite \x80 name"))
+
+        with pytest.raises(UnusableData):
+            read_matrix(path, media, SCHEMA, LIMITS)  # type: ignore[arg-type]
+        if media == "parquet":
+            with pytest.raises(UnusableData):
+                read_parquet(path.read_bytes(), LIMITS)
