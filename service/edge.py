@@ -260,7 +260,8 @@ class EdgeProtocol(ClosingProtocol):
         allowed = self.idle_seconds + self.flow.paused_seconds
         if in_body:
             allowed += self.received / LEAST_RATE
-        if now - self.since < allowed - _SWEEP_SECONDS:
+        # The next look is a second later; but half of the time everybody gets.
+        if now - self.since < max(allowed - _SWEEP_SECONDS, allowed / 2):
             return
         if self.done is self.scope:
             self.refused = True
