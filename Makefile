@@ -10,7 +10,7 @@ NAMESPACE ?= desafio
 RELEASE ?= desafio
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui test check bench bench-peers bench-check soak jepsen format setup lock image \
+.PHONY: help run ui test check bench bench-peers bench-check soak fuzz jepsen format setup lock image \
 	cluster deploy e2e clean
 
 help: ## Show the targets
@@ -40,8 +40,12 @@ bench-peers: $(VENV)/.dev $(PEERS:%=.peers/%/.installed) ## Measure other server
 bench-check: $(VENV)/.dev ## Fail where speed has regressed, as ratios with generous bounds (needs wrk)
 	@$(BIN)/python -m bench.check
 
-soak: $(VENV)/.dev ## Find out whether the service grows over 1,000 changes and 10 minutes of load
+soak: $(VENV)/.dev .fuzz/.installed ## Find out whether the service grows over 1,000 changes and 10 minutes of load; then fuzz
 	@$(BIN)/python -m bench.soak
+	@$(BIN)/python -m fuzz
+
+fuzz: $(VENV)/.dev .fuzz/.installed ## Send 20,000 requests by OpenAPI, 20,000 that are nearly HTTP, and 30,000 files (20 minutes)
+	@$(BIN)/python -m fuzz
 
 jepsen: $(VENV)/.dev ## Check histories of three replicas: changes, refusals and 40 faults (minutes)
 	@$(BIN)/python -m tests.history
@@ -65,6 +69,8 @@ lock: ## Renew the lock files from pyproject.toml (needs uv)
 		uv pip compile bench/peers/$$peer.in --universal --python-version 3.11 --generate-hashes \
 			--no-annotate --no-header --quiet --output-file bench/peers/$$peer.txt || exit 1; \
 	done
+	@uv pip compile fuzz/requirements.in --universal --python-version 3.11 --generate-hashes \
+		--no-annotate --no-header --quiet --output-file fuzz/requirements.txt
 
 image: ## Build the container image, mlops-desafio:dev
 	@docker build --tag $(IMAGE) .
@@ -85,8 +91,8 @@ e2e: $(VENV)/.dev ## Test the release on the cluster; E2E_CLUSTER=existing: that
 	@$(if $(filter existing,$(E2E_CLUSTER)),:,kind export kubeconfig --name $(CLUSTER))
 	@E2E_NAMESPACE=$(NAMESPACE) E2E_RELEASE=$(RELEASE) $(BIN)/python -m pytest e2e
 
-clean: ## Remove .venv, .peers and caches; data stays
-	@rm -rf $(VENV) .peers .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+clean: ## Remove .venv, .peers, .fuzz and caches; data stays
+	@rm -rf $(VENV) .peers .fuzz .schemathesis .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -107,4 +113,10 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.run
 	@echo "installing $* into .peers/$* …"
 	@$(BIN)/python -m venv --clear .peers/$*
 	@.peers/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+.fuzz/.installed: fuzz/requirements.txt | $(VENV)/bin/python
+	@echo "installing Schemathesis into .fuzz …"
+	@$(BIN)/python -m venv --clear .fuzz
+	@.fuzz/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@

@@ -218,7 +218,7 @@ def create_app(
     ):  # fmt: skip
         app.include_router(module.router)
     app.mount("/docs/assets", openapi.assets())
-    app.openapi = lambda: openapi.openapi(app)  # type: ignore[method-assign]
+    app.openapi = lambda: openapi.openapi(app, slot, settings.max_rows)  # type: ignore[method-assign]
     return Service(predict, RequestScope(app, metrics), metrics, drain, keys)
 
 

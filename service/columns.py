@@ -91,7 +91,7 @@ def _read_stream(data: bytes, limits: Limits) -> dict[str, Any]:
                 limits.check(rows, batch.num_columns)
                 batches.append(batch)
             table = pa.Table.from_batches(batches, reader.schema)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UnusableData(
             "The Arrow stream cannot be read; it is damaged, or none (a file has another format).",
             [],

@@ -81,6 +81,8 @@ class EdgeProtocol(ClosingProtocol):
     received = 0
     """Bytes of the body that is awaited."""
     counted = 0
+    plain_head: bytes | None = None
+    """The head of a request that asks for an upgrade, as it goes on without one."""
     awaited: object = None
     """The head or body that is half there: its scope, or its cycle."""
     since: float | None = None
@@ -133,9 +135,7 @@ class EdgeProtocol(ClosingProtocol):
             return
         self.unparsed += len(data)
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # It is answered as the plain request that it is too.
+            self._feed(data)
         except httptools.HttpParserError:
             self.refuse(400, "The request is not well-formed HTTP/1.1.")
             return
@@ -145,8 +145,32 @@ class EdgeProtocol(ClosingProtocol):
             self.unparsed = 0
             self.since = None
 
+    def _feed(self, data: bytes | memoryview) -> None:
+        """Let the parser have what arrived; raises HttpParserError.
+
+        With a head that asks for an upgrade it stops, and takes no body for its own. Such a request
+        is answered as the plain one that it is too, so it gets a new parser, and the head again.
+        """
+        while True:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                data = data[upgrade.args[0] :]
+            head, self.plain_head = self.plain_head, None
+            if head is None:  # CONNECT, after which there is no HTTP
+                return
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            self.parser.feed_data(head)
+
     def on_headers_complete(self) -> None:
         """Start the request, unless its head is over a limit."""
+        if self.parser.should_upgrade():
+            if self.parser.get_method() != b"CONNECT":
+                self.plain_head = self._head_without_upgrade()
+                return
+            self.last = True
         if self.unparsed > self.small:
             self._check_head()
         if self.in_reserve and self.url.partition(b"?")[0] not in _PROBES:
@@ -157,6 +181,17 @@ class EdgeProtocol(ClosingProtocol):
         self.headers = []
         if self.last:
             self.cycle.keep_alive = False
+
+    def _head_without_upgrade(self) -> bytes:
+        """Write the head that has come, but for the connection's wish to be upgraded."""
+        version = self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
+        for name, value in self.headers:
+            if name == b"connection":
+                options = [option.strip() for option in value.split(b",")]
+                value = b", ".join(o for o in options if o.lower() != b"upgrade")
+            lines.append(name + b": " + value)
+        return b"\r\n".join([*lines, b"", b""])
 
     def on_body(self, body: bytes) -> None:
         """Hand on a piece of the body."""
@@ -170,8 +205,13 @@ class EdgeProtocol(ClosingProtocol):
 
     def on_message_complete(self) -> None:
         """Note that the request is whole: from here on the client waits for us."""
+        if self.plain_head is not None:
+            return
         self.done = self.scope
         cycle = self.cycle
+        if cycle.keep_alive and not self.parser.should_keep_alive():
+            # What follows the body said so; the parser reads nothing more.
+            self.shutdown()
         if not cycle.response_complete:
             cycle.more_body = False
             cycle.message_event.set()
@@ -220,7 +260,8 @@ class EdgeProtocol(ClosingProtocol):
         allowed = self.idle_seconds + self.flow.paused_seconds
         if in_body:
             allowed += self.received / LEAST_RATE
-        if now - self.since < allowed - _SWEEP_SECONDS:
+        # The next look is a second later; but half of the time everybody gets.
+        if now - self.since < max(allowed - _SWEEP_SECONDS, allowed / 2):
             return
         if self.done is self.scope:
             self.refused = True

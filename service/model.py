@@ -11,6 +11,12 @@ T = TypeVar("T")
 NAME = r"[A-Za-z0-9._-]{1,128}"
 """What a model or a data set may be called."""
 
+NEW_MODEL_NAME = r"[A-Za-z0-9_-]{1,128}"
+"""What a model that is trained may be called: MLflow registers none with a dot in its name."""
+
+PAGE_TOKEN = r"[1-9][0-9]{0,8}"
+"""Where the next page of a listing begins."""
+
 BUILT_IN_DATA_SETS = ("breast_cancer", "digits", "iris", "wine")
 """Those that scikit-learn ships; no uploaded one is called so."""
 
@@ -33,6 +39,11 @@ ARTIFACTS = ("schema.json", "model.onnx", "model.skops", "golden.npz")
 def is_name(text: str) -> bool:
     """Tell whether a data set may be called so, and a model unless it is the log of use."""
     return re.fullmatch(NAME, text) is not None
+
+
+def is_new_model_name(text: str) -> bool:
+    """Tell whether a model that is trained may be called so."""
+    return re.fullmatch(NEW_MODEL_NAME, text) is not None and text != LOG_OF_USE
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,12 +224,14 @@ class Predictor:
         bound.run()
         self._learn(rows, thread_time() - start)
 
-    def predict(self, body: bytes) -> tuple[bytes, int]:
-        """Answer a request; give the reply and the number of its rows.
+    def predict(self, body: bytes, probabilities: bool = False) -> tuple[bytes, int]:
+        """Answer a request, with probabilities if it or the caller asks for them.
 
-        Raises InvalidInput with every problem, or BodyTooLarge where there are too many rows.
+        Gives the reply and the number of its rows. Raises InvalidInput with every problem, or
+        BodyTooLarge where there are too many rows.
         """
-        return self._predict(*self._decoder.decode(body))
+        matrix, asked = self._decoder.decode(body)
+        return self._predict(matrix, asked or probabilities)
 
     def predict_at_once(self, body: bytes) -> tuple[bytes, int] | None:
         """Answer a request that may be answered on the event loop; None: use `predict`, elsewhere.

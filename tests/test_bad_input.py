@@ -165,6 +165,7 @@ TRAIN: dict[str, tuple[dict[str, object], tuple[int, ...]]] = {
     "T49 https": (_train(dataset="https://example.org/x.csv"), (400, 404)),
     "T50 unknown data set": (_train(dataset="nobody-uploaded-this"), (404,)),
     "T51 name climbs": (_train(name="../../x"), (400,)),
+    "T51 name with a dot": (_train(name="a.b"), (400,)),
     "T52 name of the log of use": (_train(name="in-use"), (400,)),
     "T59 test_size 0": (_train(test_size=0), (400,)),
     "T59 test_size 1": (_train(test_size=1), (400,)),

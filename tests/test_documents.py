@@ -44,7 +44,7 @@ def test_make_alone_lists_the_targets() -> None:
     shown = subprocess.run(["make", "-C", str(ROOT)], capture_output=True, text=True, check=True)
 
     listed = {line.split()[0] for line in shown.stdout.splitlines() if line.startswith("  ")}
-    assert {"run", "test", "check", "bench", "bench-peers", "bench-check", "soak", "image",
+    assert {"run", "test", "check", "bench", "bench-peers", "bench-check", "soak", "fuzz", "image",
             "cluster", "deploy", "e2e", "format", "setup"} <= listed  # fmt: skip
 
 
@@ -70,6 +70,7 @@ def test_the_built_in_data_sets_are_the_same_everywhere() -> None:
     [
         "requirements.lock",
         "requirements-dev.lock",
+        "fuzz/requirements.txt",
         *(f"bench/peers/{peer}.txt" for peer in ("bentoml", "mlflow", "mlserver")),
     ],
 )

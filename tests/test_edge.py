@@ -210,6 +210,60 @@ def test_what_is_broken_behind_a_request_does_not_take_its_answer(client: Client
     assert [line.split()[1] for line in re.findall(rb"HTTP/1.1 \d+", reply)] == [b"200", b"400"]
 
 
+ROW = b'{"instances": [[5.1, 3.5, 1.4, 0.2]]}'
+UPGRADE = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n"
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_request_that_asks_for_an_upgrade_keeps_its_body_and_what_follows(
+    client: Client, chunked: bool
+) -> None:
+    framed = b"content-length: %d\r\n\r\n%b" % (len(ROW), ROW)
+    if chunked:
+        framed = b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(ROW), ROW)
+    last = HEAD + b"connection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(ROW), ROW)
+
+    for cut in (None, 30, -len(last) - 5, -len(last)):
+        with _connect(client) as connection:
+            data = HEAD + UPGRADE + framed + HEAD + UPGRADE + framed + last
+            for piece in (data,) if cut is None else (data[:cut], data[cut:]):
+                connection.sendall(piece)
+            reply = _rest(connection)
+
+        assert re.findall(rb"HTTP/1.1 (\d+)", reply) == [b"200"] * 3
+        assert reply.count(b'"predictions":["setosa"]') == 3
+
+
+def test_many_requests_that_ask_for_an_upgrade_are_many_requests(impatient: Client) -> None:
+    one = b"GET /healthz HTTP/1.1\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n"
+    last = b"GET /healthz HTTP/1.1\r\nconnection: close\r\n\r\n"
+
+    assert _talk(impatient, one * 1500 + last).count(b'{"status":"ok"}') == 1501
+
+
+def test_a_head_that_asks_for_an_upgrade_has_the_limits_of_any_other(impatient: Client) -> None:
+    many = b"".join(b"x-%d: %s\r\n" % (index, b"v" * 1000) for index in range(20))
+
+    _check(_talk(impatient, HEAD + UPGRADE + many + b"\r\n"), 431)
+    _check(_talk(impatient, HEAD + UPGRADE + b"content-length: 5\r\n\r\n{"), 408)
+
+
+def test_a_close_that_follows_a_chunked_body_is_a_close(client: Client) -> None:
+    head = HEAD + b"transfer-encoding: chunked\r\n\r\n"
+    chunks = b"%x\r\n%b\r\n0\r\nconnection: close\r\n\r\n" % (len(ROW), ROW)
+
+    for behind in (b"", HEAD + b"content-length: 0\r\n\r\n"):
+        reply = _talk(client, head + chunks + behind)
+
+        assert re.findall(rb"HTTP/1.1 (\d+)", reply) == [b"200"]
+        assert b"connection: close" in reply
+
+
+def test_connect_is_refused_and_closed(impatient: Client) -> None:
+    _check(_talk(impatient, b"CONNECT x:80 HTTP/1.1\r\nhost: x\r\n\r\nGET / HTTP/1.1\r\n\r\n"), 400)
+    _check(_talk(impatient, b"CONNECT /predict HTTP/1.1\r\nhost: x\r\n\r\n"), 405)
+
+
 def test_h13_half_a_header_is_answered_408_and_closed(impatient: Client) -> None:
     _check(_talk(impatient, HEAD), 408)
 

@@ -9,6 +9,8 @@ import pytest
 from pydantic import BaseModel
 
 from service.api import bodies
+from service.schema import Feature, Schema
+from service.schema.json_schema import MOST, request_schema
 from tests.fakes import FakeRegistry
 from tests.server import Client, serve, settings_for
 
@@ -271,3 +273,147 @@ def test_the_page_and_all_that_it_loads_come_from_the_service(client: Client) ->
     for link in links:
         assert client.get(link).status_code == 200
     assert client.get("/").headers["location"] == "/docs"
+
+
+def test_predict_is_documented_as_the_model_in_use_takes_it(tmp_path: Path) -> None:
+    rows = [[34.5, "Rio", True, "yes"], [51, None, False, "no"]] * 20
+    columns = ["age", "city", "vip", "churned"]
+    with serve(settings_for(tmp_path / "data", max_rows=7), FakeRegistry(tmp_path)) as bare:
+        general = _shown_of_predict(bare)
+        bare.train(
+            name="customers",
+            model_type="RandomForestClassifier",
+            params={"n_estimators": 3},
+            dataset={"columns": columns, "rows": rows},
+            target="churned",
+        )
+        customers = _shown_of_predict(bare)
+        bare.train(dataset="iris", model_type="GaussianNB")
+        flowers = _shown_of_predict(bare)
+
+    assert set(general["properties"]) == set(customers["properties"])
+    instances = customers["properties"]["instances"]
+    assert (instances["minItems"], instances["maxItems"]) == (1, 7)
+    instance = instances["items"]
+    assert instance["required"] == ["age", "city", "vip"]
+    assert instance["additionalProperties"] is False
+    assert instance["properties"]["age"]["type"] == "number"
+    assert instance["properties"]["city"] == {"type": ["string", "null"], "enum": ["Rio", None]}
+    assert instance["properties"]["vip"] == {"type": "boolean"}
+    objects, arrays = flowers["properties"]["instances"]["anyOf"]
+    assert len(objects["items"]["required"]) == arrays["items"]["maxItems"] == 4
+
+
+def _shown_of_predict(client: Client) -> dict[str, Any]:
+    """Give what is documented of the body, after its own example was accepted."""
+    document = client.get("/openapi.json").json()
+    found: dict[str, Any] = document["components"]["schemas"]["PredictRequest"]
+    if client.get("/readyz").status_code == 200:
+        shown = document["paths"]["/predict"]["post"]["requestBody"]["content"]
+        assert client.predict(shown["application/json"]["example"]).status_code == 200
+        csv = {"content-type": "text/csv"}
+        example = shown["text/csv"]["example"]
+        assert client.post("/predict", content=example, headers=csv).status_code == 200
+    return found
+
+
+def test_a_schema_too_wide_to_be_shown_is_described_in_general() -> None:
+    wide = Schema(tuple(Feature(f"f{at}", "number") for at in range(MOST + 1)), ("a", "b"))
+    words = tuple(f"w{at}" for at in range(MOST))
+
+    assert request_schema(wide, 10) is None
+    assert request_schema(Schema((Feature("t", "text", categories=words),), ("a", "b")), 9) is None
+    assert request_schema(Schema(wide.features[:MOST], ("a", "b")), 10) is not None
+
+
+def test_a_page_token_is_refused_as_documented(client: Client, document: dict[str, Any]) -> None:
+    for path in ("/models", "/trainings"):
+        parameters = document["paths"][path]["get"]["parameters"]
+        (token,) = [item for item in parameters if item["name"] == "page_token"]
+        for sent, status in (("1", 200), ("999999999", 200), ("", 400), ("0", 400), ("x", 400)):
+            assert (re.search(token["schema"]["pattern"], sent) is None) == (status == 400)
+            assert client.get(path, params={"page_token": sent}).status_code == status
+
+
+def test_an_idempotency_key_is_refused_as_documented(
+    client: Client, document: dict[str, Any]
+) -> None:
+    (key,) = document["paths"]["/train"]["post"]["parameters"]
+    body = {"dataset": "iris", "model_type": "GaussianNB", "name": "keyed"}
+
+    for sent, status in (("", 400), ("k", 201), ("k" * 255, 201), ("k" * 256, 400)):
+        fits = key["schema"]["minLength"] <= len(sent) <= key["schema"]["maxLength"]
+        assert fits == (status == 201)
+        response = client.post("/train", json=body, headers={"idempotency-key": sent})
+        assert response.status_code == status, response.text
+
+
+def test_the_name_of_a_data_set_is_refused_as_documented(
+    client: Client, document: dict[str, Any]
+) -> None:
+    name, _ = document["paths"]["/datasets"]["post"]["parameters"]
+    file = {"file": ("rows.csv", b"a,y\n1,u\n2,v\n")}
+
+    for sent, status in (("", 400), ("a b", 400), ("a", 201), ("x" * 129, 400)):
+        assert (re.search(name["schema"]["pattern"], sent) is None) == (status == 400)
+        response = client.post("/datasets", params={"name": sent}, files=file)
+        assert response.status_code == status, response.text
+
+
+def test_a_version_and_an_alias_are_refused_together_as_documented(
+    client: Client, document: dict[str, Any]
+) -> None:
+    shown = document["components"]["schemas"]["UseModelRequest"]
+    assert [list(one["properties"]) for one in shown["anyOf"]] == [["version"], ["alias"]]
+
+    for body, status in (
+        ({"version": 1, "alias": None}, 200),
+        ({"version": None, "alias": None}, 200),
+        ({"version": 1, "alias": "a"}, 400),
+    ):
+        assert client.post("/use-model", json={"name": "iris", **body}).status_code == status
+
+
+@pytest.mark.parametrize("key", ["version", "expected_epoch"])
+def test_an_integer_is_documented_to_be_sent_in_digits_alone(
+    client: Client, document: dict[str, Any], key: str
+) -> None:
+    shown = document["components"]["schemas"]["UseModelRequest"]["properties"][key]
+
+    assert "1.0" in shown["description"]
+    assert client.post("/use-model", json={"name": "iris", key: 1.0}).status_code == 400
+
+
+PROBABILITIES = [
+    ("", False, False),
+    ("?probabilities=true", False, True),
+    ("?probabilities=false", False, False),
+    ("?probabilities=false", True, True),
+    ("?probabilities=true", True, True),
+]
+
+
+@pytest.mark.parametrize(("query", "asked", "given"), PROBABILITIES)
+def test_a_json_body_gets_probabilities_if_it_or_the_query_asks(
+    client: Client, query: str, asked: bool, given: bool
+) -> None:
+    example = client.get("/schema").json()["example"]
+
+    for rows in (1, 3):
+        body = {"instances": example["instances"] * rows, "probabilities": asked}
+        reply = client.post(f"/predict{query}", json=body)
+        assert reply.status_code == 200
+        assert ("probabilities" in reply.json()) == given
+
+
+@pytest.mark.parametrize("query", ["?x=1", "?probabilities=", "?probabilities=1", "?probabilities"])
+@pytest.mark.parametrize("kind", ["application/json", "text/csv"])
+def test_a_query_that_is_not_documented_is_refused_whatever_the_body(
+    client: Client, kind: str, query: str
+) -> None:
+    response = client.post(f"/predict{query}", content=b"", headers={"content-type": kind})
+
+    assert response.status_code == 400
+    assert response.json()["type"] == "/problems/invalid-request"
+    twice = client.post("/predict?probabilities=true&probabilities=true", headers=JSON)
+    assert "twice" in twice.json()["detail"]

@@ -598,3 +598,15 @@ def test_without_a_model_in_use_the_ordinary_way_says_so() -> None:
         return status(transport)
 
     assert serve_site(None, scene) == 503
+
+
+def test_a_new_connection_is_not_closed_at_once_however_short_the_idle_time() -> None:
+    async def scene(site: Site) -> list[bool]:
+        protocol, transport = site.connect()
+        closed = []
+        for seconds in (0, 0.4, 0.6):
+            protocol.close_if_silent(protocol.since + seconds)
+            closed.append(transport.closing)
+        return closed
+
+    assert serve_site(predictor_for(SCHEMA), scene, idle_seconds=1.0) == [False, False, True]

@@ -250,3 +250,12 @@ def test_while_mlflow_is_down_training_and_changing_are_503_and_predictions_go_o
     listed = client.get("/models").json()
     assert listed["stale"] is True
     assert "iris" in [item["name"] for item in listed["models"]]
+
+
+def test_a_model_is_named_after_its_file_without_the_dots(client: Client) -> None:
+    files = {"file": ("customers.v2.csv", CSV.encode())}
+    fields = {"target": "y", "model_type": "GaussianNB", "use": "false"}
+
+    response = client.post("/train", data=fields, files=files)
+
+    assert (response.status_code, response.json()["name"]) == (201, "customers-v2")

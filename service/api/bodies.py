@@ -4,10 +4,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.model import NAME
+from service.model import NAME, NEW_MODEL_NAME
 
 Label = str | int | bool
 _NAME = f"^{NAME}$"
+_DIGITS = "in digits alone: 1.0, which JSON Schema takes for an integer, is refused"
 
 
 class _Request(BaseModel):
@@ -128,11 +129,21 @@ class VersionDetail(VersionReply):
 class UseModelRequest(_Request):
     """Which version to put in use: by number, by alias, or the newest."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            # Not both: one of them is null, or left out.
+            "anyOf": [
+                {"properties": {"version": {"type": "null"}}},
+                {"properties": {"alias": {"type": "null"}}},
+            ]
+        }
+    )
+
     # The pattern is only shown: `name_in_body` checks it, and says what is wrong in words.
     name: str = Field(min_length=1, json_schema_extra={"pattern": _NAME})
-    version: int | None = Field(None, ge=1, le=2**31 - 1)
+    version: int | None = Field(None, ge=1, le=2**31 - 1, description=_DIGITS)
     alias: str | None = Field(None, min_length=1, max_length=255)
-    expected_epoch: int | None = Field(None, ge=0, le=2**31 - 1)
+    expected_epoch: int | None = Field(None, ge=0, le=2**31 - 1, description=_DIGITS)
 
 
 class PlaceInUse(_Reply):
@@ -237,13 +248,19 @@ class TrainRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
-    name: str | None = Field(None, pattern=_NAME, description="the model's; else the data set's")
+    name: str | None = Field(
+        None,
+        pattern=f"^{NEW_MODEL_NAME}$",
+        description="the model's; else the data set's, with '-' for '.'",
+    )
     model_type: str | None = Field(None, description="one of GET /model-types; else that in use")
     params: dict[str, Any] | None = None
     dataset: str | dict[str, Any] = Field(
         description='a name, or inline {"columns": […], "rows": [[…]]} or {"records": [{…}]}'
     )
-    target: str | None = Field(None, description="the column to predict; else the data set's own")
+    target: str | None = Field(
+        None, min_length=1, description="the column to predict; else the data set's own"
+    )
     test_size: float = Field(0.2, gt=0, lt=1)
     seed: int = Field(0, ge=0, lt=2**32)
     preprocessing: Literal["auto", "none"] = "auto"

@@ -36,11 +36,10 @@ class Gone(Exception):
 
 
 async def answer(
-    request: Request, predictor: Predictor, media: RowsMedia
+    request: Request, predictor: Predictor, media: RowsMedia, probabilities: bool
 ) -> tuple[bytes, int, bytes]:
     """Give the reply to a file of rows, their number, and the reply's content type."""
     state = state_of(request)
-    probabilities = _probabilities(request)
     form = _form(request.headers.get("accept", ""))
     with state.bulk.turn():
         upload = await state.run(state.uploads.open)
@@ -56,18 +55,20 @@ async def answer(
     return reply, rows, _TYPES[form]
 
 
-def _probabilities(request: Request) -> bool:
-    """Read `?probabilities=true`, which a JSON body would hold; other keys are refused."""
-    asked = False
-    for key, value in parse_qsl(request.url.query, keep_blank_values=True):
+def asked_for(query: bytes) -> bool:
+    """Read `?probabilities=true`; raises InvalidRequest on anything else."""
+    asked: bool | None = None
+    for key, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
         if key != "probabilities":
             message = f"?{clip(key, 40)}= is not a parameter of /predict; there is ?probabilities="
             raise InvalidRequest(f"{message}.", [Problem("", message)])
         if value not in ("true", "false"):
             message = "?probabilities= must be true or false"
             raise InvalidRequest(f"{message}.", [Problem("", message)])
+        if asked is not None:
+            raise InvalidRequest("?probabilities= is there twice.")
         asked = value == "true"
-    return asked
+    return asked is True
 
 
 def _form(accept: str) -> Form:

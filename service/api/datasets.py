@@ -4,9 +4,10 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from service import model
 from service.api.bodies import DataSetList, DataSetReply, ProblemReply
 from service.api.models import timestamp
-from service.api.reading import NAME, only_query, reply
+from service.api.reading import NAME, name_in_query, only_query, reply
 from service.api.state import State, state_of
 from service.api.uploading import FORM, MEDIA, receive_upload
 from service.errors import DataSetConflict, DataSetNotFound, InvalidRequest
@@ -45,8 +46,18 @@ async def _built_ins(state: State) -> list[dict[str, Any]]:
     },
     openapi_extra={
         "parameters": [
-            {"name": "name", "in": "query", "schema": NAME},
-            {"name": "target", "in": "query", "schema": {"type": "string"}},
+            {
+                "name": "name",
+                "in": "query",
+                "description": "Needed, unless a form has a `name` or a file with a name.",
+                "schema": NAME,
+            },
+            {
+                "name": "target",
+                "in": "query",
+                "description": "The column that trainings predict, where they name no other.",
+                "schema": {"type": "string"},
+            },
         ],
         "requestBody": {
             "required": True,
@@ -68,7 +79,7 @@ async def _built_ins(state: State) -> list[dict[str, Any]]:
                         "required": ["file"],
                         "properties": {
                             "file": _BINARY,
-                            "name": {"type": "string"},
+                            "name": {"type": "string", "pattern": f"^({model.NAME})?$"},
                             "target": {"type": "string"},
                         },
                     }
@@ -85,16 +96,17 @@ async def add_data_set(request: Request) -> Response:
     upload = await state.run(state.uploads.open)
     try:
         await receive_upload(request, state, upload, (*MEDIA, FORM))
-        query = {**upload.fields, **request.query_params}
         for key in upload.fields:
             if key not in ("name", "target"):
                 raise InvalidRequest(f"{key[:64]!r} is not a field of this form.")
         if upload.form and not upload.has_file:
             raise InvalidRequest("The form has no file.")
-        name = query.get("name") or upload.file_name
+        name = upload.fields.get("name") or upload.file_name
+        if "name" in request.query_params:
+            name = name_in_query(request.query_params["name"])
         if name in BUILT_IN_DATA_SETS:
             raise DataSetConflict(name)
-        target = query.get("target") or None
+        target = request.query_params.get("target") or upload.fields.get("target") or None
         async with state.reading:
             found = await state.run(state.uploads.data_set, upload, name, target)
         kept = await state.run(state.registry.add_data_set, found, upload.table)

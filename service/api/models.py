@@ -13,6 +13,7 @@ from service.api.reading import (
     name_in_query,
     only_query,
     page_limit,
+    page_token,
     reply,
     version_in_path,
 )
@@ -67,7 +68,7 @@ async def list_models(request: Request) -> Response:
     only_query(request, "name", "limit", "page_token")
     query = request.query_params
     name = name_in_query(query["name"]) if "name" in query else None
-    limit, token = page_limit(request), query.get("page_token") or None
+    limit, token = page_limit(request), page_token(request)
     try:
         if state.poller.down:
             raise RegistryUnavailable("it did not answer the last time.")

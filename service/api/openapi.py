@@ -11,8 +11,10 @@ from pydantic import BaseModel
 from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
-from service.api.bodies import HealthReply, ReadyReply, UseModelRequest
+from service.api.bodies import HealthReply, PredictRequest, ReadyReply, UseModelRequest
 from service.api.schema import BODIES
+from service.schema.json_schema import request_schema
+from service.slot import Slot
 
 router = APIRouter(include_in_schema=False)
 
@@ -78,6 +80,30 @@ _HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string"},
     },
 }
+_VERSION = {"name": "$response.body#/name", "version": "$response.body#/version"}
+_LINKS: dict[tuple[str, str, str], dict[str, tuple[str, str, dict[str, Any]]]] = {
+    ("/train", "post", "201"): {
+        "training": ("/trainings/{training}", "get", {"training": "$response.body#/id"}),
+        "version": ("/models/{name}/versions/{version}", "get", _VERSION),
+        "use": ("/use-model", "post", _VERSION),
+    },
+    ("/train", "post", "202"): {
+        "training": ("/trainings/{training}", "get", {"training": "$response.body#/id"}),
+        "cancel": ("/trainings/{training}", "delete", {"training": "$response.body#/id"}),
+    },
+    ("/trainings/{training}", "get", "200"): {
+        "version": ("/models/{name}/versions/{version}", "get", _VERSION),
+        "use": ("/use-model", "post", _VERSION),
+    },
+    ("/models/{name}/versions/{version}", "get", "200"): {"use": ("/use-model", "post", _VERSION)},
+    ("/use-model", "post", "200"): {"predict": ("/predict", "post", {})},
+    ("/datasets", "post", "201"): {
+        "show": ("/datasets/{name}", "get", {"name": "$response.body#/name"}),
+        "delete": ("/datasets/{name}", "delete", {"name": "$response.body#/name"}),
+    },
+}
+"""Where a reply leads: the operation, and what it takes from the reply's body."""
+
 _MODEL = ("X-Model-Name", "X-Model-Version", "X-Model-Epoch")
 
 
@@ -101,8 +127,33 @@ def assets() -> StaticFiles:
     return StaticFiles(directory=Path(next(iter(spec.submodule_search_locations))) / "dist")
 
 
-def openapi(app: FastAPI) -> dict[str, Any]:
-    """Give the document: FastAPI's, without the 422 that is never answered, problems as such."""
+def openapi(app: FastAPI, slot: Slot, max_rows: int) -> dict[str, Any]:
+    """Give the document, which shows of `/predict` what the model in use takes."""
+    document = _document(app)
+    in_use = slot.in_use
+    found = None if in_use is None else request_schema(in_use.predictor.schema, max_rows)
+    if in_use is None or found is None:
+        return document
+    predictor = in_use.predictor
+    item = document["paths"]["/predict"]
+    body = item["post"]["requestBody"]
+    examples = {"application/json": predictor.example, "text/csv": predictor.guide.csv}
+    content = {
+        kind: {**shown, "example": examples[kind]} if kind in examples else shown
+        for kind, shown in body["content"].items()
+    }
+    post = {**item["post"], "requestBody": {**body, "content": content}}
+    components = document["components"]
+    schemas = {**components["schemas"], PredictRequest.__name__: found}
+    return {
+        **document,
+        "paths": {**document["paths"], "/predict": {**item, "post": post}},
+        "components": {**components, "schemas": schemas},
+    }
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    """Give FastAPI's document, without the 422 that is never answered, problems as such."""
     if app.openapi_schema is not None:
         return app.openapi_schema
     document = get_openapi(
@@ -124,6 +175,12 @@ def openapi(app: FastAPI) -> dict[str, Any]:
     for path, item in document["paths"].items():
         for method, operation in item.items():
             _complete(path, method, operation["responses"])
+    for (path, method, status), links in _LINKS.items():
+        response = document["paths"][path][method]["responses"][status]
+        response["links"] = {
+            name: _link(document["paths"][target][verb], taken)
+            for name, (target, verb, taken) in links.items()
+        }
     app.openapi_schema = document
     return document
 
@@ -151,6 +208,15 @@ def _complete(path: str, method: str, responses: dict[str, Any]) -> None:
             name: {"$ref": f"#/components/headers/{name}"}
             for name in _headers(path, method, status)
         }
+
+
+def _link(operation: dict[str, Any], taken: dict[str, Any]) -> dict[str, Any]:
+    """Give a link to an operation: what is taken goes to its parameters, or to its body."""
+    link: dict[str, Any] = {"operationId": operation["operationId"]}
+    if taken:
+        in_path = any(item["in"] == "path" for item in operation.get("parameters", ()))
+        link["parameters" if in_path else "requestBody"] = taken
+    return link
 
 
 def _headers(path: str, method: str, status: str) -> Iterator[str]:

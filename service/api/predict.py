@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from functools import partial
 from time import perf_counter
 from typing import Any, cast
 
@@ -34,6 +35,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 Reader = Callable[[Predictor, bytes], tuple[bytes, int]]
+
+_SURE_READER: Reader = partial(Predictor.predict, probabilities=True)
+"""What reads a JSON body where the query asks for probabilities."""
 
 READERS: Mapping[bytes, Reader | RowsMedia] = {
     b"application/json": Predictor.predict,
@@ -94,9 +98,13 @@ class Predict:
                 _check_epoch(min_epoch, self._slot.epoch)
             if content_type != b"application/json" or encoding is not None:
                 reader = _reader(content_type, encoding)
+            query = scope["query_string"]
+            sure = bool(query) and columns.asked_for(query)
             if not callable(reader):
-                await self._columns(scope, receive, send, route, reader, sent_id, start)
+                await self._columns(scope, receive, send, route, reader, sure, sent_id, start)
                 return
+            if sure:
+                reader = _SURE_READER
             if route is not None and self._is_full(route.predictor, length):
                 raise Overloaded  # before the body is read
             message = await receive()
@@ -138,6 +146,7 @@ class Predict:
         send: Send,
         route: Route | None,
         media: RowsMedia,
+        probabilities: bool,
         sent_id: bytes | None,
         start: float,
     ) -> None:
@@ -145,7 +154,7 @@ class Predict:
         if route is None:
             raise NoModelInUse(self._slot.trouble)
         request = Request(scope, cast(Any, receive))
-        reply, rows, kind = await columns.answer(request, route.predictor, media)
+        reply, rows, kind = await columns.answer(request, route.predictor, media, probabilities)
         headers = [(b"content-type", kind), *route.model_headers]
         await self._reply(reply, headers, sent_id, send)
         route.ok(perf_counter() - start, rows)

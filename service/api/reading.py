@@ -120,7 +120,12 @@ PAGING: list[dict[str, Any]] = [
         "in": "query",
         "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
     },
-    {"name": "page_token", "in": "query", "schema": {"type": "string"}},
+    {
+        "name": "page_token",
+        "in": "query",
+        "description": "The `next_page_token` of the page before.",
+        "schema": {"type": "string", "pattern": f"^{model.PAGE_TOKEN}$"},
+    },
 ]
 """The parameters of a listing, as OpenAPI shows them."""
 
@@ -131,6 +136,14 @@ def page_limit(request: Request) -> int:
     if not re.fullmatch(r"[1-9][0-9]{0,3}", sent) or int(sent) > 1000:
         raise InvalidRequest(f"limit is {clip(sent)!r}; send a number from 1 to 1000.")
     return int(sent)
+
+
+def page_token(request: Request) -> str | None:
+    """Give the `page_token` of a listing, None for the first page; raises InvalidRequest."""
+    sent = request.query_params.get("page_token")
+    if sent is not None and not re.fullmatch(model.PAGE_TOKEN, sent):
+        raise InvalidRequest(f"page_token is {clip(sent)!r}; send the next_page_token of a page.")
+    return sent
 
 
 def only_query(request: Request, *known: str) -> None:

@@ -74,7 +74,7 @@ async def get_schema(request: Request) -> Response:
             {
                 "name": "probabilities",
                 "in": "query",
-                "description": "With a file of rows: the probability of each class, too.",
+                "description": "The probability of each class; a JSON body may ask, too.",
                 "schema": {"type": "boolean"},
             }
         ],

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from service.api.bodies import ProblemReply, TrainingList, TrainingReply, TrainRequest
 from service.api.models import timestamp
-from service.api.reading import PAGING, only_query, page_limit, reply
+from service.api.reading import PAGING, only_query, page_limit, page_token, reply
 from service.api.state import State, state_of
 from service.api.uploading import FORM, receive_upload
 from service.children import JobFailed
@@ -78,7 +78,14 @@ def shown(training: Training) -> dict[str, Any]:
         **dict.fromkeys((400, 404, 409, 413, 415, 429, 503), _PROBLEM),
     },
     openapi_extra={
-        "parameters": [{"name": "Idempotency-Key", "in": "header", "schema": {"type": "string"}}],
+        "parameters": [
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "description": "Sent again with the same body, it gets what the first one got.",
+                "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+            }
+        ],
         "requestBody": {
             "required": True,
             "content": {
@@ -209,7 +216,7 @@ async def list_trainings(request: Request) -> Response:
     """Give trainings, whatever became of them."""
     state = state_of(request)
     only_query(request, "limit", "page_token")
-    limit, token = page_limit(request), request.query_params.get("page_token") or None
+    limit, token = page_limit(request), page_token(request)
     page = await state.ask(state.registry.list_trainings, limit, token)
     trainings = [shown(state.trainer.current(training)) for training in page.items]
     return reply({"trainings": trainings, "next_page_token": page.next_page_token})

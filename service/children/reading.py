@@ -13,7 +13,7 @@ from service.children.folder import REQUEST, ROWS, TABLE
 from service.errors import InvalidRequest, Problem
 from service.fit.plan import plan
 from service.fit.request import TrainRequest, parse_form, parse_request
-from service.model import LOG_OF_USE, is_name
+from service.model import is_name, is_new_model_name
 from service.suggest import did_you_mean
 from service.tables import BUILT_IN, Limits, Table, built_in
 from service.tables.csv import read_csv
@@ -132,8 +132,9 @@ def _complete(
     """Fill in what the request leaves open: from the data set, or from the model in use."""
     in_use = order["in_use"]
     problems = []
-    name = request.name or data_name or (in_use or {}).get("name")
-    if not name or not is_name(name) or name == LOG_OF_USE:
+    # A data set may have a dot in its name, and a model may not.
+    name = request.name or (data_name or "").replace(".", "-") or (in_use or {}).get("name")
+    if not name or not is_new_model_name(name):
         problems.append(Problem("/name", "is missing: the model needs a name"))
     if request.target is None and target is None:
         problems.append(Problem("/target", "is missing: name the column to predict"))

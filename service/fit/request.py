@@ -9,7 +9,7 @@ import orjson
 
 from service import classifiers, parameters
 from service.errors import InvalidRequest, Problem, clip, escape
-from service.model import LOG_OF_USE, is_name
+from service.model import LOG_OF_USE, is_new_model_name
 from service.suggest import did_you_mean
 
 MOST_CANDIDATES = 200
@@ -159,8 +159,8 @@ def _boolean(value: object) -> bool:
 
 _CHECKS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "name": (
-        lambda value: isinstance(value, str) and is_name(value),
-        "must be 1 to 128 letters, digits, '.', '_' or '-'",
+        lambda value: value == LOG_OF_USE or (isinstance(value, str) and is_new_model_name(value)),
+        "must be 1 to 128 letters, digits, '_' or '-'; MLflow takes no other in a model's name",
     ),
     "target": (_text, "must be the name of a column, a text"),
     "params": (lambda value: isinstance(value, dict), "must be an object"),

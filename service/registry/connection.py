@@ -21,6 +21,7 @@ from service.errors import (
     StorageUnavailable,
     clip,
 )
+from service.model import PAGE_TOKEN
 from service.registry.relocation import relocate
 from service.registry.skinny import skinny
 
@@ -197,26 +198,22 @@ def unless_it_exists() -> Iterator[None]:
 
 
 def checked_page_token(token: str | None) -> str | None:
-    """Give a token back if it is one that MLflow made; raises InvalidRequest.
+    """Give MLflow's token for one of ours, which is the offset alone; raises InvalidRequest.
 
     MLflow itself fails in other ways on what is no token, and takes a negative offset.
     """
     if token is None:
         return None
-    try:
-        value = orjson.loads(base64.b64decode(token.encode("ascii"), validate=True))
-        offset = value["offset"]
-        if len(value) != 1 or type(offset) is not int or not 0 <= offset < 2**31:
-            raise ValueError(offset)
-    except (ValueError, TypeError, KeyError) as error:
-        raise InvalidRequest("page_token is not one that this service gave.") from error
-    return token
+    if not re.fullmatch(PAGE_TOKEN, token):
+        raise InvalidRequest("page_token is not one that this service gave.")
+    return base64.b64encode(b'{"offset": %d}' % int(token)).decode()
 
 
 def page_token_of(page: Any) -> str | None:
-    """Give the token of the next page, which the embedded store gives as bytes."""
-    token = page.token
-    return (token.decode() if isinstance(token, bytes) else token) or None
+    """Give our token of the next page from MLflow's, which the embedded store gives as bytes."""
+    if not page.token:
+        return None
+    return str(orjson.loads(base64.b64decode(page.token))["offset"])
 
 
 def may_have_arrived(error: BaseException) -> bool:

@@ -63,7 +63,7 @@ def read_arrow_table(data: bytes, limits: Limits = LIMITS, at: str = "") -> Any:
         if not metadata.num_rows or not fields:
             raise _refuse("The Parquet file has no rows.", at)
         table = file.read(use_threads=False).select([field.name for field in fields])
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _refuse(
             "The Parquet file cannot be read; it is damaged, or no Parquet.", at
         ) from error
