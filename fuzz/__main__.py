@@ -1,4 +1,4 @@
-"""All of it, with one seed: `python -m fuzz --seed 1`. Exit code 1 says that something was found."""
+"""All of it, with one seed: `python -m fuzz --seed 1`. Exit code 1: something was found."""
 
 import argparse
 import subprocess

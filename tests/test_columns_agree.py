@@ -210,7 +210,7 @@ def test_a_file_whose_columns_have_names_that_are_not_utf8_is_refused(path: Path
         path.write_bytes(sink.getvalue().replace(b"quite a name", b"quite \x80 name"))
 
         with pytest.raises(UnusableData):
-            read_matrix(path, media, SCHEMA, LIMITS)  # type: ignore[arg-type]
+            read_matrix(path, media, SCHEMA, LIMITS)
         if media == "parquet":
             with pytest.raises(UnusableData):
                 read_parquet(path.read_bytes(), LIMITS)
