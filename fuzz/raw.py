@@ -295,6 +295,13 @@ def attack(port: int, seed: int, count: int, at_once: int = 32) -> Found:
     return found
 
 
+def _fill_pools(port: int) -> None:
+    """Have as many connections to the store opened as there may be: they stay."""
+    listing = b"GET /models HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    with ThreadPoolExecutor(32) as pool:
+        list(pool.map(lambda _: talk(port, [listing], 30), range(400)))
+
+
 def files_return(files: Callable[[], int], before: int, seconds: float = 20) -> int:
     """Wait until so many files are open as before; give by how many there are more."""
     deadline = time.monotonic() + seconds
@@ -320,6 +327,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, _service(Path(name)) as server:
         attack(server.port, options.seed + 1, _TRIES)
+        _fill_pools(server.port)
         before = held(server.pid).files
         found = attack(server.port, options.seed, options.messages)
         more = files_return(lambda: held(server.pid).files, before)

@@ -80,7 +80,7 @@ def mixed(rows: int = 200) -> Table:
 
 def test_request_takes_every_key_and_keeps_what_was_left_out_apart() -> None:
     everything = {
-        "name": "churn-1.x_Y",
+        "name": "churn-1x_Y",
         "model_type": "SVC",
         "params": {"C": 2},
         "dataset": {"columns": []},
@@ -98,7 +98,7 @@ def test_request_takes_every_key_and_keeps_what_was_left_out_apart() -> None:
     }
     read = parse_request(everything)
     assert read.search == Search({"gamma": [0.1, "scale"]}, 1)
-    assert (read.name, read.cv, read.use, read.wait) == ("churn-1.x_Y", 2, False, 0)
+    assert (read.name, read.cv, read.use, read.wait) == ("churn-1x_Y", 2, False, 0)
     assert parse_request({}) == TrainRequest()
     assert (parse_request({}).use, parse_request({"use": None}).wait) == (None, None)
 

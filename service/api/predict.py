@@ -98,8 +98,8 @@ class Predict:
                 _check_epoch(min_epoch, self._slot.epoch)
             if content_type != b"application/json" or encoding is not None:
                 reader = _reader(content_type, encoding)
-            query = scope["query_string"]
-            sure = bool(query) and columns.asked_for(query)
+            query = scope.get("query_string") or b""
+            sure = query != b"" and columns.asked_for(query)
             if not callable(reader):
                 await self._columns(scope, receive, send, route, reader, sure, sent_id, start)
                 return
