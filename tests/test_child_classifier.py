@@ -33,7 +33,7 @@ from service.children.line import Defect, Facts, Line
 from service.children.serving import answer_all
 from service.errors import ChildrenUnavailable
 from service.runtime.native import load_native
-from tests.waiting import wait_until
+from tests.waiting import stop, wait_until
 
 IRIS = iris()
 X = IRIS.frame.to_numpy()
@@ -302,7 +302,7 @@ def test_a_child_that_is_killed_costs_its_requests_an_error_and_comes_back(
     classifier = served(children, lost=lambda: lost.append(1))
     beside = served(children)
     pid, expected = pid_of(classifier), classifier.labels(X)
-    os.kill(pid, signal.SIGSTOP)
+    stop(pid)
     with ThreadPoolExecutor(2) as pool:
         calls = [pool.submit(classifier.labels, X) for _ in range(2)]
         line = classifier._keeper.line
@@ -334,7 +334,7 @@ def test_a_child_that_is_killed_while_nobody_asks_is_started_again(children: Chi
 def test_a_child_that_hangs_is_killed_and_replaced(children: Children) -> None:
     classifier = served(children, seconds=0.2)
     pid = pid_of(classifier)
-    os.kill(pid, signal.SIGSTOP)
+    stop(pid)
 
     with pytest.raises(ClassifierUnavailable):
         classifier.labels(X[:1])

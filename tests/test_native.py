@@ -10,7 +10,7 @@ import pytest
 
 from tests.fakes import FakeRegistry
 from tests.server import Client, serve, settings_for
-from tests.waiting import wait_until
+from tests.waiting import stop, wait_until
 
 ROW = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
 ROWS = {"instances": [[5.1, 3.5, 1.4, 0.2], [6.2, 2.9, 4.3, 1.3]], "probabilities": True}
@@ -92,7 +92,7 @@ def test_a_process_that_dies_costs_its_requests_a_503_and_another_one_answers(
     process: int, service: Client
 ) -> None:
     lost = _value(service, "service_classifiers_lost_total")
-    os.kill(process, signal.SIGSTOP)
+    stop(process)
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(service.predict, ROW)
         wait_until(lambda: _value(service, "service_predictions_in_flight") == 1)

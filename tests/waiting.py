@@ -1,8 +1,11 @@
 """Waiting for something to become true, with a deadline."""
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -17,3 +20,13 @@ def wait_until(condition: Callable[[], T | None], seconds: float = 30) -> T:
             return value
         pause.wait(0.02)
     raise AssertionError(f"{condition} did not become true within {seconds} s")
+
+
+def stop(pid: int) -> None:
+    """Stop a process, and wait until it is: a thread that runs goes on for a moment."""
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: all(_is_stopped(task) for task in Path(f"/proc/{pid}/task").iterdir()))
+
+
+def _is_stopped(task: Path) -> bool:
+    return (task / "stat").read_text().rpartition(")")[2].split()[0] == "T"
