@@ -3,6 +3,7 @@
 import hashlib
 import io
 import logging
+import math
 import os
 import shutil
 import tempfile
@@ -11,6 +12,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -74,7 +76,6 @@ class Loader:
         """
         with self._judged(version):
             predictor = self._predictor(version, self._files(version))
-            predictor.warm()
         self._verdicts[_key(version)] = None
         return predictor
 
@@ -199,11 +200,18 @@ class Loader:
                 names,
                 self._classifier_lost,
             )
-        if not version.foreign:
-            _replay(classifier, files["golden.npz"])
-        return Predictor(
-            version.name, version.version, schema, classifier, self._limits, self._cores
-        )
+        try:
+            if not version.foreign:
+                _replay(classifier, files["golden.npz"])
+            predictor = Predictor(
+                version.name, version.version, schema, classifier, self._limits, self._cores
+            )
+            predictor.warm()
+        except BaseException:
+            if isinstance(classifier, ChildClassifier):
+                classifier.close()  # whoever keeps the error would keep its process
+            raise
+        return predictor
 
 
 def _key(version: Version) -> _Key:
@@ -230,6 +238,19 @@ def _replay(classifier: runtime.Classifier, data: bytes) -> None:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         if sum(entry.file_size for entry in archive.infolist()) > _LARGEST_GOLDEN:
             raise ValueError("its golden rows are too large")
+        for entry in archive.infolist():
+            with archive.open(entry) as file:
+                _check_array(file, entry.file_size)
     with np.load(io.BytesIO(data), allow_pickle=False) as golden:
         probabilities = golden.get("probabilities")
         runtime.replay(classifier, golden["X"], golden["labels"], probabilities)
+
+
+def _check_array(file: IO[bytes], size: int) -> None:
+    """Refuse an array whose head promises anything but the numbers that follow it."""
+    kind = np.lib.format.read_magic(file)
+    if kind != (1, 0):
+        raise ValueError("its golden rows are in another format")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    if dtype.hasobject or math.prod(shape) * dtype.itemsize != size - file.tell():
+        raise ValueError("its golden rows are not what they say they are")

@@ -3,6 +3,7 @@
 Its rule: whatever is not listed here is refused before anything of the file is built or run.
 """
 
+import stat
 import zipfile
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -144,6 +145,9 @@ def inspect_zip(data: bytes, limit: int = LARGEST_ARTIFACT) -> None:
     names = [entry.filename for entry in entries]
     if len(set(names)) != len(names):
         raise UntrustedArtifact("the file has two entries of one name")
-    for name in names:
-        if name.startswith("/") or "\\" in name or ":" in name or ".." in name.split("/"):
-            raise UntrustedArtifact("the file names a place outside itself")
+    linked = any(stat.S_ISLNK(entry.external_attr >> 16) for entry in entries)
+    if linked or any(
+        name.startswith("/") or "\\" in name or ":" in name or ".." in name.split("/")
+        for name in names
+    ):
+        raise UntrustedArtifact("the file names a place outside itself")

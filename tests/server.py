@@ -65,19 +65,21 @@ def settings_for(folder: Path, **changes: Any) -> Settings:
 
 
 @contextmanager
-def serve(settings: Settings, registry: Registry | None = None) -> Iterator[Client]:
+def serve(
+    settings: Settings, registry: Registry | None = None, children: Children = _SHARED
+) -> Iterator[Client]:
     """Run the service while the block runs; give a client of it."""
-    with running(settings, registry) as (_, client):
+    with running(settings, registry, children) as (_, client):
         yield client
 
 
 @contextmanager
 def running(
-    settings: Settings, registry: Registry | None = None
+    settings: Settings, registry: Registry | None = None, children: Children = _SHARED
 ) -> Iterator[tuple[Server, Client]]:
     """Run the service while the block runs, or until the block ends the server."""
     listener = listen(settings)
-    server = Server(create_app(settings, registry, _SHARED), settings)
+    server = Server(create_app(settings, registry, children), settings)
     address = url(listener)
     thread = threading.Thread(target=server.run, args=([listener],), name="server")
     thread.start()

@@ -82,6 +82,10 @@ class ChildClassifier:
         self._spent = _Spent()
         weakref.finalize(self, keeper.close)
 
+    def close(self) -> None:
+        """Let the child go; no call is answered any more."""
+        self._keeper.close()
+
     @property
     def ready(self) -> bool:
         """Whether there is a child to answer."""
