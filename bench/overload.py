@@ -163,12 +163,8 @@ def _draw(curves: Mapping[str, tuple[float, Sequence[_Step]]], path: Path) -> No
     for title, (capacity, steps) in curves.items():
         offered = [step.outcome.offered / capacity for step in steps]
         axes.plot(offered, [s.outcome.goodput / capacity for s in steps], marker="o", label=title)
-    axes.plot(
-        [0, 1, max(_TIMES)], [0, 1, 1], color="grey", linewidth=0.8, label="the best there is"
-    )
-    axes.set(
-        xlabel="offered, as a multiple of capacity", ylabel="answered, likewise", ylim=(0, 1.3)
-    )
+    axes.plot([0, 1, max(_TIMES)], [0, 1, 1], color="grey", linewidth=0.8, label="capacity")
+    axes.set(xlabel="offered, as a multiple of capacity", ylabel="answered, likewise")
     axes.legend()
     figure.savefig(path)
 
