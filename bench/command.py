@@ -30,16 +30,24 @@ def run(asked: argparse.Namespace, most_seconds: int, job: Callable[[Options], i
 
     A run that hangs ends itself after `most_seconds`, plus what longer options ask for.
     """
-    # Exceptions, so that servers are ended and folders removed on the way out.
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGALRM, _interrupt)
-    signal.alarm(most_seconds + 100 * asked.seconds * asked.rounds)
     cores = two_cores(not asked.no_pin)
     write(f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}; {cores}.")
     write(f"Load average before: {os.getloadavg()[0]:.1f}.")
+    return bounded(
+        most_seconds + 100 * asked.seconds * asked.rounds,
+        lambda folder: job(Options(asked.seconds, asked.rounds, cores, folder)),
+    )
+
+
+def bounded(seconds: int, job: Callable[[Path], int]) -> int:
+    """Do a job in a folder of its own, interrupted after so many seconds; give its status."""
+    # Exceptions, so that servers are ended and folders removed on the way out.
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGALRM, _interrupt)
+    signal.alarm(seconds)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         try:
-            return job(Options(asked.seconds, asked.rounds, cores, Path(folder)))
+            return job(Path(folder))
         except BenchFailed as error:
             sys.stderr.write(f"{error}\n")
             return 1

@@ -14,14 +14,13 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from bench import processes
 from bench.client import Client
-from bench.fitting import rows
 from bench.memory import Held, children, held
 from bench.open_loop import send_at
 from bench.tables import table, write
+from bench.trained import train_all
 
 _PER_SECOND = 200
 _CHANGES = 20
@@ -41,7 +40,7 @@ def main() -> int:
         processes.service(Path(name), None) as service,
     ):
         client = service.client()
-        body = _train(client)
+        body = train_all(client, _MODELS)
         _warm(client, body)
         memory = {"linear in use, before": _memory(service.pid)}
         sent = send_at(client, body, _PER_SECOND)
@@ -61,19 +60,6 @@ def main() -> int:
     write(_latencies(lines))
     write(_sizes(memory))
     return 0
-
-
-def _train(client: Client) -> bytes:
-    """Make the models and put the linear one in use; give a row."""
-    X, y = rows()
-    frame = pd.DataFrame(X, columns=[f"x{index}" for index in range(X.shape[1])])
-    csv = frame.assign(y=np.where(y, "yes", "no")).to_csv(index=False).encode()
-    client.send("POST", "/datasets?name=rows&target=y", csv, "text/csv")
-    order = {"dataset": "rows", "use": False, "wait": 120}
-    for name, kind in _MODELS.items():
-        client.ask("POST", "/train", {**order, "name": name, "model_type": kind})
-    client.ask("POST", "/use-model", {"name": "linear"})
-    return json.dumps(client.ask("GET", "/schema")["example"]).encode()
 
 
 def _warm(client: Client, body: bytes) -> None:

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 
 from bench import processes
 from bench.client import Client
 from bench.crowd import Crowd, Outcome
 from bench.tables import table, tell, write
+from bench.trained import upload
 
 _TIMES = (0.5, 1.0, 1.5, 2.5, 5.0, 10.0)
 _MOST_PER_SECOND = 4000
@@ -77,11 +77,8 @@ def _train(client: Client, kind: str, params: Mapping[str, object], rows: int) -
     """Train a model and put it in use; give a request of one row."""
     random = np.random.default_rng(0)
     X = random.normal(size=(rows, 20))
-    y = np.where(X[:, :5].sum(axis=1) + random.normal(size=rows) > 0, "yes", "no")
-    frame = pd.DataFrame(X.round(4), columns=[f"x{index}" for index in range(20)])
-    csv = frame.assign(y=y).to_csv(index=False).encode()
     name = f"rows-{rows}"
-    client.send("POST", f"/datasets?name={name}&target=y", csv, "text/csv")
+    upload(client, name, X.round(4), X[:, :5].sum(axis=1) + random.normal(size=rows) > 0)
     order = {"dataset": name, "model_type": kind, "params": params, "wait": 300}
     client.ask("POST", "/train", order)
     return json.dumps(client.ask("GET", "/schema")["example"]).encode()

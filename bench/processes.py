@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.client import BenchFailed, Client
+from bench.memory import children, descendants
 
 _ADDRESS = re.compile(rb"http://127\.0\.0\.1:(\d+)")
 
@@ -104,7 +105,7 @@ class Server:
 
     def processor_seconds(self) -> float:
         """Give the time that it and what it started have used, in user and system mode."""
-        return sum(_processor_seconds(pid) for pid in (self.pid, *_descendants(self.pid)))
+        return sum(_processor_seconds(pid) for pid in (self.pid, *descendants(self.pid)))
 
     def resident_mb(self) -> float:
         """Give the resident memory of the process, in MB (10^6 bytes)."""
@@ -112,22 +113,7 @@ class Server:
 
     def children_mb(self) -> float:
         """Give the resident memory of the processes that it started, in sum, in MB."""
-        return sum(map(_resident_mb, _children(self.pid)))
-
-
-def _children(pid: int) -> list[int]:
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    found: list[int] = []
-    # A child, or a thread with its children, may end while it is looked at.
-    with suppress(FileNotFoundError, ProcessLookupError):
-        for task in tasks:
-            found += map(int, task.read_text().split())
-    return found
-
-
-def _descendants(pid: int) -> list[int]:
-    children = _children(pid)
-    return children + [below for child in children for below in _descendants(child)]
+        return sum(map(_resident_mb, children(self.pid)))
 
 
 def _processor_seconds(pid: int) -> float:

@@ -7,29 +7,25 @@ says that it grew.
 """
 
 import argparse
-import json
 import os
 import platform
-import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 import numpy as np
-import pandas as pd
 
 from bench import processes
 from bench.client import BenchFailed, Client
-from bench.fitting import rows
+from bench.command import bounded
 from bench.memory import Held, descendants, held
 from bench.open_loop import send_at
 from bench.tables import table, tell, write
+from bench.trained import train_all
 
 _MODELS = {
     "linear": "LogisticRegression",
@@ -174,34 +170,19 @@ def main() -> int:
     asked = parser.parse_args()
     if asked.changes < 8 or asked.minutes < 0:
         parser.error("--changes must be 8 or more, --minutes 0 or more")
-    # Exceptions, so that the service is ended and its folder removed on the way out.
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGALRM, _interrupt)
-    signal.alarm(int(300 + asked.changes + asked.minutes * 60))
     write(f"{os.cpu_count()} cores, Python {platform.python_version()}.")
-    try:
-        with (
-            tempfile.TemporaryDirectory(prefix="bench-") as name,
-            processes.service(
-                Path(name), None, children_idle_seconds=str(_IDLE_SECONDS)
-            ) as service,
-        ):
+
+    def soak(folder: Path) -> int:
+        idle = str(_IDLE_SECONDS)
+        with processes.service(folder, None, children_idle_seconds=idle) as service:
             return _soak(service, asked.changes, asked.minutes * 60)
-    except BenchFailed as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    except KeyboardInterrupt:
-        sys.stderr.write("Interrupted.\n")
-        return 130
 
-
-def _interrupt(_: int, __: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    return bounded(int(300 + asked.changes + asked.minutes * 60), soak)
 
 
 def _soak(service: processes.Server, changes: int, seconds: float) -> int:
     client, watch = service.client(), Watch(service.pid)
-    body = _train(client)
+    body = train_all(client, _MODELS)
     marks = [("trained", watch.now(0))]
     rates = {name: _rate(client, body, name) for name in reversed(_MODELS)}
     tell(f"one connection, requests/s: {rates}")
@@ -251,19 +232,6 @@ def _row(when: str, sample: Sample) -> list[object]:
         *(when, own.rss, own.pss, own.files, own.threads),
         *(others.processes, others.pss, others.files, own.pss + others.pss),
     ]
-
-
-def _train(client: Client) -> bytes:
-    """Make the models; give a row."""
-    X, y = rows()
-    frame = pd.DataFrame(X, columns=[f"x{index}" for index in range(X.shape[1])])
-    csv = frame.assign(y=np.where(y, "yes", "no")).to_csv(index=False).encode()
-    client.send("POST", "/datasets?name=rows&target=y", csv, "text/csv")
-    order = {"dataset": "rows", "use": False, "wait": 120}
-    for name, kind in _MODELS.items():
-        client.ask("POST", "/train", {**order, "name": name, "model_type": kind})
-    client.ask("POST", "/use-model", {"name": "linear"})
-    return json.dumps(client.ask("GET", "/schema")["example"]).encode()
 
 
 def _change(client: Client, done: int) -> int:

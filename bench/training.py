@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from itertools import islice
 
 import numpy as np
-import pandas as pd
 
 from bench import processes
 from bench.client import BenchFailed, Client
@@ -21,6 +20,7 @@ from bench.open_loop import send_at
 from bench.options import Options
 from bench.processes import Server
 from bench.tables import table, tell
+from bench.trained import upload
 
 _PER_SECOND = 50
 _SECONDS = 5.0
@@ -55,10 +55,7 @@ def _service(options: Options) -> Iterator[Server]:
     one.
     """
     with processes.service(options.folder("training"), None) as service:
-        X, y = rows()
-        frame = pd.DataFrame(X, columns=[f"x{index}" for index in range(X.shape[1])])
-        csv = frame.assign(y=np.where(y, "yes", "no")).to_csv(index=False).encode()
-        service.client().send("POST", "/datasets?name=rows&target=y", csv, "text/csv")
+        upload(service.client(), "rows", *rows())
         yield service
 
 

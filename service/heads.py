@@ -49,8 +49,9 @@ class KeyedHeads(Heads):
         self.find = self._find  # type: ignore[assignment]
 
     def _find(self, head: bytes) -> int | None:
-        if self._keys.generation != self._generation:
-            self._generation = self._keys.generation
+        generation = self._keys.generation
+        if generation != self._generation:
+            self._generation = generation
             self._known.clear()
         return self._known.get(sha256(head).digest())
 

@@ -50,8 +50,6 @@ class Inference:
                 answers = [ask(rows) for rows in parts]
             else:
                 answers = self._cores.map(ask, parts)
-        except InvalidInput:
-            raise
         except ValueError as error:
             reason = clip(str(error).split("\n")[0].rstrip("."), 200)
             raise InvalidInput(f"The classifier cannot answer this: {reason}.", []) from error
@@ -65,7 +63,7 @@ class Inference:
 
     def is_shared(self, rows: int) -> bool:
         """Tell whether so many rows are divided among threads."""
-        return self._cores is not None and len(self._parts(rows)) > 1
+        return self._cores is not None and rows > self._size(rows)
 
     def check_has_probabilities(self) -> None:
         """Raise InvalidInput where the classifier has none."""
@@ -84,11 +82,15 @@ class Inference:
         return classifier.has_probabilities and bool((np.abs(part) > HUGE).any())
 
     def _parts(self, count: int) -> Sequence[slice]:
-        size = _LARGEST_PART
-        # Another process has cores of its own, and a message to it costs more than a thread.
-        if self._cores is not None and count >= _WORTH_PARTS and not self._classifier.remote:
-            size = min(size, -(-count // self._cores.count))
+        size = self._size(count)
         return [slice(first, first + size) for first in range(0, count, size)]
+
+    def _size(self, count: int) -> int:
+        """Give how many of so many rows a part has."""
+        # Another process has cores of its own, and a message to it costs more than a thread.
+        if self._cores is None or count < _WORTH_PARTS or self._classifier.remote:
+            return _LARGEST_PART
+        return min(_LARGEST_PART, -(-count // self._cores.count))
 
 
 def _check_finite(answers: Sequence[_Answer]) -> None:

@@ -41,14 +41,15 @@ class Lanes:
         self._answers = predict.answers
         self._lane: Lane | None = None
         self._keys = keys
-        self.keyed = keys is not None
-        """Whether a request needs a key."""
         self.heads = Heads() if keys is None else KeyedHeads(keys)
 
     def admits(self, authorization: bytes | None) -> bool:
-        """Tell whether a key in force was sent, where there are keys; one with a limit is counted
-        on the ordinary way."""
-        assert self._keys is not None
+        """Tell whether a key in force was sent where there are keys, and none where there are not.
+
+        One with a limit is counted on the ordinary way.
+        """
+        if self._keys is None:
+            return authorization is None
         try:
             return self._keys.find(authorization).quota is None
         except Unauthorized:

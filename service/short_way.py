@@ -148,9 +148,7 @@ class ShortWayProtocol(EdgeProtocol):
             elif name in _ORDINARY:
                 return False
         self.sent_id = sent_id
-        if content_type != b"application/json":
-            return False
-        return self.lanes.admits(authorization) if self.lanes.keyed else authorization is None
+        return content_type == b"application/json" and self.lanes.admits(authorization)
 
     def on_body(self, body: bytes) -> None:
         """Keep a piece of the body."""

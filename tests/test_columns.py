@@ -60,6 +60,11 @@ def encoded(rows: Rows, media: str, schema: Schema = SCHEMA) -> bytes:
         for row in rows:
             writer.writerow(["" if row[name] is None else row[name] for name in names])
         return lines.getvalue().encode()
+    return columnar(rows, media, schema)
+
+
+def columnar(rows: Rows, media: str, schema: Schema) -> bytes:
+    """Write rows as Parquet or as an Arrow stream."""
     fields = [pa.field(feature.name, TYPES[feature.type]) for feature in schema.features]
     table = pa.Table.from_pylist(rows, pa.schema(fields))
     sink = io.BytesIO()

@@ -26,11 +26,11 @@ from service.schema.explanation import InvalidInput
 from service.tables import Limits, Table
 from service.tables.csv import read_csv
 from service.tables.parquet import read_parquet
+from tests.test_columns import columnar
 from tests.test_decoder import schemas
 
 MEDIA: tuple[RowsMedia, ...] = ("csv", "parquet", "arrow")
 DOCUMENTED = (InvalidRequest, BodyTooLarge, UnsupportedMediaType)
-TYPES = {"number": pa.float64(), "text": pa.string(), "boolean": pa.bool_()}
 
 Rows = list[dict[str, Any]]
 
@@ -79,15 +79,7 @@ def written(schema: Schema, rows: Rows, media: RowsMedia) -> bytes:
         for row in rows:
             writer.writerow(["" if row[name] is None else _field(row[name]) for name in names])
         return lines.getvalue().encode()
-    fields = [pa.field(feature.name, TYPES[feature.type]) for feature in schema.features]
-    table = pa.Table.from_pylist(rows, pa.schema(fields))
-    sink = io.BytesIO()
-    if media == "parquet":
-        pq.write_table(table, sink)
-    else:
-        with pa.ipc.new_stream(sink, table.schema) as writer:
-            writer.write_table(table)
-    return sink.getvalue()
+    return columnar(rows, media, schema)
 
 
 def _field(value: Any) -> str:

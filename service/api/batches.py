@@ -83,10 +83,8 @@ class Batches:
         run: "asyncio.Future[Sequence[bytes | Exception]]",
     ) -> None:
         self._running -= 1
-        error = None if run.cancelled() else run.exception()
-        if run.cancelled() or isinstance(error, Overloaded):
-            deliver(waiting, [Overloaded() for _ in waiting])
-        elif isinstance(error, Exception):
+        error = Overloaded() if run.cancelled() else run.exception()
+        if isinstance(error, Exception):
             deliver(waiting, [error] * len(waiting))
         else:
             deliver(waiting, run.result())
