@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from service.alternate import MANY, Alternate
 from service.cores import Cores
 from service.errors import Problem, clip
 from service.runtime import Classifier
@@ -14,9 +15,12 @@ from service.schema.explanation import InvalidInput
 Labels = NDArray[np.int64]
 Floats = NDArray[np.float64]
 _Answer = tuple[Labels, Floats | None]
+_Answers = Sequence[_Answer]
 
 _LARGEST_PART = 4096
 """Rows that a classifier is given at once: what it makes of them on the way stays small."""
+_LARGEST_SHARE = 65_536
+"""The same for scikit-learn beside a graph, in a process of its own."""
 _WORTH_PARTS = 512
 """So many rows are worth the waking of another thread."""
 
@@ -24,11 +28,21 @@ _WORTH_PARTS = 512
 class Inference:
     """Asks one version's classifier; may be called from any thread."""
 
-    def __init__(self, title: str, classifier: Classifier, cores: Cores | None) -> None:
-        """`title` is what errors call the model; without `cores` the calling thread does it all."""
+    def __init__(
+        self,
+        title: str,
+        classifier: Classifier,
+        cores: Cores | None,
+        alternate: Alternate | None = None,
+    ) -> None:
+        """`title` is what errors call the model; without `cores` the calling thread does it all.
+
+        With `alternate` it is decided for each request of many rows who answers it.
+        """
         self._title = title
         self._classifier = classifier
         self._cores = cores
+        self._alternate = alternate
 
     def of(self, matrix: Floats, probabilities: bool) -> tuple[Labels, Floats | None]:
         """Give the index of the class of each row, [N], and the probabilities, [N, K], if asked.
@@ -38,18 +52,15 @@ class Inference:
         if probabilities:
             self.check_has_probabilities()
 
-        def ask(rows: slice) -> _Answer:
-            part = np.ascontiguousarray(matrix[rows])
-            if probabilities or self._is_doubtful(part):
-                return self._classifier.labels_and_probabilities(part)
-            return self._classifier.labels(part), None
+        def ask(classifier: Classifier) -> _Answers:
+            return self._ask(classifier, matrix, probabilities)
 
-        parts = self._parts(len(matrix))
         try:
-            if self._cores is None or len(parts) == 1:
-                answers = [ask(rows) for rows in parts]
+            if self._has_choice(len(matrix)):
+                assert self._alternate is not None
+                answers = self._alternate.answer(self._classifier, len(matrix), ask)
             else:
-                answers = self._cores.map(ask, parts)
+                answers = ask(self._classifier)
         except ValueError as error:
             reason = clip(str(error).split("\n")[0].rstrip("."), 200)
             raise InvalidInput(f"The classifier cannot answer this: {reason}.", []) from error
@@ -62,8 +73,10 @@ class Inference:
         return labels, np.concatenate([rows for _, rows in answers if rows is not None])
 
     def is_shared(self, rows: int) -> bool:
-        """Tell whether so many rows are divided among threads."""
-        return self._cores is not None and rows > self._size(rows)
+        """Tell whether others than the calling thread may work on so many rows."""
+        return self._has_choice(rows) or (
+            self._cores is not None and rows > self._size(self._classifier, rows)
+        )
 
     def check_has_probabilities(self) -> None:
         """Raise InvalidInput where the classifier has none."""
@@ -74,23 +87,41 @@ class Inference:
                 [],
             )
 
-    def _is_doubtful(self, part: Floats) -> bool:
-        """Tell whether labels may be given only after their probabilities proved finite."""
-        classifier = self._classifier
-        if classifier.doubtful:
-            return True
-        return classifier.has_probabilities and bool((np.abs(part) > HUGE).any())
+    def _has_choice(self, rows: int) -> bool:
+        return self._alternate is not None and rows >= MANY
 
-    def _parts(self, count: int) -> Sequence[slice]:
-        size = self._size(count)
-        return [slice(first, first + size) for first in range(0, count, size)]
+    def _ask(self, classifier: Classifier, matrix: Floats, probabilities: bool) -> _Answers:
+        """Have all rows answered, part by part."""
 
-    def _size(self, count: int) -> int:
+        def ask(rows: slice) -> _Answer:
+            part = np.ascontiguousarray(matrix[rows])
+            if probabilities or _is_doubtful(classifier, part):
+                return classifier.labels_and_probabilities(part)
+            return classifier.labels(part), None
+
+        size = self._size(classifier, len(matrix))
+        parts = [slice(first, first + size) for first in range(0, len(matrix), size)]
+        if self._cores is None or len(parts) == 1:
+            return [ask(rows) for rows in parts]
+        return self._cores.map(ask, parts)
+
+    def _size(self, classifier: Classifier, count: int) -> int:
         """Give how many of so many rows a part has."""
-        # Another process has cores of its own, and a message to it costs more than a thread.
-        if self._cores is None or count < _WORTH_PARTS or self._classifier.remote:
+        if self._cores is None or count < _WORTH_PARTS:
             return _LARGEST_PART
-        return min(_LARGEST_PART, -(-count // self._cores.count))
+        share = -(-count // self._cores.count)
+        if classifier is not self._classifier:
+            # Each part is a walk through all trees, whose start costs as much as 4,000 rows.
+            return min(_LARGEST_SHARE, share)
+        # Another process has cores of its own, and a message to it costs more than a thread.
+        return _LARGEST_PART if classifier.remote else min(_LARGEST_PART, share)
+
+
+def _is_doubtful(classifier: Classifier, part: Floats) -> bool:
+    """Tell whether labels may be given only after their probabilities proved finite."""
+    if classifier.doubtful:
+        return True
+    return classifier.has_probabilities and bool((np.abs(part) > HUGE).any())
 
 
 def _check_finite(answers: Sequence[_Answer]) -> None:

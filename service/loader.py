@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service import runtime
+from service.alternate import Alternate
 from service.children import ChildClassifier, Children, ClassifierUnavailable, JobFailed
 from service.cores import Cores
 from service.errors import InvalidRequest, StorageUnavailable, VersionNotServable, clip
@@ -197,24 +198,25 @@ class Loader:
     def _predictor(self, version: Version, files: Mapping[str, bytes]) -> Predictor:
         schema = decode(files["schema.json"])
         classifier: runtime.Classifier
+        alternate = None
         if "model.onnx" in files:
             classes = schema.classes if version.foreign else None
             classifier = runtime.load_onnx(files["model.onnx"], classes)
+            if "model.skops" in version.sha256 and "golden.npz" in files:
+                alternate = self._alternate(version, schema, files["golden.npz"])
         else:
-            names = [feature.name for feature in schema.features]
-            classifier = ChildClassifier(
-                self._children,
-                f"{version.name} version {version.version}",
-                # Kept on the disk alone: it may be needed again, and may be large.
-                lambda: self._files(version)["model.skops"],
-                names,
-                self._classifier_lost,
-            )
+            classifier = self._child(version, schema, self._classifier_lost)
         try:
             if not version.foreign:
                 _replay(classifier, files["golden.npz"])
             predictor = Predictor(
-                version.name, version.version, schema, classifier, self._limits, self._cores
+                version.name,
+                version.version,
+                schema,
+                classifier,
+                self._limits,
+                self._cores,
+                alternate,
             )
             predictor.warm()
         except BaseException:
@@ -222,6 +224,34 @@ class Loader:
                 classifier.close()  # whoever keeps the error would keep its process
             raise
         return predictor
+
+    def _alternate(self, version: Version, schema: Schema, golden: bytes) -> Alternate:
+        """Prepare scikit-learn beside a graph; it is not started before it is needed."""
+
+        def start() -> ChildClassifier:
+            child = self._child(version, schema, lambda: None)
+            try:
+                _replay(child, golden)
+            except BaseException:
+                child.close()
+                raise
+            return child
+
+        return Alternate(_title(version), start, self._children.idle_seconds)
+
+    def _child(self, version: Version, schema: Schema, lost: Callable[[], None]) -> ChildClassifier:
+        return ChildClassifier(
+            self._children,
+            _title(version),
+            # Kept on the disk alone: it may be needed again, and may be large.
+            lambda: self._files(version)["model.skops"],
+            [feature.name for feature in schema.features],
+            lost,
+        )
+
+
+def _title(version: Version) -> str:
+    return f"{version.name} version {version.version}"
 
 
 def _key(version: Version) -> _Key:

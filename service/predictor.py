@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from service.alternate import Alternate
 from service.cores import Cores
 from service.inference import Inference
 from service.pace import Pace
@@ -54,6 +55,7 @@ class Predictor:
         classifier: Classifier,
         limits: Limits,
         cores: Cores | None = None,
+        alternate: Alternate | None = None,
     ) -> None:
         self.name = name
         self.version = version
@@ -68,7 +70,8 @@ class Predictor:
         self.rows_a_batch = 1
         """How many single rows are answered by one run in a thread, where the model is slow."""
         self._decoder = Decoder(schema, limits)
-        self.inference = Inference(f"Model {name!r} version {version}", classifier, cores)
+        title = f"Model {name!r} version {version}"
+        self.inference = Inference(title, classifier, cores, alternate)
         self.replies = Replies(name, version, schema.classes)
         self._turns = _bind(classifier, probabilities=False)
         self._sure_turns = _bind(classifier, probabilities=True)
