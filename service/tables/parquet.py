@@ -40,8 +40,11 @@ def read_parquet(data: bytes, limits: Limits = LIMITS, at: str = "") -> Table:
     return Table(columns)
 
 
-def read_arrow_table(data: bytes, limits: Limits = LIMITS, at: str = "") -> Any:
-    """Read the same file into an Arrow table of plain columns; raises as `read_parquet` does."""
+def read_arrow_table(data: Any, limits: Limits = LIMITS, at: str = "") -> Any:
+    """Read the same file, bytes or a buffer of Arrow's, into an Arrow table of plain columns.
+
+    Raises as `read_parquet` does.
+    """
     try:
         # Metadata larger than this is a bomb: 10,000 columns take about 1 MB a row group.
         file = pq.ParquetFile(
