@@ -1,14 +1,21 @@
 """Many rows: scikit-learn in a child where it is faster, and the graph wherever it is not there."""
 
 import gc
+import os
+import re
+import signal
 import threading
 import weakref
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from service.alternate import MANY, Alternate
 from service.errors import ChildrenUnavailable
 from service.runtime import Classifier
+from tests.fakes import FakeRegistry
+from tests.server import serve, settings_for
 from tests.test_predictor import ClockedClassifier
 from tests.waiting import wait_until
 
@@ -141,3 +148,31 @@ def test_a_version_that_nobody_holds_is_not_kept_by_the_wait_for_its_child_to_be
     gc.collect()
 
     assert alternate() is None
+
+
+def test_rows_get_the_same_answers_from_the_graph_and_from_the_child(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = np.random.default_rng(0).uniform(0, 8, (1000, 4)).round(2).astype(str).tolist()
+    csv = {"content-type": "text/csv", "accept": "text/csv"}
+    caplog.set_level("INFO", "service.children.classifier")
+    with serve(settings_for(tmp_path / "data"), FakeRegistry(tmp_path)) as client:
+        client.train(dataset="iris", model_type="RandomForestClassifier", use=True)
+        names = [feature["name"] for feature in client.get("/schema").json()["features"]]
+        # So many that the graph takes longer than what it may on any machine.
+        rows = "\n".join([",".join(names), *(",".join(line) for line in lines * 200)])
+
+        def ask() -> bytes:
+            response = client.post(
+                "/predict", params={"probabilities": "true"}, content=rows, headers=csv
+            )
+            assert response.status_code == 200, response.text
+            return response.content
+
+        by_graph = ask()
+        (pid,) = wait_until(lambda: re.findall(r"process (\d+) serves", caplog.text))
+        by_child = [ask() for _ in range(2)]
+        os.kill(int(pid), signal.SIGKILL)
+        afterwards = ask()
+
+    assert {*by_child, afterwards} == {by_graph}
