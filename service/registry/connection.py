@@ -22,6 +22,7 @@ from service.errors import (
     clip,
 )
 from service.model import PAGE_TOKEN
+from service.registry.breaker import Breaker
 from service.registry.relocation import relocate
 from service.registry.skinny import skinny
 
@@ -69,6 +70,7 @@ class Connection:
         self.embedded = not uri
         self._root = (data_dir / "artifacts").resolve()
         self._experiments: dict[str, str] = {}
+        self._breaker = Breaker(_is_silence)
         store = (data_dir / "mlflow.db").resolve()
         self.uri = uri or f"sqlite:///{store}"
         with skinny():
@@ -91,6 +93,17 @@ class Connection:
                 "Restore it from a backup, or move it away to start with an empty one."
             ) from error
         return self.client
+
+    @contextmanager
+    def calls(
+        self, missing: NotFound | Conflict | None = None, *, vital: bool = False
+    ) -> Iterator[None]:
+        """Make calls to MLflow: their errors are `translated`, and its silence is remembered.
+
+        While it is silent only what is vital is asked at all.
+        """
+        with self._breaker.call(vital=vital), translated(missing):
+            yield
 
     def experiment(self, name: str) -> str:
         """Give the id of an experiment, made on first use."""
@@ -136,7 +149,7 @@ class Connection:
         from mlflow.utils.credentials import get_default_host_creds
         from mlflow.utils.rest_utils import http_request_safe
 
-        with translated():
+        with self.calls():
             http_request_safe(
                 get_default_host_creds(self.uri),
                 "/api/2.0/mlflow-artifacts/artifacts",
@@ -216,15 +229,21 @@ def page_token_of(page: Any) -> str | None:
     return str(orjson.loads(base64.b64decode(page.token))["offset"])
 
 
+def _is_silence(error: BaseException) -> bool:
+    """Tell an error by which MLflow did not answer from one that is its answer, or the disk's."""
+    from requests.exceptions import RequestException
+    from urllib3.exceptions import HTTPError
+
+    return any(isinstance(cause, RequestException | HTTPError) for cause in _causes(error))
+
+
 def may_have_arrived(error: BaseException) -> bool:
     """Tell whether a call that failed may have reached MLflow, or may reach it yet."""
-    from requests.exceptions import RequestException
-    from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
-    causes = _causes(error)
-    if any(isinstance(cause, NewConnectionError | ConnectTimeoutError) for cause in causes):
+    if any(isinstance(c, NewConnectionError | ConnectTimeoutError) for c in _causes(error)):
         return False
-    return any(isinstance(cause, RequestException | HTTPError) for cause in causes)
+    return _is_silence(error)
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -12,7 +12,7 @@ import orjson
 
 from service.errors import DataSetNotFound
 from service.model import DataSet
-from service.registry.connection import Connection, translated
+from service.registry.connection import Connection
 
 ROWS = "rows.parquet"
 _RECORD = "dataset.json"
@@ -35,7 +35,7 @@ class MlflowDataSets:
             newest = None
         if newest and (newest.sha256, newest.target) == (data_set.sha256, data_set.target):
             return newest
-        with translated(), tempfile.TemporaryDirectory() as name:
+        with self._connection.calls(), tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             shutil.copy(parquet, folder / ROWS)
             (folder / _RECORD).write_bytes(orjson.dumps(asdict(data_set)))
@@ -72,7 +72,7 @@ class MlflowDataSets:
     def fetch_data_set(self, data_set: DataSet, folder: Path) -> Path:
         """Download the rows below `folder`; give the Parquet file."""
         folder.mkdir(parents=True, exist_ok=True)
-        with translated(DataSetNotFound(data_set.name)):
+        with self._connection.calls(DataSetNotFound(data_set.name)):
             return Path(self._client.download_artifacts(data_set.id, ROWS, str(folder)))
 
     def delete_data_set(self, name: str) -> None:
@@ -80,12 +80,12 @@ class MlflowDataSets:
         runs = self._runs(f"tags.data_set = '{name}'", 10_000)
         if not runs:
             raise DataSetNotFound(name)
-        with translated(DataSetNotFound(name)):
+        with self._connection.calls(DataSetNotFound(name)):
             for run in runs:
                 self._client.delete_run(run.info.run_id)
 
     def _runs(self, wanted: str, most: int) -> Sequence[Any]:
-        with translated():
+        with self._connection.calls():
             found: Sequence[Any] = self._client.search_runs(
                 [self._connection.experiment("datasets")],
                 filter_string=wanted,
@@ -98,7 +98,7 @@ class MlflowDataSets:
         identifier = run.info.run_id
         known = self._known.get(identifier)
         if known is None:
-            with translated(), tempfile.TemporaryDirectory() as name:
+            with self._connection.calls(), tempfile.TemporaryDirectory() as name:
                 path = self._client.download_artifacts(identifier, _RECORD, name)
                 record = msgspec.json.decode(Path(path).read_bytes(), type=DataSet)
             created_at = run.info.start_time / 1000

@@ -16,7 +16,6 @@ from service.registry.connection import (
     Connection,
     checked_page_token,
     page_token_of,
-    translated,
 )
 
 _STATUS: dict[TrainingState, str] = {
@@ -41,7 +40,7 @@ class MlflowTrainings:
 
     def open_training(self, training: Training, details: Mapping[str, str]) -> Training:
         """Record a new one; give it with the id that it got."""
-        with translated():
+        with self._connection.calls():
             run = self._client.create_run(
                 self._connection.experiment("trainings"),
                 run_name=f"{training.name} {training.model_type}",
@@ -55,7 +54,7 @@ class MlflowTrainings:
 
     def beat(self, identifier: str, at: float) -> None:
         """Record that its owner still runs it, and nothing else."""
-        with translated(TrainingNotFound(identifier)):
+        with self._connection.calls(TrainingNotFound(identifier)):
             self._client.set_tag(identifier, "beat", f"{at:.3f}")
 
     def record_result(
@@ -87,7 +86,7 @@ class MlflowTrainings:
                 {"num_rows": data_set.rows, "num_columns": len(data_set.columns)}
             ).decode(),
         )
-        with translated():
+        with self._connection.calls():
             self._client.log_batch(
                 training.id,
                 params=[Param(key, value[:6000]) for key, value in params.items()],
@@ -107,7 +106,7 @@ class MlflowTrainings:
         """Record its end."""
         self._log_tags(training)
         ended = int((training.finished_at or time.time()) * 1000)
-        with translated(TrainingNotFound(training.id)):
+        with self._connection.calls(TrainingNotFound(training.id)):
             self._client.set_terminated(training.id, _STATUS[training.state], ended)
 
     def training_of_key(self, key: str) -> tuple[Training, str] | None:
@@ -115,7 +114,7 @@ class MlflowTrainings:
 
         One that the service itself let fail does not count: sent again, the request is tried again.
         """
-        with translated():
+        with self._connection.calls():
             runs = self._client.search_runs(
                 [self._connection.experiment("trainings")],
                 filter_string=f"tags.idempotency_key = '{key}'",
@@ -130,7 +129,7 @@ class MlflowTrainings:
         """Give one; raises TrainingNotFound."""
         if not re.fullmatch(r"[0-9a-f]{32}", identifier):
             raise TrainingNotFound(identifier)
-        with translated(TrainingNotFound(identifier)):
+        with self._connection.calls(TrainingNotFound(identifier)):
             run = self._client.get_run(identifier)
             wanted = self._connection.experiment("trainings")
         if run.info.experiment_id != wanted or run.info.lifecycle_stage != "active":
@@ -139,7 +138,7 @@ class MlflowTrainings:
 
     def list_trainings(self, limit: int, page_token: str | None) -> Page[Training]:
         """Give trainings, the newest first."""
-        with translated():
+        with self._connection.calls():
             runs = self._client.search_runs(
                 [self._connection.experiment("trainings")],
                 filter_string="tags.state != ''",
@@ -152,7 +151,7 @@ class MlflowTrainings:
     def open_trainings(self) -> Sequence[Training]:
         """Give those that have not ended."""
         found: list[Training] = []
-        with translated():
+        with self._connection.calls():
             for state in OPEN_STATES:
                 runs = self._client.search_runs(
                     [self._connection.experiment("trainings")],
@@ -166,7 +165,7 @@ class MlflowTrainings:
         from mlflow.entities import RunTag
 
         tags = [RunTag(key, value) for key, value in _tags(training).items()]
-        with translated(TrainingNotFound(training.id)):
+        with self._connection.calls(TrainingNotFound(training.id)):
             self._client.log_batch(training.id, tags=tags)
 
 

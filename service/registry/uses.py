@@ -8,7 +8,6 @@ from service.model import LOG_OF_USE, Use, Version
 from service.registry.connection import (
     Connection,
     may_have_arrived,
-    translated,
     unless_it_exists,
 )
 
@@ -37,7 +36,7 @@ class MlflowUses:
         return _use(found[0]) if found else None
 
     def _entries(self, limit: int) -> list[Any]:
-        with translated():
+        with self._connection.calls(vital=True):
             return list(
                 self._client.search_model_versions(
                     f"name = '{LOG_OF_USE}'", max_results=limit, order_by=_NEWEST
@@ -96,14 +95,14 @@ class MlflowUses:
 
     def _create(self, version: Version, tags: dict[str, str]) -> Any:
         try:
-            with translated(ModelNotFound(LOG_OF_USE)):
+            with self._connection.calls(ModelNotFound(LOG_OF_USE)):
                 return self._create_entry(version, tags)
         except ModelNotFound:
-            with translated(), unless_it_exists():
+            with self._connection.calls(), unless_it_exists():
                 self._client.create_registered_model(
                     LOG_OF_USE, description="Its newest version says which model is in use."
                 )
-            with translated():
+            with self._connection.calls():
                 return self._create_entry(version, tags)
 
     def _create_entry(self, version: Version, tags: dict[str, str]) -> Any:
@@ -117,7 +116,7 @@ class MlflowUses:
     def _read_back(self, nonce: str, error: RegistryUnavailable) -> Use:
         """MLflow's answer to the commit was lost: look whether the entry is there."""
         try:
-            with translated():
+            with self._connection.calls(vital=True):
                 found = self._client.search_model_versions(
                     f"name = '{LOG_OF_USE}' and tags.nonce = '{nonce}'", max_results=1
                 )

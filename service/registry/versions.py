@@ -18,7 +18,6 @@ from service.registry.connection import (
     Connection,
     checked_page_token,
     page_token_of,
-    translated,
     unless_it_exists,
 )
 from service.registry.mlmodel import write_mlmodel
@@ -39,7 +38,7 @@ class MlflowVersions:
         if name == LOG_OF_USE:
             return Page([])
         wanted = f"name = '{name}'" if name else f"name != '{LOG_OF_USE}'"
-        with translated():
+        with self._connection.calls():
             found = self._client.search_model_versions(
                 wanted,
                 max_results=limit,
@@ -52,7 +51,7 @@ class MlflowVersions:
         """Give one; raises ModelNotFound or VersionNotFound."""
         if name == LOG_OF_USE:
             raise ModelNotFound(name)
-        with translated(VersionNotFound(name, version)):
+        with self._connection.calls(VersionNotFound(name, version)):
             try:
                 return _version(self._client.get_model_version(name, str(version)))
             except Exception as error:
@@ -63,14 +62,14 @@ class MlflowVersions:
         from mlflow.exceptions import MlflowException
 
         if isinstance(error, MlflowException) and error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            with translated(ModelNotFound(name)):
+            with self._connection.calls(ModelNotFound(name)):
                 self._client.get_registered_model(name)
 
     def newest_version(self, name: str) -> Version:
         """Give the one of the highest number; raises ModelNotFound."""
         if name == LOG_OF_USE:
             raise ModelNotFound(name)
-        with translated():
+        with self._connection.calls():
             found = self._client.search_model_versions(
                 f"name = '{name}'", max_results=1, order_by=_NEWEST
             )
@@ -80,7 +79,7 @@ class MlflowVersions:
 
     def version_of_alias(self, name: str, alias: str) -> Version:
         """Give the one that an alias names; raises ModelNotFound or AliasNotFound."""
-        with translated(ModelNotFound(name)):
+        with self._connection.calls(ModelNotFound(name)):
             model = self._client.get_registered_model(name)
         number = model.aliases.get(alias)
         if number is None or name == LOG_OF_USE:
@@ -94,7 +93,7 @@ class MlflowVersions:
         client = self._client
         now = int(time.time() * 1000)
         self._connection.select()
-        with translated():
+        with self._connection.calls():
             model = client.create_logged_model(
                 self._connection.experiment("trainings"),
                 name=new.name,
@@ -138,7 +137,9 @@ class MlflowVersions:
         Raises VersionNotServable where they lie outside of MLflow's storage or are gone.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        with translated(VersionNotServable(version.name, version.version, "its files are gone")):
+        with self._connection.calls(
+            VersionNotServable(version.name, version.version, "its files are gone")
+        ):
             source = self._client.get_model_version_download_uri(version.name, str(version.version))
             try:
                 repository = self._connection.repository(source)
@@ -149,14 +150,14 @@ class MlflowVersions:
     def delete_version(self, name: str, version: int) -> None:
         """Delete one; raises ModelNotFound or VersionNotFound."""
         self.get_version(name, version)
-        with translated(VersionNotFound(name, version)):
+        with self._connection.calls(VersionNotFound(name, version)):
             self._client.delete_model_version(name, str(version))
 
     def claim(self, name: str) -> bool:
         """Register a model that has no version yet; False where it is registered already."""
         from mlflow.exceptions import MlflowException
 
-        with translated():
+        with self._connection.calls():
             try:
                 self._client.create_registered_model(name)
             except MlflowException as error:
