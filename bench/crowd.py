@@ -80,13 +80,15 @@ class Crowd:
         self._idle: list[_Connection] = []
 
     async def closed_loop(self, connections: int, seconds: float) -> float:
-        """Give the replies a second where each connection sends as soon as it has its reply."""
+        """Give the replies a second where each client sends as soon as it has its reply."""
         outcome = Outcome(0.0, seconds)
         end = time.perf_counter() + seconds
 
         async def again() -> None:
+            fresh = False
             while time.perf_counter() < end:
-                await self._one(outcome, fresh=False)
+                await self._one(outcome, fresh)
+                fresh = not fresh
 
         await asyncio.gather(*(again() for _ in range(connections)))
         return outcome.goodput

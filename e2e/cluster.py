@@ -152,6 +152,25 @@ class Cluster:
         given = json.loads(self.helm("get", "values", self.release, "--output", "json"))
         return given or {}
 
+    def small_values(self) -> dict[str, Any]:
+        """Give its values for another release with one API pod, and requests that fit beside."""
+        values = self.values()
+        for part in PORTS:
+            resources = values.setdefault(part, {}).setdefault("resources", {})
+            resources["requests"] = {"cpu": "10m", "memory": "64Mi"}
+        values["api"]["replicas"] = 1
+        values.pop("monitoring", None)
+        return values
+
+    def bring(self, verb: str, values: Mapping[str, Any], seconds: float = 300) -> None:
+        """Run `helm install` or `helm upgrade` of the chart, and wait until all is ready."""
+        self.helm(
+            *(verb, self.release, str(CHART), "--values", "-"),
+            *("--wait", f"--timeout={seconds:g}s"),
+            stdin=json.dumps(values),
+            seconds=seconds + 30,
+        )
+
     def secret(self, part: str) -> dict[str, str]:
         """Give what a part's Secret holds, still encoded."""
         data: dict[str, str] = self.get("secret", self.name(part))["data"]

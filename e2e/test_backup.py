@@ -1,6 +1,5 @@
 """The restore drill: a release, a copy of it, and another release made of the copy alone."""
 
-import copy
 import json
 import subprocess
 import time
@@ -11,7 +10,7 @@ import httpx
 import numpy as np
 import pytest
 
-from e2e.cluster import CHART, PORTS, Cluster
+from e2e.cluster import Cluster
 from e2e.conftest import Note
 from e2e.forward import open_api
 from e2e.guest import guest, start_guest
@@ -30,25 +29,9 @@ Answers = dict[str, tuple[str, str]]
 """Of each version: the digests of its record, and the reply to a thousand rows."""
 
 
-def _smaller(release: Cluster) -> dict[str, Any]:
-    """Give the release's values for one API pod, and requests that fit beside it."""
-    values = copy.deepcopy(release.values())
-    for part in PORTS:
-        resources = values.setdefault(part, {}).setdefault("resources", {})
-        resources["requests"] = {"cpu": "10m", "memory": "64Mi"}
-    values["api"]["replicas"] = 1
-    values.pop("monitoring", None)
-    values["backup"] = {"enabled": True, "schedule": "0 0 1 1 *", "volume": {"size": "1Gi"}}
-    return values
-
-
-def _install(cluster: Cluster, values: dict[str, Any]) -> None:
-    cluster.helm(
-        *("install", cluster.release, str(CHART), "--values", "-"),
-        *("--wait", f"--timeout={READY_SECONDS}s"),
-        stdin=json.dumps(values),
-        seconds=READY_SECONDS + 30,
-    )
+def _values(release: Cluster) -> dict[str, Any]:
+    backup = {"enabled": True, "schedule": "0 0 1 1 *", "volume": {"size": "1Gi"}}
+    return {**release.small_values(), "backup": backup}
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +39,7 @@ def origin(release: Cluster) -> Iterator[Cluster]:
     """A release of which copies are made."""
     cluster = Cluster(f"{release.namespace}-origin", "origin")
     cluster.create_namespace()
-    _install(cluster, _smaller(release))
+    cluster.bring("install", _values(release), READY_SECONDS)
     yield cluster
     cluster.delete_namespace()
 
@@ -95,10 +78,10 @@ def test_a_copy_restored_into_an_empty_namespace_answers_as_the_original(
     said = _copy(origin)
     note(said)
     _carry(origin, empty, release.image())
-    values = _smaller(release)
+    values = _values(release)
     values["backup"] |= {"existingClaim": CLAIM, "restore": "latest"}
     start = time.monotonic()
-    _install(empty, values)
+    empty.bring("install", values, READY_SECONDS)
     with open_api(empty) as api:
         assert _in_use(api) == in_use
         seconds = time.monotonic() - start
@@ -115,11 +98,7 @@ def test_a_restart_of_a_restored_release_restores_nothing_again(origin: Cluster)
         before = _in_use(api)
     values = origin.values()
     values["backup"]["restore"] = "latest"
-    origin.helm(
-        *("upgrade", origin.release, str(CHART), "--values", "-", "--wait", "--timeout=300s"),
-        stdin=json.dumps(values),
-        seconds=330,
-    )
+    origin.bring("upgrade", values)
     origin.wait_rolled_out("mlflow")
     (pod,) = origin.ready_pods("mlflow")
     logs = origin.kubectl("logs", pod.name, "--container", "restore-objects")

@@ -3,8 +3,7 @@
 The tests follow each other: each takes the release as the one before has left it.
 """
 
-import copy
-import json
+import base64
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from e2e.cluster import CHART, PORTS, STATEFUL, Cluster
+from e2e.cluster import PORTS, STATEFUL, Cluster
 from e2e.conftest import Note
 from e2e.forward import open_api
 from e2e.waiting import wait_until
 
 READY_SECONDS = 300
 REINSTALL_SECONDS = 180
+ROLES = ("predict", "train", "admin")
 
 
 @dataclass
@@ -33,22 +33,14 @@ class Fresh:
     def install(self, seconds: int) -> float:
         """Install it and wait until all is ready; give how long that took."""
         start = time.monotonic()
-        self._helm("install", seconds)
+        self.cluster.bring("install", self.values, seconds)
         return time.monotonic() - start
 
     def upgrade(self) -> None:
         """Bring the values as they are now into force, and wait until all is ready."""
-        self._helm("upgrade", 180)
+        self.cluster.bring("upgrade", self.values)
         for part in PORTS:
             self.cluster.wait_rolled_out(part)
-
-    def _helm(self, verb: str, seconds: int) -> None:
-        self.cluster.helm(
-            *(verb, self.cluster.release, str(CHART), "--values", "-"),
-            *("--wait", f"--timeout={seconds}s"),
-            stdin=json.dumps(self.values),
-            seconds=seconds + 30,
-        )
 
     def pods(self) -> dict[str, set[str]]:
         """Give each part's pods by their uids."""
@@ -62,15 +54,9 @@ class Fresh:
 @pytest.fixture(scope="module")
 def fresh(release: Cluster) -> Iterator[Fresh]:
     """A release as the one under test, but smaller: one API pod, and requests that fit beside."""
-    values = copy.deepcopy(release.values())
-    for part in PORTS:
-        resources = values.setdefault(part, {}).setdefault("resources", {})
-        resources["requests"] = {"cpu": "10m", "memory": "64Mi"}
-    values["api"]["replicas"] = 1
-    values.pop("monitoring", None)
     cluster = Cluster(f"{release.namespace}-install", "fresh")
     cluster.create_namespace()
-    yield Fresh(cluster, values)
+    yield Fresh(cluster, release.small_values())
     cluster.delete_namespace()
 
 
@@ -157,9 +143,41 @@ def test_a_reinstall_finds_what_was_kept(fresh: Fresh, note: Note) -> None:
         assert api.post("/predict", json=api.get("/schema").json()["example"]).is_success
 
 
+def test_with_keys_each_role_may_do_what_is_its_own(fresh: Fresh) -> None:
+    """`auth.enabled` makes three keys; probes and the replicas among themselves need none."""
+    fresh.values["auth"] = {"enabled": True}
+    fresh.upgrade()
+    secret = fresh.cluster.secret("clients")
+    keys = {role: base64.b64decode(key).decode() for role, key in secret.items()}
+    name, version = fresh.in_use
+    found: dict[str | None, list[int]] = {}
+    with open_api(fresh.cluster) as api:
+        example = api.get("/schema", headers=_bearer(keys["predict"])).json()["example"]
+        order = {"name": name, "version": version}
+        for role in (None, *ROLES):
+            with_key = _bearer(keys[role]) if role else {}
+            found[role] = [
+                api.get("/healthz", headers=with_key).status_code,
+                api.post("/predict", json=example, headers=with_key).status_code,
+                # No data: 400 is said only to those who may train.
+                api.post("/train", json={}, headers=with_key).status_code,
+                api.post("/use-model", json=order, headers=with_key).status_code,
+            ]
+    assert found == {
+        None: [200, 401, 401, 401],
+        "predict": [200, 200, 403, 403],
+        "train": [200, 200, 400, 403],
+        "admin": [200, 200, 400, 200],
+    }
+
+
 def _others(pods: Mapping[str, set[str]]) -> dict[str, set[str]]:
     return {part: uids for part, uids in pods.items() if part != "api"}
 
 
 def _versions(listed: Mapping[str, Any]) -> set[tuple[str, int, bool]]:
     return {(each["name"], each["version"], each["in_use"]) for each in listed["models"]}
+
+
+def _bearer(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
