@@ -21,6 +21,19 @@ _SWEEPS = 2
 _CLOSE = (b"connection", b"close")
 
 
+class UnreadTransport:
+    """What the answer to a request is written to while the rest of that request is on its way."""
+
+    def __init__(self, protocol: "ClosingProtocol") -> None:
+        self._protocol = protocol
+        self.write = protocol.transport.write
+        self.is_closing = protocol.transport.is_closing
+
+    def close(self) -> None:
+        """Close, so that the answer arrives."""
+        self._protocol.close_answered_early()
+
+
 class ClosingProtocol(HttpToolsProtocol):
     """One connection, as far as its end is concerned."""
 
@@ -74,6 +87,17 @@ class ClosingProtocol(HttpToolsProtocol):
     def refuse_with(self, error: ServiceError) -> None:
         """Answer with this error, and close."""
         self._end(_problem(error))
+
+    def close_answered_early(self) -> None:
+        """Close after the last answer, if its request is whole; else throw away what still comes.
+
+        A key that is missing, or a body that is too large, is known before the body is there.
+        """
+        if self.done is self.scope:
+            self.transport.close()
+        else:
+            self.refused = True
+            self._close_later()
 
     def close_if_answered(self) -> None:
         """Close, at the second sweep after the last answer."""

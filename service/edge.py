@@ -15,7 +15,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 
-from service.closing import ClosingProtocol
+from service.closing import ClosingProtocol, UnreadTransport
 from service.errors import Overloaded
 from service.metrics import Metrics
 from service.settings import Settings
@@ -220,6 +220,8 @@ class EdgeProtocol(ClosingProtocol):
         """Bound what is half there, in bytes and in time; `size` bytes of it came now."""
         in_body = self.in_body()
         part: object = self.cycle if in_body else self.scope
+        if in_body and self.cycle.transport is self.transport:
+            self.cycle.transport = UnreadTransport(self)  # type: ignore[assignment]
         if part is not self.awaited:
             self.awaited = part
             self.since = monotonic()
