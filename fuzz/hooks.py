@@ -4,6 +4,7 @@ Runs in Schemathesis' own environment.
 """
 
 import os
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -38,25 +39,59 @@ def before_load_schema(_: Any, raw_schema: Any) -> None:
             content.get("text/csv", {}).pop("example", None)
 
 
-_trained: set[str] = set()
+_FLOWERS = "flowers"
+"""The model that `fuzz.api` trains first."""
+
+_trained = {_FLOWERS}
 """Models whose schema is that of the model that was in use when the document was read."""
 
 
 @schemathesis.hook
 def before_call(_: Any, case: Any, kwargs: Any) -> None:
-    """Keep the model in use one that takes what the document says, and trainings short."""
+    """Keep the model in use one that takes what the document says, and trainings short.
+
+    Of what should be right, a share names what is there: whatever is made up is 404 at most.
+    """
     del kwargs
-    body = case.body
+    body, label, share = case.body, case.operation.label, _share(case)
+    if label == "POST /datasets" and share < 50:
+        case.query["name"] = "made-up"
     if not isinstance(body, dict):
         return
-    if case.operation.label == "POST /train":
+    if label == "POST /train":
         _write_digits(body, ("seed", "cv"))
+        if share < 50 and case.media_type == "application/json":
+            body["dataset"] = "iris"
         _shorten(body, case.media_type == "application/json")
-    elif case.operation.label == "POST /use-model":
+        if share < 4:
+            body.update(_LONG)
+    elif label == "POST /datasets" and case.media_type == "application/json" and share < 50:
+        case.body = {"columns": ["a", "b"], "rows": [[share, "yes"], [2, "no"]]}
+    elif label == "POST /use-model":
+        if share < 50:
+            case.body = {"name": _FLOWERS, "version": 1}
+            return
         _write_digits(body, ("version", "expected_epoch"))
         if not _is_trained(body.get("name")):
             # It is looked for like any other, and then refused.
             body["expected_epoch"] = 0
+
+
+_LONG = {
+    "dataset": "digits",
+    "model_type": "GradientBoostingClassifier",
+    "params": {"n_estimators": 500},
+    "use": False,
+    "wait": 0,
+}
+"""A training that is there for a while, so that it can be cancelled."""
+
+
+def _share(case: Any) -> int:
+    """Give a number below 100 by what a right request says; 100 for one that is wrong."""
+    if case.meta is None or case.meta.generation.mode != schemathesis.GenerationMode.POSITIVE:
+        return 100
+    return zlib.crc32(repr(case.body).encode()) % 100
 
 
 def _is_trained(name: object) -> bool:
@@ -84,5 +119,6 @@ def _shorten(body: dict[str, Any], typed: bool) -> None:
     body["model_type"] = "DecisionTreeClassifier"
     for key in ("params", "search", "target"):
         body.pop(key, None)
-    if isinstance(body.get("name"), str):
-        _trained.add(body["name"])
+    name = body.get("name") or "iris"
+    if isinstance(name, str):
+        _trained.add(name)

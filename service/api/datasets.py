@@ -36,6 +36,42 @@ async def _built_ins(state: State) -> list[dict[str, Any]]:
     return [{**item, "created_at": None, "built_in": True} for item in found]
 
 
+_CELL = {"type": ["number", "string", "boolean", "null"]}
+_INLINE = {
+    "oneOf": [
+        {
+            "type": "object",
+            "required": ["columns", "rows"],
+            "properties": {
+                "columns": {
+                    "type": "array",
+                    "items": {"type": "string", "minLength": 1},
+                    "minItems": 1,
+                    "uniqueItems": True,
+                },
+                "rows": {
+                    "type": "array",
+                    "items": {"type": "array", "items": _CELL},
+                    "minItems": 1,
+                },
+            },
+        },
+        {
+            "type": "object",
+            "required": ["records"],
+            "properties": {
+                "records": {
+                    "type": "array",
+                    "items": {"type": "object", "minProperties": 1, "additionalProperties": _CELL},
+                    "minItems": 1,
+                }
+            },
+        },
+    ]
+}
+"""Rows within JSON: a row an array, or an object a row. A column's cells are of one kind."""
+
+
 @router.post(
     "/datasets",
     summary="Keep rows under a name",
@@ -67,7 +103,7 @@ async def _built_ins(state: State) -> list[dict[str, Any]]:
                     "example": "a,b,label\n1,2,yes\n3,4,no\n",
                 },
                 "application/json": {
-                    "schema": {"type": "object"},
+                    "schema": _INLINE,
                     "example": {"columns": ["a", "label"], "rows": [[1, "yes"], [2, "no"]]},
                 },
                 "application/vnd.apache.parquet": {

@@ -81,6 +81,10 @@ _HEADERS: dict[str, dict[str, Any]] = {
     },
 }
 _VERSION = {"name": "$response.body#/name", "version": "$response.body#/version"}
+_NEWEST = {
+    "name": "$response.body#/models/0/name",
+    "version": "$response.body#/models/0/version",
+}
 _LINKS: dict[tuple[str, str, str], dict[str, tuple[str, str, dict[str, Any]]]] = {
     ("/train", "post", "201"): {
         "training": ("/trainings/{training}", "get", {"training": "$response.body#/id"}),
@@ -95,7 +99,21 @@ _LINKS: dict[tuple[str, str, str], dict[str, tuple[str, str, dict[str, Any]]]] =
         "version": ("/models/{name}/versions/{version}", "get", _VERSION),
         "use": ("/use-model", "post", _VERSION),
     },
-    ("/models/{name}/versions/{version}", "get", "200"): {"use": ("/use-model", "post", _VERSION)},
+    ("/models", "get", "200"): {
+        "newest": ("/models/{name}/versions/{version}", "get", _NEWEST),
+        "delete": ("/models/{name}/versions/{version}", "delete", _NEWEST),
+    },
+    ("/trainings", "get", "200"): {
+        "cancel": (
+            "/trainings/{training}",
+            "delete",
+            {"training": "$response.body#/trainings/0/id"},
+        )
+    },
+    ("/models/{name}/versions/{version}", "get", "200"): {
+        "use": ("/use-model", "post", _VERSION),
+        "delete": ("/models/{name}/versions/{version}", "delete", _VERSION),
+    },
     ("/use-model", "post", "200"): {"predict": ("/predict", "post", {})},
     ("/datasets", "post", "201"): {
         "show": ("/datasets/{name}", "get", {"name": "$response.body#/name"}),
