@@ -15,12 +15,8 @@ ServiceError
     StartError              the process cannot start; its sentence is printed, no traceback
 """
 
-import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-NO_STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
-"""What the system says of a disk that does not take what is written to it."""
 
 
 def clip(text: object, limit: int = 64) -> str:

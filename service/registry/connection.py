@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from service.errors import (
-    NO_STORAGE,
     Conflict,
     InvalidRequest,
     NotFound,
@@ -24,6 +23,7 @@ from service.errors import (
 from service.model import PAGE_TOKEN
 from service.registry.relocation import relocate
 from service.registry.skinny import skinny
+from service.storage import lack
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -168,7 +168,7 @@ class Connection:
 @contextmanager
 def translated(missing: NotFound | Conflict | None = None) -> Iterator[None]:
     """Turn MLflow's errors into the service's; `missing` is raised where it says "not found"."""
-    from mlflow.exceptions import MlflowException
+    from mlflow.exceptions import MlflowException, RestException
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
@@ -176,12 +176,13 @@ def translated(missing: NotFound | Conflict | None = None) -> Iterator[None]:
     except MlflowException as error:
         if error.error_code == _NOT_FOUND and missing is not None:
             raise missing from error
+        # What a server says of a disk is said of its own.
+        if not isinstance(error, RestException) and (reason := lack(error)):
+            raise StorageUnavailable(reason) from error
         raise RegistryUnavailable(_first_line(error)) from error
-    except OSError as error:
-        if error.errno in NO_STORAGE:
-            raise StorageUnavailable(os.strerror(error.errno)) from error
-        raise RegistryUnavailable(_first_line(error)) from error
-    except (SQLAlchemyError, sqlite3.Error) as error:
+    except (OSError, SQLAlchemyError, sqlite3.Error) as error:
+        if reason := lack(error):
+            raise StorageUnavailable(reason) from error
         raise RegistryUnavailable(_first_line(error)) from error
 
 
@@ -244,6 +245,11 @@ def _first_line(error: BaseException) -> str:
         return "it did not answer in time."
     if any(isinstance(cause, ConnectionError) for cause in causes):
         return "it cannot be reached."
+    codes = {getattr(cause, "sqlite_errorcode", 0) & 0xFF for cause in causes}
+    if sqlite3.SQLITE_FULL in codes:
+        return "no space is left on its disk."
+    if sqlite3.SQLITE_IOERR in codes:
+        return "its disk is full, or fails."
     line = str(error).strip().split("\n")[0]
     line = re.sub(r"https?://\S+|(?:/[\w.-]+){2,}", "…", line)
     return f"{clip(line, 160).rstrip('.')}."
