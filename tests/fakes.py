@@ -19,8 +19,10 @@ from service.errors import (
     RegistryUnavailable,
     TrainingNotFound,
     VersionNotFound,
+    VersionNotServable,
 )
 from service.model import LOG_OF_USE, DataSet, NewVersion, Page, Training, Use, Version
+from service.registry.download import BOUNDS, FolderSource, NotFetchable, download
 
 T = TypeVar("T")
 
@@ -113,7 +115,10 @@ class FakeRegistry:
 
     def fetch(self, version: Version, folder: Path) -> Path:
         self._look()
-        shutil.copytree(self.files(version), folder, dirs_exist_ok=True)
+        try:
+            download(FolderSource(self.files(version)), folder, BOUNDS)
+        except NotFetchable as error:
+            raise VersionNotServable(version.name, version.version, str(error)) from error
         return folder
 
     def delete_version(self, name: str, version: int) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -21,6 +22,7 @@ from service.errors import (
     clip,
 )
 from service.model import PAGE_TOKEN
+from service.registry.download import FolderSource, NotFetchable, ServerSource, Source
 from service.registry.relocation import relocate
 from service.registry.skinny import skinny
 from service.storage import lack
@@ -105,13 +107,11 @@ class Connection:
                 self._experiments[name] = self.client.get_experiment_by_name(name).experiment_id
         return self._experiments[name]
 
-    def repository(self, location: str) -> Any:
-        """Give MLflow's access to the artifacts at `location`.
+    def source(self, location: str) -> Source:
+        """Give access to the artifacts at `location`.
 
-        Raises ValueError where that lies outside of MLflow's own storage.
+        Raises NotFetchable where that lies outside of MLflow's own storage.
         """
-        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
         if location.startswith("models:/m-"):
             identifier = location.removeprefix("models:/").split("/")[0]
             location = self.client.get_logged_model(identifier).artifact_location
@@ -119,12 +119,19 @@ class Connection:
             from mlflow.utils.file_utils import local_file_uri_to_path
 
             path = Path(local_file_uri_to_path(location)).resolve()
-            inside = path.is_relative_to(self._root) or path.is_relative_to(self._root.parent)
+            if path.is_relative_to(self._root.parent):
+                return FolderSource(path)
         else:
-            inside = location.startswith("mlflow-artifacts:")
-        if not inside:
-            raise ValueError("its artifacts lie outside of MLflow's own storage")
-        return get_artifact_repository(location, tracking_uri=self.uri, registry_uri=self.uri)
+            from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
+
+            place = urlsplit(location)
+            # It may name a server to ask, and that is to be no other one.
+            if place.scheme == "mlflow-artifacts" and place.netloc in (
+                "",
+                urlsplit(self.uri).netloc,
+            ):
+                return ServerSource(MlflowArtifactsRepository(location, self.uri, self.uri))
+        raise NotFetchable("its artifacts lie outside of MLflow's own storage")
 
     def reach_storage(self) -> None:
         """Find out whether artifacts can be had: MLflow may answer while its object store is away.
