@@ -32,6 +32,9 @@ class FakeSource:
             self.read_bytes += 100
             yield b"0" * 100
 
+    def delete(self, path: str) -> None:
+        raise AssertionError(path)
+
 
 def test_what_is_within_the_bounds_arrives_as_it_was(tmp_path: Path) -> None:
     files = {"MLmodel": b"flavors", "data/model.onnx": b"graph", "data/deep/er": b""}

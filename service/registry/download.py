@@ -54,6 +54,9 @@ class Source(Protocol):
     def read(self, path: str) -> Iterator[bytes]:
         """Give a file in parts."""
 
+    def delete(self, path: str) -> None:
+        """Delete a file for good, if it is there."""
+
 
 def download(source: Source, folder: Path, bounds: Bounds) -> None:
     """Fetch all files to `folder`; raises NotFetchable where `bounds` do not allow it."""
@@ -100,6 +103,10 @@ class FolderSource:
             while part := file.read(_PART):
                 yield part
 
+    def delete(self, path: str) -> None:
+        """Delete a file for good, if it is there."""
+        (self._folder / path).unlink(missing_ok=True)
+
 
 class ServerSource:
     """Files behind an MLflow server."""
@@ -127,3 +134,7 @@ class ServerSource:
         with http_request(place, f"/{path}", "GET", stream=True) as answer:
             augmented_raise_for_status(answer)
             yield from answer.iter_content(_PART)
+
+    def delete(self, path: str) -> None:
+        """Delete a file for good, if it is there."""
+        self._repository.delete_artifacts(path)
