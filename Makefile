@@ -80,8 +80,8 @@ lock: ## Renew the lock files from pyproject.toml (needs uv)
 	@uv pip compile supply/requirements.in --universal --python-version 3.11 --generate-hashes \
 		--no-annotate --no-header --quiet --output-file supply/requirements.txt
 
-image: ## Build the container image, mlops-desafio:dev
-	@docker build --tag $(IMAGE) .
+image: ## Build the container image, mlops-desafio:dev; PYTHON_IMAGE=name@sha256:… chooses the base
+	@docker build --tag $(IMAGE) $(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) .
 
 cluster: ## Start a kind cluster named desafio unless it runs (needs docker, kind, kubectl)
 	@kind get clusters 2>/dev/null | grep -qx $(CLUSTER) || \

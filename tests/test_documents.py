@@ -36,6 +36,17 @@ def test_the_readme_names_every_make_target_it_uses() -> None:
     assert set(re.findall(r"`make ([a-z0-9-]+)", README)) <= targets
 
 
+def test_the_security_policy_names_tests_and_targets_that_exist() -> None:
+    text = (ROOT / "SECURITY.md").read_text()
+    tests = {path.name for folder in ("tests", "e2e") for path in (ROOT / folder).glob("*.py")}
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+    named = set(re.findall(r"test_\w+\.py", text))
+    assert len(named) > 10
+    assert named <= tests
+    assert set(re.findall(r"`make ([a-z0-9-]+)", text)) <= targets
+
+
 def test_the_readme_stays_short() -> None:
     assert len(README.splitlines()) <= 220
 

@@ -1,6 +1,7 @@
 """What the service is made of: an audit counts only with data, lists are whole, pins exact."""
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from service import __version__
 from supply.audit import CONTROL, KNOWN, LOCK, NoData, audit, look_up
 from supply.pins import Pin, pins
 from supply.sbom import document
+from tests.chart import needs_helm, render
 
 ROOT = Path(__file__).parents[1]
 
@@ -118,6 +120,34 @@ def test_the_list_of_parts_names_our_version_and_every_release() -> None:
 def test_a_list_without_a_release_or_its_hash_is_refused(component: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="1 releases are missing, or have no hash"):
         document(_document(component), [Pin("a", "1.0")])
+
+
+def test_a_base_image_is_chosen_by_value_and_is_the_usual_one_without() -> None:
+    def command(*values: str) -> str:
+        return subprocess.run(
+            ["make", "-C", str(ROOT), "--dry-run", "image", *values],
+            capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+
+    base = "python:3.13-slim@sha256:" + "a" * 64
+    assert f"--build-arg PYTHON_IMAGE={base} " in command(f"PYTHON_IMAGE={base}")
+    assert "--build-arg" not in command()
+
+
+@needs_helm
+def test_every_image_of_the_release_can_be_named_by_digest() -> None:
+    parts = ("", "postgres.", "minio.", "monitoring.prometheus.", "monitoring.grafana.")
+    digest = "sha256:" + "a" * 64
+    resources = render(
+        *(f"{part}image.digest={digest}" for part in parts),
+        "monitoring.standalone=true",
+        "backup.enabled=true",
+    )
+
+    text = "".join(map(yaml.safe_dump, resources))
+    images = re.findall(r"^\s*(?:- )?image: (\S+)$", text, re.MULTILINE)
+    assert len(images) > 10
+    assert [image for image in images if not image.endswith(f"@{digest}")] == []
 
 
 def _steps() -> list[str]:
