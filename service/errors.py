@@ -268,9 +268,10 @@ class TrainingLost(Unavailable):
 
 
 class StorageUnavailable(Unavailable):
-    """The disk does not take what has to be written to it."""
+    """The disk does not take what has to be written to it, before anything is changed."""
 
     retry_after = 3
+    outcome = "unchanged"
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"The service cannot write to its disk: {reason}.")

@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.mlflow_server import mlflow_server
 from tests.process import ROW, descendants, is_ready, service_process
 from tests.server import Client
 from tests.waiting import wait_until
@@ -34,6 +35,8 @@ SMALL = {"name": "small", "model_type": "GaussianNB", "dataset": "iris", "use": 
 CSV = {"content-type": "text/csv"}
 
 NOTHING = 0
+LESS_THAN_THE_DATABASE = 64 * 2**10
+"""Bytes with which MLflow's database can begin a change and not make it."""
 LESS_THAN_A_MODEL = 2 * 2**20
 """Bytes that a file may have: the database is smaller, and a large model's file is not."""
 
@@ -105,7 +108,7 @@ def _state(client: Client) -> Any:
     )
 
 
-@pytest.mark.parametrize("size", [NOTHING, LESS_THAN_A_MODEL])
+@pytest.mark.parametrize("size", [NOTHING, LESS_THAN_THE_DATABASE, LESS_THAN_A_MODEL])
 def test_predictions_go_on_and_changes_are_refused_while_no_file_may_grow(
     running: tuple[int, Client], size: int
 ) -> None:
@@ -124,6 +127,7 @@ def test_predictions_go_on_and_changes_are_refused_while_no_file_may_grow(
 
     for response in refused:
         _assert_refused_for_want_of_space(response)
+    assert refused[-1].json()["outcome"] == "unchanged"
     assert still.json()["model"] == "iris"
     assert statuses
     assert set(statuses) == {200}
@@ -157,9 +161,35 @@ def test_files_of_rows_find_no_space_and_are_answered_later(running: tuple[int, 
     assert client.post("/predict", content=rows, headers=CSV).status_code == 200
 
 
-def test_everything_works_as_soon_as_there_is_space_again(running: tuple[int, Client]) -> None:
+@pytest.mark.parametrize(
+    # A change that was begun leaves the database unreadable until there is space to take it back.
+    ("size", "outcome"),
+    [(NOTHING, "unchanged"), (LESS_THAN_THE_DATABASE, "unknown")],
+)
+def test_a_change_that_the_database_does_not_take_has_not_happened(
+    running: tuple[int, Client], size: int, outcome: str
+) -> None:
     pid, client = running
-    with _no_larger_file(pid, NOTHING):
+    before = _state(client)
+
+    with _no_larger_file(pid, size):
+        # Its files are in the cache, so that only the commit needs the disk.
+        refused = client.post("/use-model", json={"name": "small", "version": 1})
+        still = client.predict(ROW)
+
+    assert refused.status_code == 503, refused.text
+    assert int(refused.headers["retry-after"]) >= 1
+    assert refused.json()["outcome"] == outcome
+    assert still.json()["model"] == "iris"
+    wait_until(lambda: _state(client) == before)
+
+
+@pytest.mark.parametrize("size", [NOTHING, LESS_THAN_THE_DATABASE])
+def test_everything_works_as_soon_as_there_is_space_again(
+    running: tuple[int, Client], size: int
+) -> None:
+    pid, client = running
+    with _no_larger_file(pid, size):
         _assert_refused_for_want_of_space(client.post("/train", json=SMALL))
 
     assert client.train(**SMALL)["state"] == "succeeded"
@@ -202,3 +232,39 @@ def test_a_disk_that_is_full_refuses_changes_until_it_is_not(tmp_path: Path) -> 
             assert used.status_code == 200, used.text
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_server_of_mlflow_that_has_no_space_is_told_and_needed_for_no_prediction(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "server").mkdir()
+    with (
+        mlflow_server(tmp_path / "server") as uri,
+        service_process(tmp_path / "data", mlflow_uri=uri) as (_, client),
+    ):
+        wait_until(lambda: is_ready(client))
+        client.train(**SMALL)
+        port = uri.rpartition(":")[2].encode()
+        (server,) = [
+            pid
+            for pid in descendants(os.getpid())
+            if b"mlflow" in (command := Path(f"/proc/{pid}/cmdline").read_bytes())
+            and port in command
+            and b"-m\0mlflow" in command
+        ]
+
+        with _predicting(client) as statuses, _no_larger_file(server, NOTHING):
+            refused = [
+                client.post("/datasets?name=kept", content=b"x,y\n1,2\n", headers=CSV),
+                client.post("/train", json=SMALL),
+                client.post("/use-model", json={"name": "small", "version": 1}),
+            ]
+
+        for response in refused:
+            assert response.status_code == 503, (response.request.url, response.text)
+            assert response.json()["type"] == "/problems/mlflow-unavailable"
+            assert int(response.headers["retry-after"]) >= 1
+        assert "an error of its own (5xx)" in refused[1].json()["detail"]
+        assert set(statuses) == {200}
+        assert client.train(**SMALL)["state"] == "succeeded"
+        assert client.post("/use-model", json={"name": "small"}).status_code == 200

@@ -244,7 +244,7 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 def _first_line(error: BaseException) -> str:
     """Give a sentence without the addresses, statements and paths that MLflow puts in."""
-    from requests.exceptions import ConnectionError, Timeout
+    from requests.exceptions import ConnectionError, RetryError, Timeout
     from urllib3.exceptions import ReadTimeoutError
 
     causes = _causes(error)
@@ -252,6 +252,8 @@ def _first_line(error: BaseException) -> str:
         return "it did not answer in time."
     if any(isinstance(cause, ConnectionError) for cause in causes):
         return "it cannot be reached."
+    if any(isinstance(cause, RetryError) for cause in causes):
+        return "it answers with an error of its own (5xx), of which its log has the reason."
     codes = {getattr(cause, "sqlite_errorcode", 0) & 0xFF for cause in causes}
     if sqlite3.SQLITE_FULL in codes:
         return "no space is left on its disk."
