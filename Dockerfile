@@ -1,4 +1,5 @@
 # The API (`python -m service`) and, by another command, the MLflow server (`mlflow server`).
+# A release names the base by digest: make image PYTHON_IMAGE=python:3.13-slim@sha256:…
 ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS build

@@ -10,8 +10,8 @@ NAMESPACE ?= desafio
 RELEASE ?= desafio
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui test check bench bench-peers bench-check soak fuzz jepsen format setup lock image \
-	cluster deploy e2e clean
+.PHONY: help run ui test check bench bench-peers bench-check soak fuzz jepsen audit sbom format setup \
+	lock image cluster deploy e2e clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,12 @@ fuzz: $(VENV)/.dev .fuzz/.installed ## Send 20,000 requests by OpenAPI, 20,000 t
 jepsen: $(VENV)/.dev ## Check histories of three replicas: changes, refusals and 40 faults (minutes)
 	@$(BIN)/python -m tests.history
 
+audit: $(VENV)/.dev .supply/.installed ## Look the locked releases up in published advisories; fails where it has no data
+	@$(BIN)/python -m supply.audit
+
+sbom: $(VENV)/.dev .supply/.installed ## List what the image holds of Python in build/sbom.cdx.json (CycloneDX)
+	@$(BIN)/python -m supply.sbom
+
 format: $(VENV)/.dev ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
@@ -71,9 +77,11 @@ lock: ## Renew the lock files from pyproject.toml (needs uv)
 	done
 	@uv pip compile fuzz/requirements.in --universal --python-version 3.11 --generate-hashes \
 		--no-annotate --no-header --quiet --output-file fuzz/requirements.txt
+	@uv pip compile supply/requirements.in --universal --python-version 3.11 --generate-hashes \
+		--no-annotate --no-header --quiet --output-file supply/requirements.txt
 
-image: ## Build the container image, mlops-desafio:dev
-	@docker build --tag $(IMAGE) .
+image: ## Build the container image, mlops-desafio:dev; PYTHON_IMAGE=name@sha256:… chooses the base
+	@docker build --tag $(IMAGE) $(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) .
 
 cluster: ## Start a kind cluster named desafio unless it runs (needs docker, kind, kubectl)
 	@kind get clusters 2>/dev/null | grep -qx $(CLUSTER) || \
@@ -91,8 +99,8 @@ e2e: $(VENV)/.dev ## Test the release on the cluster; E2E_CLUSTER=existing: that
 	@$(if $(filter existing,$(E2E_CLUSTER)),:,kind export kubeconfig --name $(CLUSTER))
 	@E2E_NAMESPACE=$(NAMESPACE) E2E_RELEASE=$(RELEASE) $(BIN)/python -m pytest e2e
 
-clean: ## Remove .venv, .peers, .fuzz and caches; data stays
-	@rm -rf $(VENV) .peers .fuzz .schemathesis .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+clean: ## Remove .venv, .peers, .fuzz, .supply, build and caches; data stays
+	@rm -rf $(VENV) .peers .fuzz .supply build .schemathesis .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -119,4 +127,10 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.run
 	@echo "installing Schemathesis into .fuzz …"
 	@$(BIN)/python -m venv --clear .fuzz
 	@.fuzz/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+.supply/.installed: supply/requirements.txt | $(VENV)/bin/python
+	@echo "installing pip-audit and cyclonedx-bom into .supply …"
+	@$(BIN)/python -m venv --clear .supply
+	@.supply/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@

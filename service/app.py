@@ -49,6 +49,7 @@ from service.peers import NamedPeers
 from service.poller import Poller
 from service.replica import LocalReplica
 from service.replicas import Alone, Replicas
+from service.retention import Retention
 from service.schema.decoder import Limits
 from service.settings import Settings, read_settings
 from service.slot import Slot
@@ -272,6 +273,7 @@ def _state(
         bulk=Bulk(children, settings),
         cores=cores,
         starter=Starter(settings.starter_model, registry, replicas, uploads, trainer),
+        retention=Retention(registry, settings.keep_failed_days, settings.keep_datasets_days),
     )
 
 
@@ -288,7 +290,7 @@ def _begin(state: State) -> None:
 
 
 def _catch_up(state: State) -> None:
-    """Close what an earlier process left open, and make the starter model where there is none.
+    """Close what an earlier process left open, make the starter model, and then sweep.
 
     Tried until it is done: MLflow may come up after this service.
     """
@@ -298,7 +300,8 @@ def _catch_up(state: State) -> None:
         try:
             state.trainer.beats.close_orphans(0 if alone else ORPHAN_SECONDS)
             if state.starter.step():
-                return
+                break
         except ServiceError as error:
             logger.warning("%s", error)
         state.stopping.wait(_AGAIN_SECONDS)
+    state.retention.run(state.stopping)

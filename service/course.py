@@ -17,6 +17,7 @@ from service.children import folder as files
 from service.errors import Conflict, InvalidRequest, ServiceError, StorageUnavailable
 from service.model import DataSet, Fault, NewVersion, Registry, Training, TrainingState
 from service.replicas import Replicas
+from service.storage import why_not_written
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +101,7 @@ class Course:
             self.failure = error
             training = self._failed(str(error), _fault_of(error))
         except OSError as error:
-            self.failure = StorageUnavailable(error.strerror or "it gives no reason")
+            self.failure = StorageUnavailable(why_not_written(error))
             training = self._failed(str(self.failure), "service")
         except Exception:
             # The edge of the thread: a defect of ours must not end the queue with it.

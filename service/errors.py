@@ -15,12 +15,8 @@ ServiceError
     StartError              the process cannot start; its sentence is printed, no traceback
 """
 
-import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-NO_STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
-"""What the system says of a disk that does not take what is written to it."""
 
 
 def clip(text: object, limit: int = 64) -> str:
@@ -272,9 +268,10 @@ class TrainingLost(Unavailable):
 
 
 class StorageUnavailable(Unavailable):
-    """The disk does not take what has to be written to it."""
+    """The disk does not take what has to be written to it, before anything is changed."""
 
     retry_after = 3
+    outcome = "unchanged"
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"The service cannot write to its disk: {reason}.")

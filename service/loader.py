@@ -27,6 +27,7 @@ from service.model import ARTIFACTS, Version, Versions
 from service.predictor import Predictor
 from service.schema import Schema, decode
 from service.schema.decoder import Limits
+from service.storage import why_not_written
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +129,7 @@ class Loader:
             self._verdicts[_key(version)] = reason
             raise VersionNotServable(version.name, version.version, reason) from error
         except OSError as error:
-            raise StorageUnavailable(error.strerror or "it gives no reason") from error
+            raise StorageUnavailable(why_not_written(error)) from error
 
     def _files(self, version: Version) -> Mapping[str, bytes]:
         """Give the version's verified artifacts, from the cache where they are."""

@@ -242,6 +242,15 @@ class Trainings(Protocol):
     def open_trainings(self) -> Sequence[Training]:
         """Give those that have not ended."""
 
+    def failed_trainings(self, before: float) -> Sequence[Training]:
+        """Give those that were begun before then, and failed or were cancelled."""
+
+    def trainings_on(self, data_set: DataSet) -> Sequence[Training]:
+        """Give those on these rows, and those that may be: that have not said on which rows."""
+
+    def delete_training(self, identifier: str) -> None:
+        """Delete the run, as MLflow deletes: `mlflow gc` frees it. Raises TrainingNotFound."""
+
 
 class DataSets(Protocol):
     """Uploaded data sets."""
@@ -260,6 +269,12 @@ class DataSets(Protocol):
 
     def delete_data_set(self, name: str) -> None:
         """Delete all of that name; raises DataSetNotFound."""
+
+    def old_data_sets(self, before: float) -> Sequence[DataSet]:
+        """Give all that were uploaded last before then, older ones of a name too; no columns."""
+
+    def delete_rows(self, data_set: DataSet, before: float) -> None:
+        """Delete one with its rows, for good, unless it was uploaded again since then."""
 
 
 class Registry(Versions, Uses, Trainings, DataSets, Protocol):

@@ -19,6 +19,7 @@ from service.errors import (
     ReplicaDown,
     ReplicaSilent,
     ServiceError,
+    StorageUnavailable,
     VersionNotServable,
 )
 from service.model import Version
@@ -138,6 +139,9 @@ class Peer:
         if slug == "mlflow-unavailable":
             reason = detail.removeprefix("MLflow is unavailable: ")
             return RegistryUnavailable(f"replica {self.id}: {reason}")
+        if slug == "storage-unavailable":
+            reason = detail.removeprefix("The service cannot write to its disk: ").rstrip(".")
+            return StorageUnavailable(f"{reason} (replica {self.id})")
         logger.warning("replica %s refuses a call: %s", self.id, detail)
         return ReplicaSilent(self.id)
 

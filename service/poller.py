@@ -10,6 +10,7 @@ from service.errors import (
     RegistryUnavailable,
     ReplicaSilent,
     ServiceError,
+    StorageUnavailable,
     VersionNotServable,
 )
 from service.heap import trim
@@ -81,6 +82,10 @@ class Poller:
             return
         except (VersionNotServable, NotFound):
             self._metrics.polls.labels("unservable").inc()
+        except StorageUnavailable as error:
+            self._metrics.polls.labels("error").inc()
+            logger.warning("what is in use cannot be fetched: %s", error)
+            return
         except Exception:
             # The edge of the thread: whatever it is, the next poll may find it mended.
             self._metrics.polls.labels("error").inc()

@@ -78,6 +78,11 @@ class Settings(BaseSettings):
     children_idle_seconds: float = Field(300.0, ge=0, le=86_400)
     """How long the process that forks children stays without one, in seconds: what it has imported
     is more than half of the memory, and takes seconds to be imported again. 0: it stays."""
+    keep_failed_days: int = Field(0, ge=0, le=36_500)
+    """How long trainings that failed or were cancelled are kept, in days; 0: for ever."""
+    keep_datasets_days: int = Field(0, ge=0, le=36_500)
+    """How long uploaded data sets are kept that no version and no open training uses, in days since
+    they were uploaded last; 0: for ever."""
     wait_seconds: float = Field(30.0, ge=0, le=300)
     """How long POST /train waits for the end unless the request says otherwise, in seconds."""
     max_in_flight: int = Field(64, ge=1)

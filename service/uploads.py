@@ -1,6 +1,8 @@
 """What a client uploads, looked at in a child process before anything is made of it."""
 
+import contextlib
 import shutil
+import tempfile
 import time
 import uuid
 from collections.abc import Mapping
@@ -57,6 +59,9 @@ class Uploads:
         self._work = work
         self._settings = settings
         work.mkdir(parents=True, exist_ok=True)
+        # Python finds the folder for large forms by writing to it, which fails on a full disk.
+        with contextlib.suppress(FileNotFoundError):
+            tempfile.gettempdir()
 
     def open(self) -> Upload:
         """Make the folder of an upload; `close` removes it, or a training does."""

@@ -19,8 +19,10 @@ from service.errors import (
     RegistryUnavailable,
     TrainingNotFound,
     VersionNotFound,
+    VersionNotServable,
 )
 from service.model import LOG_OF_USE, DataSet, NewVersion, Page, Training, Use, Version
+from service.registry.download import BOUNDS, FolderSource, NotFetchable, download
 
 T = TypeVar("T")
 
@@ -40,6 +42,7 @@ class FakeRegistry:
         self.details: dict[str, Mapping[str, str]] = {}
         self.results: dict[str, tuple[Mapping[str, str], DataSet, list[str]]] = {}
         self.data_sets: list[DataSet] = []
+        self.uploaded: dict[str, float] = {}
         self._numbers: dict[str, int] = {}
         self._lock = threading.Lock()
         self._clock = itertools.count(1)
@@ -113,7 +116,10 @@ class FakeRegistry:
 
     def fetch(self, version: Version, folder: Path) -> Path:
         self._look()
-        shutil.copytree(self.files(version), folder, dirs_exist_ok=True)
+        try:
+            download(FolderSource(self.files(version)), folder, BOUNDS)
+        except NotFetchable as error:
+            raise VersionNotServable(version.name, version.version, str(error)) from error
         return folder
 
     def delete_version(self, name: str, version: int) -> None:
@@ -200,6 +206,7 @@ class FakeRegistry:
         self._look()
         for known in reversed(self.data_sets):
             if known.name == data_set.name:
+                self.uploaded[known.id] = self._now()
                 if (known.sha256, known.target) == (data_set.sha256, data_set.target):
                     return known
                 break
@@ -208,6 +215,7 @@ class FakeRegistry:
         folder.mkdir(parents=True)
         shutil.copy(parquet, folder / "rows.parquet")
         self.data_sets.append(kept)
+        self.uploaded[kept.id] = self._now()
         return kept
 
     def get_data_set(self, name: str) -> DataSet:
@@ -231,6 +239,38 @@ class FakeRegistry:
     def delete_data_set(self, name: str) -> None:
         self.get_data_set(name)
         self.data_sets = [known for known in self.data_sets if known.name != name]
+
+    def failed_trainings(self, before: float) -> Sequence[Training]:
+        self._look()
+        return [
+            training
+            for training in self.trainings.values()
+            if training.state in ("failed", "cancelled") and training.created_at < before
+        ]
+
+    def trainings_on(self, data_set: DataSet) -> Sequence[Training]:
+        self._look()
+        return [
+            training
+            for training in self.trainings.values()
+            if training.data_set == data_set.name
+            and (training.id not in self.results
+                 or self.results[training.id][1].sha256 == data_set.sha256)
+        ]  # fmt: skip
+
+    def delete_training(self, identifier: str) -> None:
+        self.get_training(identifier)
+        del self.trainings[identifier]
+
+    def old_data_sets(self, before: float) -> Sequence[DataSet]:
+        self._look()
+        return [one for one in self.data_sets if self.uploaded[one.id] < before]
+
+    def delete_rows(self, data_set: DataSet, before: float) -> None:
+        self._look()
+        if self.uploaded[data_set.id] < before:
+            self.data_sets = [known for known in self.data_sets if known.id != data_set.id]
+            shutil.rmtree(self.folder / "datasets" / data_set.id, ignore_errors=True)
 
     def close(self) -> None:
         """Nothing is open."""

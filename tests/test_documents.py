@@ -36,6 +36,17 @@ def test_the_readme_names_every_make_target_it_uses() -> None:
     assert set(re.findall(r"`make ([a-z0-9-]+)", README)) <= targets
 
 
+def test_the_security_policy_names_tests_and_targets_that_exist() -> None:
+    text = (ROOT / "SECURITY.md").read_text()
+    tests = {path.name for folder in ("tests", "e2e") for path in (ROOT / folder).glob("*.py")}
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+    named = set(re.findall(r"test_\w+\.py", text))
+    assert len(named) > 10
+    assert named <= tests
+    assert set(re.findall(r"`make ([a-z0-9-]+)", text)) <= targets
+
+
 def test_the_readme_stays_short() -> None:
     assert len(README.splitlines()) <= 220
 
@@ -45,7 +56,7 @@ def test_make_alone_lists_the_targets() -> None:
 
     listed = {line.split()[0] for line in shown.stdout.splitlines() if line.startswith("  ")}
     assert {"run", "test", "check", "bench", "bench-peers", "bench-check", "soak", "fuzz", "image",
-            "cluster", "deploy", "e2e", "format", "setup"} <= listed  # fmt: skip
+            "cluster", "deploy", "e2e", "format", "setup", "audit", "sbom"} <= listed  # fmt: skip
 
 
 def _leaves(kind: type[ServiceError]) -> set[type[ServiceError]]:
@@ -71,6 +82,7 @@ def test_the_built_in_data_sets_are_the_same_everywhere() -> None:
         "requirements.lock",
         "requirements-dev.lock",
         "fuzz/requirements.txt",
+        "supply/requirements.txt",
         *(f"bench/peers/{peer}.txt" for peer in ("bentoml", "mlflow", "mlserver")),
     ],
 )

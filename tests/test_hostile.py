@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import re
 import time
 import zipfile
@@ -165,6 +166,50 @@ def test_a_link_to_a_file_elsewhere_brings_nothing_but_what_is_checked(
     path.symlink_to("/etc/passwd")
 
     assert "no skops file" in refusal(service, "linked")
+
+
+def _many(folder: Path) -> None:
+    for number in range(1000):
+        (folder / f"{number}").touch()
+
+
+def _many_folders(folder: Path) -> None:
+    for number in range(1000):
+        (folder / f"{number}").mkdir()
+
+
+def _large(folder: Path) -> None:
+    with (folder / "large").open("wb") as file:
+        file.truncate(2 * 2**30 + 1)  # with a hole: it takes no room
+
+
+def _endless(folder: Path) -> None:
+    (folder / "endless").symlink_to("/dev/zero")
+
+
+def _never_ready(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+
+
+@pytest.mark.parametrize(
+    ("add", "reason"),
+    [
+        (_many, "more than 1,000 files"),
+        (_many_folders, "more than 1,000 files"),
+        (_large, "more than 2,048 MiB"),
+        (_endless, "no regular one"),
+        (_never_ready, "no regular one"),
+    ],
+)
+def test_more_than_may_be_fetched_is_refused_before_any_of_it_is(
+    service: Client, planted: FakeRegistry, add: Callable[[Path], None], reason: str
+) -> None:
+    graph = {"MLmodel": hostile.mlmodel("onnx", data="model.onnx"),
+             "model.onnx": hostile.graph().SerializeToString()}  # fmt: skip
+    version = plant(planted, f"too-much{add.__name__}", graph)
+    add(planted.files(version))
+
+    assert reason in refusal(service, version.name)
 
 
 # Versions of our own, tampered with

@@ -1,6 +1,5 @@
 """The service as a process of its own on an embedded MLflow: starts, restarts, and what fails."""
 
-import contextlib
 import json
 import os
 import shutil
@@ -10,17 +9,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.process import ROW, descendants, environment, is_ready, log_of, service_process
 from tests.server import Client
 from tests.waiting import wait_until
 
-ROW = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
 ENDLESS: dict[str, Any] = {
     "name": "endless",
     "model_type": "GradientBoostingClassifier",
@@ -29,17 +27,11 @@ ENDLESS: dict[str, Any] = {
 }
 
 
-def _environment(folder: Path, **settings: object) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("SERVICE_")}
-    chosen = {"data_dir": folder, "port": 0, **settings}
-    return {**kept, **{f"SERVICE_{key.upper()}": str(value) for key, value in chosen.items()}}
-
-
 def _fail_to_start(folder: Path, **settings: object) -> str:
     """Start the service, expect that it gives up, and give what it says."""
     ended = subprocess.run(
         [sys.executable, "-m", "service"],
-        env=_environment(folder, **settings),
+        env=environment(folder, **settings),
         capture_output=True,
         text=True,
         timeout=60,
@@ -49,50 +41,12 @@ def _fail_to_start(folder: Path, **settings: object) -> str:
     return ended.stderr
 
 
-@contextmanager
-def _process(folder: Path, **settings: object) -> Iterator[tuple[subprocess.Popen[bytes], Client]]:
-    """Run the service while the block runs; unless that ends it, SIGTERM does, cleanly."""
-    with _log(folder).open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "service"], env=_environment(folder, **settings), stderr=log
-        )
-    try:
-        address = wait_until(lambda: _address(folder, process))
-        with Client(base_url=address, timeout=60) as client:
-            assert client.get("/healthz").status_code == 200
-            yield process, client
-    finally:
-        ended = process.poll() is not None
-        process.send_signal(signal.SIGTERM)
-        code = process.wait(timeout=30)
-    assert ended or code == 0, code
-
-
-def _address(folder: Path, process: subprocess.Popen[bytes]) -> str | None:
-    """Give the address that a process says it listens on, once it does."""
-    for line in _log(folder).read_text().splitlines():
-        if "listening on" in line:
-            message: str = json.loads(line)["message"]
-            return message.split()[2].rstrip(";")
-    assert process.poll() is None, _log(folder).read_text()
-    return None
-
-
-def _log(folder: Path) -> Path:
-    """Give the file that has the standard error of the process that ran last."""
-    return folder.with_suffix(".log")
-
-
-def _is_ready(client: Client) -> bool:
-    return client.get("/readyz").status_code == 200
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder in which the service has run: starter model, a training, a data set."""
     folder = tmp_path_factory.mktemp("process") / "data"
-    with _process(folder) as (_, client):
-        wait_until(lambda: _is_ready(client))
+    with service_process(folder) as (_, client):
+        wait_until(lambda: is_ready(client))
         assert client.predict(ROW).json()["model"] == "iris"
         client.train(dataset="wine", model_type="RandomForestClassifier", use=False)
         client.post(
@@ -114,8 +68,8 @@ def test_a_folder_that_was_moved_is_served_from_where_it_is_now(folder: Path, co
     before = {path for path in folder.rglob("*") if path.parent.name != "work"}
     shutil.rmtree(copy / "cache")
 
-    with _process(copy) as (_, client):
-        wait_until(lambda: _is_ready(client))
+    with service_process(copy) as (_, client):
+        wait_until(lambda: is_ready(client))
         client.train(dataset="iris", model_type="GaussianNB", name="moved")
 
     assert {path for path in folder.rglob("*") if path.parent.name != "work"} == before
@@ -123,15 +77,15 @@ def test_a_folder_that_was_moved_is_served_from_where_it_is_now(folder: Path, co
 
 
 def test_a_process_killed_in_a_training_leaves_none_that_runs_for_ever(copy: Path) -> None:
-    with _process(copy) as (process, client):
+    with service_process(copy) as (process, client):
         identifier = client.post("/train", json={**ENDLESS, "wait": 0}).json()["id"]
         wait_until(lambda: client.get(f"/trainings/{identifier}").json()["stage"] == "fit")
-        children = _descendants(process.pid)
+        children = descendants(process.pid)
         assert children
         process.kill()
         wait_until(lambda: not any(map(_is_alive, children)))
 
-    with _process(copy) as (_, client):
+    with service_process(copy) as (_, client):
         training = client.wait_for_training(identifier)
 
         assert training["state"] == "failed"
@@ -141,11 +95,11 @@ def test_a_process_killed_in_a_training_leaves_none_that_runs_for_ever(copy: Pat
 
 
 def test_a_native_model_leaves_scikit_learn_out_of_the_service_and_dies_with_it(copy: Path) -> None:
-    with _process(copy) as (process, client):
-        wait_until(lambda: _is_ready(client))
+    with service_process(copy) as (process, client):
+        wait_until(lambda: is_ready(client))
         client.train(dataset="iris", model_type="KNeighborsClassifier", name="near")
         assert client.predict(ROW).json()["model"] == "near"
-        children = _descendants(process.pid)
+        children = descendants(process.pid)
         assert len(children) == 2
         assert "/sklearn/" not in Path(f"/proc/{process.pid}/maps").read_text()
         assert "/sklearn/" in Path(f"/proc/{children[-1]}/maps").read_text()
@@ -154,17 +108,9 @@ def test_a_native_model_leaves_scikit_learn_out_of_the_service_and_dies_with_it(
 
         wait_until(lambda: not any(map(_is_alive, children)))
 
-    with _process(copy) as (_, client):
-        wait_until(lambda: _is_ready(client))
+    with service_process(copy) as (_, client):
+        wait_until(lambda: is_ready(client))
         assert client.predict(ROW).json()["model"] == "near"
-
-
-def _descendants(pid: int) -> list[int]:
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            found += [int(child), *_descendants(int(child))]
-    return found
 
 
 def _is_alive(pid: int) -> bool:
@@ -179,7 +125,7 @@ def _is_alive(pid: int) -> bool:
 def test_the_first_signal_is_a_clean_end_in_which_who_waits_is_answered(
     copy: Path, number: signal.Signals
 ) -> None:
-    with _process(copy) as (process, client), ThreadPoolExecutor(1) as pool:
+    with service_process(copy) as (process, client), ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(client.post, "/train", json={**ENDLESS, "wait": 60})
         wait_until(lambda: _runs(client))
 
@@ -194,7 +140,7 @@ def test_the_first_signal_is_a_clean_end_in_which_who_waits_is_answered(
 
 
 def test_the_second_signal_ends_at_once(copy: Path) -> None:
-    with _process(copy) as (process, client):
+    with service_process(copy) as (process, client):
         host, port = client.base_url.host, client.base_url.port or 80
         with socket.create_connection((host, port), timeout=10) as half:
             half.sendall(b"GET /readyz HTTP/1.1\r\n")
@@ -216,9 +162,9 @@ def _runs(client: Client) -> bool:
 
 def test_every_line_of_the_log_is_one_json_object(tmp_path: Path) -> None:
     folder = tmp_path / "data"
-    with _process(folder, host="::1", log_level="debug") as (_, client):
+    with service_process(folder, host="::1", log_level="debug") as (_, client):
         assert client.base_url.host == "::1"
-        wait_until(lambda: _is_ready(client))
+        wait_until(lambda: is_ready(client))
         client.train(
             dataset="iris",
             model_type="MLPClassifier",
@@ -227,7 +173,7 @@ def test_every_line_of_the_log_is_one_json_object(tmp_path: Path) -> None:
         )
         client.predict(b"{")
 
-    lines = [json.loads(line) for line in _log(folder).read_text().splitlines()]
+    lines = [json.loads(line) for line in log_of(folder).read_text().splitlines()]
     assert all({"time", "level", "logger", "message"} <= set(line) for line in lines)
     messages = [line["message"] for line in lines]
     started = messages.index("Application startup complete.")
@@ -237,11 +183,11 @@ def test_every_line_of_the_log_is_one_json_object(tmp_path: Path) -> None:
 
 
 def test_a_stop_in_a_training_closes_it_and_the_model_in_use_stays(copy: Path) -> None:
-    with _process(copy) as (_, client):
+    with service_process(copy) as (_, client):
         identifier = client.post("/train", json={**ENDLESS, "wait": 0}).json()["id"]
         wait_until(lambda: client.get(f"/trainings/{identifier}").json()["stage"] == "fit")
 
-    with _process(copy) as (_, client):
+    with service_process(copy) as (_, client):
         training = client.get(f"/trainings/{identifier}").json()
         assert training["state"] == "failed"
         assert training["error"] == "The service was stopped while it ran."
@@ -253,7 +199,7 @@ def test_a_model_file_changed_on_disk_is_not_served_and_another_one_can_be(copy:
     forest = max(graphs, key=lambda path: path.stat().st_size)
     forest.write_bytes(forest.read_bytes()[:-1] + b"x")
 
-    with _process(copy) as (_, client):
+    with service_process(copy) as (_, client):
         refused = client.predict({"instances": []})
         assert refused.status_code == 503
         assert "is not the one that was registered" in refused.json()["detail"]
@@ -262,37 +208,7 @@ def test_a_model_file_changed_on_disk_is_not_served_and_another_one_can_be(copy:
         assert client.post("/use-model", json={"name": "wine", "version": 1}).status_code == 409
         assert client.post("/use-model", json={"name": "iris", "version": 1}).status_code == 200
         assert client.predict(ROW).status_code == 200
-        assert _is_ready(client)
-
-
-def test_a_full_disk_fails_the_training_in_a_sentence_and_nothing_else(
-    folder: Path, tmp_path: Path
-) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small disk needs root")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(disk)], check=True)
-    try:
-        shutil.copytree(folder, disk / "data")
-        with _process(disk / "data") as (_, client):
-            wait_until(lambda: _is_ready(client))
-            filler = disk / "filler"
-            with filler.open("wb") as file, contextlib.suppress(OSError):
-                while file.write(b"0" * 65536):
-                    file.flush()
-
-            refused = client.post("/train", json={"dataset": "digits", "model_type": "SVC"})
-
-            assert refused.status_code in (400, 503), refused.text
-            detail = refused.json()["detail"].lower()
-            assert "no space" in detail or "disk" in detail
-            assert client.predict(client.get("/schema").json()["example"]).status_code == 200
-
-            filler.unlink()
-            assert client.train(dataset="iris", model_type="GaussianNB")["state"] == "succeeded"
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
+        assert is_ready(client)
 
 
 def test_a_port_in_use_is_told_in_a_sentence(tmp_path: Path) -> None:
@@ -359,8 +275,8 @@ def running(folder: Path) -> Iterator[tuple[int, Client]]:
     """The service started again on that folder: its process id, and a client."""
     os.environ["MLFLOW_TRACKING_PASSWORD"] = "hunter2"
     try:
-        with _process(folder) as (process, client):
-            wait_until(lambda: _is_ready(client))
+        with service_process(folder) as (process, client):
+            wait_until(lambda: is_ready(client))
             yield process.pid, client
     finally:
         del os.environ["MLFLOW_TRACKING_PASSWORD"]
@@ -382,7 +298,7 @@ def test_a_second_process_on_the_same_folder_gives_up(
     folder: Path, running: tuple[int, Client]
 ) -> None:
     assert "in use by another process" in _fail_to_start(folder)
-    assert _is_ready(running[1])
+    assert is_ready(running[1])
 
 
 def test_the_serving_process_stays_below_250_mb_and_has_no_data_library(
@@ -408,7 +324,7 @@ def test_the_serving_process_stays_below_250_mb_and_has_no_data_library(
 def test_children_see_no_secret_of_the_service(running: tuple[int, Client]) -> None:
     pid, client = running
     assert client.get("/model-types").status_code == 200  # its imports are done
-    (host,) = _descendants(pid)
+    (host,) = descendants(pid)
 
     assert b"hunter2" in Path(f"/proc/{pid}/environ").read_bytes()
     assert b"hunter2" not in Path(f"/proc/{host}/environ").read_bytes()

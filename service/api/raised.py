@@ -1,7 +1,5 @@
 """What FastAPI answers where something was raised: the service's errors as problems."""
 
-import os
-
 from fastapi import Request, Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
@@ -9,8 +7,9 @@ from starlette.routing import Match, Mount
 from service import problems
 from service.api.answers import DEFECT
 from service.api.state import state_of
-from service.errors import NO_STORAGE, ServiceError, StorageUnavailable
+from service.errors import ServiceError, StorageUnavailable
 from service.logs import request_id
+from service.storage import lack
 
 
 async def on_service_error(request: Request, error: Exception) -> Response:
@@ -24,9 +23,10 @@ async def on_service_error(request: Request, error: Exception) -> Response:
 
 async def on_os_error(request: Request, error: Exception) -> Response:
     """Answer 503 where the disk is full or read-only; anything else is a defect."""
-    if not isinstance(error, OSError) or error.errno not in NO_STORAGE:
+    reason = lack(error)
+    if reason is None:
         raise error
-    return await on_service_error(request, StorageUnavailable(os.strerror(error.errno)))
+    return await on_service_error(request, StorageUnavailable(reason))
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:

@@ -22,6 +22,7 @@ from service.model_types import ModelTypes
 from service.poller import Poller
 from service.replica import LocalReplica
 from service.replicas import Replicas
+from service.retention import Retention
 from service.settings import Settings
 from service.slot import Slot
 from service.starter import Starter
@@ -57,6 +58,7 @@ class State:
     bulk: Bulk
     cores: Cores
     starter: Starter
+    retention: Retention
     draining: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
     pool: ThreadPoolExecutor = field(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from service.children.folder import LABELS, MATRIX, PROBABILITIES, ROWS
+from service.children.folder import LABELS, MATRIX, PROBABILITIES, ROWS, save
 from service.columns import read_matrix
 from service.errors import UnusableData
 from service.schema import decode, spelling
@@ -25,7 +25,7 @@ def read(folder: Path, order: Mapping[str, Any]) -> Any:
         matrix = read_matrix(folder / ROWS, order["media"], schema, limits)
     except UnusableData as error:
         raise InvalidInput(str(error), list(error.problems)) from error
-    np.save(folder / MATRIX, matrix, allow_pickle=False)
+    save(folder / MATRIX, matrix)
     return {"rows": len(matrix)}
 
 

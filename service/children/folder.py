@@ -33,10 +33,18 @@ def write(path: Path, value: Any) -> None:
     arriving.rename(path)
 
 
+def save(path: Path, array: NDArray[Any]) -> None:
+    """Write an array as `np.save` does, whose error does not say that the disk is full."""
+    with path.open("wb") as file:
+        head = np.lib.format.header_data_from_array_1_0(array)
+        np.lib.format.write_array_header_1_0(file, head)
+        file.write(array.ravel(order="K").data)
+
+
 def write_answers(
     folder: Path, labels: NDArray[np.int64], probabilities: NDArray[np.float64] | None
 ) -> None:
     """Leave predictions for a child: indexes of classes, and probabilities if there are any."""
-    np.save(folder / LABELS, labels, allow_pickle=False)
+    save(folder / LABELS, labels)
     if probabilities is not None:
-        np.save(folder / PROBABILITIES, probabilities, allow_pickle=False)
+        save(folder / PROBABILITIES, probabilities)

@@ -23,6 +23,7 @@ from service.children import jobs
 from service.children.children import SERVE
 from service.children.serving import serve
 from service.children.training import warm
+from service.storage import NO_STORAGE
 
 _PR_SET_PDEATHSIG = 1
 _LARGEST_FILE = 8 * 2**30
@@ -107,6 +108,10 @@ def _fork(order: dict[str, Any], files: Sequence[int]) -> int:
             _limit(order["memory_bytes"], order["cpu_seconds"])
             jobs.run(order["kind"], Path(order["folder"]))
         status = 0
+    except OSError as error:
+        if error.errno is None or error.errno not in NO_STORAGE:
+            raise
+        status = error.errno
     finally:
         sys.stderr.flush()
         os._exit(status)
@@ -120,7 +125,9 @@ def _confine() -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     os.dup2(2, 1)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST_FILE, _LARGEST_FILE))
+    allowed, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    largest = _LARGEST_FILE if allowed == resource.RLIM_INFINITY else min(allowed, _LARGEST_FILE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 

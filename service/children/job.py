@@ -16,10 +16,12 @@ from service.errors import (
     InvalidRequest,
     Problem,
     ServiceError,
+    StorageUnavailable,
     UnsupportedMediaType,
     UnusableData,
 )
 from service.schema.explanation import InvalidInput
+from service.storage import NO_STORAGE
 
 _KINDS: dict[str, type[InvalidRequest]] = {
     "InvalidRequest": InvalidRequest,
@@ -78,14 +80,16 @@ class Job(Child):
     def wait(self, seconds: float | None = None) -> object:
         """Wait for the end; give the result.
 
-        Raises TimeoutError while it runs, the error that the child met, JobStopped, JobFailed, or
-        ChildrenUnavailable where the child went with its host.
+        Raises TimeoutError while it runs, the error that the child met, JobStopped, JobFailed,
+        StorageUnavailable, or ChildrenUnavailable where the child went with its host.
         """
         status = self.status.result(timeout=seconds)
         if self.stopped is not None:
             raise JobStopped(self.stopped)
         if status == LOST:
             raise ChildrenUnavailable
+        if status in NO_STORAGE:
+            raise StorageUnavailable(NO_STORAGE[status])
         error = self.folder / ERROR
         if error.is_file():
             raise _revive(orjson.loads(error.read_bytes()))

@@ -15,6 +15,7 @@ from service.children.reading import inspect_training, read_data_set, summary
 from service.children.training import train
 from service.errors import ServiceError, clip
 from service.foreign import adopt
+from service.storage import NO_STORAGE
 from service.tables import BUILT_IN, built_in
 
 
@@ -37,6 +38,8 @@ def run(kind: str, folder: Path) -> None:
         detail = "It needs more memory than the limit allows."
         write(folder / ERROR, {"kind": "JobFailed", "detail": detail})
     except OSError as error:
+        if error.errno in NO_STORAGE:
+            raise  # and so the status tells: what is written down needs the disk, too
         detail = f"The disk does not take it: {error.strerror}."
         write(folder / ERROR, {"kind": "JobFailed", "detail": detail})
     except Exception:

@@ -27,7 +27,10 @@ from service.preparation import Preparation
 from service.runtime import Classifier, OnnxClassifier
 from service.runtime.native import NativeClassifier
 from service.schema import encode
+from service.storage import NO_STORAGE
 from service.tables import Column, Table
+
+_NO_MEMORY = 255
 
 
 def warm() -> None:
@@ -111,14 +114,17 @@ def _convert(
 def _aside(work: Callable[[], None]) -> Iterator[None]:
     """Do `work` in a process beside the block, on another core if there is one.
 
-    Raises MemoryError where it fails: there is no other reason that could be mended.
+    Raises OSError where the disk does not take it; MemoryError for whatever else fails: there is no
+    other reason that could be mended.
     """
     pid = os.fork()
     if pid == 0:
-        status = 1
+        status = _NO_MEMORY
         try:
             work()
             status = 0
+        except OSError as error:
+            status = error.errno or _NO_MEMORY
         except MemoryError:
             pass
         finally:
@@ -127,7 +133,10 @@ def _aside(work: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         _, ended = os.waitpid(pid, 0)
-    if ended:
+    status = os.waitstatus_to_exitcode(ended)
+    if status in NO_STORAGE:
+        raise OSError(status, os.strerror(status))
+    if status:
         raise MemoryError
 
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import orjson
 
 from service.errors import (
-    NO_STORAGE,
     Conflict,
     InvalidRequest,
     NotFound,
@@ -23,8 +23,10 @@ from service.errors import (
 )
 from service.model import PAGE_TOKEN
 from service.registry.breaker import Breaker
+from service.registry.download import FolderSource, NotFetchable, ServerSource, Source
 from service.registry.relocation import relocate
 from service.registry.skinny import skinny
+from service.storage import lack
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -118,13 +120,11 @@ class Connection:
                 self._experiments[name] = self.client.get_experiment_by_name(name).experiment_id
         return self._experiments[name]
 
-    def repository(self, location: str) -> Any:
-        """Give MLflow's access to the artifacts at `location`.
+    def source(self, location: str) -> Source:
+        """Give access to the artifacts at `location`.
 
-        Raises ValueError where that lies outside of MLflow's own storage.
+        Raises NotFetchable where that lies outside of MLflow's own storage.
         """
-        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
         if location.startswith("models:/m-"):
             identifier = location.removeprefix("models:/").split("/")[0]
             location = self.client.get_logged_model(identifier).artifact_location
@@ -132,12 +132,19 @@ class Connection:
             from mlflow.utils.file_utils import local_file_uri_to_path
 
             path = Path(local_file_uri_to_path(location)).resolve()
-            inside = path.is_relative_to(self._root) or path.is_relative_to(self._root.parent)
+            if path.is_relative_to(self._root.parent):
+                return FolderSource(path)
         else:
-            inside = location.startswith("mlflow-artifacts:")
-        if not inside:
-            raise ValueError("its artifacts lie outside of MLflow's own storage")
-        return get_artifact_repository(location, tracking_uri=self.uri, registry_uri=self.uri)
+            from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
+
+            place = urlsplit(location)
+            # It may name a server to ask, and that is to be no other one.
+            if place.scheme == "mlflow-artifacts" and place.netloc in (
+                "",
+                urlsplit(self.uri).netloc,
+            ):
+                return ServerSource(MlflowArtifactsRepository(location, self.uri, self.uri))
+        raise NotFetchable("its artifacts lie outside of MLflow's own storage")
 
     def reach_storage(self) -> None:
         """Find out whether artifacts can be had: MLflow may answer while its object store is away.
@@ -181,7 +188,7 @@ class Connection:
 @contextmanager
 def translated(missing: NotFound | Conflict | None = None) -> Iterator[None]:
     """Turn MLflow's errors into the service's; `missing` is raised where it says "not found"."""
-    from mlflow.exceptions import MlflowException
+    from mlflow.exceptions import MlflowException, RestException
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
@@ -189,12 +196,13 @@ def translated(missing: NotFound | Conflict | None = None) -> Iterator[None]:
     except MlflowException as error:
         if error.error_code == _NOT_FOUND and missing is not None:
             raise missing from error
+        # What a server says of a disk is said of its own.
+        if not isinstance(error, RestException) and (reason := lack(error)):
+            raise StorageUnavailable(reason) from error
         raise RegistryUnavailable(_first_line(error)) from error
-    except OSError as error:
-        if error.errno in NO_STORAGE:
-            raise StorageUnavailable(os.strerror(error.errno)) from error
-        raise RegistryUnavailable(_first_line(error)) from error
-    except (SQLAlchemyError, sqlite3.Error) as error:
+    except (OSError, SQLAlchemyError, sqlite3.Error) as error:
+        if reason := lack(error):
+            raise StorageUnavailable(reason) from error
         raise RegistryUnavailable(_first_line(error)) from error
 
 
@@ -255,7 +263,7 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 def _first_line(error: BaseException) -> str:
     """Give a sentence without the addresses, statements and paths that MLflow puts in."""
-    from requests.exceptions import ConnectionError, Timeout
+    from requests.exceptions import ConnectionError, RetryError, Timeout
     from urllib3.exceptions import ReadTimeoutError
 
     causes = _causes(error)
@@ -263,6 +271,13 @@ def _first_line(error: BaseException) -> str:
         return "it did not answer in time."
     if any(isinstance(cause, ConnectionError) for cause in causes):
         return "it cannot be reached."
+    if any(isinstance(cause, RetryError) for cause in causes):
+        return "it answers with an error of its own (5xx), of which its log has the reason."
+    codes = {getattr(cause, "sqlite_errorcode", 0) & 0xFF for cause in causes}
+    if sqlite3.SQLITE_FULL in codes:
+        return "no space is left on its disk."
+    if sqlite3.SQLITE_IOERR in codes:
+        return "its disk is full, or fails."
     line = str(error).strip().split("\n")[0]
     line = re.sub(r"https?://\S+|(?:/[\w.-]+){2,}", "…", line)
     return f"{clip(line, 160).rstrip('.')}."

@@ -1,7 +1,10 @@
 """Uploaded data sets as MLflow runs that hold a Parquet file."""
 
+import logging
+import math
 import shutil
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,10 +16,15 @@ import orjson
 from service.errors import DataSetNotFound
 from service.model import DataSet
 from service.registry.connection import Connection
+from service.registry.download import NotFetchable
+
+logger = logging.getLogger(__name__)
 
 ROWS = "rows.parquet"
 _RECORD = "dataset.json"
 _MOST_KNOWN = 200
+_UPLOADED = "uploaded_at"
+"""When the same rows came again; the run's start says when they came first."""
 
 
 class MlflowDataSets:
@@ -34,6 +42,8 @@ class MlflowDataSets:
         except DataSetNotFound:
             newest = None
         if newest and (newest.sha256, newest.target) == (data_set.sha256, data_set.target):
+            with self._connection.calls():
+                self._client.set_tag(newest.id, _UPLOADED, f"{time.time():.3f}")
             return newest
         with self._connection.calls(), tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -84,6 +94,37 @@ class MlflowDataSets:
             for run in runs:
                 self._client.delete_run(run.info.run_id)
 
+    def old_data_sets(self, before: float) -> Sequence[DataSet]:
+        """Give all that were uploaded last before then, older ones of a name too; no columns."""
+        return [
+            DataSet(
+                name=run.data.tags["data_set"],
+                sha256=run.data.tags.get("sha256", ""),
+                rows=0,
+                columns=(),
+                target=None,
+                created_at=run.info.start_time / 1000,
+                id=run.info.run_id,
+            )
+            for run in self._runs("tags.data_set != ''", 10_000)
+            if _uploaded_at(run) < before
+        ]
+
+    def delete_rows(self, data_set: DataSet, before: float) -> None:
+        """Delete one with its rows, for good, unless it was uploaded again since then.
+
+        The run goes first, so that nobody finds it without its rows; MLflow keeps its record.
+        """
+        with self._connection.calls(DataSetNotFound(data_set.name)):
+            run = self._client.get_run(data_set.id)
+            if run.info.lifecycle_stage != "active" or _uploaded_at(run) >= before:
+                return
+            self._client.delete_run(data_set.id)
+            try:
+                self._connection.source(run.info.artifact_uri).delete(ROWS)
+            except NotFetchable:
+                logger.warning("the rows of %s lie elsewhere and are not deleted", data_set.name)
+
     def _runs(self, wanted: str, most: int) -> Sequence[Any]:
         with self._connection.calls():
             found: Sequence[Any] = self._client.search_runs(
@@ -110,3 +151,13 @@ class MlflowDataSets:
             del self._known[next(iter(self._known))]
         self._known[data_set.id] = data_set
         return data_set
+
+
+def _uploaded_at(run: Any) -> float:
+    """Give when a data set was uploaded last, in seconds since 1970."""
+    try:
+        again = float(run.data.tags.get(_UPLOADED, 0))
+    except ValueError:
+        again = 0.0
+    first: float = run.info.start_time / 1000
+    return max(first, again) if math.isfinite(again) else first

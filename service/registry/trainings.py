@@ -27,6 +27,8 @@ _STATUS: dict[TrainingState, str] = {
 }
 _FAULTS: dict[str, Fault] = {name: name for name in get_args(Fault)}
 _TYPES = {"number": "double", "text": "string", "boolean": "boolean"}
+_DIGEST = 36
+"""Characters that MLflow keeps of a data set's digest."""
 _MOST_COLUMNS = 500
 """MLflow keeps a data set's schema in a column of the database; wider ones are cut there."""
 
@@ -78,7 +80,7 @@ class MlflowTrainings:
         ]
         dataset = Dataset(
             name=data_set.name,
-            digest=data_set.sha256[:36],
+            digest=data_set.sha256[:_DIGEST],
             source_type="service",
             source=orjson.dumps({"name": data_set.name, "sha256": data_set.sha256}).decode(),
             schema=orjson.dumps({"mlflow_colspec": schema}).decode(),
@@ -161,6 +163,43 @@ class MlflowTrainings:
                 found.extend(_training(run) for run in runs)
         return found
 
+    def failed_trainings(self, before: float) -> Sequence[Training]:
+        """Give those that were begun before then, and failed or were cancelled."""
+        since = f"attributes.start_time < {int(before * 1000)}"
+        found: list[Training] = []
+        for state in ("failed", "cancelled"):
+            found.extend(map(_training, self._training_runs(f"tags.state = '{state}' and {since}")))
+        return found
+
+    def trainings_on(self, data_set: DataSet) -> Sequence[Training]:
+        """Give those on these rows, and those that may be: that have not said on which rows."""
+        return [
+            _training(run)
+            for run in self._training_runs(f"tags.data_set = '{data_set.name}'")
+            if _digests(run) in ([], [data_set.sha256[:_DIGEST]])
+        ]
+
+    def _training_runs(self, wanted: str) -> Sequence[Any]:
+        with self._connection.calls():
+            found: Sequence[Any] = self._client.search_runs(
+                [self._connection.experiment("trainings")],
+                filter_string=wanted,
+                max_results=10_000,
+                order_by=["attributes.start_time ASC"],
+            )
+        return found
+
+    def delete_training(self, identifier: str) -> None:
+        """Delete the run, and what was logged of a model that was never registered."""
+        with self._connection.calls(TrainingNotFound(identifier)):
+            models = self._client.search_logged_models(
+                [self._connection.experiment("trainings")],
+                filter_string=f"source_run_id = '{identifier}'",
+            )
+            for model in models:
+                self._client.delete_logged_model(model.model_id)
+            self._client.delete_run(identifier)
+
     def _log_tags(self, training: Training) -> None:
         from mlflow.entities import RunTag
 
@@ -190,6 +229,10 @@ def _tags(training: Training) -> dict[str, str]:
         tags["version"] = str(training.version)
         tags["metrics"] = orjson.dumps(dict(training.metrics)).decode()
     return tags
+
+
+def _digests(run: Any) -> list[str]:
+    return [item.dataset.digest for item in run.inputs.dataset_inputs]
 
 
 def _training(run: Any) -> Training:

@@ -20,6 +20,7 @@ from service.registry.connection import (
     page_token_of,
     unless_it_exists,
 )
+from service.registry.download import BOUNDS, NotFetchable, download
 from service.registry.mlmodel import write_mlmodel
 
 _DIGEST = "sha256."
@@ -134,7 +135,8 @@ class MlflowVersions:
     def fetch(self, version: Version, folder: Path) -> Path:
         """Download the artifacts below `folder`; give the folder that holds them.
 
-        Raises VersionNotServable where they lie outside of MLflow's storage or are gone.
+        Raises VersionNotServable where they lie outside of MLflow's storage, are gone, or are more
+        than may be fetched.
         """
         folder.mkdir(parents=True, exist_ok=True)
         with self._connection.calls(
@@ -142,10 +144,10 @@ class MlflowVersions:
         ):
             source = self._client.get_model_version_download_uri(version.name, str(version.version))
             try:
-                repository = self._connection.repository(source)
-            except ValueError as error:
+                download(self._connection.source(source), folder, BOUNDS)
+            except NotFetchable as error:
                 raise VersionNotServable(version.name, version.version, str(error)) from error
-            return Path(repository.download_artifacts("", str(folder)))
+        return folder
 
     def delete_version(self, name: str, version: int) -> None:
         """Delete one; raises ModelNotFound or VersionNotFound."""

@@ -1,0 +1,24 @@
+"""The releases that a lock pins."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+_PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
+
+
+class Pin(NamedTuple):
+    """A release."""
+
+    name: str
+    version: str
+
+
+def pins(lock: Path) -> list[Pin]:
+    """Give all that a lock pins, for whatever platform and version of Python."""
+    return [Pin(normal(name), version) for name, version in _PIN.findall(lock.read_text())]
+
+
+def normal(name: str) -> str:
+    """Give a name as PEP 503 compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
