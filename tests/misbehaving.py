@@ -75,6 +75,30 @@ def _forks_in_depth(_folder: Path, _order: Mapping[str, Any]) -> Any:
     _linger()
 
 
+def _doubles(_folder: Path, _order: Mapping[str, Any]) -> Any:
+    """Have every process fork in each of 8 rounds: 256 in all."""
+    first = os.getpid()
+    for _ in range(8):
+        os.fork()
+    _linger()
+    if os.getpid() != first:
+        os._exit(0)
+
+
+def _leaves_a_chain(folder: Path, _order: Mapping[str, Any]) -> Any:
+    """Leave a process that forks the next one and ends, and so on; each has the pipe open."""
+    os.open(folder / "pipe", os.O_WRONLY)
+    end = time.monotonic() + _LIFE
+    if os.fork() == 0:
+        os.setsid()
+        while time.monotonic() < end:
+            if os.fork():
+                os._exit(0)
+        os._exit(0)
+    time.sleep(0.1)
+    return {}
+
+
 def _spins(_folder: Path, _order: Mapping[str, Any]) -> Any:
     end = time.monotonic() + _LIFE
     while time.monotonic() < end:
@@ -170,6 +194,8 @@ MISBEHAVIOURS = {
         _eats_memory_in_forks,
         _forks,
         _forks_in_depth,
+        _doubles,
+        _leaves_a_chain,
         _spins,
         _ignores_signals,
         _leaves_a_session,

@@ -13,8 +13,18 @@ import pytest
 
 from service.children import Children, Job, JobFailed, JobLimits, JobStopped
 from service.errors import ChildrenUnavailable
+from tests.fakes import FakeRegistry
+from tests.server import serve, settings_for
 from tests.waiting import wait_until
 
+ENDLESS = {
+    "name": "endless",
+    "model_type": "GradientBoostingClassifier",
+    "params": {"n_estimators": 2000, "max_depth": 8},
+    "dataset": "digits",
+    "wait": 0,
+}
+ROW = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
 LIMITS = JobLimits(seconds=60, memory_bytes=2**29, disk_bytes=64 * 2**20)
 
 
@@ -58,8 +68,9 @@ def start(children: MisbehavingChildren, tmp_path: Path) -> Iterator[Any]:
         return children.start(kind, tmp_path, order, limits)
 
     yield start
-    wait_until(lambda: children.processes() <= {children.host})
-    job = children.start("behaves", tmp_path, {"works": True}, LIMITS)
+    wait_until(lambda: children.processes() <= {children.host}, seconds=20)
+    (tmp_path / "next").mkdir()
+    job = children.start("behaves", tmp_path / "next", {"works": True}, LIMITS)
     assert job.wait(60) == {"works": True}
 
 
@@ -82,7 +93,7 @@ def test_a_job_whose_forks_eat_memory_each_within_the_limit_ends(start: Any) -> 
     assert failure(start("eats_memory_in_forks")) == MEMORY
 
 
-@pytest.mark.parametrize("kind", ["forks", "forks_in_depth"])
+@pytest.mark.parametrize("kind", ["forks", "forks_in_depth", "doubles"])
 def test_a_job_that_forks_without_end_ends(start: Any, kind: str) -> None:
     assert failure(start(kind)) == "It had more processes at one time than the limit of 32."
 
@@ -108,6 +119,21 @@ def test_what_a_job_leaves_behind_in_sessions_of_their_own_goes_when_it_has_ende
     start: Any,
 ) -> None:
     assert start("leaves_a_session", then="end").wait(25) == {}
+
+
+def test_what_hides_by_forking_the_next_one_and_ending_goes_too(start: Any, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    pipe = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+
+    def is_left() -> bool:
+        try:
+            return os.read(pipe, 1) != b""
+        except BlockingIOError:
+            return True
+
+    assert start("leaves_a_chain").wait(25) == {}
+    wait_until(lambda: not is_left(), seconds=20)
+    os.close(pipe)
 
 
 def test_what_a_job_has_hidden_goes_when_it_is_stopped(start: Any, tmp_path: Path) -> None:
@@ -202,3 +228,26 @@ def test_a_host_that_a_job_has_stopped_is_replaced_when_that_job_is_over_its_tim
         job.wait(25)
     start("behaves").wait(60)
     assert "the host of children does not answer and is killed" in caplog.text
+
+
+def test_predictions_go_on_while_a_training_passes_its_time(tmp_path: Path) -> None:
+    registry = FakeRegistry(tmp_path)
+    with serve(settings_for(tmp_path / "first"), registry) as client:
+        client.train(dataset="iris", model_type="LogisticRegression")
+    answers = []
+
+    with serve(settings_for(tmp_path / "second", training_seconds=1.0), registry) as client:
+        wait_until(lambda: client.get("/readyz").status_code == 200)
+        path = f"/trainings/{client.post('/train', json=ENDLESS).json()['id']}"
+
+        def end() -> dict[str, Any] | None:
+            answers.append(client.predict(ROW).status_code)
+            training: dict[str, Any] = client.get(path).json()
+            return None if training["state"] in ("queued", "running") else training
+
+        training = wait_until(end)
+
+    assert training["state"] == "failed"
+    assert training["error"] == "It took longer than the limit of 1 s."
+    assert len(answers) > 10
+    assert set(answers) == {200}

@@ -127,11 +127,7 @@ class Children:
         if host is not None:
             if idle:
                 host.kill()  # it would first end its imports
-            try:
-                host.wait(timeout=5)
-            except subprocess.TimeoutExpired:
-                host.kill()
-                host.wait()
+            _wait_for(host)
         if self._listener is not None:
             self._listener.join(timeout=5)  # it ends what a killed host has left
 
@@ -154,11 +150,16 @@ class Children:
             self._orders.close()
             self._orders = None
 
-    def _ensure_host(self) -> subprocess.Popen[bytes]:
-        if self._host is not None and self._host.poll() is not None:
-            logger.error("the host of children ended with status %s", self._host.returncode)
+    def _give_up(self, host: subprocess.Popen[bytes]) -> None:
+        """Have the next order start another host, because this one has ended by itself."""
+        if host is self._host:
+            logger.error("the host of children ended with status %s", host.returncode)
             self._hang_up()
             self._host = None
+
+    def _ensure_host(self) -> subprocess.Popen[bytes]:
+        if self._host is not None and self._host.poll() is not None:
+            self._give_up(self._host)
         if self._host is None:
             if self.closed:
                 raise ChildrenUnavailable
@@ -192,25 +193,30 @@ class Children:
     def _listen(self, host: subprocess.Popen[bytes], mark: str) -> None:
         """Hear of one host's children until it ends; then those that it had are lost."""
         assert host.stdout is not None
-        begun = b""
+        begun, ready = b"", False
         with host.stdout as lines:
             poll = select.poll()
             poll.register(lines, select.POLLIN)
             while True:
                 left = self._idle_left(host)
-                wait = _LISTEN_SECONDS if left is None else max(left, 0.0)
+                wait = _LISTEN_SECONDS if left is None else min(max(left, 0.0), _LISTEN_SECONDS)
                 if not poll.poll(wait * 1e3):
                     if self._end_idle(host):
                         return
-                    self._end_silent(host)
+                    if ready:
+                        self._end_silent(host)
                     continue
                 data = os.read(lines.fileno(), 65_536)
                 if not data:
                     break
+                ready = True
                 *whole, begun = (begun + data).split(b"\n")
                 for line in whole:
                     self._hear(orjson.loads(line))
+        _wait_for(host)
         with self._lock:
+            # In one step with what is lost: no order may go to it after that.
+            self._give_up(host)
             lost = [child for child in self._children.values() if child.host == host.pid]
             for child in lost:
                 del self._children[child.id]
@@ -257,13 +263,21 @@ class Children:
         late = time.monotonic() - _SILENT_SECONDS
         with self._lock:
             silent = any(
-                child.pid is not None and child.stopped_at < late
+                child.host == host.pid and child.stopped_at < late
                 for child in self._children.values()
-                if child.host == host.pid
             )
         if silent:
             logger.error("the host of children does not answer and is killed")
             host.kill()
+
+
+def _wait_for(host: subprocess.Popen[bytes]) -> None:
+    """Wait until a host that is ending is gone, but not for long."""
+    try:
+        host.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        host.kill()
+        host.wait()
 
 
 def _close(ends: Sequence[socket.socket]) -> None:

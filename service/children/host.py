@@ -156,6 +156,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     tree.adopt_orphans()
     warm()
+    _tell({"id": 0})  # no child's: its imports are done, and it answers at once from here on
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing)

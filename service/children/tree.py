@@ -39,7 +39,7 @@ def _prctl(option: int, value: int) -> None:
 def children(pid: int) -> list[int]:
     """Give the children of a process; none where it is gone."""
     found: list[int] = []
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+    with contextlib.suppress(OSError):
         for thread in os.listdir(f"/proc/{pid}/task"):
             found += map(int, _read(f"/proc/{pid}/task/{thread}/children").split())
     return found
@@ -116,7 +116,7 @@ def _read(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
             return file.read()
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
+    except OSError:
         return b""
 
 
