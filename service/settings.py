@@ -73,7 +73,8 @@ class Settings(BaseSettings):
     """Most memory that a training may hold with all its processes, in bytes. Libraries take about
     0.3 GiB of it."""
     training_disk_bytes: int = Field(2 * 1024 * _MEBI, ge=64 * _MEBI)
-    """Most that a training, or the reading of an upload, may keep on the disk, in bytes."""
+    """Most that a training, or the reading of an upload, may keep on the disk, what was uploaded
+    included, in bytes."""
     trainings_at_once: int = Field(1, ge=1, le=16)
     """Trainings that run at one time in this replica."""
     trainings_queued: int = Field(8, ge=0, le=1000)
