@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -22,8 +21,8 @@ def _linger() -> None:
     time.sleep(_LIFE)
 
 
-def _hold(mebibytes: int) -> bytearray:
-    return bytearray(b"x") * (mebibytes * _MEBI)
+def _hold(mebibytes: int) -> bytes:
+    return b"x" * (mebibytes * _MEBI)
 
 
 def _fork(work: Callable[[], object]) -> int:
@@ -210,6 +209,5 @@ MISBEHAVIOURS = {
 }
 
 if __name__ == "__main__":
-    sys.unraisablehook = lambda _: None
     jobs.JOBS = MISBEHAVIOURS
     host.main()
