@@ -30,7 +30,7 @@ from service.api.predict import Predict, Receive, Scope, Send
 from service.api.state import Lifespan, State
 from service.beats import ORPHAN_SECONDS
 from service.bulk import Bulk
-from service.children import Children
+from service.children import Children, JobLimits
 from service.cores import Cores
 from service.course import Limits as TrainingLimits
 from service.course import Workshop
@@ -251,8 +251,9 @@ def _state(
     limits = TrainingLimits(
         settings.trainings_at_once,
         settings.trainings_queued,
-        settings.training_seconds,
-        settings.training_memory_bytes,
+        JobLimits(
+            settings.training_seconds, settings.training_memory_bytes, settings.training_disk_bytes
+        ),
     )
     trainer = Trainer(identifier, Workshop(registry, children, replicas, limits), metrics)
     uploads = Uploads(registry, children, folder.uploads, settings)

@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from service.children import Children, JobFailed
+from service.children import Children, JobFailed, JobLimits
 from service.children.folder import MATRIX, write_answers
 from service.errors import InvalidRequest, Overloaded
 from service.model import RowsMedia
@@ -20,7 +20,7 @@ from service.settings import Settings
 
 Form = Literal["json", "csv", "arrow"]
 
-_MEMORY = 4 * 2**30
+_MEMORY = 2 * 2**30
 _SECONDS = 60.0
 _MOST = 8
 """So many may be under way or wait; one more is refused."""
@@ -80,7 +80,8 @@ class Bulk:
         return matrix
 
     def _run(self, kind: str, folder: Path, order: dict[str, Any]) -> dict[str, Any]:
-        job = self._children.start(kind, folder, order, _MEMORY, _SECONDS)
+        limits = JobLimits(_SECONDS, _MEMORY, self._settings.training_disk_bytes)
+        job = self._children.start(kind, folder, order, limits)
         try:
             found = job.wait(_SECONDS)
         except TimeoutError as error:

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from service.children import Children, Job, JobFailed, JobStopped
+from service.children import Children, Job, JobFailed, JobLimits, JobStopped
 from service.children import folder as files
 from service.errors import Conflict, InvalidRequest, ServiceError, StorageUnavailable
 from service.model import DataSet, Fault, NewVersion, Registry, Training, TrainingState
@@ -30,8 +30,7 @@ class Limits:
 
     at_once: int
     queued: int
-    seconds: float
-    memory_bytes: int
+    each: JobLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +124,8 @@ class Course:
         self._note(registry, state="running", stage="starting")
         with self._lock:
             self._look()
-            job = self._job = workshop.children.start(
-                "train", order.folder, {}, limits.memory_bytes, limits.seconds
-            )
-        result = self._follow(job, start + limits.seconds, limits.seconds)
+            job = self._job = workshop.children.start("train", order.folder, {}, limits.each)
+        result = self._follow(job, start + limits.each.seconds)
         seconds = {**result["seconds"], "total": time.monotonic() - start}
         self._note(
             registry,
@@ -172,7 +169,7 @@ class Course:
         if self._stopped is not None:
             raise JobStopped(self._stopped[2])
 
-    def _follow(self, job: Job, deadline: float, limit: float) -> dict[str, Any]:
+    def _follow(self, job: Job, deadline: float) -> dict[str, Any]:
         """Wait for the child's result and note its progress; stop it at the deadline."""
         while True:
             try:
@@ -180,7 +177,7 @@ class Course:
             except TimeoutError:
                 self._look_at_progress()
                 if time.monotonic() > deadline:
-                    job.stop(f"It took longer than the limit of {limit:g} s.")
+                    job.stop(f"It took longer than the limit of {job.limits.seconds:g} s.")
                 continue
             assert isinstance(result, dict)
             return result

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from service import runtime
 from service.alternate import Alternate
-from service.children import ChildClassifier, Children, ClassifierUnavailable, JobFailed
+from service.children import ChildClassifier, Children, ClassifierUnavailable, JobFailed, JobLimits
 from service.cores import Cores
 from service.errors import InvalidRequest, StorageUnavailable, VersionNotServable, clip
 from service.model import ARTIFACTS, Version, Versions
@@ -35,8 +35,7 @@ _KEPT = 10
 """Versions whose artifacts stay in the cache."""
 
 _LARGEST_GOLDEN = 256 * 1024 * 1024
-_ADOPT_MEMORY = 4 * 2**30
-_ADOPT_SECONDS = 60.0
+_ADOPTION = JobLimits(seconds=60.0, memory_bytes=2 * 2**30)
 _MOST_VERDICTS = 10_000
 
 _ARRAY = re.compile(
@@ -176,9 +175,9 @@ class Loader:
     def _adopt(self, fetched: Path, folder: Path) -> Path:
         """Have a child make what it can of a foreign version; raises ValueError if nothing."""
         order = {"source": str(fetched.resolve()), "allow_pickle": self._allow_pickle}
-        job = self._children.start("adopt", folder, order, _ADOPT_MEMORY, _ADOPT_SECONDS)
+        job = self._children.start("adopt", folder, order, _ADOPTION)
         try:
-            result = job.wait(_ADOPT_SECONDS)
+            result = job.wait(_ADOPTION.seconds)
         except (JobFailed, TimeoutError) as error:
             job.stop("It took too long.")
             raise ValueError(f"reading it failed: {error or 'it took too long'}") from error

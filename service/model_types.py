@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from service.children import Children, JobFailed
+from service.children import Children, JobFailed, JobLimits
 from service.errors import ChildrenUnavailable, ModelTypeNotFound
 
-_MEMORY = 2 * 2**30
-_SECONDS = 60.0
+_LIMITS = JobLimits(seconds=60.0, memory_bytes=2**30)
 
 
 class ModelTypes:
@@ -41,9 +40,9 @@ class ModelTypes:
         with self._lock:
             if kind not in self._known:
                 with tempfile.TemporaryDirectory(dir=self._work) as name:
-                    job = self._children.start(kind, Path(name), {}, _MEMORY, _SECONDS)
+                    job = self._children.start(kind, Path(name), {}, _LIMITS)
                     try:
-                        result = job.wait(_SECONDS)
+                        result = job.wait(_LIMITS.seconds)
                     except (TimeoutError, JobFailed) as error:
                         job.stop("It took too long.")
                         raise ChildrenUnavailable from error

@@ -70,7 +70,11 @@ class Settings(BaseSettings):
     training_seconds: float = Field(600.0, gt=0, le=86_400)
     """Longest training, in seconds; one that takes longer is stopped."""
     training_memory_bytes: int = Field(4 * 1024 * _MEBI, ge=512 * _MEBI)
-    """Largest address space of a training, in bytes. Libraries take about 0.7 GiB of it."""
+    """Most memory that a training may hold with all its processes, in bytes. Libraries take about
+    0.3 GiB of it."""
+    training_disk_bytes: int = Field(2 * 1024 * _MEBI, ge=64 * _MEBI)
+    """Most that a training, or the reading of an upload, may keep on the disk, what was uploaded
+    included, in bytes."""
     trainings_at_once: int = Field(1, ge=1, le=16)
     """Trainings that run at one time in this replica."""
     trainings_queued: int = Field(8, ge=0, le=1000)

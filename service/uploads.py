@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import orjson
 
-from service.children import Children, JobFailed
+from service.children import Children, JobFailed, JobLimits
 from service.children.folder import ROWS, TABLE
 from service.course import Order
 from service.errors import InvalidRequest
@@ -141,8 +141,9 @@ class Uploads:
         }
 
     def _run(self, kind: str, upload: Upload, order: Mapping[str, Any]) -> dict[str, Any]:
-        memory = self._settings.training_memory_bytes
-        job = self._children.start(kind, upload.folder, order, memory, _SECONDS)
+        settings = self._settings
+        limits = JobLimits(_SECONDS, settings.training_memory_bytes, settings.training_disk_bytes)
+        job = self._children.start(kind, upload.folder, order, limits)
         try:
             result = job.wait(_SECONDS)
         except TimeoutError:

@@ -148,7 +148,7 @@ def test_a_setting_reaches_the_service_by_its_name() -> None:
     assert data == {
         "SERVICE_MLFLOW_URI": f"http://{RELEASE}-mlflow:5000",
         "SERVICE_REPLICAS": f"dns://{RELEASE}-replicas:8000",
-        "SERVICE_TRAINING_MEMORY_BYTES": "2147483648",
+        "SERVICE_TRAINING_MEMORY_BYTES": "1073741824",
         "SERVICE_MAX_ROWS": "12",
         "SERVICE_POLL_SECONDS": "0.5",
         "SERVICE_STARTER_MODEL": "",

@@ -12,7 +12,7 @@ import skops.io
 from sklearn.neighbors import KNeighborsClassifier
 
 from bench.pipelines import fit, iris
-from service.children import ChildClassifier, Children
+from service.children import ChildClassifier, Children, JobLimits
 from service.children.job import Child
 from service.model import DataSets
 from service.settings import Settings
@@ -54,7 +54,7 @@ def hosts(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture
 
 def status_of(children: Children, folder: Path) -> tuple[int, int]:
     """Start a job; give the process id of its host and how the job ended."""
-    job = children.start("any", folder, {}, 2**32, 60)
+    job = children.start("any", folder, {}, JobLimits(seconds=60, memory_bytes=2**32))
     return job.host, job.status.result(timeout=30)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from service import app
 from service.beats import Beats
-from service.children import Children
+from service.children import Children, JobLimits
 from service.course import Course, Order, Workshop
 from service.course import Limits as TrainingLimits
 from service.errors import (
@@ -47,6 +47,7 @@ ENDLESS = {
     "dataset": "digits",
     "wait": 0,
 }
+LIMITS = JobLimits(seconds=60, memory_bytes=2**32)
 
 
 @pytest.fixture
@@ -102,14 +103,14 @@ def test_a_job_of_a_lost_host_raises_what_a_client_may_try_again(
     children: Children, tmp_path: Path
 ) -> None:
     children.warm()
-    job = children.start("model_types", tmp_path, {}, 2**32, 60)
+    job = children.start("model_types", tmp_path, {}, LIMITS)
     os.kill(job.host, signal.SIGKILL)
 
     with contextlib.suppress(ChildrenUnavailable):  # unless it had ended before its host did
         job.wait(30)
 
     wait_until(lambda: not Path(f"/proc/{job.host}/task").exists() or _is_zombie(job.host))
-    again = children.start("model_types", tmp_path, {}, 2**32, 60)
+    again = children.start("model_types", tmp_path, {}, LIMITS)
     assert again.host != job.host
     assert again.wait(60)
 
@@ -202,7 +203,7 @@ def test_a_training_that_is_opened_while_the_service_goes_is_closed_and_not_left
     registry = Slow(tmp_path)
     metrics = Metrics()
     replicas = Replicas(_local(registry, children, tmp_path), Alone(), registry, metrics)
-    limits = TrainingLimits(at_once=1, queued=1, seconds=10, memory_bytes=2**32)
+    limits = TrainingLimits(at_once=1, queued=1, each=LIMITS)
     trainer = Trainer("me", Workshop(registry, children, replicas, limits), metrics)
     trainer.start()
 

@@ -3,6 +3,7 @@
 from service.children.children import Children
 from service.children.classifier import ChildClassifier, ClassifierUnavailable
 from service.children.job import Job, JobFailed, JobStopped
+from service.children.limits import JobLimits
 
 __all__ = [
     "ChildClassifier",
@@ -10,5 +11,6 @@ __all__ = [
     "ClassifierUnavailable",
     "Job",
     "JobFailed",
+    "JobLimits",
     "JobStopped",
 ]

@@ -3,9 +3,9 @@
 One host process (`python -m service.children.host`) imports scikit-learn once and forks a child for
 every job, and for every classifier that scikit-learn serves, so that they start in milliseconds.
 They have none of the service's secrets, and die with the host, which dies with the service. Jobs
-have a lower priority and bounded memory. A host that has had no child for a while is ended, since
-what it has imported is more than half of the memory of a service at rest; the next order starts
-another one.
+have a lower priority and limits that hold for all that they start. A host that has had no child for
+a while is ended, since what it has imported is more than half of the memory of a service at rest;
+the next order starts another one.
 """
 
 import logging
@@ -16,14 +16,18 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from service.children import tree
 from service.children.folder import ERROR, ORDER, RESULT, write
 from service.children.job import LOST, Child, Job
+from service.children.limits import JobLimits
 from service.errors import ChildrenUnavailable
 
 logger = logging.getLogger(__name__)
@@ -38,6 +42,13 @@ _PASSED_ON = (
     "LD_LIBRARY_PATH",
 )
 """The only variables that a child sees: passwords and keys stay here."""
+
+_MARK = "CHILDREN_MARK"
+"""The variable by which the processes of a host are known when it has ended before them."""
+
+_LISTEN_SECONDS = 1.0
+_SILENT_SECONDS = 4.0
+"""How long a host may take to tell that a child is gone that was killed."""
 
 SERVE = "serve"
 """The kind of the order for a child that serves a classifier; every other kind is a job's."""
@@ -56,6 +67,7 @@ class Children:
         # keeps the host or finds that there is no host any more.
         self._lock = threading.Lock()
         self._host: subprocess.Popen[bytes] | None = None
+        self._listener: threading.Thread | None = None
         self._orders: socket.socket | None = None
         self._children: dict[int, Child] = {}
         self._idle_since = 0.0
@@ -74,8 +86,7 @@ class Children:
         kind: str,
         folder: Path,
         order: Mapping[str, Any],
-        memory_bytes: int,
-        cpu_seconds: float,
+        limits: JobLimits,
     ) -> Job:
         """Start a job of this kind in `folder`, which holds what it reads and gets its result."""
         for left in (RESULT, ERROR):
@@ -83,9 +94,10 @@ class Children:
         write(folder / ORDER, order)
         with self._lock:
             host = self._ensure_host()
-            job = Job(self._number(), host.pid, folder, memory_bytes)
-            limits = {"memory_bytes": memory_bytes, "cpu_seconds": int(cpu_seconds) + 1}
-            self._send(job, {"kind": kind, "folder": str(folder.resolve()), **limits})
+            job = Job(self._number(), host.pid, folder, limits)
+            self._send(
+                job, {"kind": kind, "folder": str(folder.resolve()), "limits": asdict(limits)}
+            )
         return job
 
     def serve(self, connections: int) -> tuple[Child, list[socket.socket]]:
@@ -115,11 +127,9 @@ class Children:
         if host is not None:
             if idle:
                 host.kill()  # it would first end its imports
-            try:
-                host.wait(timeout=5)
-            except subprocess.TimeoutExpired:
-                host.kill()
-                host.wait()
+            _wait_for(host)
+        if self._listener is not None:
+            self._listener.join(timeout=5)  # it ends what a killed host has left
 
     def _number(self) -> int:
         self._count += 1
@@ -140,11 +150,16 @@ class Children:
             self._orders.close()
             self._orders = None
 
-    def _ensure_host(self) -> subprocess.Popen[bytes]:
-        if self._host is not None and self._host.poll() is not None:
-            logger.error("the host of children ended with status %s", self._host.returncode)
+    def _give_up(self, host: subprocess.Popen[bytes]) -> None:
+        """Have the next order start another host, because this one has ended by itself."""
+        if host is self._host:
+            logger.error("the host of children ended with status %s", host.returncode)
             self._hang_up()
             self._host = None
+
+    def _ensure_host(self) -> subprocess.Popen[bytes]:
+        if self._host is not None and self._host.poll() is not None:
+            self._give_up(self._host)
         if self._host is None:
             if self.closed:
                 raise ChildrenUnavailable
@@ -155,6 +170,8 @@ class Children:
                 "OPENBLAS_NUM_THREADS": "1",
                 "JE_ARROW_MALLOC_CONF": "background_thread:false",
             }
+            mark = uuid.uuid4().hex
+            environment[_MARK] = mark
             environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
             # Its messages keep their bounds, and carry files.
             self._orders, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
@@ -167,34 +184,44 @@ class Children:
                     start_new_session=True,
                 )
             self._idle_since = time.monotonic()
-            threading.Thread(
-                target=self._listen, args=(self._host,), name="children", daemon=True
-            ).start()
+            self._listener = threading.Thread(
+                target=self._listen, args=(self._host, mark), name="children", daemon=True
+            )
+            self._listener.start()
         return self._host
 
-    def _listen(self, host: subprocess.Popen[bytes]) -> None:
+    def _listen(self, host: subprocess.Popen[bytes], mark: str) -> None:
         """Hear of one host's children until it ends; then those that it had are lost."""
         assert host.stdout is not None
-        begun = b""
+        begun, ready = b"", False
         with host.stdout as lines:
             poll = select.poll()
             poll.register(lines, select.POLLIN)
             while True:
                 left = self._idle_left(host)
-                if not poll.poll(None if left is None else max(left, 0.0) * 1e3):
+                wait = _LISTEN_SECONDS if left is None else min(max(left, 0.0), _LISTEN_SECONDS)
+                if not poll.poll(wait * 1e3):
                     if self._end_idle(host):
                         return
+                    if ready:
+                        self._end_silent(host)
                     continue
                 data = os.read(lines.fileno(), 65_536)
                 if not data:
                     break
+                ready = True
                 *whole, begun = (begun + data).split(b"\n")
                 for line in whole:
                     self._hear(orjson.loads(line))
+        _wait_for(host)
         with self._lock:
+            # In one step with what is lost: no order may go to it after that.
+            self._give_up(host)
             lost = [child for child in self._children.values() if child.host == host.pid]
             for child in lost:
                 del self._children[child.id]
+        if lost:
+            tree.kill_marked(f"{_MARK}={mark}".encode())
         for child in lost:
             child.status.set_result(LOST)
 
@@ -230,6 +257,27 @@ class Children:
         host.wait()
         logger.info("the host of children had none for %g s and is ended", self.idle_seconds)
         return True
+
+    def _end_silent(self, host: subprocess.Popen[bytes]) -> None:
+        """Kill a host that says nothing of a child that was killed: something has stopped it."""
+        late = time.monotonic() - _SILENT_SECONDS
+        with self._lock:
+            silent = any(
+                child.host == host.pid and child.stopped_at < late
+                for child in self._children.values()
+            )
+        if silent:
+            logger.error("the host of children does not answer and is killed")
+            host.kill()
+
+
+def _wait_for(host: subprocess.Popen[bytes]) -> None:
+    """Wait until a host that is ending is gone, but not for long."""
+    try:
+        host.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        host.kill()
+        host.wait()
 
 
 def _close(ends: Sequence[socket.socket]) -> None:

@@ -1,8 +1,10 @@
 """A child process as the serving process knows it: a job with its result, or one that serves."""
 
 import contextlib
+import math
 import os
 import signal
+import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import orjson
 
 from service.children.folder import ERROR, RESULT
+from service.children.limits import JobLimits, Passed
 from service.errors import (
     BodyTooLarge,
     ChildrenUnavailable,
@@ -55,12 +58,15 @@ class Child:
     pid: int | None = field(default=None, kw_only=True)
     status: Future[int] = field(default_factory=Future, kw_only=True)
     stopped: str | None = field(default=None, kw_only=True)
+    stopped_at: float = field(default=math.inf, kw_only=True)
+    """By the monotonic clock."""
 
     def stop(self, reason: str) -> None:
         """Kill the child and all that it started."""
         if self.status.done():
             return
         self.stopped = reason
+        self.stopped_at = time.monotonic()
         self.kill()
 
     def kill(self) -> None:
@@ -75,7 +81,7 @@ class Job(Child):
     """A child that does one piece of work in a folder."""
 
     folder: Path
-    memory_bytes: int
+    limits: JobLimits
 
     def wait(self, seconds: float | None = None) -> object:
         """Wait for the end; give the result.
@@ -90,22 +96,15 @@ class Job(Child):
             raise ChildrenUnavailable
         if status in NO_STORAGE:
             raise StorageUnavailable(NO_STORAGE[status])
+        if status in tuple(Passed):
+            raise JobFailed(self.limits.reason(status))
         error = self.folder / ERROR
         if error.is_file():
             raise _revive(orjson.loads(error.read_bytes()))
         result = self.folder / RESULT
         if status == 0 and result.is_file():
             return orjson.loads(result.read_bytes())
-        raise JobFailed(self._why(status))
-
-    def _why(self, status: int) -> str:
-        gibi = self.memory_bytes / 2**30
-        if status == -signal.SIGXCPU:
-            return "It used more processor time than the limit allows."
-        if status in (-signal.SIGKILL, -signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS):
-            name = signal.Signals(-status).name
-            return f"It was ended by {name}, most likely at the limit of {gibi:.3g} GiB of memory."
-        return f"It ended without a result (status {status})."
+        raise JobFailed(self.limits.reason(status))
 
 
 def _revive(record: dict[str, object]) -> ServiceError:

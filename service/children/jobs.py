@@ -1,5 +1,8 @@
 """The jobs that run in a child process: each reads its folder and leaves its result there."""
 
+import errno
+import os
+import resource
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -10,7 +13,8 @@ import orjson
 
 from service import classifiers
 from service.children import columns
-from service.children.folder import ERROR, ORDER, RESULT, write
+from service.children.folder import ERROR, ORDER, OUTPUT, RESULT, write
+from service.children.limits import Passed
 from service.children.reading import inspect_training, read_data_set, summary
 from service.children.training import train
 from service.errors import ServiceError, clip
@@ -19,8 +23,38 @@ from service.storage import NO_STORAGE
 from service.tables import BUILT_IN, built_in
 
 
-def run(kind: str, folder: Path) -> None:
-    """Do a job; what goes wrong in a way that a client can mend becomes `error.json`."""
+def run(kind: str, folder: Path, disk_bytes: int) -> int:
+    """Do a job; give the exit status. What a client can mend becomes `error.json`."""
+    try:
+        _capture(folder)
+        _run(kind, folder)
+    except MemoryError:
+        return Passed.MEMORY
+    except OSError as error:
+        # Told by the status: what is written down needs the disk, too.
+        largest, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+        if error.errno == errno.EFBIG and largest == disk_bytes:
+            return Passed.DISK
+        if error.errno is not None and error.errno in NO_STORAGE:
+            return error.errno
+        traceback.print_exc()
+    except Exception:
+        # The edge of the process: whoever waits learns that there was a defect, the log which.
+        traceback.print_exc()
+    else:
+        return 0
+    return 1
+
+
+def _capture(folder: Path) -> None:
+    """Have what is printed written to the folder, where it is counted; the log gets its end."""
+    output = os.open(folder / OUTPUT, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(output)
+
+
+def _run(kind: str, folder: Path) -> None:
     try:
         result = JOBS[kind](folder, orjson.loads((folder / ORDER).read_bytes()))
     except ServiceError as error:
@@ -34,18 +68,11 @@ def run(kind: str, folder: Path) -> None:
                 "features": sorted(getattr(error, "features", ())),
             },
         )
-    except MemoryError:
-        detail = "It needs more memory than the limit allows."
-        write(folder / ERROR, {"kind": "JobFailed", "detail": detail})
     except OSError as error:
         if error.errno in NO_STORAGE:
-            raise  # and so the status tells: what is written down needs the disk, too
+            raise
         detail = f"The disk does not take it: {error.strerror}."
         write(folder / ERROR, {"kind": "JobFailed", "detail": detail})
-    except Exception:
-        # The edge of the process: whoever waits learns that there was a defect, the log which.
-        traceback.print_exc()
-        raise
     else:
         write(folder / RESULT, result)
 
