@@ -26,12 +26,17 @@ _GOALS = {"CSV": ">= 0.6", "Arrow": ">= 1.0"}
 def measure(options: Options) -> str:
     """Send the same rows as CSV, Parquet and Arrow, in turn with `predict`; give the tables."""
     # On all cores, as it runs.
-    with processes.service(options.folder("bulk"), None) as service:
-        client = service.client()
-        return "".join(_measure(client, load(name), options) for name in ("breast_cancer", "iris"))
+    folder = options.folder("bulk")
+    with (
+        processes.service(folder, None) as service,
+        processes.limit(folder, None, b"{}") as limit,
+    ):
+        clients = service.client(), limit.client()
+        forests = map(load, ("breast_cancer", "iris"))
+        return "".join(_measure(*clients, forest, options) for forest in forests)
 
 
-def _measure(client: Client, forest: Forest, options: Options) -> str:
+def _measure(client: Client, limit: Client, forest: Forest, options: Options) -> str:
     X = forest.rows(ROWS)
     expected = forest.classifier.predict(X).tolist()
     files = files_of(forest, X)
@@ -51,6 +56,7 @@ def _measure(client: Client, forest: Forest, options: Options) -> str:
                 raise BenchFailed(f"{name}: another label than scikit-learn's.")
             if time.perf_counter() > warm:
                 break
+    ways["the limit, with Arrow's bytes"] = lambda: limit.send("POST", "/predict", *files["Arrow"])
     figures: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(2 * options.rounds):
         tell(f"bulk: {forest.data_set}, round {turn + 1} of {2 * options.rounds}")
@@ -67,8 +73,8 @@ def _measure(client: Client, forest: Forest, options: Options) -> str:
         rows.append([name, size, median, 1e3 * ROWS / median, ratio, _GOALS.get(name, "")])
     note = (
         f"{ROWS:,} rows of a forest of the same kind in one file, answered in JSON; the service "
-        "runs on all cores, scikit-learn in process, on one thread; medians of "
-        f"{2 * options.rounds} requests."
+        "runs on all cores, scikit-learn in process, on one thread; the limit reads the body and "
+        f"answers a constant; medians of {2 * options.rounds} requests."
     )
     columns = ["what", "bytes", "rows/s", "ms", "x scikit-learn", "goal"]
     return table(f"Files of rows: {forest.X.shape[1]} numbers", note, columns, rows)

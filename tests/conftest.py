@@ -43,3 +43,12 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     path = tmp_path_factory.mktemp("keys") / "keys"
     path.write_text(f"predict: {hashlib.sha256(b'mine').hexdigest()}\n")
     return Keys(path)
+
+
+@pytest.fixture(scope="session")
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A service that waits two seconds for the rest of a request; no model is in use."""
+    folder = tmp_path_factory.mktemp("impatient")
+    settings = settings_for(folder / "data", idle_seconds=2.0)
+    with serve(settings, FakeRegistry(folder)) as client:
+        yield client
