@@ -63,7 +63,7 @@ def before_call(_: Any, case: Any, kwargs: Any) -> None:
         if share < 50 and case.media_type == "application/json":
             body["dataset"] = "iris"
         _shorten(body, case.media_type == "application/json")
-        if share < 4:
+        if share < 2:
             body.update(_LONG)
     elif label == "POST /datasets" and case.media_type == "application/json" and share < 50:
         case.body = {"columns": ["a", "b"], "rows": [[share, "yes"], [2, "no"]]}
@@ -80,7 +80,7 @@ def before_call(_: Any, case: Any, kwargs: Any) -> None:
 _LONG = {
     "dataset": "digits",
     "model_type": "GradientBoostingClassifier",
-    "params": {"n_estimators": 500},
+    "params": {"n_estimators": 60},
     "use": False,
     "wait": 0,
 }

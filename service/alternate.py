@@ -23,12 +23,17 @@ MANY: Final = 20_000
 """From so many rows on the handing over to another process may be worth it."""
 _WORTH_SECONDS = 0.02
 """What the graph answers faster than this is not handed over."""
+_TRIES = 3
+"""So often a child is asked before it is judged: the first answers of a process are slow."""
+_AGAIN = 16
+"""One request in so many is for the one that was slower: what else the machine did may have been
+the reason."""
 
 
 class Alternate:
     """Chooses, for many rows, between a version's graph and the same classifier in a child.
 
-    Both are measured, and the one that has been faster is taken. May be called from any thread.
+    Both are measured, and the one that has been faster is asked. May be called from any thread.
     """
 
     def __init__(
@@ -52,13 +57,14 @@ class Alternate:
         self._is_starting = False
         self._idle: threading.Timer | None = None
         # Seconds a row, at best: what else the machine does only ever adds to them.
-        self._graph_row = float("inf")
-        self._child_row = 0.0
+        self._graph_row = self._child_row = float("inf")
+        self._asked = self._tried = 0
 
     def answer(self, graph: Classifier, rows: int, ask: Callable[[Classifier], T]) -> T:
         """Ask the child where it is there and no slower, else the graph; raises what `ask` does."""
         child = self.child
-        if child is not None and child.ready and self._child_row <= self._graph_row:
+        self._asked += 1
+        if child is not None and child.ready and self._prefers_child():
             try:
                 return self._ask_child(child, rows, ask)
             except Unavailable:
@@ -67,21 +73,27 @@ class Alternate:
         answer = ask(graph)
         seconds = self._clock() - start
         self._graph_row = min(self._graph_row, seconds / rows)
-        if seconds > _WORTH_SECONDS and self._child_row <= self._graph_row:
+        if seconds > _WORTH_SECONDS:
             self._begin()
         return answer
+
+    def _prefers_child(self) -> bool:
+        if self._tried < _TRIES:
+            return True
+        return (self._child_row < self._graph_row) == (self._asked % _AGAIN > 0)
 
     def _ask_child(self, child: Classifier, rows: int, ask: Callable[[Classifier], T]) -> T:
         start = self._clock()
         answer = ask(child)
-        row = (self._clock() - start) / rows
-        self._child_row = min(self._child_row or row, row)
+        self._child_row = min(self._child_row, (self._clock() - start) / rows)
+        self._tried += 1
         self._stay()
         return answer
 
     def _begin(self) -> None:
         with self._lock:
-            if self._is_starting or self.child is not None:
+            slower = self._tried >= _TRIES and self._child_row >= self._graph_row
+            if self._is_starting or self.child is not None or slower:
                 return
             self._is_starting = True
         threading.Thread(target=self._bring, name="alternate", daemon=True).start()

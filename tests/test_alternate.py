@@ -64,17 +64,23 @@ def test_the_graph_answers_until_the_child_is_there_and_the_faster_one_afterward
     scene.wait_for_child()
 
     assert first == "graph"
-    assert [scene.ask() for _ in range(3)] == ["child"] * 3
+    asked = [scene.ask() for _ in range(63)]
+    assert asked.count("child") >= 59
+    assert "graph" in asked[3:]
     assert scene.started == 1
 
 
-def test_a_child_that_proves_slower_is_asked_once() -> None:
+def test_a_child_that_proves_slower_is_asked_now_and_then() -> None:
     scene = Scene(graph_row=3e-6, child_row=4e-6)
-
     scene.ask()
     scene.wait_for_child()
 
-    assert [scene.ask() for _ in range(4)] == ["child", "graph", "graph", "graph"]
+    asked = [scene.ask() for _ in range(63)]
+
+    assert asked[:3] == ["child"] * 3
+    assert asked[3:].count("child") == 4
+    scene.rows["child"] = 1e-6
+    assert [scene.ask() for _ in range(32)][-15:-1] == ["child"] * 14
     assert scene.started == 1
 
 
