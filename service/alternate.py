@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from service.errors import ServiceError, Unavailable
+from service.errors import ServiceError
 from service.runtime import Classifier
 
 logger = logging.getLogger(__name__)
@@ -67,8 +67,11 @@ class Alternate:
         if child is not None and child.ready and self._prefers_child():
             try:
                 return self._ask_child(child, rows, ask)
-            except Unavailable:
-                logger.warning("the graph of %s answers instead of its child", self._title)
+            except ValueError:  # what is wrong with the rows
+                raise
+            except Exception as error:
+                # Whatever befell it, the graph has the same answers.
+                logger.warning("the graph of %s answers for its child: %r", self._title, error)
         start = self._clock()
         answer = ask(graph)
         seconds = self._clock() - start

@@ -91,12 +91,13 @@ def test_what_the_graph_answers_fast_starts_no_child() -> None:
     assert scene.started == 0
 
 
-def test_the_graph_answers_where_the_child_is_lost_or_not_ready() -> None:
+@pytest.mark.parametrize("trouble", [ChildrenUnavailable(), RuntimeError("a defect")])
+def test_the_graph_answers_where_the_child_fails_or_is_not_ready(trouble: Exception) -> None:
     scene = Scene(graph_row=3e-6, child_row=1e-6)
     scene.ask()
     scene.wait_for_child()
 
-    scene.trouble = ChildrenUnavailable()
+    scene.trouble = trouble
     lost = scene.ask()
     scene.trouble = None
     scene.child.ready = False
