@@ -71,9 +71,11 @@ class _Connection(asyncio.Protocol):
 class Crowd:
     """Sends one request again and again; lives within an event loop."""
 
-    def __init__(self, port: int, body: bytes) -> None:
+    def __init__(self, port: int, body: bytes, key: str | None = None) -> None:
         self._port = port
         head = b"POST /predict HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n"
+        if key is not None:
+            head += b"authorization: Bearer %b\r\n" % key.encode()
         end = b"content-length: %d\r\n\r\n%b" % (len(body), body)
         self._kept = head + end
         self._fresh = head + b"connection: close\r\n" + end
@@ -131,7 +133,7 @@ class Crowd:
             outcome.failed += 1
             return
         taken = time.perf_counter() - start
-        if fresh:
+        if fresh or b"connection: close" in head.lower():
             connection.transport.close()
         elif not connection.closed:
             self._idle.append(connection)

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import json
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from service.schema import Feature, Schema
 from tests.fakes import FakeRegistry
 from tests.server import Client, serve, settings_for
 from tests.site import Site, predictor_for
+from tests.sockets import connect, rest
 
 SCHEMA = Schema((Feature("a", "number"),), ("x", "y"))
 BODY = b'{"instances": [[1]]}'
@@ -41,13 +41,13 @@ def client(tmp_path: Path, keys: Path) -> Iterator[Client]:
 @pytest.mark.parametrize(
     ("segments", "closed", "ended"),
     [
-        pytest.param([head(len(BODY)) + BODY], True, False, id="whole"),
-        pytest.param([head(len(BODY))], False, True, id="head alone"),
-        pytest.param([head(len(BODY)), BODY[:5], BODY[5:]], False, True, id="body behind"),
+        pytest.param([head(10**5) + b" " * 10**5], True, False, id="whole"),
+        pytest.param([head(10**5)], False, True, id="head alone"),
+        pytest.param([head(10**5), b" " * 5, b" " * (10**5 - 5)], False, True, id="body behind"),
         pytest.param([head(10**6), b" " * 200_000], False, True, id="large body"),
     ],
 )
-def test_a_connection_is_reset_under_no_answer(
+def test_a_connection_that_ends_with_an_answer_is_not_reset(
     keys: Path, segments: list[bytes], closed: bool, ended: bool
 ) -> None:
     async def scene() -> None:
@@ -67,13 +67,31 @@ def test_a_connection_is_reset_under_no_answer(
     asyncio.run(scene())
 
 
+@pytest.mark.parametrize("segments", [[head(len(BODY)) + BODY], [head(len(BODY)), BODY]])
+def test_a_short_request_without_a_right_costs_no_connection(
+    keys: Path, segments: list[bytes]
+) -> None:
+    async def scene() -> None:
+        site = Site(predictor_for(SCHEMA), Keys(keys))
+        protocol, transport = site.connect()
+
+        for _ in range(3):
+            for segment in segments:
+                protocol.data_received(segment)
+                await site.settle()
+
+        assert transport.written.count(b"HTTP/1.1 401 ") == 3
+        assert (transport.closing, transport.ended) == (False, False)
+
+    asyncio.run(scene())
+
+
 def test_a_client_that_sends_its_body_after_the_answer_gets_the_answer(client: Client) -> None:
-    with socket.create_connection((client.base_url.host, client.base_url.port or 0), 10) as sender:
-        sender.sendall(head(len(BODY)))
+    with connect(client) as sender:
+        sender.sendall(head(10**5))
         received = sender.recv(1)
-        sender.sendall(BODY)
-        while part := sender.recv(65_536):
-            received += part
+        sender.sendall(b" " * 10**5)
+        received += rest(sender)
 
     answer, _, problem = received.partition(b"\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 401 ")
@@ -82,7 +100,7 @@ def test_a_client_that_sends_its_body_after_the_answer_gets_the_answer(client: C
 
 def test_a_client_that_still_sends_too_much_gets_the_answer(client: Client) -> None:
     size = 64 * 2**20
-    with socket.create_connection((client.base_url.host, client.base_url.port or 0), 30) as sender:
+    with connect(client, 30) as sender:
         key = b"content-type: application/json\r\nauthorization: Bearer key"
         sender.sendall(head(size).replace(b"content-type: application/json", key))
         for _ in range(160):  # more than the service takes, and than lies between

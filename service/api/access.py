@@ -1,5 +1,6 @@
 """Asks for a key before anything else is done, where there are keys."""
 
+from math import inf
 from typing import Any
 
 from service import problems
@@ -12,6 +13,9 @@ _OPEN = ("/healthz", "/readyz", "/metrics", "/", "/docs", "/openapi.json")
 
 _OPEN_BELOW = ("/docs/assets/", "/internal/")
 """The pages' files; and calls of other replicas, which are signed."""
+
+_DISCARDED_BYTES = 65_536
+"""A body of so many bytes is thrown away behind the answer, and the connection kept."""
 
 
 def role_for(method: str, path: str) -> str | None:
@@ -53,12 +57,22 @@ class Access:
         self, error: Unauthorized | Forbidden | RateExceeded, scope: Scope, send: Send
     ) -> None:
         answer = problems.answer(error, problems.request_id_of(header(scope, b"x-request-id")))
-        # The body is not read: whoever has no key decides nothing about what we receive.
-        headers = [*answer.headers, (b"connection", b"close")]
+        headers = list(answer.headers)
+        if _length(scope) > _DISCARDED_BYTES:
+            # Whoever has no key decides nothing about what we receive.
+            headers.append((b"connection", b"close"))
         start: dict[str, Any] = {"type": "http.response.start", "status": answer.status}
         await send({**start, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
         self._metrics.invalid.labels(answer.slug).inc()
+
+
+def _length(scope: Scope) -> float:
+    """Give the bytes of a request's body, which are many where they are not told."""
+    if header(scope, b"transfer-encoding") is not None:
+        return inf
+    length = header(scope, b"content-length") or b"0"
+    return int(length) if length.isdigit() and len(length) < 20 else inf
 
 
 def header(scope: Scope, name: bytes) -> bytes | None:
