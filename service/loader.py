@@ -203,7 +203,7 @@ class Loader:
             classes = schema.classes if version.foreign else None
             classifier = runtime.load_onnx(files["model.onnx"], classes)
             if "model.skops" in version.sha256 and "golden.npz" in files:
-                alternate = self._alternate(version, schema, files["golden.npz"])
+                alternate = self._alternate(version, schema)
         else:
             classifier = self._child(version, schema, self._classifier_lost)
         try:
@@ -225,13 +225,13 @@ class Loader:
             raise
         return predictor
 
-    def _alternate(self, version: Version, schema: Schema, golden: bytes) -> Alternate:
+    def _alternate(self, version: Version, schema: Schema) -> Alternate:
         """Prepare scikit-learn beside a graph; it is not started before it is needed."""
 
         def start() -> ChildClassifier:
             child = self._child(version, schema, lambda: None)
             try:
-                _replay(child, golden)
+                _replay(child, self._files(version)["golden.npz"])
             except BaseException:
                 child.close()
                 raise
