@@ -8,8 +8,8 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 T = TypeVar("T")
 
-NAME = r"[A-Za-z0-9._-]{1,128}"
-"""What a model or a data set may be called."""
+NAME = r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,128}"
+"""What a model or a data set may be called: no folder of a path, as `.` and `..` are."""
 
 NEW_MODEL_NAME = r"[A-Za-z0-9_-]{1,128}"
 """What a model that is trained may be called: MLflow registers none with a dot in its name."""

@@ -283,6 +283,8 @@ def test_t54_an_idempotency_key_with_another_body_is_409(client: Client) -> None
 USE: dict[str, tuple[bytes, tuple[int, ...]]] = {
     "U1 unknown name": (b'{"name": "nobody", "version": 1}', (404,)),
     "U1 unknown name, newest": (b'{"name": "nobody"}', (404,)),
+    "U1 a name that is a folder": (b'{"name": "."}', (400,)),
+    "U1 a name that is the folder above": (b'{"name": "..", "version": 1}', (400,)),
     "U2 unknown version": (b'{"name": "iris", "version": 99}', (404,)),
     "U3 version 0": (b'{"name": "iris", "version": 0}', (400,)),
     "U3 version -1": (b'{"name": "iris", "version": -1}', (400,)),

@@ -94,7 +94,7 @@ def version_in_path(name: str, version: str) -> int:
     return int(version)
 
 
-_NAMES = "must be 1 to 128 of A-Z a-z 0-9 . _ -"
+_NAMES = "must be 1 to 128 of A-Z a-z 0-9 . _ -, and not . or .. alone"
 
 
 def name_in_body(name: str) -> str:
