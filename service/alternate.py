@@ -81,9 +81,11 @@ class Alternate:
         return answer
 
     def _prefers_child(self) -> bool:
-        if self._tried < _TRIES:
-            return True
-        return (self._child_row < self._graph_row) == (self._asked % _AGAIN > 0)
+        return self._tried < _TRIES or self._is_slower() != (self._asked % _AGAIN > 0)
+
+    def _is_slower(self) -> bool:
+        """Tell whether the child was asked often enough, and is the slower one."""
+        return self._tried >= _TRIES and self._child_row >= self._graph_row
 
     def _ask_child(self, child: Classifier, rows: int, ask: Callable[[Classifier], T]) -> T:
         start = self._clock()
@@ -95,8 +97,7 @@ class Alternate:
 
     def _begin(self) -> None:
         with self._lock:
-            slower = self._tried >= _TRIES and self._child_row >= self._graph_row
-            if self._is_starting or self.child is not None or slower:
+            if self._is_starting or self.child is not None or self._is_slower():
                 return
             self._is_starting = True
         threading.Thread(target=self._bring, name="alternate", daemon=True).start()
