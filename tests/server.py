@@ -17,6 +17,15 @@ from service.server import Server, listen, url
 from service.settings import Settings
 from tests.waiting import wait_until
 
+ENDLESS = {
+    "name": "endless",
+    "model_type": "GradientBoostingClassifier",
+    "params": {"n_estimators": 2000, "max_depth": 8},
+    "dataset": "digits",
+    "wait": 0,
+}
+"""A training that goes on until it is ended, for longer than any test."""
+
 
 class Client(httpx.Client):
     """An HTTP client that knows the service's ways."""

@@ -13,15 +13,14 @@ from service.schema import Feature, Schema
 from tests.fakes import FakeRegistry
 from tests.server import Client, serve, settings_for
 from tests.site import Site, predictor_for
-from tests.sockets import connect, rest
+from tests.sockets import HEAD, connect, rest
 
 SCHEMA = Schema((Feature("a", "number"),), ("x", "y"))
 BODY = b'{"instances": [[1]]}'
 
 
 def head(length: int) -> bytes:
-    lines = (b"POST /predict HTTP/1.1", b"host: a", b"content-type: application/json")
-    return b"\r\n".join([*lines, b"content-length: %d" % length, b"", b""])
+    return HEAD + b"content-length: %d\r\n\r\n" % length
 
 
 @pytest.fixture

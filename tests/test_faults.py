@@ -37,16 +37,9 @@ from service.schema.decoder import Limits
 from service.slot import Slot
 from service.trainer import Trainer
 from tests.fakes import FakeRegistry
-from tests.server import Client, serve, settings_for
+from tests.server import ENDLESS, Client, serve, settings_for
 from tests.waiting import wait_until
 
-ENDLESS = {
-    "name": "endless",
-    "model_type": "GradientBoostingClassifier",
-    "params": {"n_estimators": 2000, "max_depth": 8},
-    "dataset": "digits",
-    "wait": 0,
-}
 LIMITS = JobLimits(seconds=60, memory_bytes=2**32)
 
 

@@ -14,16 +14,9 @@ import pytest
 from service.children import Children, Job, JobFailed, JobLimits, JobStopped
 from service.errors import ChildrenUnavailable
 from tests.fakes import FakeRegistry
-from tests.server import serve, settings_for
+from tests.server import ENDLESS, serve, settings_for
 from tests.waiting import wait_until
 
-ENDLESS = {
-    "name": "endless",
-    "model_type": "GradientBoostingClassifier",
-    "params": {"n_estimators": 2000, "max_depth": 8},
-    "dataset": "digits",
-    "wait": 0,
-}
 ROW = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
 LIMITS = JobLimits(seconds=60, memory_bytes=2**29, disk_bytes=64 * 2**20)
 

@@ -9,17 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.fakes import FakeRegistry
-from tests.server import Client, serve, settings_for
+from tests.server import ENDLESS, Client, serve, settings_for
 from tests.waiting import wait_until
 
 CSV = "x,colour,y\n" + "".join(f"{i},{'red' if i % 3 else 'blue'},{i % 2}\n" for i in range(60))
-ENDLESS = {
-    "name": "endless",
-    "model_type": "GradientBoostingClassifier",
-    "params": {"n_estimators": 2000, "max_depth": 8},
-    "dataset": "digits",
-    "wait": 0,
-}
 
 
 @pytest.fixture(scope="module")
