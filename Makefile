@@ -93,7 +93,8 @@ deploy: ## Load the image into that cluster and install the chart (needs helm)
 	@kubectl create namespace $(NAMESPACE) --dry-run=client -o yaml | kubectl apply -f - >/dev/null
 	@kubectl label namespace $(NAMESPACE) pod-security.kubernetes.io/enforce=restricted --overwrite >/dev/null
 	@helm upgrade --install $(RELEASE) charts/mlops-desafio --namespace $(NAMESPACE) \
-		--values k8s/values/dev.yaml --wait --timeout 10m
+		--values k8s/values/dev.yaml --wait --timeout 10m || \
+		{ k8s/explain $(NAMESPACE) >&2; exit 1; }
 
 e2e: $(VENV)/.dev ## Test the release on the cluster; E2E_CLUSTER=existing: that of kubectl's context
 	@$(if $(filter existing,$(E2E_CLUSTER)),:,kind export kubeconfig --name $(CLUSTER))

@@ -3,7 +3,6 @@
 import base64
 import os
 import re
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,15 +17,13 @@ from service.errors import (
     NotFound,
     RegistryUnavailable,
     StartError,
-    StorageUnavailable,
-    clip,
 )
 from service.model import PAGE_TOKEN
 from service.registry.breaker import Breaker
 from service.registry.download import FolderSource, NotFetchable, ServerSource, Source
+from service.registry.failures import is_silence, translated, unless_it_exists
 from service.registry.relocation import relocate
 from service.registry.skinny import skinny
-from service.storage import lack
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -51,9 +48,6 @@ _ENVIRONMENT = {
 
 _STORAGE_SECONDS = 2.0
 
-_NOT_FOUND = "RESOURCE_DOES_NOT_EXIST"
-EXISTS = "RESOURCE_ALREADY_EXISTS"
-
 _OF_MODELS = {"mlflow.experimentKind": "custom_model_development"}
 """Opens MLflow's page on runs and models rather than on traces of language models."""
 
@@ -72,7 +66,7 @@ class Connection:
         self.embedded = not uri
         self._root = (data_dir / "artifacts").resolve()
         self._experiments: dict[str, str] = {}
-        self._breaker = Breaker(_is_silence)
+        self._breaker = Breaker(is_silence)
         store = (data_dir / "mlflow.db").resolve()
         self.uri = uri or f"sqlite:///{store}"
         with skinny():
@@ -104,8 +98,12 @@ class Connection:
 
         While it is silent only what is vital is asked at all.
         """
-        with self._breaker.call(vital=vital), translated(missing):
-            yield
+        try:
+            with self._breaker.call(vital=vital), translated(missing):
+                yield
+        except RegistryUnavailable:
+            _connect_anew()
+            raise
 
     def experiment(self, name: str) -> str:
         """Give the id of an experiment, made on first use."""
@@ -185,37 +183,14 @@ class Connection:
                     engine.dispose()
 
 
-@contextmanager
-def translated(missing: NotFound | Conflict | None = None) -> Iterator[None]:
-    """Turn MLflow's errors into the service's; `missing` is raised where it says "not found"."""
-    from mlflow.exceptions import MlflowException, RestException
-    from sqlalchemy.exc import SQLAlchemyError
+def _connect_anew() -> None:
+    """Let the next calls open connections: those that are kept may lead to somebody else.
 
-    try:
-        yield
-    except MlflowException as error:
-        if error.error_code == _NOT_FOUND and missing is not None:
-            raise missing from error
-        # What a server says of a disk is said of its own.
-        if not isinstance(error, RestException) and (reason := lack(error)):
-            raise StorageUnavailable(reason) from error
-        raise RegistryUnavailable(_first_line(error)) from error
-    except (OSError, SQLAlchemyError, sqlite3.Error) as error:
-        if reason := lack(error):
-            raise StorageUnavailable(reason) from error
-        raise RegistryUnavailable(_first_line(error)) from error
+    Such a one, opened before a pod's routes were made, answers each poll and so never ends.
+    """
+    from mlflow.utils.request_utils import _cached_get_request_session
 
-
-@contextmanager
-def unless_it_exists() -> Iterator[None]:
-    """Let a creation pass that somebody else was first with."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        yield
-    except MlflowException as error:
-        if error.error_code != EXISTS:
-            raise
+    _cached_get_request_session.cache_clear()
 
 
 def checked_page_token(token: str | None) -> str | None:
@@ -235,49 +210,3 @@ def page_token_of(page: Any) -> str | None:
     if not page.token:
         return None
     return str(orjson.loads(base64.b64decode(page.token))["offset"])
-
-
-def _is_silence(error: BaseException) -> bool:
-    """Tell an error by which MLflow did not answer from one that is its answer, or the disk's."""
-    from requests.exceptions import RequestException
-    from urllib3.exceptions import HTTPError
-
-    return any(isinstance(cause, RequestException | HTTPError) for cause in _causes(error))
-
-
-def may_have_arrived(error: BaseException) -> bool:
-    """Tell whether a call that failed may have reached MLflow, or may reach it yet."""
-    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
-
-    if any(isinstance(c, NewConnectionError | ConnectTimeoutError) for c in _causes(error)):
-        return False
-    return _is_silence(error)
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    causes = [error]
-    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
-        causes.append(cause)
-    return causes
-
-
-def _first_line(error: BaseException) -> str:
-    """Give a sentence without the addresses, statements and paths that MLflow puts in."""
-    from requests.exceptions import ConnectionError, RetryError, Timeout
-    from urllib3.exceptions import ReadTimeoutError
-
-    causes = _causes(error)
-    if any(isinstance(cause, Timeout | ReadTimeoutError) for cause in causes):
-        return "it did not answer in time."
-    if any(isinstance(cause, ConnectionError) for cause in causes):
-        return "it cannot be reached."
-    if any(isinstance(cause, RetryError) for cause in causes):
-        return "it answers with an error of its own (5xx), of which its log has the reason."
-    codes = {getattr(cause, "sqlite_errorcode", 0) & 0xFF for cause in causes}
-    if sqlite3.SQLITE_FULL in codes:
-        return "no space is left on its disk."
-    if sqlite3.SQLITE_IOERR in codes:
-        return "its disk is full, or fails."
-    line = str(error).strip().split("\n")[0]
-    line = re.sub(r"https?://\S+|(?:/[\w.-]+){2,}", "…", line)
-    return f"{clip(line, 160).rstrip('.')}."

@@ -5,11 +5,8 @@ from typing import Any
 
 from service.errors import EpochConflict, ModelNotFound, RegistryUnavailable
 from service.model import LOG_OF_USE, Use, Version
-from service.registry.connection import (
-    Connection,
-    may_have_arrived,
-    unless_it_exists,
-)
+from service.registry.connection import Connection
+from service.registry.failures import may_have_arrived, unless_it_exists
 
 _NEWEST = ["version_number DESC"]
 _EXPECTED = "expected_epoch"

@@ -14,13 +14,12 @@ from service.errors import (
 )
 from service.model import LOG_OF_USE, NewVersion, Page, Version, is_name
 from service.registry.connection import (
-    EXISTS,
     Connection,
     checked_page_token,
     page_token_of,
-    unless_it_exists,
 )
 from service.registry.download import BOUNDS, NotFetchable, download
+from service.registry.failures import EXISTS, NOT_FOUND, unless_it_exists
 from service.registry.mlmodel import write_mlmodel
 
 _DIGEST = "sha256."
@@ -62,7 +61,7 @@ class MlflowVersions:
     def _raise_if_no_model(self, name: str, error: Exception) -> None:
         from mlflow.exceptions import MlflowException
 
-        if isinstance(error, MlflowException) and error.error_code == "RESOURCE_DOES_NOT_EXIST":
+        if isinstance(error, MlflowException) and error.error_code == NOT_FOUND:
             with self._connection.calls(ModelNotFound(name)):
                 self._client.get_registered_model(name)
 
