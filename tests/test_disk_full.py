@@ -57,16 +57,22 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Cli
 @contextmanager
 def _no_larger_file(pid: int, size: int) -> Iterator[None]:
     """Let no file of the service, and of the process that forks its children, grow over `size`."""
-    found = [pid, *descendants(pid)]
-    for one in found:
-        resource.prlimit(one, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    found = [one for one in (pid, *descendants(pid)) if _bound_files(one, size)]
     try:
         yield
     finally:
         for one in found:
-            unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-            with contextlib.suppress(ProcessLookupError):
-                resource.prlimit(one, resource.RLIMIT_FSIZE, unlimited)
+            _bound_files(one, resource.RLIM_INFINITY)
+
+
+def _bound_files(pid: int, size: int) -> bool:
+    """Give a process this limit, unless it is a job, which has its own and ends soon."""
+    with contextlib.suppress(ProcessLookupError):
+        _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        if hard == resource.RLIM_INFINITY:
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, hard))
+            return True
+    return False
 
 
 @contextmanager

@@ -8,6 +8,7 @@ a while is ended, since what it has imported is more than half of the memory of 
 the next order starts another one.
 """
 
+import contextlib
 import logging
 import os
 import select
@@ -28,6 +29,7 @@ from service.children import tree
 from service.children.folder import ERROR, ORDER, RESULT, write
 from service.children.job import LOST, Child, Job
 from service.children.limits import JobLimits
+from service.children.order import SERVE, WARM
 from service.errors import ChildrenUnavailable
 
 logger = logging.getLogger(__name__)
@@ -49,9 +51,6 @@ _MARK = "CHILDREN_MARK"
 _LISTEN_SECONDS = 1.0
 _SILENT_SECONDS = 4.0
 """How long a host may take to tell that a child is gone that was killed."""
-
-SERVE = "serve"
-"""The kind of the order for a child that serves a classifier; every other kind is a job's."""
 
 
 class Children:
@@ -76,10 +75,16 @@ class Children:
         """Whether nothing is started any more."""
 
     def warm(self) -> None:
-        """Start the host or keep it, so that its imports are done before the next job."""
+        """Start the host or keep it, so that its imports are done before the next job.
+
+        It forks a child ahead, which the next order gets.
+        """
         with self._lock:
             self._ensure_host()
             self._idle_since = time.monotonic()
+            assert self._orders is not None
+            with contextlib.suppress(OSError):  # the order that follows meets it again
+                self._orders.send(orjson.dumps({"kind": WARM}), socket.MSG_DONTWAIT)
 
     def start(
         self,

@@ -2,7 +2,9 @@
 
 It reads orders from the socket that is its standard input, a message each, with the files that a
 child gets, and writes, a line each, the child's process id and how it ended. It has one thread, so
-that a fork is safe, and goes, with all children, when its input ends.
+that a fork is safe, and goes, with all children, when its input ends. A fork takes milliseconds,
+and so does the end of one: it is made ahead where an order is announced, and a job has ended when
+it says so.
 
 It looks at what each job takes, and kills one that passed a limit. Whatever a job starts stays
 below the host: an orphan, wherever it has hidden, becomes the host's own child, and is killed.
@@ -14,29 +16,22 @@ import resource
 import selectors
 import signal
 import socket
-import sys
-import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import orjson
 
-from service.children import jobs, tree
-from service.children.children import SERVE
+from service.children import tree
+from service.children.child import fork
 from service.children.folder import OUTPUT
 from service.children.limits import JobLimits, Passed
-from service.children.serving import serve
+from service.children.order import LONGEST, MOST_FILES, SERVE, WARM
 from service.children.training import warm
 
-_LARGEST_FILE = 8 * 2**30
-_LONGEST_ORDER = 65_536
-_MOST_FILES = 64
-_LIKELIER = 500
-_LIKELIEST = 900
-"""Where memory runs out, the system ends a job, or else a classifier's process, rather than the
-service's."""
+_FILES = resource.RLIMIT_FSIZE
 
 _LOOK_SECONDS = 0.25
 _LONGEST_LOOK_SECONDS = 1.0
@@ -50,9 +45,17 @@ _SHOWN_BYTES = 16_384
 @dataclass(slots=True)
 class _Child:
     id: int
-    folder: Path | None
-    limits: JobLimits | None
+    way: socket.socket
+    folder: Path | None = None
+    limits: JobLimits | None = None
     passed: Passed | None = None
+    told: bool = False
+    """Whether the service knows that it has ended."""
+
+    @property
+    def watched(self) -> bool:
+        """Whether it is a job that is under way."""
+        return self.limits is not None and not self.told
 
     def look(self, pid: int) -> Passed | None:
         """Give the limit that it has passed."""
@@ -71,53 +74,112 @@ class _Child:
 class Host:
     """Forks children, looks after them, and tells how they end."""
 
-    def __init__(self, orders: socket.socket, woken: int) -> None:
-        """`woken` is readable when a child has ended."""
+    def __init__(self, orders: socket.socket) -> None:
         self._orders = orders
-        self._woken = woken
+        # A byte comes here when a child has ended.
+        self._woken, self._waking = socket.socketpair()
+        self._waking.setblocking(False)
+        self._selector = selectors.DefaultSelector()
         self._children: dict[int, _Child] = {}
+        self._spare: tuple[int, socket.socket] | None = None
+        """A child that waits for an order."""
         self._next_look = 0.0
+        self._ends = False
 
     def run(self) -> None:
         """Serve orders until there are no more."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._orders, selectors.EVENT_READ)
-            selector.register(self._woken, selectors.EVENT_READ)
-            while True:
-                for key, _ in selector.select(self._pause()):
-                    if key.fd == self._woken:
-                        os.read(self._woken, 4096)
-                        self._reap()
-                    elif not self._take():
-                        self._kill_all()
-                        return
-                if self._pause() == 0:
-                    self._look()
+        signal.set_wakeup_fd(self._waking.fileno())
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._call_when_readable(self._orders, self._take)
+        self._call_when_readable(self._woken, self._reap)
+        while not self._ends:
+            for key, _ in self._selector.select(self._pause()):
+                key.data()
+            if self._pause() == 0:
+                self._look()
+        self._kill_all()
+
+    def _call_when_readable(self, end: socket.socket, call: Callable[[], None]) -> None:
+        self._selector.register(end, selectors.EVENT_READ, call)
 
     def _pause(self) -> float | None:
         """Give the seconds until jobs are looked at; None while there are none."""
-        if all(child.limits is None for child in self._children.values()):
+        if not any(child.watched for child in self._children.values()):
             return None
         return max(0.0, self._next_look - time.monotonic())
 
-    def _take(self) -> bool:
-        """Take an order; tell whether there was one."""
-        data, files, _, _ = socket.recv_fds(self._orders, _LONGEST_ORDER, _MOST_FILES)
+    def _take(self) -> None:
+        """Take an order, or the end of all orders."""
+        data, files, _, _ = socket.recv_fds(self._orders, LONGEST, MOST_FILES)
         if not data:
-            return False
+            self._ends = True
+            return
         order = orjson.loads(data)
-        child = _Child(order["id"], None, None)
-        if order["kind"] != SERVE:
+        if order["kind"] == WARM:
+            self._spare = self._spare or self._fork()
+            return
+        pid, way = self._ordered(data, files)
+        for file in files:
+            os.close(file)
+        child = self._children[pid] = _Child(order["id"], way)
+        if order["kind"] == SERVE:
+            way.close()
+        else:
             child.folder, child.limits = Path(order["folder"]), JobLimits(**order["limits"])
-        pid = _fork(order["kind"], child, files)
-        self._children[pid] = child
+            self._call_when_readable(way, partial(self._hear, pid))
         _tell({"id": child.id, "pid": pid})
-        return True
+
+    def _fork(self) -> tuple[int, socket.socket]:
+        ways = (child.way for child in self._children.values())
+        return fork((self._selector, self._woken, self._waking, *ways))
+
+    def _ordered(self, order: bytes, files: Sequence[int]) -> tuple[int, socket.socket]:
+        """Give an order to a child that waits for one."""
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            try:
+                # What may have been changed since it was forked.
+                resource.prlimit(spare[0], _FILES, resource.getrlimit(_FILES))
+                socket.send_fds(spare[1], [order], files)
+            except OSError:  # it has ended
+                spare[1].close()
+            else:
+                return spare
+        pid, way = self._fork()
+        with contextlib.suppress(OSError):  # if it has ended, it is told as its end
+            socket.send_fds(way, [order], files)
+        return pid, way
+
+    def _hear(self, pid: int) -> None:
+        """Hear a job's status; what it leaves behind is killed with it."""
+        child = self._children[pid]
+        status = b""
+        with contextlib.suppress(OSError):  # it has ended before it took its order
+            status = child.way.recv(1)
+        self._forget_way(child)
+        if status:
+            tree.kill_trees([pid])
+            self._kill_orphans()
+            self._end(child, status[0])
+
+    def _forget_way(self, child: _Child) -> None:
+        if child.way.fileno() >= 0:
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(child.way)
+            child.way.close()
+
+    def _end(self, child: _Child, status: int) -> None:
+        if child.told:
+            return
+        child.told = True
+        if child.folder is not None:
+            _show_output(child.folder)
+        _tell({"id": child.id, "status": status if child.passed is None else child.passed})
 
     def _look(self) -> None:
         start = time.process_time()
         for pid, child in self._children.items():
-            if child.passed is None and (passed := child.look(pid)):
+            if child.watched and child.passed is None and (passed := child.look(pid)):
                 child.passed = passed
                 tree.kill_trees([pid])
         self._kill_orphans()
@@ -126,6 +188,7 @@ class Host:
         self._next_look = time.monotonic() + pause
 
     def _reap(self) -> None:
+        self._woken.recv(4096)
         ended: list[tuple[_Child, int]] = []
         with contextlib.suppress(ChildProcessError):
             while (found := os.waitpid(-1, os.WNOHANG))[0]:
@@ -134,11 +197,13 @@ class Host:
                     # Where orphans are nobody's children, they are still in its group.
                     _kill_group(pid)
                     ended.append((self._children.pop(pid), os.waitstatus_to_exitcode(status)))
+                elif self._spare is not None and pid == self._spare[0]:
+                    self._spare[1].close()
+                    self._spare = None
         self._kill_orphans()
         for child, status in ended:
-            if child.folder is not None:
-                _show_output(child.folder)
-            _tell({"id": child.id, "status": status if child.passed is None else child.passed})
+            self._forget_way(child)
+            self._end(child, status)
 
     def _kill_all(self) -> None:
         for pid in self._children:
@@ -147,8 +212,8 @@ class Host:
 
     def _kill_orphans(self) -> None:
         """Kill what children have left behind; nobody else has orphans here."""
-        orphans = [pid for pid in tree.children(os.getpid()) if pid not in self._children]
-        tree.kill_trees(orphans)
+        known = {*self._children, *(self._spare or ())[:1]}
+        tree.kill_trees([pid for pid in tree.children(os.getpid()) if pid not in known])
 
 
 def main() -> None:
@@ -157,12 +222,8 @@ def main() -> None:
     tree.adopt_orphans()
     warm()
     _tell({"id": 0})  # no child's: its imports are done, and it answers at once from here on
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-    signal.set_wakeup_fd(writing)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
     with socket.socket(fileno=0) as orders:
-        Host(orders, reading).run()
+        Host(orders).run()
 
 
 def _tell(message: dict[str, int]) -> None:
@@ -178,74 +239,6 @@ def _show_output(folder: Path) -> None:
 def _kill_group(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
-
-
-def _fork(kind: str, child: _Child, files: Sequence[int]) -> int:
-    pid = os.fork()
-    if pid:
-        for file in files:
-            os.close(file)
-        # Both sides set the group, so that it exists whoever comes first.
-        with contextlib.suppress(OSError):
-            os.setpgid(pid, pid)
-        return pid
-    status = 1
-    try:
-        _confine()
-        if child.folder is None or child.limits is None:
-            _volunteer(_LIKELIER)
-            serve([socket.socket(fileno=file) for file in files])
-            status = 0
-        else:
-            _volunteer(_LIKELIEST)
-            _limit(child.limits)
-            _keep_within(child.folder)
-            status = jobs.run(kind, child.folder, child.limits.disk_bytes)
-    finally:
-        sys.stderr.flush()
-        os._exit(status)
-
-
-def _confine() -> None:
-    tree.die_with_parent()
-    os.setpgid(0, 0)
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    nothing = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nothing, 0)
-    os.dup2(2, 1)
-    _bound_files(_LARGEST_FILE)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _bound_files(largest: int) -> None:
-    """Let no file become larger than so many bytes, nor than it might before."""
-    allowed, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
-    if allowed != resource.RLIM_INFINITY:
-        largest = min(allowed, largest)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
-
-
-def _volunteer(score: int) -> None:
-    """Be ended by the system before others where memory runs out."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(str(score))
-
-
-def _limit(limits: JobLimits) -> None:
-    os.nice(19)
-    processor = int(limits.seconds) + 1
-    # What is mapped already is five times what is held: Arrow's allocator alone reserves 1 GiB.
-    mapped = tree.address_space() + limits.memory_bytes
-    resource.setrlimit(resource.RLIMIT_AS, (mapped, mapped))
-    _bound_files(limits.disk_bytes)
-    resource.setrlimit(resource.RLIMIT_CPU, (processor, processor + 5))
-
-
-def _keep_within(folder: Path) -> None:
-    """Have temporary files made in the job's folder, where they are counted and removed."""
-    tempfile.tempdir = str(folder)
-    os.environ |= {"TMPDIR": str(folder), "JOBLIB_TEMP_FOLDER": str(folder)}
 
 
 if __name__ == "__main__":
