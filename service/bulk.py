@@ -57,7 +57,7 @@ class Bulk:
         if probabilities:
             predictor.inference.check_has_probabilities()
         matrix = self._matrix(predictor, folder, media)
-        labels, rows = predictor.inference.of(matrix, probabilities)
+        labels, rows = predictor.inference.of(matrix, probabilities, folder / MATRIX)
         if form == "json":
             return predictor.replies.of(labels, rows), len(matrix)
         if form == "csv":

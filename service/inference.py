@@ -1,6 +1,7 @@
 """Rows to labels and probabilities: what a classifier is asked, and what is never passed on."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from service.alternate import MANY, Alternate
 from service.cores import Cores
 from service.errors import Problem, clip
-from service.runtime import Classifier
+from service.runtime import Classifier, ReadsFiles
 from service.schema.decoder import HUGE
 from service.schema.explanation import InvalidInput
 
@@ -44,16 +45,19 @@ class Inference:
         self._cores = cores
         self._alternate = alternate
 
-    def of(self, matrix: Floats, probabilities: bool) -> tuple[Labels, Floats | None]:
+    def of(
+        self, matrix: Floats, probabilities: bool, file: Path | None = None
+    ) -> tuple[Labels, Floats | None]:
         """Give the index of the class of each row, [N], and the probabilities, [N, K], if asked.
 
-        Raises InvalidInput for numbers that the classifier cannot take.
+        `file` is the one (.npy) that the matrix is mapped from, if it is. Raises InvalidInput for
+        numbers that the classifier cannot take.
         """
         if probabilities:
             self.check_has_probabilities()
 
         def ask(classifier: Classifier) -> _Answers:
-            return self._ask(classifier, matrix, probabilities)
+            return self._ask(classifier, matrix, probabilities, file)
 
         try:
             if self._has_choice(len(matrix)):
@@ -90,17 +94,24 @@ class Inference:
     def _has_choice(self, rows: int) -> bool:
         return self._alternate is not None and rows >= MANY
 
-    def _ask(self, classifier: Classifier, matrix: Floats, probabilities: bool) -> _Answers:
+    def _ask(
+        self, classifier: Classifier, matrix: Floats, probabilities: bool, file: Path | None
+    ) -> _Answers:
         """Have all rows answered, part by part."""
 
         def ask(rows: slice) -> _Answer:
-            part = np.ascontiguousarray(matrix[rows])
-            if probabilities or _is_doubtful(classifier, part):
+            part = matrix[rows]
+            sure = probabilities or _is_doubtful(classifier, part)
+            if file is not None and isinstance(classifier, ReadsFiles):
+                return classifier.of_file(file, rows, sure)
+            part = np.ascontiguousarray(part)
+            if sure:
                 return classifier.labels_and_probabilities(part)
             return classifier.labels(part), None
 
-        size = self._size(classifier, len(matrix))
-        parts = [slice(first, first + size) for first in range(0, len(matrix), size)]
+        count = len(matrix)
+        size = self._size(classifier, count)
+        parts = [slice(first, min(first + size, count)) for first in range(0, count, size)]
         if self._cores is None or len(parts) == 1:
             return [ask(rows) for rows in parts]
         return self._cores.map(ask, parts)
@@ -121,7 +132,14 @@ def _is_doubtful(classifier: Classifier, part: Floats) -> bool:
     """Tell whether labels may be given only after their probabilities proved finite."""
     if classifier.doubtful:
         return True
-    return classifier.has_probabilities and bool((np.abs(part) > HUGE).any())
+    return classifier.has_probabilities and _has_huge(part)
+
+
+def _has_huge(part: Floats) -> bool:
+    if not part.flags.c_contiguous:
+        # Column by column, as it lies in memory.
+        return any(bool((np.abs(column) > HUGE).any()) for column in part.T)
+    return bool((np.abs(part) > HUGE).any())
 
 
 def _check_finite(answers: Sequence[_Answer]) -> None:

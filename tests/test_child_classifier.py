@@ -130,6 +130,34 @@ def test_many_threads_get_their_own_answers(children: Children) -> None:
         assert all(pool.map(ask, range(400)))
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_rows_of_a_matrix_that_lies_in_a_file_are_answered_as_those_that_are_sent(
+    children: Children, tmp_path: Path, order: Literal["C", "F"]
+) -> None:
+    classifier = served(children)
+    np.save(tmp_path / "matrix.npy", np.asarray(X, order=order))
+    rows = slice(7, 93)
+
+    labels, none = classifier.of_file(tmp_path / "matrix.npy", rows, False)
+    again, probabilities = classifier.of_file(tmp_path / "matrix.npy", rows, True)
+
+    expected, chances = classifier.labels_and_probabilities(X[rows])
+    assert none is None
+    assert labels.tolist() == again.tolist() == expected.tolist()
+    assert probabilities is not None
+    assert np.array_equal(probabilities, chances)
+
+
+def test_a_file_that_is_not_there_is_a_defect_that_the_child_survives(
+    children: Children, tmp_path: Path
+) -> None:
+    classifier = served(children)
+
+    with pytest.raises(Defect, match="FileNotFoundError"):
+        classifier.of_file(tmp_path / "none.npy", slice(0, 5), False)
+    assert len(classifier.labels(X)) == len(X)
+
+
 class FakeClassifier:
     """Does what a test says before it answers the first class."""
 

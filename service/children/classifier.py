@@ -11,6 +11,7 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
+from pathlib import Path
 from time import thread_time
 from typing import Literal
 
@@ -106,12 +107,21 @@ class ChildClassifier:
         assert probabilities is not None
         return labels, probabilities
 
+    def of_file(self, path: Path, rows: slice, probabilities: bool) -> tuple[Labels, Floats | None]:
+        """Answer for rows of the matrix that a file (.npy) holds, which are not sent."""
+        return self._answer(lambda line: line.ask_of_file(path, rows, probabilities))
+
     def _ask(self, X: Floats, probabilities: bool) -> tuple[Labels, Floats | None]:
+        return self._answer(lambda line: line.ask(X, probabilities))
+
+    def _answer(
+        self, ask: Callable[[Line], tuple[float, Labels, Floats | None]]
+    ) -> tuple[Labels, Floats | None]:
         line = self._keeper.line
         if line is None:
             raise ClassifierUnavailable
         try:
-            seconds, labels, chances = line.ask(X, probabilities)
+            seconds, labels, chances = ask(line)
         except (EOFError, OSError) as error:
             self._keeper.lose(line)
             raise ClassifierUnavailable from error

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from socket import SHUT_RDWR, socket
 
 import numpy as np
@@ -14,6 +15,7 @@ from service.children.job import Child
 from service.children.wire import (
     Head,
     Kind,
+    Part,
     receive_bytes,
     receive_floats,
     receive_head,
@@ -86,13 +88,32 @@ class Line:
         Raises ValueError where the classifier does, and Defect.
         """
         X = np.ascontiguousarray(X, np.float64)
-        rows, columns = X.shape
         kind = Kind.PROBABILITIES if probabilities else Kind.LABELS
+        return self._exchange(Head(kind, 0.0, *X.shape), [X], len(X), probabilities)
+
+    def ask_of_file(
+        self, path: Path, rows: slice, probabilities: bool
+    ) -> tuple[float, Labels, Floats | None]:
+        """Have rows of a matrix's file (.npy) classified, which the child maps; like `ask`."""
+        asked = orjson.dumps(
+            {
+                "path": str(path),
+                "first": rows.start,
+                "end": rows.stop,
+                "probabilities": probabilities,
+            }
+        )
+        head = Head(Kind.FILE, 0.0, len(asked), 0)
+        return self._exchange(head, [asked], rows.stop - rows.start, probabilities)
+
+    def _exchange(
+        self, question: Head, parts: Sequence[Part], rows: int, probabilities: bool
+    ) -> tuple[float, Labels, Floats | None]:
         with self._connection() as connection:
             seconds = self._seconds + rows * _ROW_SECONDS
             until = time.monotonic() + seconds
             connection.settimeout(seconds)
-            send(connection, Head(kind, 0.0, rows, columns), [X])
+            send(connection, question, parts)
             head = receive_head(connection, until)
             if head.kind in (Kind.REFUSED, Kind.DEFECT):
                 sentence = receive_bytes(connection, head.first, until).decode(errors="replace")

@@ -4,10 +4,11 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from socket import socket
 from time import thread_time
+from typing import Any
 
 import numpy as np
 import orjson
@@ -70,11 +71,11 @@ def answer_all(connection: socket, classifier: Classifier) -> None:
     """Answer on one connection until it is closed."""
     try:
         while True:
-            head = receive_head(connection)
-            matrix = receive_floats(connection, head.first, head.second)
+            ask = _receive(connection)
             start = thread_time()
             try:
-                labels, rows = _answer(classifier, matrix, head.kind == Kind.PROBABILITIES)
+                matrix, probabilities = ask()
+                labels, rows = _answer(classifier, matrix, probabilities)
             except Exception as error:
                 _tell(connection, error, thread_time() - start)
                 continue
@@ -86,6 +87,21 @@ def answer_all(connection: socket, classifier: Classifier) -> None:
                 send(connection, head, [labels, rows])
     except (OSError, EOFError):
         connection.close()
+
+
+def _receive(connection: socket) -> Callable[[], tuple[Floats, bool]]:
+    """Receive a question; what is given finds its rows, and whether probabilities are asked."""
+    head = receive_head(connection)
+    if head.kind == Kind.FILE:
+        asked = orjson.loads(receive_bytes(connection, head.first))
+        return lambda: (_mapped(asked), asked["probabilities"])
+    matrix = receive_floats(connection, head.first, head.second)
+    return lambda: (matrix, head.kind == Kind.PROBABILITIES)
+
+
+def _mapped(asked: Mapping[str, Any]) -> Floats:
+    matrix: Floats = np.load(asked["path"], mmap_mode="r", allow_pickle=False)
+    return np.asarray(matrix[asked["first"] : asked["end"]])
 
 
 def _answer(

@@ -38,6 +38,8 @@ class Kind(IntEnum):
     """A ValueError's sentence: bytes of it, 0."""
     DEFECT = 7
     """Any other error's sentence: bytes of it, 0."""
+    FILE = 8
+    """Rows of a matrix that lies in a file, said in JSON: bytes of that, 0."""
 
 
 class Head(NamedTuple):

@@ -4,7 +4,7 @@ Its rule: nothing is unpickled, and `service.trust` looks at a file before anyth
 What is exported here never imports scikit-learn; `native` and `stored` do, for child processes.
 """
 
-from service.runtime.classifier import TOLERANCE, Classifier, replay
+from service.runtime.classifier import TOLERANCE, Classifier, ReadsFiles, replay
 from service.runtime.graph import BoundRun, OnnxClassifier, load_onnx
 from service.trust import UntrustedArtifact
 
@@ -13,6 +13,7 @@ __all__ = [
     "BoundRun",
     "Classifier",
     "OnnxClassifier",
+    "ReadsFiles",
     "UntrustedArtifact",
     "load_onnx",
     "replay",

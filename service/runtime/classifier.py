@@ -1,6 +1,7 @@
 """What every classifier that answers has in common, and the replay that shows it answers right."""
 
-from typing import Literal, Protocol
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,14 @@ class Classifier(Protocol):
 
     def labels_and_probabilities(self, X: Floats) -> tuple[Labels, Floats]:
         """Give the indexes [N] and the probabilities [N, K]."""
+
+
+@runtime_checkable
+class ReadsFiles(Protocol):
+    """A classifier of another process, which reads a matrix where it lies."""
+
+    def of_file(self, path: Path, rows: slice, probabilities: bool) -> tuple[Labels, Floats | None]:
+        """Answer for rows of the matrix that a file (.npy) holds: like `Classifier`'s methods."""
 
 
 def replay(classifier: Classifier, X: Floats, labels: Labels, probabilities: Floats | None) -> None:

@@ -58,6 +58,8 @@ class NativeClassifier:
 
     def labels(self, X: Floats) -> Labels:
         """Give the index of the class of each row: [N]."""
+        if self._most_probable:
+            return self.labels_and_probabilities(X)[0]
         with _QUIETLY():
             return self._indexes(self._classifier.predict(self._prepared(X)))
 
