@@ -152,7 +152,9 @@ class Host:
 
     def _hear(self, pid: int) -> None:
         """Hear a job's status; what it leaves behind is killed with it."""
-        child = self._children[pid]
+        child = self._children.get(pid)
+        if child is None:  # reaped between the select and here
+            return
         status = b""
         with contextlib.suppress(OSError):  # it has ended before it took its order
             status = child.way.recv(1)
