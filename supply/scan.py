@@ -93,10 +93,9 @@ def _bandit(tree: Path) -> list[Finding]:
 
 
 def _hadolint(tree: Path) -> list[Finding]:
-    (tree / _CONTROL / "Dockerfile").write_text("FROM debian\n")
-    report = told(
-        [TOOLS / "hadolint", "--format", "json", "Dockerfile", f"{_CONTROL}/Dockerfile"], tree
-    )
+    folder = _dockerfiles(tree)
+    files = [str(path.relative_to(folder)) for path in sorted(folder.rglob("Dockerfile"))]
+    report = told([TOOLS / "hadolint", "--format", "json", *files], folder)
     return [Finding(one["code"], f"{one['file']}:{one['line']}", one["message"]) for one in report]
 
 
@@ -149,14 +148,18 @@ def _manifests(tree: Path) -> list[Finding]:
 
 
 def _dockerfile(tree: Path) -> list[Finding]:
+    return _checkov("dockerfile", _dockerfiles(tree))
+
+
+def _dockerfiles(tree: Path) -> Path:
     folder = tree.parent / "images"
     _write(folder / "ours" / "Dockerfile", resolved((tree / "Dockerfile").read_text()))
     _write(folder / _CONTROL / "Dockerfile", "FROM debian\n")
-    return _checkov("dockerfile", folder)
+    return folder
 
 
 def resolved(dockerfile: str) -> str:
-    """Put the defaults of arguments in their places, as docker does; checkov does not."""
+    """Put the defaults of arguments in their places, as docker does; scanners do not."""
     defaults = dict(re.findall(r"^ARG (\w+)=(\S+)$", dockerfile, re.MULTILINE))
     return re.sub(r"\$\{(\w+)\}", lambda found: defaults.get(found[1], found[0]), dockerfile)
 
