@@ -10,7 +10,7 @@ NAMESPACE ?= desafio
 RELEASE ?= desafio
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui test check bench bench-peers bench-check soak fuzz jepsen audit sbom format setup \
+.PHONY: help run ui test check bench bench-peers bench-check soak fuzz jepsen audit sbom scan format setup \
 	lock image cluster deploy e2e clean
 
 help: ## Show the targets
@@ -56,6 +56,9 @@ audit: $(VENV)/.dev .supply/.installed ## Look the locked releases up in publish
 sbom: $(VENV)/.dev .supply/.installed ## List what the image holds of Python in build/sbom.cdx.json (CycloneDX)
 	@$(BIN)/python -m supply.sbom
 
+scan: $(VENV)/.dev .supply/.installed .scan/.installed ## Ask scanners about code, chart and Dockerfile (needs git, helm)
+	@$(BIN)/python -m supply.scan
+
 format: $(VENV)/.dev ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
@@ -77,8 +80,10 @@ lock: ## Renew the lock files from pyproject.toml (needs uv)
 	done
 	@uv pip compile fuzz/requirements.in --universal --python-version 3.11 --generate-hashes \
 		--no-annotate --no-header --quiet --output-file fuzz/requirements.txt
-	@uv pip compile supply/requirements.in --universal --python-version 3.11 --generate-hashes \
-		--no-annotate --no-header --quiet --output-file supply/requirements.txt
+	@for name in requirements scan; do \
+		uv pip compile supply/$$name.in --universal --python-version 3.11 --generate-hashes \
+			--no-annotate --no-header --quiet --output-file supply/$$name.txt || exit 1; \
+	done
 
 image: ## Build the container image, mlops-desafio:dev; PYTHON_IMAGE=name@sha256:… chooses the base
 	@docker build --tag $(IMAGE) $(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) .
@@ -100,8 +105,8 @@ e2e: $(VENV)/.dev ## Test the release on the cluster; E2E_CLUSTER=existing: that
 	@$(if $(filter existing,$(E2E_CLUSTER)),:,kind export kubeconfig --name $(CLUSTER))
 	@E2E_NAMESPACE=$(NAMESPACE) E2E_RELEASE=$(RELEASE) $(BIN)/python -m pytest e2e
 
-clean: ## Remove .venv, .peers, .fuzz, .supply, build and caches; data stays
-	@rm -rf $(VENV) .peers .fuzz .supply build .schemathesis .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+clean: ## Remove .venv, .peers, .fuzz, .supply, .scan, build and caches; data stays
+	@rm -rf $(VENV) .peers .fuzz .supply .scan build .schemathesis .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -131,7 +136,13 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.run
 	@touch $@
 
 .supply/.installed: supply/requirements.txt | $(VENV)/bin/python
-	@echo "installing pip-audit and cyclonedx-bom into .supply …"
+	@echo "installing pip-audit, cyclonedx-bom and detect-secrets into .supply …"
 	@$(BIN)/python -m venv --clear .supply
 	@.supply/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+.scan/.installed: supply/scan.txt | $(VENV)/bin/python
+	@echo "installing bandit, checkov and hadolint into .scan …"
+	@$(BIN)/python -m venv --clear .scan
+	@.scan/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@

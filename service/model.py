@@ -14,7 +14,7 @@ NAME = r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,128}"
 NEW_MODEL_NAME = r"[A-Za-z0-9_-]{1,128}"
 """What a model that is trained may be called: MLflow registers none with a dot in its name."""
 
-PAGE_TOKEN = r"[1-9][0-9]{0,8}"
+NEXT_PAGE = r"[1-9][0-9]{0,8}"
 """Where the next page of a listing begins."""
 
 BUILT_IN_DATA_SETS = ("breast_cancer", "digits", "iris", "wine")

@@ -1,7 +1,7 @@
 """Errors as RFC 9457 problems: one table from class to status, one shape, and request ids."""
 
-import random
 import re
+import secrets
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -104,7 +104,7 @@ def answer(error: ServiceError, request_id: str, extra: Mapping[str, Any] | None
     headers: list[tuple[bytes, bytes]] = []
     if isinstance(error, errors.Unavailable):
         # Jittered, so that clients turned away together do not come back together.
-        wait = min(error.retry_after, _LONGEST_WAIT - 2) + random.randint(0, 2)
+        wait = min(error.retry_after, _LONGEST_WAIT - 2) + secrets.randbelow(3)
         headers.append((b"retry-after", str(wait).encode()))
     if isinstance(error, Unauthorized):
         headers.append((b"www-authenticate", b"Bearer"))

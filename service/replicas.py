@@ -6,7 +6,7 @@ from one and then the old one from another. docs/guarantee.md says what is promi
 """
 
 import logging
-import random
+import secrets
 import threading
 import time
 import uuid
@@ -299,7 +299,7 @@ def _take_turn(replica: Replica, leader: str, deadline: float) -> None:
         except ChangeUnderWay:
             if time.monotonic() > deadline:
                 raise
-            time.sleep(random.uniform(0.01, 0.05))
+            time.sleep(secrets.SystemRandom().uniform(0.01, 0.05))
 
 
 def _silence(replica: Replica, answer: object) -> ServiceError:

@@ -56,7 +56,8 @@ def test_make_alone_lists_the_targets() -> None:
 
     listed = {line.split()[0] for line in shown.stdout.splitlines() if line.startswith("  ")}
     assert {"run", "test", "check", "bench", "bench-peers", "bench-check", "soak", "fuzz", "image",
-            "cluster", "deploy", "e2e", "format", "setup", "audit", "sbom"} <= listed  # fmt: skip
+            "cluster", "deploy", "e2e", "format", "setup", "audit", "sbom",
+            "scan"} <= listed  # fmt: skip
 
 
 def _leaves(kind: type[ServiceError]) -> set[type[ServiceError]]:
@@ -83,6 +84,7 @@ def test_the_built_in_data_sets_are_the_same_everywhere() -> None:
         "requirements-dev.lock",
         "fuzz/requirements.txt",
         "supply/requirements.txt",
+        "supply/scan.txt",
         *(f"bench/peers/{peer}.txt" for peer in ("bentoml", "mlflow", "mlserver")),
     ],
 )

@@ -19,6 +19,8 @@ from tests.process import ROW, descendants, environment, is_ready, log_of, servi
 from tests.server import Client
 from tests.waiting import wait_until
 
+CANARY = "hunter2"
+
 ENDLESS: dict[str, Any] = {
     "name": "endless",
     "model_type": "GradientBoostingClassifier",
@@ -273,7 +275,7 @@ def test_mlflow_is_imported_without_data_libraries_which_can_be_imported_later()
 @pytest.fixture(scope="module")
 def running(folder: Path) -> Iterator[tuple[int, Client]]:
     """The service started again on that folder: its process id, and a client."""
-    os.environ["MLFLOW_TRACKING_PASSWORD"] = "hunter2"
+    os.environ["MLFLOW_TRACKING_PASSWORD"] = CANARY
     try:
         with service_process(folder) as (process, client):
             wait_until(lambda: is_ready(client))
@@ -326,8 +328,8 @@ def test_children_see_no_secret_of_the_service(running: tuple[int, Client]) -> N
     assert client.get("/model-types").status_code == 200  # its imports are done
     host, *_ = descendants(pid)
 
-    assert b"hunter2" in Path(f"/proc/{pid}/environ").read_bytes()
-    assert b"hunter2" not in Path(f"/proc/{host}/environ").read_bytes()
+    assert CANARY.encode() in Path(f"/proc/{pid}/environ").read_bytes()
+    assert CANARY.encode() not in Path(f"/proc/{host}/environ").read_bytes()
     # A fork of a process with more than one thread is not safe.
     assert len(list(Path(f"/proc/{host}/task").iterdir())) == 1
 

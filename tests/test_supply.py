@@ -1,4 +1,4 @@
-"""What the service is made of: an audit counts only with data, lists are whole, pins exact."""
+"""What the service is made of: looking counts only with data, lists are whole, pins exact."""
 
 import re
 import subprocess
@@ -14,6 +14,18 @@ from service import __version__
 from supply.audit import CONTROL, KNOWN, LOCK, NoData, audit, look_up
 from supply.pins import Pin, pins
 from supply.sbom import document
+from supply.scan import (
+    ON_A_NAME,
+    SHIPPED,
+    Finding,
+    judge,
+    resolved,
+    secret,
+    told,
+    waived_by_bandit,
+    waived_by_checkov,
+)
+from supply.scan import NoData as NotScanned
 from tests.chart import needs_helm, render
 
 ROOT = Path(__file__).parents[1]
@@ -120,6 +132,77 @@ def test_the_list_of_parts_names_our_version_and_every_release() -> None:
 def test_a_list_without_a_release_or_its_hash_is_refused(component: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="1 releases are missing, or have no hash"):
         document(_document(component), [Pin("a", "1.0")])
+
+
+_CONTROL = Finding("X0", "control/Dockerfile:1", "a flaw that is known")
+
+
+def test_a_scan_that_reported_its_control_and_nothing_else_says_so() -> None:
+    assert judge("a tool", [_CONTROL], ()) == []
+
+
+@pytest.mark.parametrize("found", [[], [Finding("X1", "service/controls.py:1", "a flaw")]])
+def test_a_scanner_that_missed_its_control_is_no_clean_result(found: list[Finding]) -> None:
+    with pytest.raises(NotScanned, match="a tool did not report its control"):
+        judge("a tool", found, ())
+
+
+def test_a_finding_is_told_unless_its_rule_is_waived() -> None:
+    found = [_CONTROL, Finding("X1", "a.py:1", "a flaw"), Finding("X2", "b.py:2", "another")]
+
+    assert judge("a tool", found, {"X2"}) == ["a tool X1: a.py:1: a flaw"]
+
+
+def test_a_waiver_holds_at_its_places_alone() -> None:
+    found = [
+        _CONTROL,
+        Finding("CKV_K8S_8", "/dev/manifests.yaml Pod.default.desafio-test-ready", "no probe"),
+        Finding("CKV_K8S_8", "/dev/manifests.yaml Deployment.default.desafio-api", "no probe"),
+    ]
+
+    (line,) = judge("checkov", found, {"CKV_K8S_8"})
+    assert "desafio-api" in line
+
+
+def test_a_waiver_that_meets_nothing_is_a_finding() -> None:
+    # That of the control is no use for it.
+    assert judge("a tool", [_CONTROL], {"X0"}) == ["a tool X0: the waiver meets nothing"]
+
+
+def test_the_name_of_a_secret_is_told_from_a_secret() -> None:
+    text = "existingSecret: ours\npassword: kept\n"
+
+    assert secret("Secret Keyword", "a.yaml", 1, text).rule == ON_A_NAME
+    assert secret("Private Key", "a.yaml", 1, text).rule == "Private Key"
+    assert secret("Secret Keyword", "a.yaml", 2, text).rule == "Secret Keyword"
+
+
+def test_a_scanner_reads_the_image_that_docker_would_take() -> None:
+    read = resolved((ROOT / "Dockerfile").read_text())
+
+    assert re.findall(r"^FROM (\S+)", read, re.MULTILINE) == ["python:3.13-slim"] * 2
+
+
+def test_a_scanner_that_gave_no_report_is_no_clean_result(tmp_path: Path) -> None:
+    tool = tmp_path / "checkov"
+    tool.write_text("#!/bin/sh\necho 'it fell over' >&2\n")
+    tool.chmod(0o755)
+
+    with pytest.raises(NotScanned, match="checkov gave no report: it fell over"):
+        told([tool], tmp_path)
+
+
+def test_the_security_policy_names_every_waiver_with_a_reason() -> None:
+    policy = (ROOT / "SECURITY.md").read_text()
+    code = [path.read_text() for part in SHIPPED for path in (ROOT / part).rglob("*.py")]
+    at_their_place = set(re.findall(r"# nosec (B\d+)$", "\n".join(code), re.MULTILINE))
+
+    waived = waived_by_checkov() | waived_by_bandit() | at_their_place
+    rows = dict(re.findall(r"^\| (CKV_\w+|B\d+) \|[^|]+\| (.+) \|$", policy, re.MULTILINE))
+    assert set(rows) == waived
+    assert all(len(reason) > 20 for reason in rows.values())
+    # Without a rule it would silence all of them.
+    assert len(re.findall("# nosec", "\n".join(code))) == len(at_their_place)
 
 
 def test_a_base_image_is_chosen_by_value_and_is_the_usual_one_without() -> None:

@@ -124,7 +124,7 @@ PAGING: list[dict[str, Any]] = [
         "name": "page_token",
         "in": "query",
         "description": "The `next_page_token` of the page before.",
-        "schema": {"type": "string", "pattern": f"^{model.PAGE_TOKEN}$"},
+        "schema": {"type": "string", "pattern": f"^{model.NEXT_PAGE}$"},
     },
 ]
 """The parameters of a listing, as OpenAPI shows them."""
@@ -141,7 +141,7 @@ def page_limit(request: Request) -> int:
 def page_token(request: Request) -> str | None:
     """Give the `page_token` of a listing, None for the first page; raises InvalidRequest."""
     sent = request.query_params.get("page_token")
-    if sent is not None and not re.fullmatch(model.PAGE_TOKEN, sent):
+    if sent is not None and not re.fullmatch(model.NEXT_PAGE, sent):
         raise InvalidRequest(f"page_token is {clip(sent)!r}; send the next_page_token of a page.")
     return sent
 

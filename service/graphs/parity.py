@@ -148,24 +148,24 @@ def made_up_rows(X: Floats, features: Sequence[Feature], count: int = 256, seed:
     often as there, and a number strictly between one value and the next, where there are two.
     Every number is within its feature's `low` and `high`.
     """
-    random = np.random.default_rng(seed)
+    generator = np.random.default_rng(seed)
     made = np.empty((count, len(features)))
     for place, feature in enumerate(features):
         column = X[:, place]
-        drawn = column[random.integers(0, len(column), count)]
+        drawn = column[generator.integers(0, len(column), count)]
         if feature.type == "number":
-            drawn = _between(drawn, np.unique(column[~np.isnan(column)]), random)
+            drawn = _between(drawn, np.unique(column[~np.isnan(column)]), generator)
             drawn = np.clip(drawn, feature.low, feature.high)
         made[:, place] = drawn
     return made
 
 
-def _between(drawn: Floats, values: Floats, random: np.random.Generator) -> Floats:
+def _between(drawn: Floats, values: Floats, generator: np.random.Generator) -> Floats:
     """Move each number towards its next neighbour in `values`, sorted; NaN stays."""
     if len(values) < 2:
         return drawn
     # NaN sorts behind everything, so its place is brought back into the table and then ignored.
     place = np.minimum(np.searchsorted(values, drawn), len(values) - 2)
-    share = random.uniform(0.25, 0.75, len(drawn))
+    share = generator.uniform(0.25, 0.75, len(drawn))
     moved = values[place] * (1.0 - share) + values[place + 1] * share
     return np.where(np.isnan(drawn), np.nan, moved)

@@ -18,7 +18,7 @@ from service.errors import (
     RegistryUnavailable,
     StartError,
 )
-from service.model import PAGE_TOKEN
+from service.model import NEXT_PAGE
 from service.registry.breaker import Breaker
 from service.registry.download import FolderSource, NotFetchable, ServerSource, Source
 from service.registry.failures import is_silence, translated, unless_it_exists
@@ -200,7 +200,7 @@ def checked_page_token(token: str | None) -> str | None:
     """
     if token is None:
         return None
-    if not re.fullmatch(PAGE_TOKEN, token):
+    if not re.fullmatch(NEXT_PAGE, token):
         raise InvalidRequest("page_token is not one that this service gave.")
     return base64.b64encode(b'{"offset": %d}' % int(token)).decode()
 

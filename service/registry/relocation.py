@@ -9,12 +9,13 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-_COLUMNS = (
-    ("experiments", "artifact_location"),
-    ("runs", "artifact_uri"),
-    ("logged_models", "artifact_location"),
-    ("model_versions", "storage_location"),
-)
+_STATEMENTS = {
+    "experiments": "UPDATE experiments SET artifact_location = moved(artifact_location)",
+    "runs": "UPDATE runs SET artifact_uri = moved(artifact_uri)",
+    "logged_models": "UPDATE logged_models SET artifact_location = moved(artifact_location)",
+    "model_versions": "UPDATE model_versions SET storage_location = moved(storage_location)",
+}
+"""What changes the addresses in each table that has some."""
 
 
 def relocate(store: Path, root: Path) -> None:
@@ -28,7 +29,7 @@ def relocate(store: Path, root: Path) -> None:
     wanted = root.as_uri()
     with closing(sqlite3.connect(store)) as connection, connection:
         tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
-        if not tables.issuperset(table for table, _ in _COLUMNS):
+        if not tables.issuperset(_STATEMENTS):
             return
         known = connection.execute(
             "SELECT artifact_location FROM experiments WHERE name = 'trainings'"
@@ -36,9 +37,12 @@ def relocate(store: Path, root: Path) -> None:
         before = str(known[0]).removesuffix("/trainings") if known else wanted
         if before == wanted:
             return
-        for table, column in _COLUMNS:
-            connection.execute(
-                f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
-                f"WHERE substr({column}, 1, ?) = ?",
-                (wanted, len(before) + 1, len(before) + 1, f"{before}/"),
-            )
+
+        def moved(address: str | None) -> str | None:
+            if address is None or not address.startswith(f"{before}/"):
+                return address
+            return f"{wanted}{address.removeprefix(before)}"
+
+        connection.create_function("moved", 1, moved)
+        for statement in _STATEMENTS.values():
+            connection.execute(statement)

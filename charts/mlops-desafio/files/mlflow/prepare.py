@@ -36,7 +36,8 @@ def _database() -> None:
     engine = create_engine(os.environ["MLFLOW_BACKEND_STORE_URI"])
     _once_it_answers("the database", lambda: engine.connect().close(), (OperationalError,))
     engine.dispose()
-    subprocess.run(["mlflow", "db", "upgrade", os.environ["MLFLOW_BACKEND_STORE_URI"]], check=True)
+    upgrade = [sys.executable, "-m", "mlflow", "db", "upgrade"]
+    subprocess.run([*upgrade, os.environ["MLFLOW_BACKEND_STORE_URI"]], check=True)
 
 
 def _bucket(name: str) -> None:

@@ -20,6 +20,18 @@ EXAMPLE = {
 }
 
 
+# One that speaks HTTP and nothing else: neither file: nor ftp:, and past no proxy.
+_OPENER = urllib.request.OpenerDirector()
+for _handler in (
+    urllib.request.HTTPHandler,
+    urllib.request.HTTPSHandler,
+    urllib.request.HTTPDefaultErrorHandler,
+    urllib.request.HTTPErrorProcessor,
+    urllib.request.UnknownHandler,
+):
+    _OPENER.add_handler(_handler())
+
+
 def ask(method: str, url: str, body: Any = None) -> tuple[int, Any]:
     """Send one request and give the status and the JSON of the answer.
 
@@ -35,7 +47,7 @@ def ask(method: str, url: str, body: Any = None) -> tuple[int, Any]:
     deadline = time.monotonic() + 20
     while True:
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with _OPENER.open(request, timeout=60) as answer:
                 return answer.status, _json(answer.read())
         except urllib.error.HTTPError as error:
             return error.code, _json(error.read())
