@@ -12,7 +12,7 @@ from service import problems
 from service.api.answers import Answers, Headers, Route
 from service.api.predict import Predict
 from service.api.turns import Turns
-from service.errors import ServiceError
+from service.errors import Overloaded, ServiceError
 from service.heads import Heads, KeyedHeads
 from service.keys import Keys, Unauthorized
 
@@ -37,6 +37,7 @@ class Lanes:
 
     def __init__(self, predict: Predict, keys: Keys | None) -> None:
         self.longest = predict.longest_row
+        self._predict = predict
         self._gate = predict.gate
         self._answers = predict.answers
         self._lane: Lane | None = None
@@ -62,7 +63,7 @@ class Lanes:
             return None
         lane = self._lane
         if lane is None or lane.route is not route:
-            self._lane = lane = Lane(route, self._answers)
+            self._lane = lane = Lane(route, self._predict)
         return lane
 
 
@@ -72,11 +73,23 @@ class Lane:
     A request is answered from the model that it was decoded for, whatever is in use by then.
     """
 
-    def __init__(self, route: Route, answers: Answers) -> None:
+    def __init__(self, route: Route, predict: Predict) -> None:
         self.route = route
         self.one_row = route.predictor.one_row
+        self._is_full = predict.is_full
         # In an object of their own, lest a cycle keep the model after it has gone out of use.
-        self.turns: Turns[Waiting] = Turns(route.predictor, _Replies(route, answers).deliver)
+        self._replies = _Replies(route, predict.answers)
+        self.turns: Turns[Waiting] = Turns(route.predictor, self._replies.deliver)
+
+    def refuse_if_full(self, connection: Waiting, size: int) -> bool:
+        """Refuse a request of so many bytes where too many wait for a thread; tell whether it was.
+
+        Under overload there are many of these, and each takes time from those that are answered.
+        """
+        if not self._is_full(self.route.predictor, size):
+            return False
+        self._replies.deliver([connection], [Overloaded()])
+        return True
 
 
 class _Replies:

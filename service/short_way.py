@@ -166,13 +166,15 @@ class ShortWayProtocol(EdgeProtocol):
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         lane = self.lanes.current()
         row = None if lane is None else self._row(lane, body)
-        if lane is None or row is None:
+        if row is None and (lane is None or not lane.refuse_if_full(self, len(body))):
             self._hand_over()
             super().on_message_complete()
             return
         self.parts = None
         self.stands = False
         self.done = self.scope
+        if row is None:
+            return
         self.lane = lane
         self.row = row
         self.size = len(body)

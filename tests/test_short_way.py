@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from service.predictor import Predictor
 from service.schema import Feature, Schema
 from tests.site import FakeTransport, Site, predictor_for
 from tests.test_decoder import bodies, schemas
+from tests.test_predictor import FakeClassifier, predictor_of
 
 SCHEMA = Schema((Feature("x", "number"), Feature("y", "number")), ("a", "b"))
 ROW = b'{"instances": [[1.5, 2]]}'
@@ -610,3 +612,20 @@ def test_a_new_connection_is_not_closed_at_once_however_short_the_idle_time() ->
         return closed
 
     assert serve_site(predictor_for(SCHEMA), scene, idle_seconds=1.0) == [False, False, True]
+
+
+def test_what_a_slow_model_has_no_thread_for_is_refused_alike_and_without_a_scope() -> None:
+    async def scene(site: Site) -> Any:
+        with ExitStack() as places:
+            while not site.predict.crew.is_full(60.0):
+                places.enter_context(site.predict.crew.place(60.0))
+            sent = request(ROW, JSON, b"x-request-id: mine") + request(b"what it is, nobody reads")
+            written, counts, answered = await _play(site, [Segment(0, sent, False)])
+        assert b"503 Service Unavailable" in written[0]
+        return written, counts, answered, site.scopes
+
+    predictor = predictor_of(FakeClassifier(), 2)
+    predictor.slow = True
+    *ordinary, scopes = serve_site(predictor, scene, short_way=False)
+    assert scopes == 2
+    assert serve_site(predictor, scene) == (*ordinary, 0)

@@ -105,7 +105,7 @@ class Predict:
                 return
             if sure:
                 reader = _SURE_READER
-            if route is not None and self._is_full(route.predictor, length):
+            if route is not None and self.is_full(route.predictor, _size(length)):
                 raise Overloaded  # before the body is read
             message = await receive()
             body = message.get("body", b"")
@@ -170,9 +170,8 @@ class Predict:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": reply})
 
-    def _is_full(self, predictor: Predictor, length: bytes | None) -> bool:
-        """Tell whether a request that is for the threads would be refused by them."""
-        size = int(length[:20]) if length is not None and length.isdigit() else 0
+    def is_full(self, predictor: Predictor, size: int) -> bool:
+        """Tell whether a request of so many bytes is for the threads, and they would refuse it."""
         if predictor.slow:
             return self.crew.is_full(self._patience(size), predictor.rows_a_batch)
         return not predictor.is_quick(size) and self.crew.is_full(self._patience(size))
@@ -183,7 +182,7 @@ class Predict:
     async def _rest(self, body: bytes, length: bytes | None, receive: Receive) -> bytes:
         """Read the rest of a body, never more than the limit of it."""
         limit = self._max_body_bytes
-        if length is not None and length.isdigit() and int(length[:20]) > limit:
+        if _size(length) > limit:
             raise BodyTooLarge("The body", limit, "bytes")
         parts = [body]
         size = len(body)
@@ -213,6 +212,11 @@ class Predict:
         start = {"type": "http.response.start", "status": answer.status}
         await send({**start, "headers": [*answer.headers, *headers]})
         await send({"type": "http.response.body", "body": answer.body})
+
+
+def _size(length: bytes | None) -> int:
+    """Give the bytes that a body is said to have; 0 where it is not said."""
+    return int(length[:20]) if length is not None and length.isdigit() else 0
 
 
 def _check_epoch(wanted: bytes, served: int) -> None:
