@@ -32,7 +32,7 @@ _RESERVE_SECONDS = 2.0
 _PROBES = (b"/healthz", b"/readyz", b"/metrics")
 
 
-class _Refused(Exception):
+class Refused(Exception):
     """Ends the parsing of a request that has been answered."""
 
 
@@ -175,7 +175,7 @@ class EdgeProtocol(ClosingProtocol):
             self._check_head()
         if self.in_reserve and self.url.partition(b"?")[0] not in _PROBES:
             self._turn_away()
-            raise _Refused
+            raise Refused
         super().on_headers_complete()
         # What follows a chunked body is no header of the request, and is not kept.
         self.headers = []
@@ -239,10 +239,10 @@ class EdgeProtocol(ClosingProtocol):
     def _check_head(self) -> None:
         if len(self.url) > self.max_url_bytes:
             self._refuse_url()
-            raise _Refused
+            raise Refused
         if sum(len(name) + len(value) for name, value in self.headers) > self.max_header_bytes:
             self._refuse_headers()
-            raise _Refused
+            raise Refused
 
     def close_if_silent(self, now: float) -> None:
         """Answer 408 to half a request, close a connection without one, after the deadline."""

@@ -81,15 +81,16 @@ class Lane:
         self._replies = _Replies(route, predict.answers)
         self.turns: Turns[Waiting] = Turns(route.predictor, self._replies.deliver)
 
-    def refuse_if_full(self, connection: Waiting, size: int) -> bool:
-        """Refuse a request of so many bytes where too many wait for a thread; tell whether it was.
+    def is_full(self, size: int) -> bool:
+        """Tell whether a request of so many bytes is for the threads, and they would refuse it."""
+        return self._is_full(self.route.predictor, size)
+
+    def refuse(self, connection: Waiting) -> None:
+        """Refuse a request that there is no thread for.
 
         Under overload there are many of these, and each takes time from those that are answered.
         """
-        if not self._is_full(self.route.predictor, size):
-            return False
         self._replies.deliver([connection], [Overloaded()])
-        return True
 
 
 class _Replies:

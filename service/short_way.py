@@ -13,7 +13,7 @@ from time import monotonic, perf_counter
 
 from service import problems
 from service.api.predict import Predict
-from service.edge import EdgeProtocol, edge_protocol
+from service.edge import EdgeProtocol, Refused, edge_protocol
 from service.heads import END
 from service.keys import Keys
 from service.lanes import Lane, Lanes
@@ -69,7 +69,7 @@ class ShortWayProtocol(EdgeProtocol):
         between = self.done is self.scope
         super().data_received(data)
         if self.row is not None:
-            if between and self.done is self.scope and self.sent_id is None:
+            if between and self.done is self.scope and self.sent_id is None and not self.last:
                 self.lanes.heads.learn(data, self.size)
             self._join()
 
@@ -115,6 +115,9 @@ class ShortWayProtocol(EdgeProtocol):
             if self.row is not None:
                 self._join()
             lane.turns.flush()
+            if self.transport.is_closing():  # that was the last one
+                self.refused = True
+                raise Refused
         self.steady = self._is_plain()
         if not self.steady:
             super().on_headers_complete()
@@ -133,7 +136,6 @@ class ShortWayProtocol(EdgeProtocol):
             or self.flow.write_paused
             or (cycle is not None and not cycle.response_complete)
             or parser.get_method() != b"POST"
-            or not parser.should_keep_alive()
             or parser.get_http_version() != "1.1"
         ):
             return False
@@ -158,7 +160,10 @@ class ShortWayProtocol(EdgeProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Answer at the end of this turn, or sooner, if it is a row that the model takes."""
+        """Answer at the end of this turn, or sooner, where it is a row that the model takes.
+
+        Or refuse it, where it is for the threads and they are taken.
+        """
         parts = self.parts
         if parts is None:
             super().on_message_complete()
@@ -166,14 +171,17 @@ class ShortWayProtocol(EdgeProtocol):
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         lane = self.lanes.current()
         row = None if lane is None else self._row(lane, body)
-        if row is None and (lane is None or not lane.refuse_if_full(self, len(body))):
+        if lane is None or (row is None and not lane.is_full(len(body))):
             self._hand_over()
             super().on_message_complete()
             return
         self.parts = None
         self.stands = False
         self.done = self.scope
+        if not self.parser.should_keep_alive():
+            self.last = True
         if row is None:
+            lane.refuse(self)
             return
         self.lane = lane
         self.row = row

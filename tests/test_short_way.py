@@ -216,6 +216,21 @@ def test_an_ordinary_request_is_answered_within_the_turn_and_without_a_scope() -
     serve_site(predictor_for(SCHEMA), scene)
 
 
+@pytest.mark.parametrize("ahead", [False, True])
+def test_the_last_request_of_a_connection_is_answered_likewise(ahead: bool) -> None:
+    async def scene(site: Site) -> None:
+        last = request(ROW, JSON, b"connection: close")
+        ((_, transport),) = ask(site, last + request() if ahead else last)
+        await site.settle()
+
+        assert transport.closing
+        assert transport.written.count(b"HTTP/1.1 ") == 1
+        assert b"\r\nconnection: close\r\n" in transport.written
+        assert (status(transport), site.scopes) == (200, 0)
+
+    serve_site(predictor_for(SCHEMA), scene)
+
+
 def test_with_the_setting_off_every_request_goes_the_ordinary_way() -> None:
     async def scene(site: Site) -> None:
         ((_, transport),) = ask(site, request())
@@ -234,7 +249,6 @@ UNUSUAL = {
     "an epoch": request(ROW, JSON, b"x-min-epoch: 1"),
     "an expectation": request(ROW, JSON, b"expect: 100-continue"),
     "an upgrade": request(ROW, JSON, b"connection: upgrade", b"upgrade: h2c"),
-    "the last one": request(ROW, JSON, b"connection: close"),
     "HTTP/1.0": request(line=b"POST /predict HTTP/1.0"),
     "a query": request(line=b"POST /predict?x HTTP/1.1"),
     "two rows": request(b'{"instances": [[1, 2], [3, 4]]}'),
@@ -620,12 +634,14 @@ def test_what_a_slow_model_has_no_thread_for_is_refused_alike_and_without_a_scop
             while not site.predict.crew.is_full(60.0):
                 places.enter_context(site.predict.crew.place(60.0))
             sent = request(ROW, JSON, b"x-request-id: mine") + request(b"what it is, nobody reads")
-            written, counts, answered = await _play(site, [Segment(0, sent, False)])
-        assert b"503 Service Unavailable" in written[0]
+            last = request(ROW, JSON, b"connection: close")
+            segments = [Segment(0, sent, False), Segment(1, last, False)]
+            written, counts, answered = await _play(site, segments)
+        assert [text.count(b"503 Service Unavailable") for text in written] == [2, 1, 0, 0]
         return written, counts, answered, site.scopes
 
     predictor = predictor_of(FakeClassifier(), 2)
     predictor.slow = True
     *ordinary, scopes = serve_site(predictor, scene, short_way=False)
-    assert scopes == 2
+    assert scopes == 3
     assert serve_site(predictor, scene) == (*ordinary, 0)
