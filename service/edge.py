@@ -14,6 +14,7 @@ from typing import Any
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 
 from service.closing import ClosingProtocol, UnreadTransport
 from service.errors import Overloaded
@@ -105,7 +106,8 @@ class EdgeProtocol(ClosingProtocol):
 
     def connection_made(self, transport: Any) -> None:
         """Begin to count the time until the first request."""
-        super().connection_made(transport)
+        self.connections.add(self)
+        self.transport = transport
         self.flow = _Flow(transport)
         self.since = monotonic()
         state: Any = self.server_state
@@ -176,11 +178,19 @@ class EdgeProtocol(ClosingProtocol):
         if self.in_reserve and self.url.partition(b"?")[0] not in _PROBES:
             self._turn_away()
             raise Refused
+        if self.server is None:
+            self._find_addresses()
         super().on_headers_complete()
         # What follows a chunked body is no header of the request, and is not kept.
         self.headers = []
         if self.last:
             self.cycle.keep_alive = False
+
+    def _find_addresses(self) -> None:
+        """Find out what a scope says of both ends; uvicorn asks for every connection."""
+        self.server = get_local_addr(self.transport)
+        self.client = get_remote_addr(self.transport)
+        self.scheme = "https" if is_ssl(self.transport) else "http"
 
     def _head_without_upgrade(self) -> bytes:
         """Write the head that has come, but for the connection's wish to be upgraded."""

@@ -1,8 +1,8 @@
 """Errors as RFC 9457 problems: one table from class to status, one shape, and request ids."""
 
+import itertools
 import re
 import secrets
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -88,9 +88,19 @@ class Answer:
     headers: Sequence[tuple[bytes, bytes]]
 
 
+_OWN = secrets.token_hex(8)
+_NUMBERS = itertools.count()
+_JITTER = itertools.cycle((0, 2, 1))
+
+
 def request_id_of(sent: bytes | None) -> str:
-    """Give the client's request id if it is sane, else a new one."""
-    return sent.decode() if sent and _SANE.fullmatch(sent) else uuid.uuid4().hex
+    """Give the client's request id if it is sane, else a new one: 32 hexadecimal digits.
+
+    It begins with what is this process' own, and is no secret.
+    """
+    if sent and _SANE.fullmatch(sent):
+        return sent.decode()
+    return f"{_OWN}{next(_NUMBERS):016x}"
 
 
 def answer(error: ServiceError, request_id: str, extra: Mapping[str, Any] | None = None) -> Answer:
@@ -104,7 +114,7 @@ def answer(error: ServiceError, request_id: str, extra: Mapping[str, Any] | None
     headers: list[tuple[bytes, bytes]] = []
     if isinstance(error, errors.Unavailable):
         # Jittered, so that clients turned away together do not come back together.
-        wait = min(error.retry_after, _LONGEST_WAIT - 2) + secrets.randbelow(3)
+        wait = min(error.retry_after, _LONGEST_WAIT - 2) + next(_JITTER)
         headers.append((b"retry-after", str(wait).encode()))
     if isinstance(error, Unauthorized):
         headers.append((b"www-authenticate", b"Bearer"))
