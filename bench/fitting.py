@@ -38,7 +38,6 @@ def rows() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 def main() -> None:
     """Fit what is asked for until the input ends."""
     os.nice(19)
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     X, y = rows()
     X, _, y, _ = train_test_split(X, y, test_size=0.2, stratify=y, random_state=0)
     for line in sys.stdin:

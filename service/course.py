@@ -14,7 +14,6 @@ import orjson
 
 from service.children import Children, Job, JobFailed, JobLimits, JobStopped
 from service.children import folder as files
-from service.children.order import TRAIN
 from service.errors import Conflict, InvalidRequest, ServiceError, StorageUnavailable
 from service.model import DataSet, Fault, NewVersion, Registry, Training, TrainingState
 from service.replicas import Replicas
@@ -125,7 +124,7 @@ class Course:
         self._note(registry, state="running", stage="starting")
         with self._lock:
             self._look()
-            job = self._job = workshop.children.start(TRAIN, order.folder, {}, limits.each)
+            job = self._job = workshop.children.start("train", order.folder, {}, limits.each)
         result = self._follow(job, start + limits.each.seconds)
         seconds = {**result["seconds"], "total": time.monotonic() - start}
         self._note(

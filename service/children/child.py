@@ -15,7 +15,7 @@ import orjson
 
 from service.children import jobs, tree
 from service.children.limits import JobLimits
-from service.children.order import LONGEST, MOST_FILES, SERVE, TRAIN
+from service.children.order import LONGEST, MOST_FILES, SERVE
 from service.children.serving import serve
 
 _LARGEST_FILE = 8 * 2**30
@@ -72,8 +72,6 @@ def _live(host: socket.socket) -> int:
     folder, limits = Path(order["folder"]), JobLimits(**order["limits"])
     _volunteer(_LIKELIEST)
     _limit(limits)
-    if order["kind"] == TRAIN:
-        _give_way()
     _keep_within(folder)
     status = jobs.run(order["kind"], folder, limits.disk_bytes)
     sys.stdout.flush()
@@ -105,13 +103,6 @@ def _volunteer(score: int) -> None:
     """Be ended by the system before others where memory runs out."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(score))
-
-
-def _give_way() -> None:
-    """Run only where nobody else wants to: the lowest niceness still delays who wakes up."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def _limit(limits: JobLimits) -> None:

@@ -15,7 +15,6 @@ from service import classifiers
 from service.children import columns
 from service.children.folder import ERROR, ORDER, OUTPUT, RESULT, write
 from service.children.limits import Passed
-from service.children.order import TRAIN
 from service.children.reading import inspect_training, read_data_set, summary
 from service.children.training import train
 from service.errors import ServiceError, clip
@@ -102,7 +101,7 @@ JOBS: Mapping[str, Callable[[Path, Mapping[str, Any]], Any]] = {
     "built_ins": _built_ins,
     "data_set": read_data_set,
     "inspect": inspect_training,
-    TRAIN: train,
+    "train": train,
     "adopt": _adopt,
     "matrix": columns.read,
     "arrow_answers": columns.write_arrow,

@@ -2,8 +2,6 @@
 
 SERVE = "serve"
 """The kind of the order for a child that serves a classifier; every other kind is a job's."""
-TRAIN = "train"
-"""The kind of the order for a training."""
 WARM = "warm"
 """The kind of what is no order yet: one is to come, and a child may be forked for it."""
 
