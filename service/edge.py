@@ -13,11 +13,12 @@ from time import monotonic
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 
 from service.closing import ClosingProtocol, UnreadTransport
 from service.errors import Overloaded
+from service.flow import Flow
 from service.metrics import Metrics
 from service.settings import Settings
 
@@ -37,27 +38,6 @@ class Refused(Exception):
     """Ends the parsing of a request that has been answered."""
 
 
-class _Flow(FlowControl):
-    """uvicorn's flow control, which also adds up for how long the client could not send."""
-
-    paused_at = 0.0
-    paused_seconds = 0.0
-
-    def pause_reading(self) -> None:
-        if not self.read_paused:
-            self.paused_at = monotonic()
-        super().pause_reading()
-
-    def resume_reading(self) -> None:
-        if self.read_paused:
-            self.paused_seconds += monotonic() - self.paused_at
-        super().resume_reading()
-
-    def restart(self, now: float) -> None:
-        """Begin to add up anew."""
-        self.paused_at, self.paused_seconds = now, 0.0
-
-
 class EdgeProtocol(ClosingProtocol):
     """One connection.
 
@@ -75,7 +55,7 @@ class EdgeProtocol(ClosingProtocol):
     most: int
     """More bytes than this cannot be a head within the limits. No more are parsed at once."""
 
-    flow: _Flow
+    flow: Flow
     in_reserve = False
     unparsed = 0
     """Bytes since the message began, or since the last piece of its body."""
@@ -108,7 +88,7 @@ class EdgeProtocol(ClosingProtocol):
         """Begin to count the time until the first request."""
         self.connections.add(self)
         self.transport = transport
-        self.flow = _Flow(transport)
+        self.flow = Flow(transport)
         self.since = monotonic()
         state: Any = self.server_state
         if not getattr(state, "swept", False):
