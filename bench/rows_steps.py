@@ -1,12 +1,13 @@
 """Where the time of many rows goes, step by step: `python -m bench.rows_steps`.
 
 No socket and no other process are involved. Each step is measured alone; the model runs on one
-thread, and Arrow's readers on all cores.
+thread, but where it is said, and Arrow's readers on all cores.
 """
 
 import json
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -63,8 +64,16 @@ def _json(forest: Forest, predictor: Predictor, count: int) -> list[list[object]
 
 def _files(forest: Forest, predictor: Predictor, count: int) -> list[list[object]]:
     X = forest.rows(count)
+    halves = X[: count // 2], X[count // 2 :]
+    with ThreadPoolExecutor(2) as pool:
+        at_once = _line(
+            count,
+            "the same of its halves, in two threads at once",
+            lambda: list(pool.map(forest.classifier.predict, halves)),
+        )
     lines = [
         _line(count, "scikit-learn's predict of the array", lambda: forest.classifier.predict(X)),
+        at_once,
         _line(count, "the model runs", lambda: predictor.classifier.labels(X)),
     ]
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:

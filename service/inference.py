@@ -60,11 +60,11 @@ class Inference:
             return self._ask(classifier, matrix, probabilities, file)
 
         try:
-            if self._has_choice(len(matrix)):
-                assert self._alternate is not None
-                answers = self._alternate.answer(self._classifier, len(matrix), ask)
-            else:
+            alternate = self._choice(len(matrix))
+            if alternate is None:
                 answers = ask(self._classifier)
+            else:
+                answers = alternate.answer(self._classifier, len(matrix), ask)
         except ValueError as error:
             reason = clip(str(error).split("\n")[0].rstrip("."), 200)
             raise InvalidInput(f"The classifier cannot answer this: {reason}.", []) from error
@@ -78,7 +78,7 @@ class Inference:
 
     def is_shared(self, rows: int) -> bool:
         """Tell whether others than the calling thread may work on so many rows."""
-        return self._has_choice(rows) or (
+        return self._choice(rows) is not None or (
             self._cores is not None and rows > self._size(self._classifier, rows)
         )
 
@@ -91,8 +91,8 @@ class Inference:
                 [],
             )
 
-    def _has_choice(self, rows: int) -> bool:
-        return self._alternate is not None and rows >= MANY
+    def _choice(self, rows: int) -> Alternate | None:
+        return self._alternate if rows >= MANY else None
 
     def _ask(
         self, classifier: Classifier, matrix: Floats, probabilities: bool, file: Path | None
