@@ -171,6 +171,9 @@ class EdgeProtocol(ClosingProtocol):
         self.server = get_local_addr(self.transport)
         self.client = get_remote_addr(self.transport)
         self.scheme = "https" if is_ssl(self.transport) else "http"
+        # This one was made at the first byte of the message.
+        scope: dict[str, Any] = self.scope  # type: ignore[assignment]
+        scope.update(server=self.server, client=self.client, scheme=self.scheme)
 
     def _head_without_upgrade(self) -> bytes:
         """Write the head that has come, but for the connection's wish to be upgraded."""
