@@ -166,8 +166,7 @@ class Host:
 
     def _forget_way(self, child: _Child) -> None:
         if child.way.fileno() >= 0:
-            with contextlib.suppress(KeyError):
-                self._selector.unregister(child.way)
+            self._selector.unregister(child.way)
             child.way.close()
 
     def _end(self, child: _Child, status: int) -> None:
