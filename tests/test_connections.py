@@ -7,14 +7,13 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from service.edge import RESERVE
 from service.server import Server
 from tests.fakes import FakeRegistry
-from tests.server import Client, running, settings_for
+from tests.server import ENDLESS, Client, running, settings_for
 from tests.sockets import HEAD, check, connect, one_reply, rest, talk
 from tests.waiting import wait_until
 
@@ -176,19 +175,14 @@ def _last_reply(connection: socket.socket) -> bytes | None:
     return reply if b"connection: close" in reply else None
 
 
-ENDLESS: dict[str, Any] = {
-    "model_type": "GradientBoostingClassifier",
-    "params": {"n_estimators": 2000, "max_depth": 8},
-    "dataset": "digits",
-    "wait": 60,
-}
+WAITED_FOR = json.dumps({**ENDLESS, "wait": 60}).encode()
 
 
 def test_who_waits_for_a_training_when_the_service_goes_is_answered_503_soon(
     going: tuple[Server, Client],
 ) -> None:
     server, client = going
-    body = json.dumps(ENDLESS).encode()
+    body = WAITED_FOR
     with connect(client, 30) as connection:
         request = HEAD.replace(b"/predict", b"/train") + b"content-length: %d\r\n\r\n" % len(body)
         connection.sendall(request + body)
@@ -213,7 +207,7 @@ def test_what_is_not_answered_in_time_gets_a_problem(
 ) -> None:
     # Trainings go on, so that who waits for one waits for longer than the server does.
     monkeypatch.setattr("service.trainer.Trainer.stop", lambda _: None)
-    body = json.dumps(ENDLESS).encode()
+    body = WAITED_FOR
     service = running(settings_for(tmp_path / "data"), FakeRegistry(tmp_path))
     with service as (server, client), connect(client, 30) as connection:
         server.drain_seconds = 0.2

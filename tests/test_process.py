@@ -10,23 +10,15 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from tests.process import ROW, descendants, environment, is_ready, log_of, service_process
-from tests.server import Client
+from tests.server import ENDLESS, Client
 from tests.waiting import wait_until
 
 CANARY = "hunter2"
-
-ENDLESS: dict[str, Any] = {
-    "name": "endless",
-    "model_type": "GradientBoostingClassifier",
-    "params": {"n_estimators": 2000, "max_depth": 8},
-    "dataset": "digits",
-}
 
 
 def _fail_to_start(folder: Path, **settings: object) -> str:
@@ -80,7 +72,7 @@ def test_a_folder_that_was_moved_is_served_from_where_it_is_now(folder: Path, co
 
 def test_a_process_killed_in_a_training_leaves_none_that_runs_for_ever(copy: Path) -> None:
     with service_process(copy) as (process, client):
-        identifier = client.post("/train", json={**ENDLESS, "wait": 0}).json()["id"]
+        identifier = client.post("/train", json=ENDLESS).json()["id"]
         wait_until(lambda: client.get(f"/trainings/{identifier}").json()["stage"] == "fit")
         children = descendants(process.pid)
         assert children
@@ -186,7 +178,7 @@ def test_every_line_of_the_log_is_one_json_object(tmp_path: Path) -> None:
 
 def test_a_stop_in_a_training_closes_it_and_the_model_in_use_stays(copy: Path) -> None:
     with service_process(copy) as (_, client):
-        identifier = client.post("/train", json={**ENDLESS, "wait": 0}).json()["id"]
+        identifier = client.post("/train", json=ENDLESS).json()["id"]
         wait_until(lambda: client.get(f"/trainings/{identifier}").json()["stage"] == "fit")
 
     with service_process(copy) as (_, client):
