@@ -123,26 +123,24 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.run
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
-.peers/%/.installed: bench/peers/%.txt | $(VENV)/bin/python
-	@echo "installing $* into .peers/$* …"
-	@$(BIN)/python -m venv --clear .peers/$*
-	@.peers/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+COMMA := ,
+
+# What $(1) is called, into an environment of its own: the folder of the target, by the lock.
+define install
+	@echo "installing $(1) into $(@D) …"
+	@$(BIN)/python -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
+endef
+
+.peers/%/.installed: bench/peers/%.txt | $(VENV)/bin/python
+	$(call install,$*)
 
 .fuzz/.installed: fuzz/requirements.txt | $(VENV)/bin/python
-	@echo "installing Schemathesis into .fuzz …"
-	@$(BIN)/python -m venv --clear .fuzz
-	@.fuzz/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
-	@touch $@
+	$(call install,Schemathesis)
 
 .supply/.installed: supply/requirements.txt | $(VENV)/bin/python
-	@echo "installing pip-audit, cyclonedx-bom and detect-secrets into .supply …"
-	@$(BIN)/python -m venv --clear .supply
-	@.supply/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
-	@touch $@
+	$(call install,pip-audit$(COMMA) cyclonedx-bom and detect-secrets)
 
 .scan/.installed: supply/scan.txt | $(VENV)/bin/python
-	@echo "installing bandit, checkov and hadolint into .scan …"
-	@$(BIN)/python -m venv --clear .scan
-	@.scan/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
-	@touch $@
+	$(call install,bandit$(COMMA) checkov and hadolint)
