@@ -14,6 +14,7 @@ from pathlib import Path
 import orjson
 
 from supply.pins import Pin, normal, pins
+from supply.report import NoData
 
 ROOT = Path(__file__).parents[1]
 TOOL = ROOT / ".supply" / "bin" / "pip-audit"
@@ -23,10 +24,6 @@ KNOWN = "CVE-2019-10906"
 """The advisory on the control."""
 
 _SECONDS = 600
-
-
-class NoData(Exception):
-    """What was asked was not answered, so that finding nothing would mean nothing."""
 
 
 def look_up(tool: Path, wanted: Collection[Pin]) -> Mapping[Pin, list[str]]:

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 import orjson
 import yaml
 
+from supply.report import NoData
+
 ROOT = Path(__file__).parents[1]
 TOOLS = ROOT / ".scan" / "bin"
 DETECT_SECRETS = ROOT / ".supply" / "bin" / "detect-secrets"
@@ -53,10 +55,6 @@ WHERE: Mapping[str, "re.Pattern[str]"] = {
 
 _CONTROL = "control"
 _SECONDS = 600
-
-
-class NoData(Exception):
-    """A scanner did not read what it was for, so that finding nothing would mean nothing."""
 
 
 class Finding(NamedTuple):

@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from service import __version__
-from supply.audit import CONTROL, KNOWN, LOCK, NoData, audit, look_up
+from supply.audit import CONTROL, KNOWN, LOCK, audit, look_up
 from supply.pins import Pin, pins
+from supply.report import NoData
 from supply.sbom import document
 from supply.scan import (
     ON_A_NAME,
@@ -25,7 +26,6 @@ from supply.scan import (
     waived_by_bandit,
     waived_by_checkov,
 )
-from supply.scan import NoData as NotScanned
 from tests.chart import needs_helm, render
 
 ROOT = Path(__file__).parents[1]
@@ -143,7 +143,7 @@ def test_a_scan_that_reported_its_control_and_nothing_else_says_so() -> None:
 
 @pytest.mark.parametrize("found", [[], [Finding("X1", "service/controls.py:1", "a flaw")]])
 def test_a_scanner_that_missed_its_control_is_no_clean_result(found: list[Finding]) -> None:
-    with pytest.raises(NotScanned, match="a tool did not report its control"):
+    with pytest.raises(NoData, match="a tool did not report its control"):
         judge("a tool", found, ())
 
 
@@ -188,7 +188,7 @@ def test_a_scanner_that_gave_no_report_is_no_clean_result(tmp_path: Path) -> Non
     tool.write_text("#!/bin/sh\necho 'it fell over' >&2\n")
     tool.chmod(0o755)
 
-    with pytest.raises(NotScanned, match="checkov gave no report: it fell over"):
+    with pytest.raises(NoData, match="checkov gave no report: it fell over"):
         told([tool], tmp_path)
 
 
