@@ -1,6 +1,6 @@
 """More requests than the service can answer: `python -m bench.overload [--picture FILE]`.
 
-Two models, one of which takes milliseconds a row. For each, capacity C is what it answers to 8
+Two models, one of which takes milliseconds a row. For each, capacity C is what it answers to 4
 clients that always wait for their reply; then requests come at 0.5 to 10 times C on up to 500
 connections, whether they are answered or not, as far as the client keeps up. Half of them come on
 fresh connections, in both. One core serves, the other one sends.
@@ -28,8 +28,8 @@ from bench.trained import upload
 _TIMES = (0.5, 1.0, 1.5, 2.5, 5.0, 10.0)
 _MOST_PER_SECOND = 6000
 """The client keeps up with no more."""
-_CLIENTS = 8
-"""As many as are let in without a refusal."""
+_CLIENTS = 4
+"""As many as are let in without a refusal, however slow the model is."""
 _PROBE_SECONDS = 0.05
 
 _SLOW = {"algorithm": "brute", "metric": "minkowski", "p": 3}

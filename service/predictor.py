@@ -28,9 +28,14 @@ _TURN_NUMBERS = 65_536
 """Rows, and numbers, in one run of several requests' rows: each number of rows keeps buffers."""
 
 _SHARE = 4
-_SHORT_RUN_SECONDS = 0.004
+_SHORT_RUN_SECONDS = 0.003
 """Rows of several requests are put together until they cost so many times what any run does, when
 more would save little, or for so long, where the handing over of a run is what matters."""
+
+_QUEUE_RUNS = 8
+_SHORTEST_QUEUE_SECONDS = 0.01
+_LONGEST_QUEUE_SECONDS = 0.05
+"""A row may have to wait so many times as long as it takes alone, within these bounds."""
 
 _SHORT_SECONDS = 0.0002
 _UNTIMED = 63
@@ -69,6 +74,8 @@ class Predictor:
         """How many single rows may be answered by one run on the event loop."""
         self.rows_a_batch = 1
         """How many single rows are answered by one run in a thread, where the model is slow."""
+        self.queue_seconds = _LONGEST_QUEUE_SECONDS
+        """In how many seconds such a row has to be expected to be begun, lest it be refused."""
         self._decoder = Decoder(schema, limits)
         title = f"Model {name!r} version {version}"
         self.inference = Inference(title, classifier, cores, alternate)
@@ -115,6 +122,8 @@ class Predictor:
         row = max(self.pace.row, 1e-9)
         together = max(_SHARE * self.pace.base, _SHORT_RUN_SECONDS)
         self.rows_a_batch = max(1, min(most, int(together / row)))
+        queue = max(_SHORTEST_QUEUE_SECONDS, _QUEUE_RUNS * self.pace.seconds(1))
+        self.queue_seconds = min(_LONGEST_QUEUE_SECONDS, queue)
         if self._bound:
             self.rows_a_turn = max(1, min(most, int(_QUICK_SECONDS / row)))
 

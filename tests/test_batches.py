@@ -22,6 +22,7 @@ class FakePredictor:
 
     def __init__(self, most: int = 64) -> None:
         self.rows_a_batch = most
+        self.queue_seconds = 0.05
         self.runs: list[tuple[list[float], bool]] = []
         self.let = threading.Event()
         self.begun = threading.Semaphore(0)
@@ -40,9 +41,11 @@ class FakePredictor:
 class Scene:
     """A crew of so many threads, and the answers to what was asked of it."""
 
-    def __init__(self, predictor: FakePredictor, threads: int = 1, most: int = 64) -> None:
+    def __init__(
+        self, predictor: FakePredictor, threads: int = 1, most: int = 64, cores: int = 2
+    ) -> None:
         self.gauge = Gauge("in_flight", "For a test.", registry=CollectorRegistry())
-        self.crew = Crew(threads, most, self.gauge)
+        self.crew = Crew(threads, most, self.gauge, cores)
         self.predictor = predictor
         self.batches = Batches(self.crew, predictor)  # type: ignore[arg-type]
         self.asked: list[asyncio.Task[bytes]] = []
@@ -91,6 +94,22 @@ def test_each_thread_has_a_batch_and_none_is_larger_than_what_pays() -> None:
     assert asyncio.run(run()) == [b"%d" % index for index in range(7)]
     assert sorted(predictor.runs[:2]) == [([0], False), ([1], False)]
     assert sorted(predictor.runs[2:]) == [([2, 3], False), ([4, 5], False), ([6], False)]
+
+
+def test_batches_share_no_core_and_runs_of_single_rows_do() -> None:
+    async def begun(a_batch: int) -> int:
+        predictor = FakePredictor(a_batch)
+        scene = Scene(predictor, threads=2, cores=1)
+        await scene.ask(0, 1, 2)
+        await scene.has_begun()
+        if a_batch == 1:
+            await scene.has_begun()
+        found = len(predictor.runs)
+        await scene.answers()
+        return found
+
+    assert asyncio.run(begun(a_batch=2)) == 1
+    assert asyncio.run(begun(a_batch=1)) == 2
 
 
 def test_those_with_probabilities_go_by_themselves_and_the_eldest_goes_first() -> None:
@@ -169,7 +188,7 @@ def test_who_leaves_is_left_out_and_nobody_else_suffers() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "most", "a_batch", "admitted"),
-    [(0.01, 64, 1, 5), (0.01, 64, 4, 20), (0.01, 12, 4, 12), (1.0, 64, 1, 4), (1.0, 64, 4, 4)],
+    [(0.01, 64, 1, 6), (0.01, 64, 4, 24), (0.01, 12, 4, 12), (1.0, 64, 1, 4), (1.0, 64, 4, 4)],
 )
 def test_as_many_are_let_in_as_are_expected_to_be_begun_in_half_the_time(
     seconds: float, most: int, a_batch: int, admitted: int

@@ -224,6 +224,17 @@ def test_rows_go_together_as_far_as_that_saves_much(run: float, row: float, most
     assert predictor.rows_a_batch >= 1
 
 
+@pytest.mark.parametrize(
+    ("run", "queue"), [(1e-4, 0.01), (1e-3, 0.01), (4e-3, 0.032), (6e-3, 0.048), (1.0, 0.05)]
+)
+def test_a_row_waits_eight_times_as_long_as_it_takes_within_bounds(
+    run: float, queue: float
+) -> None:
+    predictor = predictor_of(ClockedClassifier(run, 1e-9))
+
+    assert predictor.queue_seconds == pytest.approx(queue, rel=0.01)
+
+
 def test_a_batch_is_one_run_and_each_row_gets_the_reply_it_would_get_alone() -> None:
     classifier = ClockedClassifier(1e-3, 1e-6)
     predictor = predictor_of(classifier)

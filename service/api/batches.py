@@ -1,7 +1,7 @@
-"""Single rows for a slow model: those that wait for a thread together are answered by one run.
+"""Single rows for a slow model: those that wait for a core together are answered by one run.
 
 A run of scikit-learn costs a millisecond before it looks at the first row, so that under load
-most of the cost is shared. Nobody waits for others to come: while a thread is free, a request is
+most of the cost is shared. Nobody waits for others to come: while a core is free, a request is
 begun at once, and whatever has gathered until one is free goes together. Batches hold rows of one
 model in use alone, and rows that were decoded and checked one by one.
 """
@@ -41,7 +41,7 @@ class Batches:
 
         Raises Overloaded where too many wait or the wait was too long, and what befell the run.
         """
-        with self._crew.place(self._crew.patience, self._predictor.rows_a_batch):
+        with self._crew.place(self._predictor.queue_seconds, self._predictor.rows_a_batch):
             answer = asyncio.get_running_loop().create_future()
             self._waiting[probabilities].append(_Waiting(row, perf_counter(), answer))
             self._begin()
@@ -49,8 +49,9 @@ class Batches:
             return reply
 
     def _begin(self) -> None:
-        """Begin as many runs as there are threads, while anybody waits."""
-        while self._running < self._crew.threads and any(self._waiting):
+        """Begin as many runs as may be under way, while anybody waits."""
+        at_once = self._crew.at_once(self._predictor.rows_a_batch)
+        while self._running < at_once and any(self._waiting):
             probabilities, batch = self._next()
             if not batch:
                 continue

@@ -5,6 +5,7 @@ who stand in it only makes everybody late.
 """
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,8 +22,8 @@ T = TypeVar("T")
 
 _PATIENCE = 0.1
 _SOON = 0.5
-"""Let in are those who are expected to be begun within this share of it: what is expected is not
-always what comes."""
+"""Let in are those who are expected to be begun within this share of their patience: what is
+expected is not always what comes."""
 
 _LEAST = 4
 """So many are let in however slow the model is."""
@@ -38,8 +39,10 @@ _OUTLIER = 4.0
 class Crew:
     """Runs functions in threads, as many at a time as are expected to be begun in 0.05 s."""
 
-    def __init__(self, threads: int, most: int, in_flight: Gauge) -> None:
+    def __init__(self, threads: int, most: int, in_flight: Gauge, cores: int | None = None) -> None:
+        """Begin with no work; `cores` are those of this process where it is not said."""
         self.threads = threads
+        self._cores = cores or len(os.sched_getaffinity(0))
         self.patience = _PATIENCE
         """Whoever has waited more seconds than this for a thread is refused instead of answered,
         unless it has brought more patience."""
@@ -54,15 +57,29 @@ class Crew:
         """Take note that runs take about so long from now on."""
         self._seconds = max(seconds, 1e-4)
 
-    def is_full(self, patience: float, a_run: int = 1) -> bool:
-        """Tell whether one more would be refused, where a run answers up to so many."""
-        begun = int(_SOON * patience / self._seconds * self.threads) * a_run
-        return self._in_flight >= min(self._most, max(_LEAST, begun))
+    @staticmethod
+    def soon(patience: float) -> float:
+        """Give in how many seconds one with so much patience has to be expected to be begun."""
+        return _SOON * patience
+
+    def at_once(self, a_batch: int) -> int:
+        """Give how many runs may be under way, where each answers so many.
+
+        Batches that share a core make each other late. Of runs for one alone two are better, also
+        on one core: they get more of it where the event loop is busy with refusing others.
+        """
+        return self.threads if a_batch == 1 else min(self.threads, self._cores)
+
+    def is_full(self, soon: float, a_batch: int = 1) -> bool:
+        """Tell whether one more is not expected to be begun in so many seconds."""
+        at_once = self.at_once(a_batch)
+        ahead = int(soon / self._seconds * at_once) + at_once  # which are begun already
+        return self._in_flight >= min(self._most, max(_LEAST, ahead * a_batch))
 
     @contextmanager
-    def place(self, patience: float, a_run: int = 1) -> Iterator[None]:
+    def place(self, soon: float, a_batch: int = 1) -> Iterator[None]:
         """Count one who waits for an answer; raises Overloaded where it is full."""
-        if self.is_full(patience, a_run):
+        if self.is_full(soon, a_batch):
             raise Overloaded
         self._count(1)
         try:
@@ -74,7 +91,7 @@ class Crew:
         self, patience: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Run a function in a thread; raises Overloaded where none is free in so many seconds."""
-        with self.place(patience):
+        with self.place(self.soon(patience)):
             return await self.begin(patience, function, *args, **kwargs)
 
     def begin(

@@ -172,12 +172,17 @@ class Predict:
 
     def is_full(self, predictor: Predictor, size: int) -> bool:
         """Tell whether a request of so many bytes is for the threads, and they would refuse it."""
+        crew = self.crew
         if predictor.slow:
-            return self.crew.is_full(self._patience(size), predictor.rows_a_batch)
-        return not predictor.is_quick(size) and self.crew.is_full(self._patience(size))
+            soon = predictor.queue_seconds + crew.soon(self._more_patience(size))
+            return crew.is_full(soon, predictor.rows_a_batch)
+        return not predictor.is_quick(size) and crew.is_full(crew.soon(self._patience(size)))
 
     def _patience(self, size: int) -> float:
-        return self.crew.patience + min(size, self._max_body_bytes) / _BYTES_A_SECOND
+        return self.crew.patience + self._more_patience(size)
+
+    def _more_patience(self, size: int) -> float:
+        return min(size, self._max_body_bytes) / _BYTES_A_SECOND
 
     async def _rest(self, body: bytes, length: bytes | None, receive: Receive) -> bytes:
         """Read the rest of a body, never more than the limit of it."""
