@@ -6,13 +6,17 @@ from collections.abc import Iterator
 from bench.client import Client
 
 
-def send_at(client: Client, body: bytes, per_second: float) -> Iterator[tuple[bytes, float]]:
-    """Predict for ever at a rate; give each reply and its latency in seconds.
+def send_at(
+    client: Client, body: bytes, per_second: float, *others: Client
+) -> Iterator[tuple[bytes, float]]:
+    """Predict for ever at a rate, by all clients in turn; give each reply and its latency.
 
+    In seconds.
     A request that is late because the one before it is still under way counts from when it was
     due. One that is late because this process woke late counts from when it was sent.
     """
     begin = free = time.perf_counter()
+    clients = client, *others
     index = 0
     while True:
         due = begin + index / per_second
@@ -21,7 +25,7 @@ def send_at(client: Client, body: bytes, per_second: float) -> Iterator[tuple[by
         else:
             time.sleep(max(0.0, due - time.perf_counter()))
             start = time.perf_counter()
-        reply = client.send("POST", "/predict", body)
+        reply = clients[index % len(clients)].send("POST", "/predict", body)
         free = time.perf_counter()
         yield reply, free - start
         index += 1
