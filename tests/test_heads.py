@@ -4,9 +4,9 @@ from pathlib import Path
 
 from service.heads import KeyedHeads
 from service.keys import Keys
+from tests.scenes import JSON, KEY, ROW, SCHEMA, ask, request, serve_site, status
 from tests.site import Site, predictor_for
 from tests.test_keys import Clock, line
-from tests.test_short_way import JSON, KEY, ROW, SCHEMA, ask, request, serve_site, status
 
 OTHER = b"authorization: Bearer other"
 

@@ -1,205 +1,15 @@
 """The short way of `/predict` beside the ordinary one: nobody can tell which one answered."""
 
 import asyncio
-import json
 import re
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from service.api.answers import DEFECT
-from service.keys import Keys
-from service.predictor import Predictor
 from service.schema import Feature, Schema
-from tests.site import FakeTransport, Site, predictor_for
-from tests.test_decoder import bodies, schemas
-from tests.test_predictor import FakeClassifier, predictor_of
-
-SCHEMA = Schema((Feature("x", "number"), Feature("y", "number")), ("a", "b"))
-ROW = b'{"instances": [[1.5, 2]]}'
-JSON = b"content-type: application/json"
-KEY = b"authorization: Bearer mine"
-
-
-def request(
-    body: bytes = ROW,
-    *headers: bytes,
-    line: bytes = b"POST /predict HTTP/1.1",
-) -> bytes:
-    """Write a request."""
-    lines = [line, b"host: x", *(headers or (JSON,)), b"content-length: %d" % len(body)]
-    return b"\r\n".join([*lines, b"", body])
-
-
-def serve_site(predictor: Predictor | None, scene: Callable[[Site], Coroutine[Any, Any, Any]],
-           **changes: Any) -> Any:  # fmt: skip
-    async def run() -> Any:
-        site = Site(predictor, **changes)
-        try:
-            return await scene(site)
-        finally:
-            site.close()
-
-    return asyncio.run(run())
-
-
-TYPES = [JSON, b"Content-Type:application/json ", b"content-type: application/json; charset=utf-8",
-         b"content-type: text/csv", b"Content-Type: Application/JSON", b"x-no-type: 1"]  # fmt: skip
-OTHERS = [
-    b"x-request-id: abc-1", b"X-Request-Id: second", b"x-request-id: not sane",
-    b"x-request-id: ", b"content-encoding: gzip", b"content-encoding: identity",
-    b"connection: close", b"connection: keep-alive", b"connection: upgrade\r\nupgrade: websocket",
-    b"upgrade: h2c", b"authorization: Bearer x", b"x-api-key: k", b"x-min-epoch: 1",
-    b"x-min-epoch: 2", b"x-min-epoch: x", b"expect: 100-continue", b"expect: else",
-    b"accept: */*", b"user-agent: u", b"traceparent: 00-1-2-01", b"x-large: " + b"v" * 9000,
-    b"x-larger: " + b"v" * 17_000,
-]  # fmt: skip
-LINES = [b"POST /predict HTTP/1.0", b"POST /predict?x=1 HTTP/1.1", b"POST /%70redict HTTP/1.1",
-         b"PUT /predict HTTP/1.1", b"POST /predict/ HTTP/1.1", b"POST //predict HTTP/1.1",
-         b"GET /predict HTTP/1.1", b"POST http://x/predict HTTP/1.1"]  # fmt: skip
-
-
-@st.composite
-def single_rows(draw: st.DrawFn, schema: Schema) -> bytes:
-    """Give a body with one row that the schema takes."""
-
-    def cell(feature: Feature) -> Any:
-        if feature.nullable and draw(st.integers(0, 2)) == 0:
-            return None
-        if feature.type == "text":
-            return draw(st.sampled_from(feature.categories))
-        if feature.type == "boolean":
-            return draw(st.booleans())
-        return draw(st.one_of(st.floats(-10, 10), st.integers(-10, 10)))
-
-    row = {feature.name: cell(feature) for feature in schema.features}
-    more = {"probabilities": draw(st.booleans())} if draw(st.booleans()) else {}
-    return json.dumps({"instances": [row], **more}, ensure_ascii=draw(st.booleans())).encode()
-
-
-@st.composite
-def requests(draw: st.DrawFn, schema: Schema, keyed: bool) -> bytes:
-    """Give a request, more often than not an ordinary one, and then with a key if there are any."""
-    body = draw(bodies(schema) if draw(st.integers(0, 3)) == 0 else single_rows(schema))
-    if draw(st.integers(0, 9)) == 0:
-        sizes = [30_000, 65_535, 65_536, 70_000]
-        body += b" " * (draw(st.sampled_from(sizes)) - len(body))
-    headers = [JSON]
-    if draw(st.integers(0, 3)) == 0:
-        headers = draw(st.lists(st.sampled_from(TYPES), max_size=2))
-    headers += draw(st.lists(st.sampled_from(OTHERS), max_size=2))
-    if keyed and draw(st.integers(0, 3)):
-        headers.append(KEY)
-    plain = b"POST /predict HTTP/1.1"
-    line = draw(st.sampled_from([plain] * 10 + LINES))
-    if draw(st.integers(0, 9)):
-        return request(body, *draw(st.permutations(headers)), line=line)
-    at = draw(st.integers(0, len(body)))
-    parts = [part for part in (body[:at], body[at:]) if part]
-    chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts)
-    lines = [line, *headers, b"transfer-encoding: chunked", b"", chunks + b"0\r\nx-request-id: t"]
-    return b"\r\n".join([*lines, b"", b""])
-
-
-@dataclass(frozen=True)
-class Segment:
-    """Bytes that arrive on a connection, and whether the turn ends after them."""
-
-    connection: int
-    data: bytes
-    ends_turn: bool
-
-
-@st.composite
-def traffic(draw: st.DrawFn, schema: Schema, keyed: bool) -> list[Segment]:
-    """Give what arrives on some connections, in any order and cut anywhere."""
-    streams = []
-    for _ in range(draw(st.integers(1, 4))):
-        parts = draw(st.lists(requests(schema, keyed), min_size=1, max_size=3))
-        if draw(st.integers(0, 3)) == 0:
-            parts = [b"".join(parts)]  # sent ahead
-        cut = []
-        for part in parts:
-            ends = sorted(draw(st.lists(st.integers(0, len(part)), max_size=2)))
-            if draw(st.booleans()) and b"\r\n\r\n" in part:
-                ends = [part.index(b"\r\n\r\n") + 4]  # as many clients do
-            cut += [part[a:b] for a, b in zip([0, *ends], [*ends, len(part)], strict=True) if a < b]
-        streams.append(cut)
-    segments = []
-    while left := [index for index, stream in enumerate(streams) if stream]:
-        index = draw(st.sampled_from(left))
-        segments.append(Segment(index, streams[index].pop(0), draw(st.booleans())))
-    return segments
-
-
-async def _play(site: Site, segments: Sequence[Segment]) -> tuple[list[bytes], Any, int]:
-    connections = [site.connect() for _ in range(4)]
-    spoke: set[int] = set()
-    for segment in segments:
-        protocol, transport = connections[segment.connection]
-        if segment.connection in spoke:  # The loop reads a connection once a turn.
-            await site.settle()
-            spoke.clear()
-        if not transport.closing:
-            protocol.data_received(segment.data)
-            spoke.add(segment.connection)
-        if segment.ends_turn:
-            await site.settle()
-            spoke.clear()
-    await site.settle()
-    written = [_comparable(transport.written) for _, transport in connections]
-    for protocol, transport in connections:
-        transport.close()
-        protocol.connection_lost(None)
-    await site.settle()
-    return written, site.counts(), site.state.total_requests
-
-
-def _comparable(written: bytes) -> bytes:
-    """Take out what differs from one answer to the next: made-up ids, and jitter."""
-    return re.sub(rb"(x-request-id: )[0-9a-f]{32}|(retry-after: )\d+", rb"\1\2", written)
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.data(), st.booleans())
-def test_both_ways_give_the_same_bytes_and_counts_for_all_requests(
-    keys: Keys, data: st.DataObject, keyed: bool
-) -> None:
-    schema = data.draw(schemas())
-    segments = data.draw(traffic(schema, keyed))
-    predictor = predictor_for(schema)
-    its = keys if keyed else None
-
-    async def play(site: Site) -> list[Any]:
-        # The second time all heads are known.
-        return [await _play(site, segments) for _ in range(2)]
-
-    ordinary = serve_site(predictor, play, keys=its, short_way=False)
-    assert serve_site(predictor, play, keys=its) == ordinary
-
-
-def ask(site: Site, *data: bytes) -> list[tuple[Any, FakeTransport]]:
-    """Send each of these on a connection of its own, in one turn."""
-    connections = [site.connect() for _ in data]
-    for (protocol, _), segment in zip(connections, data, strict=True):
-        protocol.data_received(segment)
-    return connections
-
-
-async def crowd(site: Site) -> None:
-    """Let there be a crowd, so that rows wait for the end of their turn."""
-    ask(site, request(), request())
-    await site.settle()
-
-
-def status(transport: FakeTransport) -> int:
-    """Give the status of the first answer."""
-    return int(transport.written.split(b" ", 2)[1])
+from tests.scenes import JSON, ROW, SCHEMA, ask, comparable, crowd, request, serve_site, status
+from tests.site import Site, predictor_for
 
 
 def test_an_ordinary_request_is_answered_within_the_turn_and_without_a_scope() -> None:
@@ -264,7 +74,7 @@ def test_whatever_is_unusual_goes_the_ordinary_way(case: str) -> None:
     async def scene(site: Site) -> tuple[bytes, int]:
         ((_, transport),) = ask(site, UNUSUAL[case])
         await site.settle()
-        return _comparable(transport.written), site.scopes
+        return comparable(transport.written), site.scopes
 
     predictor = predictor_for(SCHEMA)
     written, scopes = serve_site(predictor, scene)
@@ -312,7 +122,7 @@ def test_a_row_that_the_classifier_cannot_take_fails_alone() -> None:
             site, request(good), request(bad, JSON, b"x-request-id: i"), request(good)
         )
         await site.settle()
-        return [_comparable(transport.written) for _, transport in connections]
+        return [comparable(transport.written) for _, transport in connections]
 
     predictor = predictor_for(schema)
     written = serve_site(predictor, scene)
@@ -458,144 +268,11 @@ def test_a_known_head_hides_nothing_that_is_before_or_behind_it(
         if not transport.closing:
             protocol.data_received(request() + behind)
         await site.settle()
-        return _comparable(transport.written)
+        return comparable(transport.written)
 
     predictor = predictor_for(SCHEMA)
 
     assert serve_site(predictor, scene) == serve_site(predictor, scene, short_way=False)
-
-
-def test_what_waits_when_the_server_goes_is_answered_and_closed() -> None:
-    async def scene(site: Site) -> tuple[bytes, bool]:
-        await crowd(site)
-        ((protocol, transport),) = ask(site, request())
-        assert transport.written == b""
-        protocol.shutdown()
-        await site.settle()
-        return transport.written, transport.closing
-
-    predictor = predictor_for(SCHEMA)
-    written, closing = serve_site(predictor, scene)
-
-    assert closing
-    assert b"\r\nconnection: close\r\n\r\n" in written
-    assert (written, closing) == serve_site(predictor, scene, short_way=False)
-
-
-@pytest.mark.parametrize("size", [0, 10])
-def test_a_body_that_is_on_its_way_when_the_server_goes_is_answered_too(size: int) -> None:
-    whole = request()
-    at = whole.index(b"\r\n\r\n") + 4 + size
-
-    async def scene(site: Site) -> bytes:
-        ((protocol, transport),) = ask(site, whole[:at])
-        protocol.shutdown()
-        protocol.data_received(whole[at:])
-        await site.settle()
-        assert transport.closing
-        return transport.written
-
-    predictor = predictor_for(SCHEMA)
-    written = serve_site(predictor, scene)
-
-    assert b"connection: close" in written
-    assert written == serve_site(predictor, scene, short_way=False)
-
-
-def test_what_is_broken_behind_a_waiting_request_makes_that_the_last_one() -> None:
-    async def scene(site: Site) -> bytes:
-        ((protocol, transport),) = ask(site, request() + b"no HTTP\r\n\r\n")
-        await site.settle()
-        # Not at once on the short way: a reset would take the answer from who still sends.
-        assert transport.closing or transport.ended
-        for _ in range(2):
-            protocol.close_if_silent(0)
-        assert transport.closing
-        return transport.written
-
-    predictor = predictor_for(SCHEMA)
-    written = serve_site(predictor, scene)
-
-    assert written.count(b"HTTP/1.1 ") == 1
-    assert written == serve_site(predictor, scene, short_way=False)
-
-
-@pytest.mark.parametrize("short_way", [True, False])
-def test_half_a_body_gets_408_after_the_deadline(short_way: bool) -> None:
-    async def scene(site: Site) -> None:
-        ((protocol, transport),) = ask(site, request()[:-8])
-        begun = protocol.since
-        protocol.close_if_silent(begun + 5)
-        protocol.data_received(b"  ")
-        protocol.close_if_silent(begun + 8.9)
-        assert transport.written == b""
-
-        protocol.close_if_silent(begun + 9.1)
-
-        assert status(transport) == 408
-
-    serve_site(predictor_for(SCHEMA), scene, short_way=short_way, idle_seconds=10.0)
-
-
-@pytest.mark.parametrize("short_way", [True, False])
-def test_a_connection_that_is_kept_alive_in_vain_is_closed(short_way: bool) -> None:
-    async def scene(site: Site) -> None:
-        ((protocol, transport),) = ask(site, request())
-        await site.settle()
-        protocol.close_if_silent(protocol.answered_at + 74)
-        assert not transport.closing
-
-        protocol.close_if_silent(protocol.answered_at + 75.01)
-
-        assert transport.closing
-
-    serve_site(predictor_for(SCHEMA), scene, short_way=short_way)
-
-
-def test_a_request_that_waits_is_not_idle_however_long_it_was_quiet_before() -> None:
-    async def scene(site: Site) -> None:
-        await crowd(site)
-        ((protocol, transport),) = ask(site, request())
-        protocol.close_if_silent(protocol.answered_at + 1000)
-        assert not transport.closing
-        await site.settle()
-
-        assert status(transport) == 200
-
-    serve_site(predictor_for(SCHEMA), scene)
-
-
-def test_who_does_not_read_is_not_written_to() -> None:
-    async def scene(site: Site) -> None:
-        ((protocol, transport),) = ask(site, request())
-        before = len(transport.written)
-        protocol.pause_writing()
-        for _ in range(3):
-            protocol.data_received(request())
-            await asyncio.sleep(0)
-        assert len(transport.written) == before
-        assert protocol.flow.read_paused
-
-        protocol.resume_writing()
-        await site.settle()
-
-        assert transport.written.count(b"HTTP/1.1 200 OK") == 4
-
-    serve_site(predictor_for(SCHEMA), scene)
-
-
-def test_a_client_that_leaves_disturbs_nobody() -> None:
-    async def scene(site: Site) -> None:
-        await crowd(site)
-        (gone, left), (_, stays) = ask(site, request(), request())
-        left.close()
-        gone.connection_lost(None)
-        await site.settle()
-
-        assert left.written == b""
-        assert status(stays) == 200
-
-    serve_site(predictor_for(SCHEMA), scene)
 
 
 def test_a_connection_in_the_reserve_is_no_way_round_the_limit() -> None:
@@ -614,34 +291,3 @@ def test_without_a_model_in_use_the_ordinary_way_says_so() -> None:
         return status(transport)
 
     assert serve_site(None, scene) == 503
-
-
-def test_a_new_connection_is_not_closed_at_once_however_short_the_idle_time() -> None:
-    async def scene(site: Site) -> list[bool]:
-        protocol, transport = site.connect()
-        closed = []
-        for seconds in (0, 0.4, 0.6):
-            protocol.close_if_silent(protocol.since + seconds)
-            closed.append(transport.closing)
-        return closed
-
-    assert serve_site(predictor_for(SCHEMA), scene, idle_seconds=1.0) == [False, False, True]
-
-
-def test_what_a_slow_model_has_no_thread_for_is_refused_alike_and_without_a_scope() -> None:
-    async def scene(site: Site) -> Any:
-        with ExitStack() as places:
-            while not site.predict.crew.is_full(60.0):
-                places.enter_context(site.predict.crew.place(60.0))
-            sent = request(ROW, JSON, b"x-request-id: mine") + request(b"what it is, nobody reads")
-            last = request(ROW, JSON, b"connection: close")
-            segments = [Segment(0, sent, False), Segment(1, last, False)]
-            written, counts, answered = await _play(site, segments)
-        assert [text.count(b"503 Service Unavailable") for text in written] == [2, 1, 0, 0]
-        return written, counts, answered, site.scopes
-
-    predictor = predictor_of(FakeClassifier(), 2)
-    predictor.slow = True
-    *ordinary, scopes = serve_site(predictor, scene, short_way=False)
-    assert scopes == 3
-    assert serve_site(predictor, scene) == (*ordinary, 0)
