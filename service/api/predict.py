@@ -13,6 +13,7 @@ from service.api import columns
 from service.api.answers import Answers, Route
 from service.api.columns import Gone
 from service.api.crew import Crew
+from service.api.reading import said_bytes
 from service.errors import (
     BodyTooLarge,
     EpochNotReached,
@@ -105,7 +106,7 @@ class Predict:
                 return
             if sure:
                 reader = _SURE_READER
-            if route is not None and self.is_full(route.predictor, _size(length)):
+            if route is not None and self.is_full(route.predictor, said_bytes(length)):
                 raise Overloaded  # before the body is read
             message = await receive()
             body = message.get("body", b"")
@@ -187,7 +188,7 @@ class Predict:
     async def _rest(self, body: bytes, length: bytes | None, receive: Receive) -> bytes:
         """Read the rest of a body, never more than the limit of it."""
         limit = self._max_body_bytes
-        if _size(length) > limit:
+        if said_bytes(length) > limit:
             raise BodyTooLarge("The body", limit, "bytes")
         parts = [body]
         size = len(body)
@@ -217,11 +218,6 @@ class Predict:
         start = {"type": "http.response.start", "status": answer.status}
         await send({**start, "headers": [*answer.headers, *headers]})
         await send({"type": "http.response.body", "body": answer.body})
-
-
-def _size(length: bytes | None) -> int:
-    """Give the bytes that a body is said to have; 0 where it is not said."""
-    return int(length[:20]) if length is not None and length.isdigit() else 0
 
 
 def _check_epoch(wanted: bytes, served: int) -> None:

@@ -38,6 +38,11 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").split(";")[0].strip().lower()
 
 
+def said_bytes(length: bytes | None) -> int:
+    """Give how long a body is said to be by its Content-Length; 0 where it is not said."""
+    return int(length[:20]) if length is not None and length.isdigit() else 0
+
+
 async def read_json(request: Request, body_type: type[B]) -> B:
     """Read a small JSON body; raises InvalidRequest with every problem."""
     kind = media_type(request)

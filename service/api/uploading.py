@@ -8,7 +8,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from service.api.reading import media_type
+from service.api.reading import media_type, said_bytes
 from service.api.state import State
 from service.errors import BodyTooLarge, InvalidRequest, UnsupportedMediaType, clip
 from service.uploads import Media, Upload
@@ -65,8 +65,7 @@ async def _gathered(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 async def _capped(request: Request, limit: int) -> AsyncIterator[bytes]:
-    length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length[:20]) > limit:
+    if said_bytes(request.headers.get("content-length", "").encode("latin-1")) > limit:
         raise BodyTooLarge("The body", limit, "bytes")
     size = 0
     async for chunk in request.stream():
