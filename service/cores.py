@@ -10,6 +10,11 @@ P = TypeVar("P")
 T = TypeVar("T")
 
 
+def usable() -> int:
+    """Give the number of cores that this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
 class Cores:
     """Does the parts of a piece of work on all cores; may be called from any thread.
 
@@ -20,7 +25,7 @@ class Cores:
 
     def __init__(self, count: int | None = None) -> None:
         """Use so many cores; as many as this process may run on, where it is not said."""
-        self.count = count or len(os.sched_getaffinity(0))
+        self.count = count or usable()
         helpers = self.count - 1
         self._pool = ThreadPoolExecutor(helpers, "cores") if helpers else None
 

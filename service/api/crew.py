@@ -5,7 +5,6 @@ who stand in it only makes everybody late.
 """
 
 import asyncio
-import os
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from typing import ParamSpec, TypeVar
 
 from prometheus_client import Gauge
 
+from service.cores import usable
 from service.errors import Overloaded
 
 P = ParamSpec("P")
@@ -42,7 +42,7 @@ class Crew:
     def __init__(self, threads: int, most: int, in_flight: Gauge, cores: int | None = None) -> None:
         """Begin with no work; `cores` are those of this process where it is not said."""
         self.threads = threads
-        self._cores = cores or len(os.sched_getaffinity(0))
+        self._cores = cores or usable()
         self.patience = _PATIENCE
         """Whoever has waited more seconds than this for a thread is refused instead of answered,
         unless it has brought more patience."""
