@@ -9,9 +9,8 @@ from bench.client import Client
 def send_at(
     client: Client, body: bytes, per_second: float, *others: Client
 ) -> Iterator[tuple[bytes, float]]:
-    """Predict for ever at a rate, by all clients in turn; give each reply and its latency.
+    """Predict for ever at a rate, by all clients in turn; give replies and latencies in seconds.
 
-    In seconds.
     A request that is late because the one before it is still under way counts from when it was
     due. One that is late because this process woke late counts from when it was sent.
     """

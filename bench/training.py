@@ -42,9 +42,10 @@ def measure(options: Options) -> str:
         client = service.client()
         found = _compare(client, options.rounds)
         tell("training: predictions beside a training")
-        reply = client.send("POST", "/predict", _row(client))
+        row = json.dumps(client.ask("GET", "/schema")["example"]).encode()
+        reply = client.send("POST", "/predict", row)
         with processes.limit(options.folder("bare"), None, reply) as bare:
-            latencies = _beside(client, bare.client(), service.client())
+            latencies = _beside(client, bare.client(), service.client(), row)
     return f"{_fits(found, options.rounds)}\n{_latencies(latencies)}"
 
 
@@ -113,17 +114,12 @@ def _fitter() -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def _row(client: Client) -> bytes:
-    return json.dumps(client.ask("GET", "/schema")["example"]).encode()
-
-
-def _beside(client: Client, bare: Client, other: Client) -> Latencies:
+def _beside(client: Client, bare: Client, other: Client, row: bytes) -> Latencies:
     """Give the latencies of single rows while nothing is trained, and beside a slow training.
 
     And those of the application that always answers the same, asked in turn with it: what the
     machine does to any server while its cores are taken.
     """
-    row = _row(client)
     found: Latencies = {(who, when): [] for who in (_PREDICT, _BARE) for when in (False, True)}
 
     def ask(trains: bool) -> None:

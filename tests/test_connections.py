@@ -175,17 +175,18 @@ def _last_reply(connection: socket.socket) -> bytes | None:
     return reply if b"connection: close" in reply else None
 
 
-WAITED_FOR = json.dumps({**ENDLESS, "wait": 60}).encode()
+_WAITED_FOR = json.dumps({**ENDLESS, "wait": 60}).encode()
+TRAIN = HEAD.replace(b"/predict", b"/train")
+TRAIN += b"content-length: %d\r\n\r\n%b" % (len(_WAITED_FOR), _WAITED_FOR)
+"""A request that waits for a training that does not end."""
 
 
 def test_who_waits_for_a_training_when_the_service_goes_is_answered_503_soon(
     going: tuple[Server, Client],
 ) -> None:
     server, client = going
-    body = WAITED_FOR
     with connect(client, 30) as connection:
-        request = HEAD.replace(b"/predict", b"/train") + b"content-length: %d\r\n\r\n" % len(body)
-        connection.sendall(request + body)
+        connection.sendall(TRAIN)
         wait_until(lambda: _stage(client) == "fit")
 
         server.should_exit = True
@@ -207,12 +208,10 @@ def test_what_is_not_answered_in_time_gets_a_problem(
 ) -> None:
     # Trainings go on, so that who waits for one waits for longer than the server does.
     monkeypatch.setattr("service.trainer.Trainer.stop", lambda _: None)
-    body = WAITED_FOR
     service = running(settings_for(tmp_path / "data"), FakeRegistry(tmp_path))
     with service as (server, client), connect(client, 30) as connection:
         server.drain_seconds = 0.2
-        request = HEAD.replace(b"/predict", b"/train") + b"content-length: %d\r\n\r\n" % len(body)
-        connection.sendall(request + body)
+        connection.sendall(TRAIN)
         wait_until(lambda: _stage(client) == "fit")
 
         server.should_exit = True
