@@ -1,4 +1,4 @@
-"""What a tool has to say, and the error for one that said nothing."""
+"""The error for a tool that said nothing."""
 
 
 class NoData(Exception):
