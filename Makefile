@@ -20,7 +20,7 @@ run: $(VENV)/.run ## Start the service on port 8000 with everything embedded, da
 	@$(BIN)/python -m service
 
 ui: $(VENV)/.run ## Open MLflow's page on ./data at port 5000 (beside the service or without it)
-	@$(BIN)/python -m service.registry.page
+	@$(BIN)/python -m service.registry.ui
 
 test: $(VENV)/.dev ## Run all fast tests
 	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal
@@ -32,32 +32,32 @@ check: $(VENV)/.dev ## Format, lint, types and layers
 	@$(BIN)/lint-imports
 
 bench: $(VENV)/.dev ## Measure speed and memory as ratios to what is measured in the same run (needs wrk)
-	@$(BIN)/python -m bench
+	@$(BIN)/python -m tools.bench
 
 bench-peers: $(VENV)/.dev $(PEERS:%=.peers/%/.installed) ## Measure other servers of scikit-learn models beside the service (needs wrk)
-	@$(BIN)/python -m bench.peers
+	@$(BIN)/python -m tools.bench.peers
 
 bench-check: $(VENV)/.dev ## Fail where speed has regressed, as ratios with generous bounds (needs wrk)
-	@$(BIN)/python -m bench.check
+	@$(BIN)/python -m tools.bench.check
 
 soak: $(VENV)/.dev .fuzz/.installed ## Find out whether the service grows over 1,000 changes and 10 minutes of load; then fuzz
-	@$(BIN)/python -m bench.soak
-	@$(BIN)/python -m fuzz
+	@$(BIN)/python -m tools.bench.soak
+	@$(BIN)/python -m tests.fuzz
 
 fuzz: $(VENV)/.dev .fuzz/.installed ## Send 20,000 requests by OpenAPI, 20,000 that are nearly HTTP, and 30,000 files (20 minutes)
-	@$(BIN)/python -m fuzz
+	@$(BIN)/python -m tests.fuzz
 
 jepsen: $(VENV)/.dev ## Check histories of three replicas: changes, refusals and 40 faults (minutes)
 	@$(BIN)/python -m tests.history
 
 audit: $(VENV)/.dev .supply/.installed ## Look the locked releases up in published advisories; fails where it has no data
-	@$(BIN)/python -m supply.audit
+	@$(BIN)/python -m tools.supply.audit
 
 sbom: $(VENV)/.dev .supply/.installed ## List what the image holds of Python in build/sbom.cdx.json (CycloneDX)
-	@$(BIN)/python -m supply.sbom
+	@$(BIN)/python -m tools.supply.sbom
 
 scan: $(VENV)/.dev .supply/.installed .scan/.installed ## Ask scanners about code, chart and Dockerfile (needs git, helm)
-	@$(BIN)/python -m supply.scan
+	@$(BIN)/python -m tools.supply.scan
 
 format: $(VENV)/.dev ## Format the code
 	@$(BIN)/ruff format .
@@ -75,14 +75,14 @@ lock: ## Renew the lock files from pyproject.toml (needs uv)
 		--python-version 3.11 --generate-hashes --no-annotate --no-header --quiet \
 		--output-file requirements-dev.lock
 	@for peer in $(PEERS); do \
-		uv pip compile bench/peers/$$peer.in --universal --python-version 3.11 --generate-hashes \
-			--no-annotate --no-header --quiet --output-file bench/peers/$$peer.txt || exit 1; \
+		uv pip compile tools/bench/peers/$$peer.in --universal --python-version 3.11 --generate-hashes \
+			--no-annotate --no-header --quiet --output-file tools/bench/peers/$$peer.txt || exit 1; \
 	done
-	@uv pip compile fuzz/requirements.in --universal --python-version 3.11 --generate-hashes \
-		--no-annotate --no-header --quiet --output-file fuzz/requirements.txt
+	@uv pip compile tests/fuzz/requirements.in --universal --python-version 3.11 --generate-hashes \
+		--no-annotate --no-header --quiet --output-file tests/fuzz/requirements.txt
 	@for name in requirements scan; do \
-		uv pip compile supply/$$name.in --universal --python-version 3.11 --generate-hashes \
-			--no-annotate --no-header --quiet --output-file supply/$$name.txt || exit 1; \
+		uv pip compile tools/supply/$$name.in --universal --python-version 3.11 --generate-hashes \
+			--no-annotate --no-header --quiet --output-file tools/supply/$$name.txt || exit 1; \
 	done
 
 image: ## Build the container image, mlops-desafio:dev; PYTHON_IMAGE=name@sha256:… chooses the base
@@ -103,7 +103,7 @@ deploy: ## Load the image into that cluster and install the chart (needs helm)
 
 e2e: $(VENV)/.dev ## Test the release on the cluster; E2E_CLUSTER=existing: that of kubectl's context
 	@$(if $(filter existing,$(E2E_CLUSTER)),:,kind export kubeconfig --name $(CLUSTER))
-	@E2E_NAMESPACE=$(NAMESPACE) E2E_RELEASE=$(RELEASE) $(BIN)/python -m pytest e2e
+	@E2E_NAMESPACE=$(NAMESPACE) E2E_RELEASE=$(RELEASE) $(BIN)/python -m pytest tests/e2e
 
 clean: ## Remove .venv, .peers, .fuzz, .supply, .scan, build and caches; data stays
 	@rm -rf $(VENV) .peers .fuzz .supply .scan build .schemathesis .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
@@ -133,14 +133,14 @@ define install
 	@touch $@
 endef
 
-.peers/%/.installed: bench/peers/%.txt | $(VENV)/bin/python
+.peers/%/.installed: tools/bench/peers/%.txt | $(VENV)/bin/python
 	$(call install,$*)
 
-.fuzz/.installed: fuzz/requirements.txt | $(VENV)/bin/python
+.fuzz/.installed: tests/fuzz/requirements.txt | $(VENV)/bin/python
 	$(call install,Schemathesis)
 
-.supply/.installed: supply/requirements.txt | $(VENV)/bin/python
+.supply/.installed: tools/supply/requirements.txt | $(VENV)/bin/python
 	$(call install,pip-audit$(COMMA) cyclonedx-bom and detect-secrets)
 
-.scan/.installed: supply/scan.txt | $(VENV)/bin/python
+.scan/.installed: tools/supply/scan.txt | $(VENV)/bin/python
 	$(call install,bandit$(COMMA) checkov and hadolint)

@@ -6,10 +6,10 @@ import sys
 import threading
 
 from service.app import create_app
-from service.errors import StartError
-from service.logs import configure_logs
-from service.server import Server, listen
-from service.settings import read_settings
+from service.common.errors import StartError
+from service.common.json_logs import configure_logs
+from service.common.settings import read_settings
+from service.server.server import Server, listen
 
 logger = logging.getLogger("service")
 

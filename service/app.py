@@ -3,149 +3,46 @@
 import asyncio
 import logging
 import threading
-import time
 import uuid
-from collections.abc import AsyncIterator, Callable, MutableMapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, cast
 
-from fastapi import FastAPI
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
-
-from service import __version__, health, problems
-from service.api import (
-    datasets,
-    internal,
-    model_types,
-    models,
-    openapi,
-    raised,
-    schema,
-    train,
-    use_model,
-)
-from service.api.access import Access, header
-from service.api.predict import Predict, Receive, Scope, Send
-from service.api.state import Lifespan, State
-from service.beats import ORPHAN_SECONDS
-from service.bulk import Bulk
-from service.children import Children, JobLimits
-from service.cores import Cores
-from service.course import Limits as TrainingLimits
-from service.course import Workshop
-from service.data_folder import DataFolder
-from service.errors import ServiceError
-from service.gate import Gate
-from service.keys import Keys
-from service.last_use import LastUse
-from service.listing import Listing
-from service.loader import Loader
-from service.logs import request_id
-from service.metrics import Metrics
-from service.model import Registry
-from service.model_types import ModelTypes
-from service.peers import NamedPeers
-from service.poller import Poller
-from service.replica import LocalReplica
-from service.replicas import Alone, Replicas
-from service.retention import Retention
+from service.api.application import RequestScope, Service, fastapi_application
+from service.api.predict import Predict
+from service.api.services import Lifespan, State
+from service.auth.api_keys import Keys
+from service.common.data_folder import DataFolder
+from service.common.domain import Registry
+from service.common.errors import ServiceError
+from service.common.metrics import Metrics
+from service.common.settings import Settings, read_settings
+from service.processes.limits import JobLimits
+from service.processes.pool import Children
+from service.rollout.coordinator import Alone, Replicas
+from service.rollout.hold import Gate
+from service.rollout.last_served import LastUse
+from service.rollout.peers import NamedPeers
+from service.rollout.poller import Poller
+from service.rollout.replica import LocalReplica
 from service.schema.decoder import Limits
-from service.settings import Settings, read_settings
-from service.slot import Slot
-from service.starter import Starter
-from service.trainer import Trainer
-from service.uploads import Uploads
+from service.serving.core_pool import Cores
+from service.serving.current_model import Slot
+from service.serving.file_predictions import Bulk
+from service.serving.loader import Loader
+from service.serving.version_list import Listing
+from service.training.bootstrap import Starter
+from service.training.heartbeats import ORPHAN_SECONDS
+from service.training.model_types import ModelTypes
+from service.training.queue import Trainer
+from service.training.retention import Retention
+from service.training.run import Limits as TrainingLimits
+from service.training.run import Workshop
+from service.training.uploads import Uploads
 
 logger = logging.getLogger(__name__)
 
 _THREADS = 2
 _AGAIN_SECONDS = 5.0
-
-_DESCRIPTION = (
-    "Trains scikit-learn classifiers on request, versions them in MLflow and serves the one in use."
-)
-
-
-class Service:
-    """The ASGI application: `POST /predict` by itself, everything else by FastAPI."""
-
-    def __init__(
-        self,
-        predict: Predict,
-        rest: "RequestScope",
-        metrics: Metrics,
-        drain: Callable[[], None],
-        keys: Keys | None = None,
-    ) -> None:
-        self.keys = keys
-        self._app = Access(self._dispatch, keys, metrics) if keys else self._dispatch
-        self.predict = predict
-        self._rest = rest
-        self.metrics = metrics
-        self.drain = drain
-        """Says that the process is going: not ready any more, and trainings are to stop."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Dispatch one request, or the lifespan."""
-        await self._app(scope, receive, send)
-
-    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == "/predict" and scope["method"] == "POST":
-            await self.predict(scope, receive, send)
-        else:
-            await self._rest(scope, receive, send)
-
-
-class RequestScope:
-    """Around every other route: the request's id, counts, and an answer for a defect."""
-
-    def __init__(self, app: FastAPI, metrics: Metrics) -> None:
-        self._app = app
-        self._metrics = metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or the lifespan."""
-        if scope["type"] != "http":
-            await self._app(scope, cast(Any, receive), cast(Any, send))
-            return
-        sent = header(scope, b"x-request-id")
-        identifier = problems.request_id_of(sent)
-        request_id.set(identifier)
-        status = 0
-
-        async def watched(message: MutableMapping[str, Any]) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                headers = message.setdefault("headers", [])
-                known = any(name == b"x-request-id" for name, _ in headers)
-                if (sent is not None or status >= 400) and not known:
-                    message["headers"] = [*headers, (b"x-request-id", identifier.encode())]
-            await send(message)
-
-        start = time.perf_counter()
-        # HEAD is a GET whose body the server keeps to itself.
-        routed = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
-        try:
-            await self._app(routed, cast(Any, receive), cast(Any, watched))
-        except ClientDisconnect:
-            return
-        except Exception:
-            # Whatever comes here is a defect of ours; Starlette has answered it: raised.on_defect.
-            logger.exception("%s %s met a defect", scope["method"], scope["path"])
-        route = getattr(routed.get("route"), "path", "unmatched")
-        self._metrics.requests.labels(route, _method(scope["method"]), str(status)).inc()
-        asked = scope["method"] in ("GET", "HEAD")
-        # A probe asks every second, and what it hears is in the metrics.
-        if not asked or (status >= 500 and route != "/readyz"):
-            extra = {"status": status, "seconds": round(time.perf_counter() - start, 4)}
-            logger.info("%s %s", scope["method"], route, extra=extra)
-
-
-def _method(method: str) -> str:
-    """Give a method as a label; whatever a client makes up is one."""
-    return method if method in ("GET", "POST", "DELETE", "HEAD", "PUT", "PATCH") else "other"
 
 
 def create_app(
@@ -161,7 +58,7 @@ def create_app(
     keys = None if settings.api_keys_file is None else Keys(settings.api_keys_file)
     folder = DataFolder(settings.data_dir)
     if registry is None:
-        from service.registry import MlflowRegistry
+        from service.registry.mlflow_registry import MlflowRegistry
 
         registry = MlflowRegistry(settings.mlflow_uri, settings.data_dir)
     metrics = Metrics()
@@ -180,7 +77,7 @@ def create_app(
             stopping.start()
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[Lifespan]:
+    async def lifespan(_: object) -> AsyncIterator[Lifespan]:
         gate.bind(asyncio.get_running_loop())
         state.children.warm()
         await state.run(_begin, state)
@@ -199,27 +96,7 @@ def create_app(
         state.registry.close()
         folder.close()
 
-    app = FastAPI(
-        title="mlops-desafio",
-        version=__version__,
-        description=_DESCRIPTION,
-        lifespan=lifespan,
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-        exception_handlers={
-            ServiceError: raised.on_service_error,
-            HTTPException: raised.on_http_exception,
-            OSError: raised.on_os_error,
-            Exception: raised.on_defect,
-        },
-    )
-    for module in (
-        schema, train, model_types, datasets, models, use_model, internal, health, openapi,
-    ):  # fmt: skip
-        app.include_router(module.router)
-    app.mount("/docs/assets", openapi.assets())
-    app.openapi = lambda: openapi.openapi(app, slot, settings.max_rows)  # type: ignore[method-assign]
+    app = fastapi_application(lifespan, slot, settings.max_rows)
     return Service(predict, RequestScope(app, metrics), metrics, drain, keys)
 
 

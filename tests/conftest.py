@@ -4,9 +4,9 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from service.keys import Keys
-from tests.fakes import FakeRegistry
-from tests.server import Client, serve, settings_for
+from service.auth.api_keys import Keys
+from tests.support.fakes import FakeRegistry
+from tests.support.server import Client, serve, settings_for
 
 # For `make fuzz`: python -m pytest --hypothesis-profile long …
 settings.register_profile("long", max_examples=10_000, deadline=None)

@@ -17,10 +17,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.mlflow_server import mlflow_server
-from tests.process import ROW, descendants, is_ready, service_process
-from tests.server import Client
-from tests.waiting import wait_until
+from tests.support.mlflow_server import mlflow_server
+from tests.support.process import ROW, descendants, is_ready, service_process
+from tests.support.server import Client
+from tests.support.waiting import wait_until
 
 LARGE: dict[str, Any] = {
     "name": "large",

@@ -1,1 +1,1 @@
-"""The routes: a file a resource. Only these, `app`, `problems` and `health` know of HTTP."""
+"""The HTTP API: one file a resource, and what they share."""

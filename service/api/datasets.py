@@ -4,14 +4,14 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from service import model
-from service.api.bodies import DataSetList, DataSetReply, ProblemReply
 from service.api.models import timestamp
-from service.api.reading import NAME, name_in_query, only_query, reply
-from service.api.state import State, state_of
-from service.api.uploading import FORM, MEDIA, receive_upload
-from service.errors import DataSetConflict, DataSetNotFound, InvalidRequest
-from service.model import BUILT_IN_DATA_SETS, DataSet, is_name
+from service.api.request_body import NAME, name_in_query, only_query, reply
+from service.api.schemas import DataSetList, DataSetReply, ProblemReply
+from service.api.services import State, state_of
+from service.api.upload_body import FORM, MEDIA, receive_upload
+from service.common import domain
+from service.common.domain import BUILT_IN_DATA_SETS, DataSet, is_name
+from service.common.errors import DataSetConflict, DataSetNotFound, InvalidRequest
 
 router = APIRouter(tags=["data sets"])
 
@@ -115,7 +115,7 @@ _INLINE = {
                         "required": ["file"],
                         "properties": {
                             "file": _BINARY,
-                            "name": {"type": "string", "pattern": f"^({model.NAME})?$"},
+                            "name": {"type": "string", "pattern": f"^({domain.NAME})?$"},
                             "target": {"type": "string"},
                         },
                     }

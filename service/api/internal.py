@@ -7,11 +7,11 @@ from typing import Any
 import orjson
 from fastapi import APIRouter, Request, Response
 
-from service.api.reading import reply
-from service.api.state import State, state_of
-from service.errors import Conflict, InvalidRequest, NotAPeer, NotFound
-from service.replica import Confirmation
-from service.signatures import HEADER, is_signed
+from service.api.request_body import reply
+from service.api.services import State, state_of
+from service.auth.peer_signatures import HEADER, is_signed
+from service.common.errors import Conflict, InvalidRequest, NotAPeer, NotFound
+from service.rollout.replica import Confirmation
 
 router = APIRouter(include_in_schema=False)
 

@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter, Request, Response
 
-from service.api.bodies import ModelTypeList, ModelTypeReply, ProblemReply
-from service.api.reading import only_query, reply
-from service.api.state import state_of
+from service.api.request_body import only_query, reply
+from service.api.schemas import ModelTypeList, ModelTypeReply, ProblemReply
+from service.api.services import state_of
 
 router = APIRouter(tags=["training"])
 

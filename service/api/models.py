@@ -5,8 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from service.api.bodies import ProblemReply, VersionDetail, VersionList
-from service.api.reading import (
+from service.api.request_body import (
     NAME,
     PAGING,
     name_in_path,
@@ -17,9 +16,10 @@ from service.api.reading import (
     reply,
     version_in_path,
 )
-from service.api.state import State, state_of
-from service.errors import RegistryUnavailable, TrainingNotFound
-from service.model import Version
+from service.api.schemas import ProblemReply, VersionDetail, VersionList
+from service.api.services import State, state_of
+from service.common.domain import Version
+from service.common.errors import RegistryUnavailable, TrainingNotFound
 
 router = APIRouter(tags=["models"])
 

@@ -11,10 +11,10 @@ from pydantic import BaseModel
 from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
-from service.api.bodies import HealthReply, PredictRequest, ReadyReply, UseModelRequest
 from service.api.schema import BODIES
+from service.api.schemas import HealthReply, PredictRequest, ReadyReply, UseModelRequest
 from service.schema.json_schema import request_schema
-from service.slot import Slot
+from service.serving.current_model import Slot
 
 router = APIRouter(include_in_schema=False)
 

@@ -8,13 +8,12 @@ from typing import Any, cast
 
 from starlette.requests import Request
 
-from service import problems
-from service.api import columns
-from service.api.answers import Answers, Route
-from service.api.columns import Gone
-from service.api.crew import Crew
-from service.api.reading import said_bytes
-from service.errors import (
+from service.api import predict_file, problems
+from service.api.predict_file import Gone
+from service.api.predict_replies import Answers, Route
+from service.api.request_body import said_bytes
+from service.common.domain import RowsMedia
+from service.common.errors import (
     BodyTooLarge,
     EpochNotReached,
     InvalidRequest,
@@ -23,11 +22,11 @@ from service.errors import (
     ServiceError,
     UnsupportedMediaType,
 )
-from service.gate import Gate
-from service.metrics import Metrics
-from service.model import RowsMedia
-from service.predictor import Predictor
-from service.slot import Slot
+from service.common.metrics import Metrics
+from service.rollout.hold import Gate
+from service.serving.admission import Crew
+from service.serving.current_model import Slot
+from service.serving.predictor import Predictor
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -42,7 +41,7 @@ _SURE_READER: Reader = partial(Predictor.predict, probabilities=True)
 
 READERS: Mapping[bytes, Reader | RowsMedia] = {
     b"application/json": Predictor.predict,
-    **columns.MEDIA,
+    **predict_file.MEDIA,
 }
 """What reads a body of each content type and answers it, or the kind of file that it is."""
 
@@ -100,7 +99,7 @@ class Predict:
             if content_type != b"application/json" or encoding is not None:
                 reader = _reader(content_type, encoding)
             query = scope.get("query_string") or b""
-            sure = query != b"" and columns.asked_for(query)
+            sure = query != b"" and predict_file.asked_for(query)
             if not callable(reader):
                 await self._columns(scope, receive, send, route, reader, sure, sent_id, start)
                 return
@@ -155,7 +154,9 @@ class Predict:
         if route is None:
             raise NoModelInUse(self._slot.trouble)
         request = Request(scope, cast(Any, receive))
-        reply, rows, kind = await columns.answer(request, route.predictor, media, probabilities)
+        reply, rows, kind = await predict_file.answer(
+            request, route.predictor, media, probabilities
+        )
         headers = [(b"content-type", kind), *route.model_headers]
         await self._reply(reply, headers, sent_id, send)
         route.ok(perf_counter() - start, rows)

@@ -2,10 +2,10 @@
 
 from fastapi import APIRouter, Request, Response
 
-from service.api.answers import model_headers
-from service.api.bodies import PredictReply, PredictRequest, ProblemReply, SchemaReply
-from service.api.reading import reply
-from service.api.state import state_of
+from service.api.predict_replies import model_headers
+from service.api.request_body import reply
+from service.api.schemas import PredictReply, PredictRequest, ProblemReply, SchemaReply
+from service.api.services import state_of
 from service.schema.example import describe
 
 router = APIRouter(tags=["prediction"])

@@ -7,23 +7,23 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from service.api.bodies import ProblemReply, TrainingList, TrainingReply, TrainRequest
 from service.api.models import timestamp
-from service.api.reading import PAGING, only_query, page_limit, page_token, reply
-from service.api.state import State, state_of
-from service.api.uploading import FORM, receive_upload
-from service.children import JobFailed
-from service.errors import (
+from service.api.request_body import PAGING, only_query, page_limit, page_token, reply
+from service.api.schemas import ProblemReply, TrainingList, TrainingReply, TrainRequest
+from service.api.services import State, state_of
+from service.api.upload_body import FORM, receive_upload
+from service.common.domain import Fault, Training, Version
+from service.common.errors import (
     IdempotencyConflict,
     InvalidRequest,
+    JobFailed,
     NotFound,
     ServiceError,
     TrainingCancelled,
     TrainingLost,
     TrainingRefused,
 )
-from service.model import Fault, Training, Version
-from service.uploads import Upload
+from service.training.uploads import Upload
 
 router = APIRouter(tags=["training"])
 

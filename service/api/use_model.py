@@ -5,11 +5,11 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from service.api.bodies import ChangeReply, ProblemReply, UseModelRequest, UseReply
-from service.api.reading import name_in_body, read_json, reply
-from service.api.state import State, state_of
-from service.errors import InvalidRequest, ModelNotFound, NoModelInUse, Problem
-from service.model import LOG_OF_USE, Use, Version
+from service.api.request_body import name_in_body, read_json, reply
+from service.api.schemas import ChangeReply, ProblemReply, UseModelRequest, UseReply
+from service.api.services import State, state_of
+from service.common.domain import LOG_OF_USE, Use, Version
+from service.common.errors import InvalidRequest, ModelNotFound, NoModelInUse, Problem
 
 router = APIRouter(tags=["use"])
 

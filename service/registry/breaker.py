@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from service.errors import RegistryUnavailable
+from service.common.errors import RegistryUnavailable
 
 FAILURES: Final = 3
 """So many failures in a row, and it opens."""

@@ -11,19 +11,19 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from service.errors import (
+from service.common.domain import NEXT_PAGE
+from service.common.errors import (
     Conflict,
     InvalidRequest,
     NotFound,
     RegistryUnavailable,
     StartError,
 )
-from service.model import NEXT_PAGE
 from service.registry.breaker import Breaker
 from service.registry.download import FolderSource, NotFetchable, ServerSource, Source
-from service.registry.failures import is_silence, translated, unless_it_exists
+from service.registry.errors import is_silence, translated, unless_it_exists
 from service.registry.relocation import relocate
-from service.registry.skinny import skinny
+from service.registry.slim_imports import skinny
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 import orjson
 
-from service.errors import DataSetNotFound
-from service.model import DataSet
+from service.common.domain import DataSet
+from service.common.errors import DataSetNotFound
 from service.registry.connection import Connection
 from service.registry.download import NotFetchable
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from service.registry.connection import Connection
 from service.registry.data_sets import MlflowDataSets
 from service.registry.trainings import MlflowTrainings
-from service.registry.uses import MlflowUses
+from service.registry.use_log import MlflowUses
 from service.registry.versions import MlflowVersions
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 
-from service.model import NewVersion
-from service.trust import TRUSTED_TYPES
+from service.common.domain import NewVersion
+from service.models.allowlist import TRUSTED_TYPES
 
 _TYPES = {"number": "double", "text": "string", "boolean": "boolean"}
 _REQUIREMENTS = ("mlflow", "scikit-learn", "skops", "numpy", "pandas")

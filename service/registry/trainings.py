@@ -10,8 +10,8 @@ from typing import Any, get_args
 
 import orjson
 
-from service.errors import TrainingNotFound
-from service.model import OPEN_STATES, DataSet, Fault, Page, Training, TrainingState
+from service.common.domain import OPEN_STATES, DataSet, Fault, Page, Training, TrainingState
+from service.common.errors import TrainingNotFound
 from service.registry.connection import (
     Connection,
     checked_page_token,

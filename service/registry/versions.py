@@ -6,20 +6,15 @@ from typing import Any
 
 import orjson
 
-from service.errors import (
-    AliasNotFound,
-    ModelNotFound,
-    VersionNotFound,
-    VersionNotServable,
-)
-from service.model import LOG_OF_USE, NewVersion, Page, Version, is_name
+from service.common.domain import LOG_OF_USE, NewVersion, Page, Version, is_name
+from service.common.errors import AliasNotFound, ModelNotFound, VersionNotFound, VersionNotServable
 from service.registry.connection import (
     Connection,
     checked_page_token,
     page_token_of,
 )
 from service.registry.download import BOUNDS, NotFetchable, download
-from service.registry.failures import EXISTS, NOT_FOUND, unless_it_exists
+from service.registry.errors import EXISTS, NOT_FOUND, unless_it_exists
 from service.registry.mlmodel import write_mlmodel
 
 _DIGEST = "sha256."

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service import strict_json
-from service.errors import InvalidRequest, Problem, clip, escape
+from service.common.did_you_mean import Names
+from service.common.errors import InvalidInput, InvalidRequest, Problem, clip, escape
+from service.schema import strict_json
 from service.schema.contract import Feature, Schema
-from service.suggest import Names
 
 MOST = 20
 """So many problems are listed; all are counted."""
@@ -38,16 +38,6 @@ class _Findings:
             self.listed.append(Problem(pointer, message))
             if feature is not None:
                 self.features.add(feature)
-
-
-class InvalidInput(InvalidRequest):
-    """What is wrong with a request for predictions; `features` names those concerned."""
-
-    def __init__(
-        self, detail: str, problems: list[Problem], features: frozenset[str] = frozenset()
-    ) -> None:
-        super().__init__(detail, problems)
-        self.features = features
 
 
 class Explanation:

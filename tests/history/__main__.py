@@ -15,7 +15,7 @@ from tests.history.cluster import Cluster, cluster
 from tests.history.nemesis import Nemesis
 from tests.history.run import AGREEMENT_SECONDS, Run, at, describe, execute
 from tests.history.target import MODEL, Target
-from tests.mlflow_server import mlflow_server
+from tests.support.mlflow_server import mlflow_server
 
 _MOST_SECONDS = 1800
 

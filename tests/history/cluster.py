@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 from tests.history.target import Target
 from tests.history.wires import Mode, Wire, Wires
-from tests.mlflow_server import free_port
-from tests.waiting import wait_until
+from tests.support.mlflow_server import free_port
+from tests.support.waiting import wait_until
 
 
 class Process(Target):

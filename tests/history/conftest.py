@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.history.cluster import Cluster, cluster
-from tests.mlflow_server import mlflow_server
+from tests.support.mlflow_server import mlflow_server
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from service.__main__ import main
-from service.replica import Confirmation, LocalReplica, Replica, Swapped
-from service.replicas import Replicas
+from service.rollout.coordinator import Replicas
+from service.rollout.replica import Confirmation, LocalReplica, Replica, Swapped
 
 _LATE_SECONDS = 0.5
 

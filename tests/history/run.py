@@ -11,7 +11,7 @@ from tests.history.clients import Balancer, Reader, Writer, use_acknowledged
 from tests.history.cluster import Cluster
 from tests.history.history import Operation
 from tests.history.nemesis import Event, Nemesis
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 AGREEMENT_SECONDS = 10.0
 """How soon after the last fault all replicas must serve the newest epoch."""

@@ -12,7 +12,7 @@ from tests.history.cluster import Cluster
 from tests.history.conftest import Store
 from tests.history.nemesis import Nemesis
 from tests.history.run import AGREEMENT_SECONDS, describe, execute
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 
 def test_changes_without_faults_cost_no_prediction(three: Cluster, store: Store) -> None:

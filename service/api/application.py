@@ -1,0 +1,151 @@
+"""The ASGI application: `POST /predict` by itself, every other route by FastAPI."""
+
+import logging
+import time
+from collections.abc import Callable, MutableMapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, cast
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from service import __version__
+from service.api import (
+    datasets,
+    error_handlers,
+    health,
+    internal,
+    model_types,
+    models,
+    openapi,
+    problems,
+    schema,
+    train,
+    use_model,
+)
+from service.api.authentication import Access, header
+from service.api.predict import Predict, Receive, Scope, Send
+from service.api.services import Lifespan
+from service.auth.api_keys import Keys
+from service.common.errors import ServiceError
+from service.common.json_logs import request_id
+from service.common.metrics import Metrics
+from service.serving.current_model import Slot
+
+logger = logging.getLogger(__name__)
+
+_DESCRIPTION = (
+    "Trains scikit-learn classifiers on request, versions them in MLflow and serves the one in use."
+)
+
+
+class Service:
+    """The ASGI application: `POST /predict` by itself, everything else by FastAPI."""
+
+    def __init__(
+        self,
+        predict: Predict,
+        rest: "RequestScope",
+        metrics: Metrics,
+        drain: Callable[[], None],
+        keys: Keys | None = None,
+    ) -> None:
+        self.keys = keys
+        self._app = Access(self._dispatch, keys, metrics) if keys else self._dispatch
+        self.predict = predict
+        self._rest = rest
+        self.metrics = metrics
+        self.drain = drain
+        """Says that the process is going: not ready any more, and trainings are to stop."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Dispatch one request, or the lifespan."""
+        await self._app(scope, receive, send)
+
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == "/predict" and scope["method"] == "POST":
+            await self.predict(scope, receive, send)
+        else:
+            await self._rest(scope, receive, send)
+
+
+class RequestScope:
+    """Around every other route: the request's id, counts, and an answer for a defect."""
+
+    def __init__(self, app: FastAPI, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or the lifespan."""
+        if scope["type"] != "http":
+            await self._app(scope, cast(Any, receive), cast(Any, send))
+            return
+        sent = header(scope, b"x-request-id")
+        identifier = problems.request_id_of(sent)
+        request_id.set(identifier)
+        status = 0
+
+        async def watched(message: MutableMapping[str, Any]) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = message.setdefault("headers", [])
+                known = any(name == b"x-request-id" for name, _ in headers)
+                if (sent is not None or status >= 400) and not known:
+                    message["headers"] = [*headers, (b"x-request-id", identifier.encode())]
+            await send(message)
+
+        start = time.perf_counter()
+        # HEAD is a GET whose body the server keeps to itself.
+        routed = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+        try:
+            await self._app(routed, cast(Any, receive), cast(Any, watched))
+        except ClientDisconnect:
+            return
+        except Exception:
+            # A defect of ours; Starlette has answered it through error_handlers.on_defect.
+            logger.exception("%s %s met a defect", scope["method"], scope["path"])
+        route = getattr(routed.get("route"), "path", "unmatched")
+        self._metrics.requests.labels(route, _method(scope["method"]), str(status)).inc()
+        asked = scope["method"] in ("GET", "HEAD")
+        # A probe asks every second, and what it hears is in the metrics.
+        if not asked or (status >= 500 and route != "/readyz"):
+            extra = {"status": status, "seconds": round(time.perf_counter() - start, 4)}
+            logger.info("%s %s", scope["method"], route, extra=extra)
+
+
+def _method(method: str) -> str:
+    """Give a method as a label; whatever a client makes up is one."""
+    return method if method in ("GET", "POST", "DELETE", "HEAD", "PUT", "PATCH") else "other"
+
+
+def fastapi_application(
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[Lifespan]],
+    slot: Slot,
+    max_rows: int,
+) -> FastAPI:
+    """Return FastAPI with every route but the one that answers predictions."""
+    app = FastAPI(
+        title="mlops-desafio",
+        version=__version__,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        exception_handlers={
+            ServiceError: error_handlers.on_service_error,
+            HTTPException: error_handlers.on_http_exception,
+            OSError: error_handlers.on_os_error,
+            Exception: error_handlers.on_defect,
+        },
+    )
+    for module in (
+        schema, train, model_types, datasets, models, use_model, internal, health, openapi,
+    ):  # fmt: skip
+        app.include_router(module.router)
+    app.mount("/docs/assets", openapi.assets())
+    app.openapi = lambda: openapi.openapi(app, slot, max_rows)  # type: ignore[method-assign]
+    return app

@@ -1,0 +1,81 @@
+"""Asks for a key before anything else is done, where there are keys."""
+
+from math import inf
+from typing import Any
+
+from service.api import problems
+from service.api.predict import App, Receive, Scope, Send
+from service.auth.api_keys import Keys
+from service.common.errors import Forbidden, RateExceeded, Unauthorized
+from service.common.metrics import Metrics
+
+_OPEN = ("/healthz", "/readyz", "/metrics", "/", "/docs", "/openapi.json")
+"""What needs no key: probes, and the pages that a browser opens before it can send one."""
+
+_OPEN_BELOW = ("/docs/assets/", "/internal/")
+"""The pages' files; and calls of other replicas, which are signed."""
+
+_DISCARDED_BYTES = 65_536
+"""A body of so many bytes is thrown away behind the answer, and the connection kept."""
+
+
+def role_for(method: str, path: str) -> str | None:
+    """Give the role that a request needs, or None. What is not listed here needs the highest."""
+    if path in _OPEN or path.startswith(_OPEN_BELOW):
+        return None
+    if method in ("GET", "HEAD") or (method, path) == ("POST", "/predict"):
+        return "predict"
+    if (method, path) in (("POST", "/train"), ("POST", "/datasets")):
+        return "train"
+    if method == "DELETE" and path.startswith("/trainings/"):
+        return "train"
+    return "admin"
+
+
+class Access:
+    """Lets through what has the role that it needs, as often as its key may ask."""
+
+    def __init__(self, app: App, keys: Keys, metrics: Metrics) -> None:
+        self._app = app
+        self._keys = keys
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 401, 403 or 429, or hand on a request with its role."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        needed = role_for(scope["method"], scope["path"])
+        if needed is not None:
+            try:
+                scope["role"] = self._keys.check(header(scope, b"authorization"), needed)
+            except (Unauthorized, Forbidden, RateExceeded) as error:
+                await self._refuse(error, scope, send)
+                return
+        await self._app(scope, receive, send)
+
+    async def _refuse(
+        self, error: Unauthorized | Forbidden | RateExceeded, scope: Scope, send: Send
+    ) -> None:
+        answer = problems.answer(error, problems.request_id_of(header(scope, b"x-request-id")))
+        headers = list(answer.headers)
+        if _length(scope) > _DISCARDED_BYTES:
+            # Whoever has no key decides nothing about what we receive.
+            headers.append((b"connection", b"close"))
+        start: dict[str, Any] = {"type": "http.response.start", "status": answer.status}
+        await send({**start, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+        self._metrics.invalid.labels(answer.slug).inc()
+
+
+def _length(scope: Scope) -> float:
+    """Give the bytes of a request's body, which are many where they are not told."""
+    if header(scope, b"transfer-encoding") is not None:
+        return inf
+    length = header(scope, b"content-length") or b"0"
+    return int(length) if length.isdigit() and len(length) < 20 else inf
+
+
+def header(scope: Scope, name: bytes) -> bytes | None:
+    """Give the first header of this name."""
+    return next((value for key, value in scope["headers"] if key == name), None)

@@ -1,0 +1,71 @@
+"""What FastAPI answers where something was raised: the service's errors as problems."""
+
+from fastapi import Request, Response
+from starlette.exceptions import HTTPException
+from starlette.routing import Match, Mount
+
+from service.api import problems
+from service.api.predict_replies import DEFECT
+from service.api.services import state_of
+from service.common.disk_errors import lack
+from service.common.errors import ServiceError, StorageUnavailable
+from service.common.json_logs import request_id
+
+
+async def on_service_error(request: Request, error: Exception) -> Response:
+    """Answer with the status of the table."""
+    assert isinstance(error, ServiceError)
+    answer = problems.answer(error, request_id.get())
+    if answer.status < 500:
+        state_of(request).metrics.invalid.labels(answer.slug).inc()
+    return _response(answer)
+
+
+async def on_os_error(request: Request, error: Exception) -> Response:
+    """Answer 503 where the disk is full or read-only; anything else is a defect."""
+    reason = lack(error)
+    if reason is None:
+        raise error
+    return await on_service_error(request, StorageUnavailable(reason))
+
+
+async def on_http_exception(request: Request, error: Exception) -> Response:
+    """Answer where no route is found, or not this method of it."""
+    assert isinstance(error, HTTPException)
+    detail = {
+        404: "There is no such route; GET /docs shows those that there are.",
+        405: f"{request.method[:16]} is not a method of this route.",
+    }.get(error.status_code, str(error.detail))
+    allow = [(b"allow", _allowed(request, error))] if error.status_code == 405 else []
+    answer = problems.plain(error.status_code, detail, request_id.get(), allow)
+    state_of(request).metrics.invalid.labels(answer.slug).inc()
+    return _response(answer)
+
+
+def _allowed(request: Request, error: HTTPException) -> bytes:
+    """Give the methods of all routes that have this path; the router tells those of the first."""
+    scope, routes = request.scope, request.app.routes
+    found = [
+        method
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+        if any(
+            route.matches({**scope, "method": method})[0] is Match.FULL
+            for route in routes
+            if not isinstance(route, Mount)
+        )
+    ]
+    if not found:
+        return (error.headers or {}).get("Allow", "").encode()
+    if found[0] == "GET":
+        found.insert(1, "HEAD")
+    return ", ".join(found).encode()
+
+
+async def on_defect(_: Request, __: Exception) -> Response:
+    """Answer 500 with a sentence, and nothing of the defect."""
+    return _response(problems.plain(500, DEFECT, request_id.get()))
+
+
+def _response(answer: problems.Answer) -> Response:
+    headers = {name.decode(): value.decode() for name, value in answer.headers}
+    return Response(answer.body, answer.status, headers)

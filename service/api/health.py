@@ -1,0 +1,50 @@
+"""Liveness, readiness and metrics: what a cluster asks, never answered by way of a thread."""
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from service.api.request_body import reply
+from service.api.schemas import ProblemReply
+from service.api.services import state_of
+from service.common.errors import ClassifierUnavailable, NotReady
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz", summary="Tell whether the process turns")
+async def healthz() -> Response:
+    """Answer; nothing but the event loop is asked."""
+    return reply({"status": "ok"})
+
+
+@router.get(
+    "/readyz",
+    summary="Tell whether predictions are answered from the newest model in use",
+    responses={503: {"model": ProblemReply}},
+)
+async def readyz(request: Request) -> Response:
+    """Answer 200 when a model is loaded and warm and its epoch was confirmed since the start.
+
+    503 also while a native model's process is being started again.
+    """
+    state = state_of(request)
+    if state.draining:
+        raise NotReady("The replica is going away.")
+    if not state.poller.reached:
+        raise NotReady("What is in use has not been read from MLflow since the start.")
+    in_use = state.slot.get()
+    if not in_use.predictor.classifier.ready:
+        # Other replicas can answer meanwhile.
+        raise ClassifierUnavailable
+    return reply({"status": "ready", "model": in_use.name, "version": in_use.version})
+
+
+@router.get(
+    "/metrics",
+    summary="Give metrics for Prometheus",
+    responses={200: {"content": {"text/plain": {}}}},
+)
+async def metrics(request: Request) -> Response:
+    """Give every metric of the process."""
+    text = generate_latest(state_of(request).metrics.registry)
+    return Response(text, media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,80 @@
+"""`POST /predict` with a file of rows: CSV, Parquet, an Arrow stream; the reply follows Accept."""
+
+from collections.abc import Mapping
+from urllib.parse import parse_qsl
+
+from starlette.requests import ClientDisconnect, Request
+
+from service.api.services import state_of
+from service.api.upload_body import receive_rows
+from service.common.domain import RowsMedia
+from service.common.errors import InvalidRequest, Problem, clip
+from service.serving.file_predictions import Form
+from service.serving.predictor import Predictor
+
+MEDIA: Mapping[bytes, RowsMedia] = {
+    b"text/csv": "csv",
+    b"application/vnd.apache.parquet": "parquet",
+    b"application/x-parquet": "parquet",
+    b"application/vnd.apache.arrow.stream": "arrow",
+}
+
+_FORMS: Mapping[str, Form] = {
+    "application/json": "json",
+    "text/csv": "csv",
+    "application/vnd.apache.arrow.stream": "arrow",
+}
+_TYPES: Mapping[Form, bytes] = {
+    "json": b"application/json",
+    "csv": b"text/csv; charset=utf-8",
+    "arrow": b"application/vnd.apache.arrow.stream",
+}
+
+
+class Gone(Exception):
+    """The client left before its request was whole; nobody is there to answer."""
+
+
+async def answer(
+    request: Request, predictor: Predictor, media: RowsMedia, probabilities: bool
+) -> tuple[bytes, int, bytes]:
+    """Give the reply to a file of rows, their number, and the reply's content type."""
+    state = state_of(request)
+    form = _form(request.headers.get("accept", ""))
+    with state.bulk.turn():
+        upload = await state.run(state.uploads.open)
+        try:
+            await receive_rows(request, state, upload)
+            reply, rows = await state.run(
+                state.bulk.answer, predictor, upload.folder, media, probabilities, form
+            )
+        except ClientDisconnect as error:
+            raise Gone from error
+        finally:
+            await state.run(state.uploads.close, upload)
+    return reply, rows, _TYPES[form]
+
+
+def asked_for(query: bytes) -> bool:
+    """Read `?probabilities=true`; raises InvalidRequest on anything else."""
+    asked: bool | None = None
+    for key, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        if key != "probabilities":
+            message = f"?{clip(key, 40)}= is not a parameter of /predict; there is ?probabilities="
+            raise InvalidRequest(f"{message}.", [Problem("", message)])
+        if value not in ("true", "false"):
+            message = "?probabilities= must be true or false"
+            raise InvalidRequest(f"{message}.", [Problem("", message)])
+        if asked is not None:
+            raise InvalidRequest("?probabilities= is there twice.")
+        asked = value == "true"
+    return asked is True
+
+
+def _form(accept: str) -> Form:
+    """Give the first form that the client accepts; JSON where it names none of them."""
+    for part in accept.split(","):
+        form = _FORMS.get(part.split(";")[0].strip().lower())
+        if form is not None:
+            return form
+    return "json"

@@ -1,0 +1,135 @@
+"""What a request for predictions is answered with, by whichever way it came.
+
+One object is kept for the model in use: the headers and counters of its replies, made once.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import Any
+
+from service.api import problems
+from service.common.errors import BodyTooLarge, InvalidInput, ServiceError, clip
+from service.common.json_logs import request_id
+from service.common.metrics import Metrics
+from service.serving.admission import Crew
+from service.serving.batching import Batches
+from service.serving.current_model import InUse, Slot
+from service.serving.loop_batching import Turns, deliver
+from service.serving.predictor import Predictor
+
+logger = logging.getLogger(__name__)
+
+DEFECT = "The service met an internal error; its log has the request's id."
+
+_JSON = (b"content-type", b"application/json")
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class Route:
+    """What is kept for one model in use; made on the event loop's thread."""
+
+    def __init__(self, in_use: InUse, metrics: Metrics, crew: Crew) -> None:
+        self.in_use = in_use
+        self.predictor = in_use.predictor
+        self.model_headers = model_headers(in_use)
+        self.headers = [_JSON, *self.model_headers]
+        """Of a prediction, but for its length."""
+        self.ok = metrics.predict.of(in_use.name, in_use.version, "ok").observe
+        self.turns: Turns[asyncio.Future[bytes]] = Turns(self.predictor, deliver)
+        self.batches = Batches(crew, self.predictor)
+        self._metrics = metrics
+
+    def observe(self, outcome: str, seconds: float) -> None:
+        """Count a request that was not answered with a prediction."""
+        self._metrics.predict.of(self.in_use.name, self.in_use.version, outcome).observe(seconds)
+
+
+def model_headers(in_use: InUse) -> list[tuple[bytes, bytes]]:
+    """Give the headers of a reply that used this model."""
+    return [
+        (b"x-model-name", in_use.name.encode()),
+        (b"x-model-version", str(in_use.version).encode()),
+        (b"x-model-epoch", str(in_use.epoch).encode()),
+    ]
+
+
+class Answers:
+    """Answers from the model in use, and problems, counted as they are made."""
+
+    def __init__(self, slot: Slot, crew: Crew, metrics: Metrics) -> None:
+        self.slot = slot
+        self._crew = crew
+        self._metrics = metrics
+        self._route: Route | None = None
+        self.predicted: Callable[[int], None] = metrics.requests.labels(
+            "/predict", "POST", "200"
+        ).inc
+        """Counts requests that were answered with a prediction."""
+
+    def route(self) -> Route | None:
+        """Give what is kept for the model that is in use now, if there is one."""
+        in_use = self.slot.in_use
+        route = self._route
+        if in_use is None:
+            return None
+        if route is None or route.in_use is not in_use:
+            self._route = route = Route(in_use, self._metrics, self._crew)
+            self._crew.expect(in_use.predictor.pace.seconds(1))
+        return route
+
+    def refusal(
+        self,
+        error: ServiceError,
+        route: Route | None,
+        sent_id: bytes | None,
+        start: float,
+        as_csv: bool = False,
+    ) -> tuple[problems.Answer, Headers]:
+        """Make and count the problem for an error; give it with the headers that follow its own."""
+        identifier = problems.request_id_of(sent_id)
+        request_id.set(identifier)
+        extra: dict[str, Any] = {}
+        headers: Headers = ()
+        if route is not None:
+            headers = route.model_headers
+            if isinstance(error, InvalidInput):
+                extra = _explained(error, route.predictor)
+                if as_csv and "example" in extra:
+                    extra["example"] = route.predictor.guide.csv
+        answer = problems.answer(error, identifier, extra)
+        if isinstance(error, BodyTooLarge):
+            headers = [*headers, (b"connection", b"close")]
+        self._count(answer)
+        if answer.status < 500:
+            self._metrics.invalid.labels(answer.slug).inc()
+        if route is not None:
+            outcome = "invalid" if answer.status < 500 else "refused"
+            route.observe(outcome, perf_counter() - start)
+        return answer, headers
+
+    def defect(
+        self, error: Exception, route: Route | None, sent_id: bytes | None, start: float
+    ) -> problems.Answer:
+        """Make, log and count the problem for what must not happen."""
+        identifier = problems.request_id_of(sent_id)
+        request_id.set(identifier)
+        logger.error("POST /predict met a defect", exc_info=error)
+        answer = problems.plain(500, DEFECT, identifier)
+        self._count(answer)
+        if route is not None:
+            route.observe("error", perf_counter() - start)
+        return answer
+
+    def _count(self, answer: problems.Answer) -> None:
+        self._metrics.requests.labels("/predict", "POST", str(answer.status)).inc()
+
+
+def _explained(error: InvalidInput, predictor: Predictor) -> dict[str, Any]:
+    """Give what the 400 of `/predict` adds: the model, what it expects, and a right request."""
+    members, whole = predictor.guide.members(error.features)
+    if not whole:
+        members["detail"] = f"{clip(error, 520)} GET /schema shows all that the model expects."
+    return {"model": {"name": predictor.name, "version": predictor.version}, **members}

@@ -1,0 +1,175 @@
+"""Errors as RFC 9457 problems: one table from class to status, one shape, and request ids."""
+
+import itertools
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from service.common import errors
+from service.common.errors import (
+    ClassifierUnavailable,
+    Forbidden,
+    InvalidInput,
+    JobFailed,
+    JobStopped,
+    Problem,
+    RateExceeded,
+    ServiceError,
+    Unauthorized,
+)
+
+MEDIA_TYPE = b"application/problem+json"
+
+TABLE: Mapping[type[ServiceError], tuple[int, str, str]] = {
+    errors.InvalidRequest: (400, "invalid-request", "Invalid request"),
+    InvalidInput: (400, "invalid-input", "Invalid input"),
+    errors.UnusableData: (400, "unusable-data", "Unusable data"),
+    JobFailed: (400, "training-failed", "Training failed"),
+    errors.ModelNotFound: (404, "model-not-found", "Model not found"),
+    errors.VersionNotFound: (404, "version-not-found", "Version not found"),
+    errors.AliasNotFound: (404, "alias-not-found", "Alias not found"),
+    errors.TrainingNotFound: (404, "training-not-found", "Training not found"),
+    errors.DataSetNotFound: (404, "data-set-not-found", "Data set not found"),
+    errors.ModelTypeNotFound: (404, "model-type-not-found", "Model type not found"),
+    errors.VersionInUse: (409, "version-in-use", "Version in use"),
+    errors.VersionNotServable: (409, "version-not-servable", "Version not servable"),
+    errors.DataSetConflict: (409, "data-set-conflict", "Data set conflict"),
+    errors.IdempotencyConflict: (409, "idempotency-conflict", "Idempotency conflict"),
+    errors.TrainingRefused: (409, "training-refused", "Training refused"),
+    errors.TrainingEnded: (409, "training-ended", "Training ended"),
+    errors.TrainingCancelled: (409, "training-cancelled", "Training cancelled"),
+    JobStopped: (409, "training-cancelled", "Training cancelled"),
+    errors.EpochConflict: (409, "epoch-conflict", "Epoch conflict"),
+    Unauthorized: (401, "unauthorized", "Unauthorized"),
+    Forbidden: (403, "forbidden", "Forbidden"),
+    errors.NotAPeer: (403, "not-a-peer", "Not a peer"),
+    errors.BodyTooLarge: (413, "body-too-large", "Body too large"),
+    errors.UnsupportedMediaType: (415, "unsupported-media-type", "Unsupported media type"),
+    RateExceeded: (429, "rate-exceeded", "Rate exceeded"),
+    errors.QueueFull: (429, "queue-full", "Queue full"),
+    errors.NoModelInUse: (503, "no-model-in-use", "No model in use"),
+    errors.RegistryUnavailable: (503, "mlflow-unavailable", "MLflow unavailable"),
+    errors.ReplicaDown: (503, "replica-down", "Replica down"),
+    errors.ChangeUnderWay: (503, "change-under-way", "Change under way"),
+    errors.EpochNotReached: (503, "epoch-not-reached", "Epoch not reached"),
+    errors.ReplicaSilent: (503, "replica-silent", "Replica silent"),
+    errors.ChildrenUnavailable: (503, "children-unavailable", "Children unavailable"),
+    ClassifierUnavailable: (503, "classifier-unavailable", "Classifier unavailable"),
+    errors.TrainingLost: (503, "training-lost", "Training lost"),
+    errors.StorageUnavailable: (503, "storage-unavailable", "Storage unavailable"),
+    errors.NotReady: (503, "not-ready", "Not ready"),
+    errors.Overloaded: (503, "overloaded", "Overloaded"),
+}
+"""Every leaf of the error hierarchy, but StartError, which no client ever sees."""
+
+PLAIN: Mapping[int, tuple[str, str]] = {
+    400: ("bad-request", "Bad request"),
+    404: ("not-found", "Not found"),
+    405: ("method-not-allowed", "Method not allowed"),
+    408: ("request-timeout", "Request timeout"),
+    431: ("headers-too-large", "Headers too large"),
+    500: ("internal-error", "Internal error"),
+}
+"""What is answered without one of our errors: before a route is found, or by a defect."""
+
+_MOST_BYTES = 3000
+"""Of the listed problems: the whole reply stays within 4 KiB beside example and `expected`."""
+
+_LONGEST_WAIT = 5
+"""Seconds in Retry-After at most."""
+
+_SANE = re.compile(rb"[\x21-\x7e]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A problem, ready to be sent."""
+
+    status: int
+    slug: str
+    body: bytes
+    headers: Sequence[tuple[bytes, bytes]]
+
+
+_OWN = secrets.token_hex(8)
+_NUMBERS = itertools.count()
+_JITTER = itertools.cycle((0, 2, 1))
+
+
+def request_id_of(sent: bytes | None) -> str:
+    """Give the client's request id if it is sane, else a new one: 32 hexadecimal digits.
+
+    It begins with what is this process' own, and is no secret.
+    """
+    if sent and _SANE.fullmatch(sent):
+        return sent.decode()
+    return f"{_OWN}{next(_NUMBERS):016x}"
+
+
+def answer(error: ServiceError, request_id: str, extra: Mapping[str, Any] | None = None) -> Answer:
+    """Make the reply for an error; `extra` are members beside the standard ones."""
+    status, slug, title = TABLE[type(error)]
+    members: dict[str, Any] = {}
+    if isinstance(error, errors.InvalidRequest) and error.problems:
+        members["errors"] = _fitting(error.problems)
+    if (outcome := getattr(error, "outcome", None)) is not None:
+        members["outcome"] = outcome
+    headers: list[tuple[bytes, bytes]] = []
+    if isinstance(error, errors.Unavailable):
+        # Jittered, so that clients turned away together do not come back together.
+        wait = min(error.retry_after, _LONGEST_WAIT - 2) + next(_JITTER)
+        headers.append((b"retry-after", str(wait).encode()))
+    if isinstance(error, Unauthorized):
+        headers.append((b"www-authenticate", b"Bearer"))
+    return _make(status, slug, title, str(error), request_id, {**members, **(extra or {})}, headers)
+
+
+def plain(
+    status: int, detail: str, request_id: str, headers: Sequence[tuple[bytes, bytes]] = ()
+) -> Answer:
+    """Make the reply for a status that has no error of ours."""
+    slug, title = PLAIN.get(status, PLAIN[400] if status < 500 else PLAIN[500])
+    return _make(status, slug, title, detail, request_id, {}, headers)
+
+
+def _make(
+    status: int,
+    slug: str,
+    title: str,
+    detail: str,
+    request_id: str,
+    members: Mapping[str, Any],
+    headers: Sequence[tuple[bytes, bytes]],
+) -> Answer:
+    body = orjson.dumps(
+        {
+            "type": f"/problems/{slug}",
+            "title": title,
+            "status": status,
+            "detail": errors.clip(detail, 600),
+            **members,
+        }
+    )
+    fixed = [
+        (b"content-type", MEDIA_TYPE),
+        (b"content-length", str(len(body)).encode()),
+        (b"x-request-id", request_id.encode()),
+    ]
+    return Answer(status, slug, body, [*fixed, *headers])
+
+
+def _fitting(problems: Sequence[Problem]) -> list[dict[str, str]]:
+    """Give as many problems as the reply has room for, 20 at most and the first in any case."""
+    listed: list[dict[str, str]] = []
+    room = _MOST_BYTES
+    for problem in problems[:20]:
+        shown = {"pointer": problem.pointer, "message": errors.clip(problem.message, 400)}
+        room -= len(orjson.dumps(shown)) + 1
+        if room < 0 and listed:
+            break
+        listed.append(shown)
+    return listed

@@ -1,0 +1,273 @@
+"""The bodies that the API takes and gives, as OpenAPI shows them."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.common.domain import NAME, NEW_MODEL_NAME
+
+Label = str | int | bool
+_NAME = f"^{NAME}$"
+_DIGITS = "in digits alone: 1.0, which JSON Schema takes for an integer, is refused"
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Reply(BaseModel):
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+
+class ProblemItem(_Reply):
+    """One thing wrong with a body."""
+
+    pointer: str = Field(description="RFC 6901 pointer into the body as sent")
+    message: str
+
+
+class ProblemReply(BaseModel):
+    """RFC 9457 problem details; some errors add members of their own."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[ProblemItem] | None = None
+
+
+class PredictRequest(_Request):
+    """Instances to classify."""
+
+    instances: list[dict[str, float | str | bool | None] | list[float | str | bool | None]] = Field(
+        min_length=1, description="objects keyed by feature, or arrays in the schema's order"
+    )
+    probabilities: bool = False
+
+
+class PredictReply(_Reply):
+    """A prediction an instance, in the order of the request."""
+
+    model: str
+    version: int
+    predictions: list[Label]
+    classes: list[Label] | None = None
+    probabilities: list[list[float]] | None = None
+
+
+class FeatureReply(_Reply):
+    """A feature that the model expects."""
+
+    name: str
+    type: Literal["number", "text", "boolean"]
+    nullable: bool
+    categories: list[str] | None = None
+
+
+class SchemaReply(_Reply):
+    """What the model in use expects."""
+
+    model: str
+    version: int
+    epoch: int
+    features: list[FeatureReply]
+    classes: list[Label]
+    example: dict[str, Any]
+
+
+class HealthReply(_Reply):
+    """The process turns."""
+
+    status: Literal["ok"]
+
+
+class ReadyReply(_Reply):
+    """Predictions are answered, and from which version."""
+
+    status: Literal["ready"]
+    model: str
+    version: int
+
+
+class VersionReply(_Reply):
+    """A version of a model."""
+
+    name: str
+    version: int
+    created_at: str = Field(description="RFC 3339")
+    model_type: str | None
+    metrics: dict[str, float]
+    in_use: bool
+    servable: bool | None = Field(description="null: it has not been looked at yet")
+    reason: str | None = Field(None, description="why it is not servable")
+
+
+class VersionList(_Reply):
+    """Some of the versions, the newest first."""
+
+    models: list[VersionReply]
+    next_page_token: str | None
+    stale: bool = Field(description="whether MLflow is down and this is the last that was seen")
+    age_seconds: float
+
+
+class VersionDetail(VersionReply):
+    """A version with all that is known of it."""
+
+    aliases: list[str]
+    run_id: str | None
+    params: dict[str, Any]
+    sha256: dict[str, str]
+    schema_: dict[str, Any] | None = Field(None, alias="schema")
+    example: dict[str, Any] | None = None
+    training: str | None = None
+    data_set: str | None = None
+
+
+class UseModelRequest(_Request):
+    """Which version to put in use: by number, by alias, or the newest."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            # Not both: one of them is null, or left out.
+            "anyOf": [
+                {"properties": {"version": {"type": "null"}}},
+                {"properties": {"alias": {"type": "null"}}},
+            ]
+        }
+    )
+
+    # The pattern is only shown: `name_in_body` checks it, and says what is wrong in words.
+    name: str = Field(min_length=1, json_schema_extra={"pattern": _NAME})
+    version: int | None = Field(None, ge=1, le=2**31 - 1, description=_DIGITS)
+    alias: str | None = Field(None, min_length=1, max_length=255)
+    expected_epoch: int | None = Field(None, ge=0, le=2**31 - 1, description=_DIGITS)
+
+
+class PlaceInUse(_Reply):
+    """A version under the epoch in which it was put in use."""
+
+    name: str
+    version: int
+    epoch: int
+
+
+class ReplicaReply(_Reply):
+    """A replica and the epoch that it serves."""
+
+    id: str
+    url: str
+    epoch: int
+
+
+class UseReply(PlaceInUse):
+    """What is in use, and who confirms it."""
+
+    replicas: list[ReplicaReply]
+    missing: list[str]
+
+
+class ChangeReply(UseReply):
+    """What became of a change."""
+
+    previous: PlaceInUse | None
+    seconds: float
+
+
+class TrainingReply(_Reply):
+    """A training; what is not known yet is left out."""
+
+    id: str
+    state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
+    name: str
+    model_type: str
+    run_id: str
+    created_at: str
+    stage: str | None = None
+    progress: float = Field(ge=0, le=1)
+    finished_at: str | None = None
+    error: str | None = None
+    version: int | None = None
+    metrics: dict[str, float] | None = None
+    used: bool | None = None
+    seconds: dict[str, float] | None = None
+
+
+class TrainingList(_Reply):
+    """Some of the trainings, the newest first."""
+
+    trainings: list[TrainingReply]
+    next_page_token: str | None
+
+
+class ColumnReply(_Reply):
+    """A column of a data set."""
+
+    name: str
+    type: Literal["number", "text", "boolean"]
+    missing: int
+
+
+class DataSetReply(_Reply):
+    """Rows kept under a name."""
+
+    name: str
+    sha256: str
+    rows: int
+    columns: list[ColumnReply]
+    target: str | None
+    created_at: str | None
+    built_in: bool
+
+
+class DataSetList(_Reply):
+    """All data sets: those that scikit-learn ships, and the uploaded ones."""
+
+    datasets: list[DataSetReply]
+
+
+class ModelTypeReply(_Reply):
+    """A classifier that can be trained."""
+
+    name: str
+    summary: str
+    probabilities: bool
+    params: dict[str, dict[str, Any]]
+
+
+class ModelTypeList(_Reply):
+    """All classifiers that can be trained."""
+
+    model_types: list[ModelTypeReply]
+
+
+class TrainRequest(BaseModel):
+    """A training: a classifier, its parameters, and the rows."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    name: str | None = Field(
+        None,
+        pattern=f"^{NEW_MODEL_NAME}$",
+        description="the model's; else the data set's, with '-' for '.'",
+    )
+    model_type: str | None = Field(None, description="one of GET /model-types; else that in use")
+    params: dict[str, Any] | None = None
+    dataset: str | dict[str, Any] = Field(
+        description='a name, or inline {"columns": […], "rows": [[…]]} or {"records": [{…}]}'
+    )
+    target: str | None = Field(
+        None, min_length=1, description="the column to predict; else the data set's own"
+    )
+    test_size: float = Field(0.2, gt=0, lt=1)
+    seed: int = Field(0, ge=0, lt=2**32)
+    preprocessing: Literal["auto", "none"] = "auto"
+    cv: int | None = Field(None, ge=2, le=20)
+    search: dict[str, Any] | None = None
+    class_weight: Literal["balanced"] | dict[str, float] | None = None
+    unknown_categories: Literal["refuse", "ignore"] = "refuse"
+    refit: bool = False
+    use: bool = True
+    wait: float = Field(30, ge=0, le=300)

@@ -1,0 +1,118 @@
+"""What the routes work with: made once in the lifespan and handed to every request."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, ParamSpec, TypedDict, TypeVar, cast
+
+from starlette.requests import Request
+
+from service.common.domain import Registry
+from service.common.errors import RegistryUnavailable
+from service.common.metrics import Metrics
+from service.common.settings import Settings
+from service.processes.pool import Children
+from service.rollout.coordinator import Replicas
+from service.rollout.poller import Poller
+from service.rollout.replica import LocalReplica
+from service.serving.core_pool import Cores
+from service.serving.current_model import Slot
+from service.serving.file_predictions import Bulk
+from service.serving.loader import Loader
+from service.serving.version_list import Listing
+from service.training.bootstrap import Starter
+from service.training.model_types import ModelTypes
+from service.training.queue import Trainer
+from service.training.retention import Retention
+from service.training.uploads import Uploads
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_READ_AT_ONCE = 2
+
+QUICK = 2.5
+"""Seconds in which MLflow has to answer a small question."""
+
+
+@dataclass(slots=True)
+class State:
+    """The parts of the running service."""
+
+    settings: Settings
+    metrics: Metrics
+    slot: Slot
+    registry: Registry
+    loader: Loader
+    local: LocalReplica
+    replicas: Replicas
+    poller: Poller
+    children: Children
+    trainer: Trainer
+    listing: Listing
+    model_types: ModelTypes
+    uploads: Uploads
+    bulk: Bulk
+    cores: Cores
+    starter: Starter
+    retention: Retention
+    draining: bool = False
+    stopping: threading.Event = field(default_factory=threading.Event)
+    pool: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(16, thread_name_prefix="api")
+    )
+
+    steps: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(8, thread_name_prefix="steps")
+    )
+    """For the steps of other replicas' changes: never behind a client's requests."""
+    reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_READ_AT_ONCE))
+    """Held while a child reads what was uploaded: few at a time, and no thread waits for a turn."""
+    keys: set[str] = field(default_factory=set)
+
+    @asynccontextmanager
+    async def one_per_key(self, key: str) -> AsyncIterator[None]:
+        """Let one request of an Idempotency-Key at a time look for, or begin, its training."""
+        while key in self.keys:
+            await asyncio.sleep(0.02)
+        self.keys.add(key)
+        try:
+            yield
+        finally:
+            self.keys.discard(key)
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function that blocks in a thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.pool, lambda: function(*args, **kwargs))
+
+    async def step(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a step of another replica's change in a thread kept for such."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.steps, lambda: function(*args, **kwargs))
+
+    async def ask(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Ask MLflow something small in a thread; raises RegistryUnavailable when it takes long.
+
+        Only for questions: the thread goes on, and a change that it makes late would be denied
+        before it was made. Changes are preceded by a question, and bounded by the client's timeout.
+        """
+        try:
+            async with asyncio.timeout(QUICK):
+                return await self.run(function, *args, **kwargs)
+        except TimeoutError as error:
+            raise RegistryUnavailable(f"it did not answer within {QUICK:g} s.") from error
+
+
+class Lifespan(TypedDict):
+    """What the lifespan yields."""
+
+    service: State
+
+
+def state_of(request: Request) -> State:
+    """Give the service's parts for a request."""
+    return cast(State, cast(Any, request.state).service)

@@ -1,0 +1,141 @@
+"""An uploaded body to a folder: as it streams, never more of it than the limit."""
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import PurePath
+
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect, Request
+
+from service.api.request_body import media_type, said_bytes
+from service.api.services import State
+from service.common.errors import BodyTooLarge, InvalidRequest, UnsupportedMediaType, clip
+from service.training.uploads import Media, Upload
+
+MEDIA: dict[str, Media] = {
+    "application/json": "json",
+    "text/csv": "csv",
+    "application/vnd.apache.parquet": "parquet",
+    "application/x-parquet": "parquet",
+}
+FORM = "multipart/form-data"
+
+_MOST_FIELDS = 100
+_LARGEST_FIELD = 1024 * 1024
+_PART = 1024 * 1024
+
+
+async def receive_upload(
+    request: Request, state: State, upload: Upload, accepted: tuple[str, ...]
+) -> None:
+    """Write the body of a request to the folder of an upload."""
+    kind = media_type(request)
+    if kind not in accepted:
+        raise UnsupportedMediaType(clip(kind), accepted)
+    stream = _capped(request, state.settings.max_upload_bytes)
+    if kind == FORM:
+        await _receive_form(request, stream, state, upload)
+        return
+    upload.media = MEDIA[kind]
+    await _write(stream, state, upload)
+
+
+async def receive_rows(request: Request, state: State, upload: Upload) -> None:
+    """Write the body of a request to the folder of an upload, whatever it is."""
+    await _write(_capped(request, state.settings.max_upload_bytes), state, upload)
+
+
+async def _write(stream: AsyncIterator[bytes], state: State, upload: Upload) -> None:
+    with upload.rows.open("wb") as file:
+        async for part in _gathered(stream):
+            await state.run(file.write, part)
+
+
+async def _gathered(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Give what comes in parts large enough to be worth a thread each."""
+    part = bytearray()
+    async for chunk in stream:
+        part += chunk
+        if len(part) >= _PART:
+            yield bytes(part)
+            part.clear()
+    if part:
+        yield bytes(part)
+
+
+async def _capped(request: Request, limit: int) -> AsyncIterator[bytes]:
+    if said_bytes(request.headers.get("content-length", "").encode("latin-1")) > limit:
+        raise BodyTooLarge("The body", limit, "bytes")
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise BodyTooLarge("The body", limit, "bytes")
+        yield chunk
+
+
+async def _receive_form(
+    request: Request, stream: AsyncIterator[bytes], state: State, upload: Upload
+) -> None:
+    """Read a form of one file and some fields; a form that is cut off is refused."""
+    found = re.search(r'boundary="?([^";,\s]+)', request.headers["content-type"])
+    if found is None:
+        raise InvalidRequest("The multipart form names no boundary.")
+    end = b"--" + found.group(1).encode("latin-1") + b"--"
+    tail = b""
+
+    failure: Exception | None = None
+
+    async def watched() -> AsyncIterator[bytes]:
+        # The parser closes its files on an error of its own kind, and on no other.
+        nonlocal tail, failure
+        try:
+            async for chunk in stream:
+                tail = (tail + chunk)[-len(end) - 64 :]
+                yield chunk
+        except (BodyTooLarge, ClientDisconnect) as error:
+            failure = error
+            raise MultiPartException("the body did not come whole") from error
+        if end not in tail:
+            raise MultiPartException("it is cut off: the last boundary is missing")
+
+    # A file of more than 1 MiB the parser writes in threads; what is smaller stays in memory.
+    parser = MultiPartParser(
+        request.headers,
+        watched(),  # type: ignore[arg-type]
+        max_files=1,
+        max_fields=_MOST_FIELDS,
+        max_part_size=_LARGEST_FIELD,
+    )
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise InvalidRequest(
+            f"The multipart form is not readable: {clip(error.message, 120)}."
+        ) from error
+    upload.form = True
+    try:
+        for key, value in form.multi_items():
+            if isinstance(value, UploadFile):
+                if key != "file":
+                    raise InvalidRequest(
+                        f"The form's file must be called 'file', not {clip(key)!r}."
+                    )
+                await state.run(_copy, value, upload)
+            elif key in upload.fields:
+                raise InvalidRequest(f"The field {clip(key)!r} is there twice.")
+            else:
+                upload.fields[key] = value
+    finally:
+        await form.close()
+
+
+def _copy(file: UploadFile, upload: Upload) -> None:
+    with upload.rows.open("wb") as target:
+        while chunk := file.file.read(1024 * 1024):
+            target.write(chunk)
+    upload.has_file = True
+    upload.media = "csv"
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", PurePath(file.filename or "").stem).strip("-.")
+    upload.file_name = stem[:128] or None

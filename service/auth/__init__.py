@@ -1,0 +1,1 @@
+"""Keys of clients, their limits, and signatures of calls between replicas."""

@@ -1,0 +1,48 @@
+"""The data folder: who owns it, and what lies where in it."""
+
+import fcntl
+import os
+import shutil
+from pathlib import Path
+
+from service.common.errors import StartError
+
+
+class DataFolder:
+    """A folder that one process owns at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Make the folder if need be and take it; raises StartError with a sentence."""
+        self.cache = path / "cache"
+        self.work = path / "work"
+        self.uploads = self.work / "uploads"
+        self.last_use = path / "last-use.json"
+        try:
+            for folder in (path, self.cache, self.work):
+                folder.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            # Writes, so that a disk that is full or read-only is found now.
+            os.pwrite(self._lock, b"%d\n" % os.getpid(), 0)
+        except OSError as error:
+            raise StartError(
+                f"The data folder {path} cannot be written: {error.strerror}. "
+                "Set SERVICE_DATA_DIR to one that can."
+            ) from error
+        self._take(path)
+        # What a process that was killed left behind is of no use to anybody.
+        shutil.rmtree(self.work, ignore_errors=True)
+        self.uploads.mkdir(parents=True)
+
+    def _take(self, path: Path) -> None:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._lock)
+            raise StartError(
+                f"The data folder {path} is in use by another process of this service. "
+                "Stop that one, or set SERVICE_DATA_DIR to another folder."
+            ) from error
+
+    def close(self) -> None:
+        """Give the folder back."""
+        os.close(self._lock)

@@ -1,0 +1,364 @@
+"""Every error that the service raises on purpose; it knows no HTTP (`problems` gives the status).
+
+ServiceError
+    InvalidRequest          what the client sent is wrong; carries every problem found
+        UnusableData        the rows sent for training cannot be trained on
+    BodyTooLarge, UnsupportedMediaType
+    NotFound                ModelNotFound, VersionNotFound, AliasNotFound, TrainingNotFound,
+                            DataSetNotFound, ModelTypeNotFound
+    Conflict                VersionInUse, VersionNotServable, DataSetConflict, IdempotencyConflict,
+                            TrainingRefused, TrainingEnded, TrainingCancelled, EpochConflict
+    NotAPeer
+    Unavailable             NoModelInUse, RegistryUnavailable, ReplicaSilent, ReplicaDown,
+                            ChangeUnderWay, EpochNotReached, QueueFull, NotReady, Overloaded,
+                            StorageUnavailable, ChildrenUnavailable, TrainingLost
+    StartError              the process cannot start; its sentence is printed, no traceback
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+def clip(text: object, limit: int = 64) -> str:
+    """Shorten what a client sent before it is shown to anybody: at most `limit` characters."""
+    shown = str(text)
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def escape(key: object) -> str:
+    """Write a key as a token of an RFC 6901 pointer, shortened to what may be shown."""
+    return clip(key).replace("~", "~0").replace("/", "~1")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a body: an RFC 6901 pointer into it as sent, and a message."""
+
+    pointer: str
+    message: str
+
+
+class ServiceError(Exception):
+    """The root: `str()` of it is a sentence fit for the client."""
+
+
+class InvalidRequest(ServiceError):
+    """What the client sent is wrong; `problems` lists each thing that was found."""
+
+    def __init__(self, detail: str, problems: Sequence[Problem] = ()) -> None:
+        super().__init__(detail)
+        self.problems = tuple(problems)
+
+
+class UnusableData(InvalidRequest):
+    """The rows are well formed, but no classifier can be trained on them."""
+
+
+class InvalidInput(InvalidRequest):
+    """What is wrong with a request for predictions; `features` names those concerned."""
+
+    def __init__(
+        self, detail: str, problems: list[Problem], features: frozenset[str] = frozenset()
+    ) -> None:
+        super().__init__(detail, problems)
+        self.features = features
+
+
+class BodyTooLarge(ServiceError):
+    """A body, or what is counted in it, is over a limit."""
+
+    def __init__(self, what: str, limit: int, unit: str) -> None:
+        super().__init__(f"{what} is over the limit of {limit:,} {unit}.")
+
+
+class UnsupportedMediaType(ServiceError):
+    """The content type, or the encoding, is not one of those that the route reads."""
+
+    def __init__(self, sent: str, accepted: Sequence[str]) -> None:
+        choices = ", ".join(accepted)
+        super().__init__(f"{sent or 'No Content-Type'} is not read here; send {choices}.")
+
+
+class JobFailed(ServiceError):
+    """A child ended without a result: it crashed, or went over a limit."""
+
+
+class NotFound(ServiceError):
+    """The thing named is well formed and does not exist."""
+
+
+class ModelNotFound(NotFound):
+    """No model of that name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no model {clip(name)!r}.")
+
+
+class VersionNotFound(NotFound):
+    """The model exists, or may, and has no such version."""
+
+    def __init__(self, name: str, version: int) -> None:
+        super().__init__(f"Model {clip(name)!r} has no version {clip(version)}.")
+
+
+class AliasNotFound(NotFound):
+    """The model has no such alias."""
+
+    def __init__(self, name: str, alias: str) -> None:
+        super().__init__(f"Model {clip(name)!r} has no alias {clip(alias)!r}.")
+
+
+class TrainingNotFound(NotFound):
+    """No training of that id."""
+
+    def __init__(self, training: str) -> None:
+        super().__init__(f"There is no training {clip(training)!r}.")
+
+
+class DataSetNotFound(NotFound):
+    """No data set of that name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"There is no data set {clip(name)!r}; GET /datasets lists those that there are."
+        )
+
+
+class ModelTypeNotFound(NotFound):
+    """No classifier of that name may be trained."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no model type {clip(name)!r}; GET /model-types lists them.")
+
+
+class Conflict(ServiceError):
+    """The request is well formed, and the state of things forbids it."""
+
+
+class VersionInUse(Conflict):
+    """The version in use cannot be deleted."""
+
+    def __init__(self, name: str, version: int) -> None:
+        super().__init__(
+            f"Model {name!r} version {version} is in use; put another one in use first."
+        )
+
+
+class VersionNotServable(Conflict):
+    """The version exists and cannot, or must not, be loaded."""
+
+    def __init__(self, name: str, version: int, reason: str) -> None:
+        super().__init__(f"Model {clip(name)!r} version {version} cannot be served: {reason}")
+        self.reason = reason
+
+
+class DataSetConflict(Conflict):
+    """A data set of that name is built in."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name!r} is the name of a built-in data set; choose another name.")
+
+
+class IdempotencyConflict(Conflict):
+    """An Idempotency-Key came again with another body."""
+
+    def __init__(self) -> None:
+        super().__init__("This Idempotency-Key was used before with a different request.")
+
+
+class TrainingRefused(Conflict):
+    """A training failed because the state of things forbade to end it."""
+
+
+class TrainingEnded(Conflict):
+    """A training that has ended cannot be cancelled."""
+
+    def __init__(self, training: str, state: str) -> None:
+        super().__init__(f"Training {training} has already ended: it {state}.")
+
+
+class TrainingCancelled(Conflict):
+    """Somebody cancelled the training that this client waits for."""
+
+    def __init__(self, training: str) -> None:
+        super().__init__(f"Training {training} was cancelled.")
+
+
+class EpochConflict(Conflict):
+    """Another change came before this one, which named the epoch that it was to follow."""
+
+    def __init__(self, expected: int, found: int) -> None:
+        super().__init__(
+            f"expected_epoch is {clip(expected)}, but the epoch is {found}; nothing has changed."
+        )
+        self.outcome = "unchanged"
+
+
+class JobStopped(ServiceError):
+    """A child was stopped because somebody wished it."""
+
+
+class NotAPeer(ServiceError):
+    """A call between replicas that did not come from one."""
+
+    def __init__(self) -> None:
+        super().__init__("Calls under /internal/ are for replicas, which sign them.")
+
+
+class Unauthorized(ServiceError):
+    """A request without a key in force, where one is needed."""
+
+    def __init__(self) -> None:
+        super().__init__("This needs a key: send it as `Authorization: Bearer …`.")
+
+
+class Forbidden(ServiceError):
+    """A request with a key whose role is less than what it needs."""
+
+    def __init__(self, needed: str, role: str, what: str = "This") -> None:
+        super().__init__(f"{what} needs a key of the role {needed!r}; yours is of {role!r}.")
+
+
+class Unavailable(ServiceError):
+    """It cannot be done now, and may be later; `retry_after` is in seconds."""
+
+    retry_after = 2
+
+
+class NoModelInUse(Unavailable):
+    """Nothing has been put in use yet, or what has been cannot be loaded."""
+
+    def __init__(self, trouble: str | None = None) -> None:
+        state = (
+            f"The model in use is not served. {trouble}" if trouble else "No model is in use yet."
+        )
+        super().__init__(
+            f"{state} Train one with POST /train, or put one that GET /models lists in use with "
+            "POST /use-model."
+        )
+
+
+class RegistryUnavailable(Unavailable):
+    """MLflow does not answer, or answers with an error of its own.
+
+    `outcome` says what became of a change: "unchanged", or "unknown" where MLflow's answer to the
+    one call that commits it was lost and could not be read back.
+    """
+
+    def __init__(self, reason: str, outcome: str = "unchanged") -> None:
+        super().__init__(f"MLflow is unavailable: {reason}")
+        self.reason = reason
+        self.outcome = outcome
+
+
+class ReplicaSilent(Unavailable):
+    """A replica that may be serving did not answer in time, so nothing was changed."""
+
+    def __init__(self, replica: str) -> None:
+        super().__init__(f"Replica {replica} did not answer in time; nothing has changed.")
+        self.replica = replica
+        self.outcome = "unchanged"
+
+
+class ReplicaDown(Unavailable):
+    """A replica refuses the connection, so that it serves nobody."""
+
+    def __init__(self, replica: str) -> None:
+        super().__init__(f"Replica {replica} is down.")
+
+
+class ChangeUnderWay(Unavailable):
+    """Another change of the model in use has not ended."""
+
+    retry_after = 1
+
+    def __init__(self) -> None:
+        super().__init__("Another change of the model in use is under way; nothing has changed.")
+        self.outcome = "unchanged"
+
+
+class EpochNotReached(Unavailable):
+    """This replica serves an older epoch than the client asks for."""
+
+    retry_after = 1
+
+    def __init__(self, wanted: int, served: int) -> None:
+        super().__init__(f"X-Min-Epoch is {wanted}, and this replica serves epoch {served}.")
+
+
+class ChildrenUnavailable(Unavailable):
+    """The process that runs jobs is gone; the next job starts another one."""
+
+    def __init__(self) -> None:
+        super().__init__("The process that reads rows and runs trainings is gone; send it again.")
+
+
+class ClassifierUnavailable(Unavailable):
+    """The process that computes a native model's predictions is gone; another one is started."""
+
+    retry_after = 1
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The process that computes this model's predictions is gone, and another one is being "
+            "started; send it again."
+        )
+
+
+class TrainingLost(Unavailable):
+    """A training failed by the service's own fault."""
+
+    retry_after = 3
+
+
+class StorageUnavailable(Unavailable):
+    """The disk does not take what has to be written to it, before anything is changed."""
+
+    retry_after = 3
+    outcome = "unchanged"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The service cannot write to its disk: {reason}.")
+
+
+class QueueFull(Unavailable):
+    """As many trainings wait as may."""
+
+    retry_after = 3
+
+    def __init__(self, queued: int) -> None:
+        super().__init__(f"{queued} trainings are waiting already; try again later.")
+
+
+class RateExceeded(Unavailable):
+    """A key asks more often than it may."""
+
+    retry_after = 1
+
+    def __init__(self, per_second: int) -> None:
+        super().__init__(f"This key may ask {per_second} times a second; try again later.")
+
+
+class NotReady(Unavailable):
+    """The process is starting, or going away."""
+
+
+class Overloaded(Unavailable):
+    """As many predictions, or connections, are under way as may be."""
+
+    retry_after = 1
+
+    def __init__(self, what: str = "predictions are under way") -> None:
+        super().__init__(f"Too many {what}; try again.")
+
+
+class StartError(ServiceError):
+    """The process cannot start: a setting, the data folder, or the port is not usable."""
+
+
+class UntrustedArtifact(ValueError):
+    """A stored model holds something that is not allowed here, or is not what it claims to be."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

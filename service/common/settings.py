@@ -1,0 +1,166 @@
+"""The settings, read once from `SERVICE_…` variables. Nothing else reads the environment."""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from service.common.did_you_mean import did_you_mean
+from service.common.errors import StartError, clip
+
+PREFIX = "SERVICE_"
+
+_KIBI = 1024
+_MEBI = 1024 * _KIBI
+
+
+class Settings(BaseSettings):
+    """What can be set. Each field is the variable `SERVICE_` plus its name in capitals."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
+
+    host: str = "127.0.0.1"
+    """Address to listen on. Only this machine by default; the image sets 0.0.0.0."""
+    port: int = Field(8000, ge=0, le=65535)
+    """Port to listen on; 0 takes a free one."""
+    data_dir: Path = Path("data")
+    """Folder for the embedded MLflow store, the cache of artifacts and the work of trainings."""
+    mlflow_uri: str = ""
+    """Address of an MLflow tracking server. Empty: MLflow's own store, embedded in the data
+    folder."""
+    replicas: Annotated[tuple[str, ...], NoDecode] = ()
+    """All replicas: `dns://name:port` of a headless Service, or a comma list of URLs; this one may
+    be among them. Empty: it is alone."""
+    peer_key: SecretStr = SecretStr("")
+    """Key with which replicas sign their calls to one another, 16 characters or more. Empty: only
+    calls from this machine's own addresses are taken."""
+    api_keys_file: Path | None = None
+    """File of the keys that clients need, a line each: `role: sha256 of the key in hex`, with a
+    role of predict, train or admin, and perhaps a limit behind it, as in `200/s`. Read again when
+    it changes. Empty: no key is needed."""
+    starter_model: Literal["iris", ""] = "iris"
+    """Data set of the small model that is trained when there is none yet. Empty: none is."""
+    poll_seconds: float = Field(1.0, ge=0.05, le=60)
+    """How often MLflow is asked for the newest model in use, in seconds."""
+    max_body_bytes: int = Field(8 * _MEBI, ge=_KIBI)
+    """Largest JSON body, in bytes, but for /train and /datasets."""
+    max_rows: int = Field(10_000, ge=1)
+    """Most instances in one JSON request for predictions."""
+    max_upload_bytes: int = Field(64 * _MEBI, ge=_KIBI)
+    """Largest body of /train and /datasets, and of a file of rows to /predict, in bytes."""
+    max_bulk_rows: int = Field(1_000_000, ge=1)
+    """Most rows in a data set, or in a file of rows to /predict."""
+    max_columns: int = Field(10_000, ge=1)
+    """Most columns in a data set."""
+    max_json_depth: int = Field(32, ge=4, le=200)
+    """Deepest nesting of a JSON body."""
+    max_header_bytes: int = Field(16 * _KIBI, ge=_KIBI)
+    """Largest sum of a request's header names and values, in bytes."""
+    max_url_bytes: int = Field(8 * _KIBI, ge=256)
+    """Longest URL, in bytes."""
+    max_connections: int = Field(1000, ge=1, le=100_000)
+    """Connections that may be open at one time; one more gets 503."""
+    idle_seconds: float = Field(15.0, gt=0, le=600)
+    """How long half a header or half a body may wait for the rest, in seconds."""
+    training_seconds: float = Field(600.0, gt=0, le=86_400)
+    """Longest training, in seconds; one that takes longer is stopped."""
+    training_memory_bytes: int = Field(4 * 1024 * _MEBI, ge=512 * _MEBI)
+    """Most memory that a training may hold with all its processes, in bytes. Libraries take about
+    0.3 GiB of it."""
+    training_disk_bytes: int = Field(2 * 1024 * _MEBI, ge=64 * _MEBI)
+    """Most that a training, or the reading of an upload, may keep on the disk, what was uploaded
+    included, in bytes."""
+    trainings_at_once: int = Field(1, ge=1, le=16)
+    """Trainings that run at one time in this replica."""
+    trainings_queued: int = Field(8, ge=0, le=1000)
+    """Trainings that may wait for their turn; one more gets 429."""
+    children_idle_seconds: float = Field(300.0, ge=0, le=86_400)
+    """How long the process that forks children stays without one, in seconds: what it has imported
+    is more than half of the memory, and takes seconds to be imported again. 0: it stays."""
+    keep_failed_days: int = Field(0, ge=0, le=36_500)
+    """How long trainings that failed or were cancelled are kept, in days; 0: for ever."""
+    keep_datasets_days: int = Field(0, ge=0, le=36_500)
+    """How long uploaded data sets are kept that no version and no open training uses, in days since
+    they were uploaded last; 0: for ever."""
+    wait_seconds: float = Field(30.0, ge=0, le=300)
+    """How long POST /train waits for the end unless the request says otherwise, in seconds."""
+    max_in_flight: int = Field(64, ge=1)
+    """Most predictions that may be under way in threads at one time; fewer where the model is slow,
+    so that none waits long. One more gets 503."""
+    short_way: bool = True
+    """Whether requests with one row are answered ahead of ASGI, several by one run. Not: each takes
+    the ordinary way, with the same answers."""
+    allow_pickle: bool = False
+    """Whether a model that somebody logged as a pickle may be loaded. Loading one runs its code."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe log lines that are written."""
+
+    @field_validator("replicas", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+
+    @field_validator("api_keys_file", mode="before")
+    @classmethod
+    def _none(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("replicas")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        named = [part for part in value if re.fullmatch(r"dns://[\w.-]+:\d{1,5}", part)]
+        listed = [part for part in value if re.fullmatch(r"https?://[^\s/]+", part)]
+        if not (len(listed) == len(value) or len(named) == len(value) == 1):
+            raise ValueError("must be dns://name:port, or URLs (http://host:port) with commas")
+        return value
+
+    @field_validator("peer_key")
+    @classmethod
+    def _long(cls, value: SecretStr) -> SecretStr:
+        if 0 < len(value.get_secret_value()) < 16:
+            raise ValueError("must have 16 characters or more")
+        return value
+
+    @model_validator(mode="after")
+    def _shared(self) -> "Settings":
+        if self.replicas and not self.mlflow_uri:
+            raise ValueError("SERVICE_REPLICAS needs SERVICE_MLFLOW_URI: replicas share one MLflow")
+        return self
+
+    @field_validator("mlflow_uri")
+    @classmethod
+    def _http(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https?://[^\s/]+.*", value):
+            raise ValueError("must start with http:// or https://")
+        return value.rstrip("/")
+
+
+def read_settings() -> Settings:
+    """Read the settings from the environment; raises StartError, a sentence a wrong variable."""
+    names = {PREFIX + name.upper() for name in Settings.model_fields}
+    sentences = [
+        f"{name} is not a setting{did_you_mean(name, names) or '.'}"
+        for name in sorted(os.environ)
+        if name.upper().startswith(PREFIX) and name not in names
+    ]
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        for problem in error.errors():
+            message = problem["msg"].removeprefix("Value error, ")
+            if not problem["loc"]:
+                sentences.append(f"{message}.")
+                continue
+            name = PREFIX + str(problem["loc"][0]).upper()
+            given = "set" if name.endswith("_KEY") else clip(repr(problem["input"]))
+            sentences.append(f"{name} is {given}: {message[0].lower()}{message[1:]}.")
+    if sentences:
+        raise StartError("\n".join(sentences))
+    return settings

@@ -1,0 +1,1 @@
+"""What answers: classifiers, and what a stored one may contain."""

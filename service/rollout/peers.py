@@ -1,0 +1,219 @@
+"""The other replicas: found by a DNS name or a list, and spoken to over HTTP under `/internal/`."""
+
+import logging
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as Late
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+import urllib3
+from urllib3.exceptions import HTTPError, NewConnectionError
+
+from service.auth.peer_signatures import HEADER, sign
+from service.common.domain import Version
+from service.common.errors import (
+    ChangeUnderWay,
+    RegistryUnavailable,
+    ReplicaDown,
+    ReplicaSilent,
+    ServiceError,
+    StorageUnavailable,
+    VersionNotServable,
+)
+from service.rollout.replica import Confirmation, Replica, Swapped
+
+logger = logging.getLogger(__name__)
+
+PREPARE_SECONDS = 20.0
+"""How long a replica may take before the commit; until then nothing has changed."""
+
+CONFIRM_SECONDS = 5.0
+"""How long it may take after the commit, or to say what it serves."""
+
+_CONNECT_SECONDS = 2.0
+_RESOLVE_SECONDS = 3.0
+_SETTLED_SECONDS = 6.0
+"""How old an answer of a cluster's DNS may be (CoreDNS: 5 s); until it is that old, another replica
+may not know of this one."""
+
+
+class Peer:
+    """A replica in another process."""
+
+    def __init__(
+        self,
+        url: str,
+        identifier: str,
+        key: str,
+        pool: urllib3.PoolManager,
+        silent: bool = False,
+    ) -> None:
+        """`silent`: it did not answer just now, and is not waited for again."""
+        self.id = identifier or url
+        self._silent = silent
+        self.url = url
+        self._key = key
+        self._pool = pool
+
+    def grant(self, leader: str) -> None:
+        """Let `leader` alone change what is served; raises ChangeUnderWay."""
+        self._call("grant", {"leader": leader}, CONFIRM_SECONDS)
+
+    def release(self, leader: str) -> None:
+        """End what `grant` began."""
+        self._call("release", {"leader": leader}, CONFIRM_SECONDS)
+
+    def prepare(self, leader: str, version: Version) -> None:
+        """Have it load a version and keep it at hand."""
+        body = {"leader": leader, "name": version.name, "version": version.version}
+        self._call("prepare", body, PREPARE_SECONDS)
+
+    def stage(self, leader: str) -> int:
+        """Have it read the log of use; give the epoch that it can serve."""
+        return int(self._call("stage", {"leader": leader}, CONFIRM_SECONDS)["epoch"])
+
+    def hold(self) -> None:
+        """Have its predictions wait."""
+        self._call("hold", {}, CONFIRM_SECONDS)
+
+    def swap(self) -> Swapped:
+        """Have it serve what is staged."""
+        answer = self._call("swap", {}, CONFIRM_SECONDS)
+        return Swapped(self._confirmation(answer), bool(answer["held"]))
+
+    def confirm(self) -> Confirmation:
+        """Ask which epoch it serves."""
+        return self._confirmation(self._call("confirm", {}, CONFIRM_SECONDS))
+
+    def cancel(self, training: str) -> bool:
+        """Have it cancel a training; tell whether that runs there."""
+        body = {"training": training}
+        return bool(self._call("cancel", body, CONFIRM_SECONDS)["cancelled"])
+
+    def _confirmation(self, answer: Mapping[str, Any]) -> Confirmation:
+        return Confirmation(str(answer["id"]), self.url, int(answer["epoch"]))
+
+    def _call(self, step: str, members: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+        if self._silent:
+            raise ReplicaSilent(self.id)
+        path, body = f"/internal/{step}", orjson.dumps(members)
+        headers = {"content-type": "application/json"}
+        if self._key:
+            headers[HEADER] = sign(self._key, path, body)
+        timeout = urllib3.Timeout(connect=min(_CONNECT_SECONDS, seconds), read=seconds)
+        for last in (False, True):
+            try:
+                answer = self._pool.request(
+                    "POST", self.url + path, body=body, headers=headers, timeout=timeout
+                )
+                break
+            except NewConnectionError as error:
+                if isinstance(error.__cause__, ConnectionRefusedError):
+                    raise ReplicaDown(self.id) from error
+                raise ReplicaSilent(self.id) from error
+            except HTTPError as error:
+                # A kept connection may have been closed by a process that is gone: a new one tells.
+                if last or isinstance(error, urllib3.exceptions.TimeoutError):
+                    raise ReplicaSilent(self.id) from error
+        try:
+            told = orjson.loads(answer.data)
+        except ValueError as error:
+            raise ReplicaSilent(self.id) from error
+        if answer.status == 200:
+            return dict(told)
+        raise self._error(told, members)
+
+    def _error(self, told: Mapping[str, Any], members: Mapping[str, Any]) -> ServiceError:
+        slug = str(told.get("type", "")).rsplit("/", 1)[-1]
+        detail = str(told.get("detail", ""))
+        if slug == "change-under-way":
+            return ChangeUnderWay()
+        if slug in ("version-not-servable", "version-not-found", "model-not-found"):
+            reason = detail.split("cannot be served: ", 1)[-1]
+            name, version = str(members.get("name", "")), int(members.get("version", 0))
+            return VersionNotServable(name, version, f"replica {self.id}: {reason}")
+        if slug == "mlflow-unavailable":
+            reason = detail.removeprefix("MLflow is unavailable: ")
+            return RegistryUnavailable(f"replica {self.id}: {reason}")
+        if slug == "storage-unavailable":
+            reason = detail.removeprefix("The service cannot write to its disk: ").rstrip(".")
+            return StorageUnavailable(f"{reason} (replica {self.id})")
+        logger.warning("replica %s refuses a call: %s", self.id, detail)
+        return ReplicaSilent(self.id)
+
+
+class NamedPeers:
+    """The replicas of a list of addresses, or behind a DNS name; this one may be among them."""
+
+    def __init__(self, addresses: Sequence[str], own: str, key: str) -> None:
+        """Take URLs, or one `dns://name:port`; `own` is this replica's random id."""
+        self._addresses = addresses
+        self._own = own
+        self._key = key
+        self._pool = urllib3.PoolManager(num_pools=64, maxsize=8, retries=False)
+        self._threads = ThreadPoolExecutor(16, thread_name_prefix="peers")
+        self._seen_at: float | None = None
+
+    def find(self) -> Sequence[Replica]:
+        """Give the others; raises ReplicaSilent where the name is not resolved."""
+        urls = self._urls()
+        return [one for one in self._threads.map(self._known, urls) if one is not None]
+
+    def close(self) -> None:
+        """Let threads and connections go."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._pool.clear()
+
+    def settled(self) -> bool:
+        """Tell whether every other replica would find this one by now."""
+        if not self._named():
+            return True
+        if self._seen_at is None:
+            try:
+                self.find()
+            except ServiceError as error:
+                logger.info("this replica is not found yet: %s", error)
+        return self._seen_at is not None and time.monotonic() - self._seen_at >= _SETTLED_SECONDS
+
+    def _named(self) -> bool:
+        return self._addresses[0].startswith("dns://")
+
+    def _known(self, url: str) -> Peer | None:
+        """Ask an address who it is; None for this replica itself.
+
+        One that is down may be another process soon, so that it is asked each time.
+        """
+        peer = Peer(url, "", self._key, self._pool)
+        try:
+            found = peer.confirm().id
+        except ReplicaDown:
+            return peer
+        except ReplicaSilent:
+            return Peer(url, "", self._key, self._pool, silent=True)
+        if found == self._own:
+            if self._seen_at is None:
+                self._seen_at = time.monotonic()
+            return None
+        return Peer(url, found, self._key, self._pool)
+
+    def _urls(self) -> list[str]:
+        if not self._named():
+            return list(self._addresses)
+        place = urlsplit(self._addresses[0])
+        asked = self._threads.submit(
+            socket.getaddrinfo, place.hostname, place.port, type=socket.SOCK_STREAM
+        )
+        try:
+            found = asked.result(_RESOLVE_SECONDS)
+        except (OSError, Late) as error:
+            raise ReplicaSilent(f"list ({place.hostname} is not resolved)") from error
+        hosts = {address[4][0] for address in found}
+        return sorted(f"http://{_bracketed(str(host))}:{place.port}" for host in hosts)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,1 @@
+"""HTTP below ASGI: the server, its limits, how connections end, and the fast path."""

@@ -1,0 +1,59 @@
+"""Heads of requests that were parsed and found plain: the same bytes need not be parsed again."""
+
+from hashlib import sha256
+
+from service.auth.api_keys import Keys
+
+END = b"\r\n\r\n"
+"""Ends the head of a request."""
+
+_LONGEST = 1024
+_MOST = 512
+
+
+class Heads:
+    """Keeps how many bytes of body follow a head."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, int] = {}
+        self.find = self._known.get
+        """Gives the length of the body behind a head that is known, or None."""
+
+    def __len__(self) -> int:
+        """Give how many are kept."""
+        return len(self._known)
+
+    def learn(self, data: bytes, body_bytes: int) -> None:
+        """Keep the head of a request that came whole, in one piece, and was plain."""
+        head = data[: len(data) - body_bytes]
+        # Nothing but a head: no line ends before it, no bytes behind its body.
+        if len(head) <= _LONGEST and head.find(END) + len(END) == len(head):
+            self._keep(head, body_bytes)
+
+    def _keep(self, head: bytes, body_bytes: int) -> None:
+        if len(self._known) >= _MOST:
+            self._known.clear()
+        self._known[head] = body_bytes
+
+
+class KeyedHeads(Heads):
+    """The same where a head holds a key: of each only a digest is kept, while its key is in force.
+
+    A head is to be learned only after its key was found to be in force.
+    """
+
+    def __init__(self, keys: Keys) -> None:
+        super().__init__()
+        self._keys = keys
+        self._generation = keys.generation
+        self.find = self._find  # type: ignore[assignment]
+
+    def _find(self, head: bytes) -> int | None:
+        generation = self._keys.generation
+        if generation != self._generation:
+            self._generation = generation
+            self._known.clear()
+        return self._known.get(sha256(head).digest())
+
+    def _keep(self, head: bytes, body_bytes: int) -> None:
+        super()._keep(sha256(head).digest(), body_bytes)

@@ -1,0 +1,173 @@
+"""Requests with one row that wait for the run of their turn, and the replies they get.
+
+What the short way of `/predict` does above the connections: `short_way` has these.
+"""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from time import monotonic, perf_counter
+from typing import Any, Protocol
+
+from service.api import problems
+from service.api.predict import Predict
+from service.api.predict_replies import Answers, Headers, Route
+from service.auth.api_keys import Keys
+from service.common.errors import Overloaded, ServiceError, Unauthorized
+from service.server.fast_path.head_cache import Heads, KeyedHeads
+from service.serving.loop_batching import Turns
+
+
+class Waiting(Protocol):
+    """A connection whose request waits for its answer."""
+
+    server_state: Any
+    transport: Any
+    begun: float
+    sent_id: bytes | None
+    last: bool
+    answered_at: float
+    lane: "Lane | None"
+
+    def close_answered(self) -> None:
+        """Close: the last answer is written."""
+
+
+class Lanes:
+    """Finds out which model answers, and whether one may just now."""
+
+    def __init__(self, predict: Predict, keys: Keys | None) -> None:
+        self.longest = predict.longest_row
+        self._predict = predict
+        self._gate = predict.gate
+        self._answers = predict.answers
+        self._lane: Lane | None = None
+        self._keys = keys
+        self.heads = Heads() if keys is None else KeyedHeads(keys)
+
+    def admits(self, authorization: bytes | None) -> bool:
+        """Tell whether a key in force was sent where there are keys, and none where there are not.
+
+        One with a limit is counted on the ordinary way.
+        """
+        if self._keys is None:
+            return authorization is None
+        try:
+            return self._keys.find(authorization).quota is None
+        except Unauthorized:
+            return False
+
+    def current(self) -> "Lane | None":
+        """Give the lane of the model in use; None where there is none, or it is being changed."""
+        route = self._answers.route()
+        if route is None or self._gate.shut is not None:
+            return None
+        lane = self._lane
+        if lane is None or lane.route is not route:
+            self._lane = lane = Lane(route, self._predict)
+        return lane
+
+
+class Lane:
+    """The short way to one model in use: its rows of a turn, and its replies, made once.
+
+    A request is answered from the model that it was decoded for, whatever is in use by then.
+    """
+
+    def __init__(self, route: Route, predict: Predict) -> None:
+        self.route = route
+        self.one_row = route.predictor.one_row
+        self._is_full = predict.is_full
+        # In an object of their own, lest a cycle keep the model after it has gone out of use.
+        self._replies = _Replies(route, predict.answers)
+        self.turns: Turns[Waiting] = Turns(route.predictor, self._replies.deliver)
+
+    def is_full(self, size: int) -> bool:
+        """Tell whether a request of so many bytes is for the threads, and they would refuse it."""
+        return self._is_full(self.route.predictor, size)
+
+    def refuse(self, connection: Waiting) -> None:
+        """Refuse a request that there is no thread for.
+
+        Under overload there are many of these, and each takes time from those that are answered.
+        """
+        self._replies.deliver([connection], [Overloaded()])
+
+
+class _Replies:
+    """What is written to connections: replies made once, and others as they come."""
+
+    def __init__(self, route: Route, answers: Answers) -> None:
+        self._route = route
+        self._answers = answers
+        self._whole: dict[bytes | Exception, bytes] = {}
+        for reply in route.predictor.replies.single:
+            self._whole[reply] = _message(self._headers(reply, None), reply)
+        self._defaults: object = None
+        self._begin = b""
+
+    def deliver(self, connections: Sequence[Waiting], answers: Sequence[bytes | Exception]) -> None:
+        """Answer each; it does not raise."""
+        state: Any = connections[0].server_state
+        if state.default_headers is not self._defaults:  # they have the second in them
+            self._defaults = state.default_headers
+            self._begin = _begin(200, state.default_headers)
+        begin, whole, now = self._begin, self._whole, monotonic()
+        for connection, answer in zip(connections, answers, strict=True):
+            made = whole.get(answer)
+            if made is None or connection.sent_id is not None or connection.last:
+                made = self._made(connection, answer)
+            else:
+                made = begin + made
+            connection.lane = None
+            connection.answered_at = now
+            transport = connection.transport
+            if transport.is_closing():
+                continue
+            transport.write(made)
+            state.total_requests += 1
+            if connection.last:
+                connection.close_answered()
+        end, predicted, ok = perf_counter(), 0, self._route.ok
+        for connection, answer in zip(connections, answers, strict=True):
+            if type(answer) is bytes:
+                predicted += 1
+                ok(end - connection.begun, 1)
+        if predicted:
+            self._answers.predicted(predicted)
+
+    def _made(self, connection: Waiting, answer: bytes | Exception) -> bytes:
+        """Make an answer that was not made before, or has more to say than others."""
+        if isinstance(answer, bytes):
+            headers = self._headers(answer, connection.sent_id)
+            return self._begin + _message(headers, answer, connection.last)
+        about = (self._route, connection.sent_id, connection.begun)
+        more: Headers = ()
+        if isinstance(answer, ServiceError):
+            try:
+                problem, more = self._answers.refusal(answer, *about)
+            except Exception as error:  # the others have to get their answers
+                problem = self._answers.defect(error, *about)
+        else:
+            problem = self._answers.defect(answer, *about)
+        begin = _begin(problem.status, connection.server_state.default_headers)
+        return begin + _message([*problem.headers, *more], problem.body, connection.last)
+
+    def _headers(self, reply: bytes, sent_id: bytes | None) -> Headers:
+        headers = [*self._route.headers, (b"content-length", b"%d" % len(reply))]
+        if sent_id is not None:
+            headers.append((b"x-request-id", problems.request_id_of(sent_id).encode()))
+        return headers
+
+
+def _begin(status: int, headers: Headers) -> bytes:
+    """Give a reply's first line, and the headers that all replies have."""
+    return b"HTTP/1.1 %d %b\r\n%b" % (status, HTTPStatus(status).phrase.encode(), _lines(headers))
+
+
+def _message(headers: Headers, body: bytes, last: bool = False) -> bytes:
+    """Give the rest of a reply."""
+    return b"%b%b\r\n%b" % (_lines(headers), b"connection: close\r\n" if last else b"", body)
+
+
+def _lines(headers: Headers) -> bytes:
+    return b"".join([b"%b: %b\r\n" % header for header in headers])

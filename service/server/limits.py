@@ -1,0 +1,298 @@
+"""The server's protocol: uvicorn's, with the limits and deadlines that it has not.
+
+uvicorn waits for ever on half a request, takes headers of any size and any number of connections.
+Here all three are bounded. A request that comes whole in one segment pays next to nothing for it:
+what arrives is counted once a segment, and looked at closely only where it is large, or not all
+there.
+
+It rests on uvicorn's internals, which is why its version is pinned.
+"""
+
+import asyncio
+from time import monotonic
+from typing import Any
+
+import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
+
+from service.common.errors import Overloaded
+from service.common.metrics import Metrics
+from service.common.settings import Settings
+from service.server.closing import ClosingProtocol, UnreadTransport
+from service.server.flow_control import Flow
+
+LEAST_RATE = 16 * 1024
+"""Bytes a second that a body has to come at, beside the idle seconds that every one may take."""
+
+_SWEEP_SECONDS = 1.0
+_SLACK_BYTES = 4096
+"""For a head's method, line ends and colons, which the limits do not count."""
+RESERVE = 50
+"""Connections beyond the most that may be open, for probes."""
+_RESERVE_SECONDS = 2.0
+_PROBES = (b"/healthz", b"/readyz", b"/metrics")
+
+
+class Refused(Exception):
+    """Ends the parsing of a request that has been answered."""
+
+
+class EdgeProtocol(ClosingProtocol):
+    """One connection.
+
+    Of connections beyond the most that may be open, fifty more are held in reserve, for a probe
+    each; they have two seconds to send it. Others get 503, so that a crowd does not look like a
+    dead process. Whoever takes the reserve too, and holds it, makes probes fail.
+    """
+
+    max_header_bytes: int
+    max_url_bytes: int
+    max_connections: int
+    idle_seconds: float
+    small: int
+    """So many bytes are within every limit of a head, whatever they are."""
+    most: int
+    """More bytes than this cannot be a head within the limits. No more are parsed at once."""
+
+    flow: Flow
+    in_reserve = False
+    unparsed = 0
+    """Bytes since the message began, or since the last piece of its body."""
+    received = 0
+    """Bytes of the body that is awaited."""
+    counted = 0
+    plain_head: bytes | None = None
+    """The head of a request that asks for an upgrade, as it goes on without one."""
+    awaited: object = None
+    """The head or body that is half there: its scope, or its cycle."""
+    since: float | None = None
+    """When it began to be awaited."""
+    answered_at = 0.0
+    """When the last answer was given."""
+
+    def on_response_complete(self) -> None:
+        """Go on with the request that was sent ahead, if one was.
+
+        As uvicorn's, but for its timer: the sweep closes a connection that is kept alive in vain.
+        """
+        self.server_state.total_requests += 1
+        self.answered_at = monotonic()
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin to count the time until the first request."""
+        self.connections.add(self)
+        self.transport = transport
+        self.flow = Flow(transport)
+        self.since = monotonic()
+        state: Any = self.server_state
+        if not getattr(state, "swept", False):
+            state.swept = True
+            self.loop.call_later(_SWEEP_SECONDS, _sweep, self.loop, state)
+        if len(self.connections) > self.max_connections:
+            self.in_reserve = self.last = True
+            self.idle_seconds = min(self.idle_seconds, _RESERVE_SECONDS)
+            if len(self.connections) > self.max_connections + RESERVE:
+                self._turn_away()
+                transport.close()
+        elif getattr(state, "draining", False):
+            self.shutdown()
+
+    def data_received(self, data: bytes) -> None:
+        """Hand what arrived to the parser, in pieces that a limit can stop."""
+        if len(data) <= self.most:
+            self._parse(data)
+            return
+        whole = memoryview(data)
+        for start in range(0, len(data), self.most):
+            self._parse(whole[start : start + self.most])
+
+    def _parse(self, data: bytes | memoryview) -> None:
+        if self.refused:
+            return
+        self.unparsed += len(data)
+        try:
+            self._feed(data)
+        except httptools.HttpParserError:
+            self.refuse(400, "The request is not well-formed HTTP/1.1.")
+            return
+        if self.done is not self.scope:
+            self._await_rest(len(data))
+        elif self.scope is not None:
+            self.unparsed = 0
+            self.since = None
+
+    def _feed(self, data: bytes | memoryview) -> None:
+        """Let the parser have what arrived; raises HttpParserError.
+
+        With a head that asks for an upgrade it stops, and takes no body for its own. Such a request
+        is answered as the plain one that it is too, so it gets a new parser, and the head again.
+        """
+        while True:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                data = data[upgrade.args[0] :]
+            head, self.plain_head = self.plain_head, None
+            if head is None:  # CONNECT, after which there is no HTTP
+                return
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            self.parser.feed_data(head)
+
+    def on_headers_complete(self) -> None:
+        """Start the request, unless its head is over a limit."""
+        if self.parser.should_upgrade():
+            if self.parser.get_method() != b"CONNECT":
+                self.plain_head = self._head_without_upgrade()
+                return
+            self.last = True
+        if self.unparsed > self.small:
+            self._check_head()
+        if self.in_reserve and self.url.partition(b"?")[0] not in _PROBES:
+            self._turn_away()
+            raise Refused
+        if self.server is None:
+            self._find_addresses()
+        super().on_headers_complete()
+        # What follows a chunked body is no header of the request, and is not kept.
+        self.headers = []
+        if self.last:
+            self.cycle.keep_alive = False
+
+    def _find_addresses(self) -> None:
+        """Find out what a scope says of both ends; uvicorn asks for every connection."""
+        self.server = get_local_addr(self.transport)
+        self.client = get_remote_addr(self.transport)
+        self.scheme = "https" if is_ssl(self.transport) else "http"
+        # This one was made at the first byte of the message.
+        scope: dict[str, Any] = self.scope  # type: ignore[assignment]
+        scope.update(server=self.server, client=self.client, scheme=self.scheme)
+
+    def _head_without_upgrade(self) -> bytes:
+        """Write the head that has come, but for the connection's wish to be upgraded."""
+        version = self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
+        for name, value in self.headers:
+            if name == b"connection":
+                options = [option.strip() for option in value.split(b",")]
+                value = b", ".join(o for o in options if o.lower() != b"upgrade")
+            lines.append(name + b": " + value)
+        return b"\r\n".join([*lines, b"", b""])
+
+    def on_body(self, body: bytes) -> None:
+        """Hand on a piece of the body."""
+        cycle = self.cycle
+        self.received += len(body)
+        if not cycle.response_complete:
+            cycle.body += body
+            if len(cycle.body) > HIGH_WATER_LIMIT:
+                self.flow.pause_reading()
+            cycle.message_event.set()
+
+    def on_message_complete(self) -> None:
+        """Note that the request is whole: from here on the client waits for us."""
+        if self.plain_head is not None:
+            return
+        self.done = self.scope
+        cycle = self.cycle
+        if cycle.keep_alive and not self.parser.should_keep_alive():
+            # What follows the body said so; the parser reads nothing more.
+            self.shutdown()
+        if not cycle.response_complete:
+            cycle.more_body = False
+            cycle.message_event.set()
+
+    def _await_rest(self, size: int) -> None:
+        """Bound what is half there, in bytes and in time; `size` bytes of it came now."""
+        in_body = self.in_body()
+        part: object = self.cycle if in_body else self.scope
+        if in_body and self.cycle.transport is self.transport:
+            self.cycle.transport = UnreadTransport(self)  # type: ignore[assignment]
+        if part is not self.awaited:
+            self.awaited = part
+            self.since = monotonic()
+            self.flow.restart(self.since)
+            self.received = self.counted = 0
+            self.unparsed = 0 if in_body else min(self.unparsed, size)
+        elif in_body and self.received != self.counted:
+            self.counted = self.received
+            self.unparsed = 0
+        if not in_body and len(self.url) > self.max_url_bytes:
+            self._refuse_url()
+        elif self.unparsed > self.most:
+            self._refuse_headers()
+
+    def _check_head(self) -> None:
+        if len(self.url) > self.max_url_bytes:
+            self._refuse_url()
+            raise Refused
+        if sum(len(name) + len(value) for name, value in self.headers) > self.max_header_bytes:
+            self._refuse_headers()
+            raise Refused
+
+    def close_if_silent(self, now: float) -> None:
+        """Answer 408 to half a request, close a connection without one, after the deadline."""
+        if self.refused:
+            self.close_if_answered()
+            return
+        if self.since is None:
+            if now - self.answered_at >= self.timeout_keep_alive and self.is_idle():
+                self.refused = True
+                self.transport.close()
+            return
+        if self.flow.read_paused:
+            return
+        in_body = self.in_body()
+        if in_body and self.cycle.waiting_for_100_continue:
+            self.since = now
+        allowed = self.idle_seconds + self.flow.paused_seconds
+        if in_body:
+            allowed += self.received / LEAST_RATE
+        # The next look is a second later; but half of the time everybody gets.
+        if now - self.since < max(allowed - _SWEEP_SECONDS, allowed / 2):
+            return
+        if self.done is self.scope:
+            self.refused = True
+            self.transport.close()
+        else:
+            self.refuse(408, f"The rest of the request did not come in {allowed:.3g} s.")
+
+    def _turn_away(self) -> None:
+        error = Overloaded("connections are open")
+        self.refuse_with(error)
+
+    def _refuse_url(self) -> None:
+        self.refuse(400, f"The URL is over the limit of {self.max_url_bytes:,} bytes.")
+
+    def _refuse_headers(self) -> None:
+        limit = self.max_header_bytes
+        self.refuse(431, f"The headers are over the limit of {limit:,} bytes in sum.")
+
+
+def _sweep(loop: asyncio.AbstractEventLoop, server_state: Any) -> None:
+    """Look at all connections once a second: cheaper than a timer a request."""
+    now = monotonic()
+    for connection in list(server_state.connections):
+        connection.close_if_silent(now)
+    loop.call_later(_SWEEP_SECONDS, _sweep, loop, server_state)
+
+
+def edge_protocol(settings: Settings, metrics: Metrics) -> type[EdgeProtocol]:
+    """Give the protocol class for these settings."""
+    limits = {
+        "max_header_bytes": settings.max_header_bytes,
+        "max_url_bytes": settings.max_url_bytes,
+        "max_connections": settings.max_connections,
+        "idle_seconds": settings.idle_seconds,
+        "metrics": metrics,
+        "small": min(settings.max_header_bytes, settings.max_url_bytes),
+        "most": settings.max_header_bytes + settings.max_url_bytes + _SLACK_BYTES,
+    }
+    return type("ConfiguredProtocol", (EdgeProtocol,), limits)

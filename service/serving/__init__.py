@@ -1,0 +1,1 @@
+"""One version, ready to answer: loaded, admitted, batched, classified, encoded."""

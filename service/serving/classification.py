@@ -1,0 +1,161 @@
+"""Rows to labels and probabilities: what a classifier is asked, and what is never passed on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.common.errors import InvalidInput, Problem, clip
+from service.models.classifier import Classifier, ReadsFiles
+from service.schema.decoder import HUGE
+from service.serving.alternate import MANY, Alternate
+from service.serving.core_pool import Cores
+
+Labels = NDArray[np.int64]
+Floats = NDArray[np.float64]
+_Answer = tuple[Labels, Floats | None]
+_Answers = Sequence[_Answer]
+
+_LARGEST_PART = 4096
+"""Rows that a classifier is given at once: what it makes of them on the way stays small."""
+_LARGEST_SHARE = 65_536
+"""The same for scikit-learn beside a graph, in a process of its own."""
+_WORTH_PARTS = 512
+"""So many rows are worth the waking of another thread."""
+
+
+class Inference:
+    """Asks one version's classifier; may be called from any thread."""
+
+    def __init__(
+        self,
+        title: str,
+        classifier: Classifier,
+        cores: Cores | None,
+        alternate: Alternate | None = None,
+    ) -> None:
+        """`title` is what errors call the model; without `cores` the calling thread does it all.
+
+        With `alternate` it is decided for each request of many rows who answers it.
+        """
+        self._title = title
+        self._classifier = classifier
+        self._cores = cores
+        self._alternate = alternate
+
+    def of(
+        self, matrix: Floats, probabilities: bool, file: Path | None = None
+    ) -> tuple[Labels, Floats | None]:
+        """Give the index of the class of each row, [N], and the probabilities, [N, K], if asked.
+
+        `file` is the one (.npy) that the matrix is mapped from, if it is. Raises InvalidInput for
+        numbers that the classifier cannot take.
+        """
+        if probabilities:
+            self.check_has_probabilities()
+
+        def ask(classifier: Classifier) -> _Answers:
+            return self._ask(classifier, matrix, probabilities, file)
+
+        try:
+            alternate = self._choice(len(matrix))
+            if alternate is None:
+                answers = ask(self._classifier)
+            else:
+                answers = alternate.answer(self._classifier, len(matrix), ask)
+        except ValueError as error:
+            reason = clip(str(error).split("\n")[0].rstrip("."), 200)
+            raise InvalidInput(f"The classifier cannot answer this: {reason}.", []) from error
+        _check_finite(answers)
+        if len(answers) == 1:
+            return answers[0][0], answers[0][1] if probabilities else None
+        labels = np.concatenate([labels for labels, _ in answers])
+        if not probabilities:
+            return labels, None
+        return labels, np.concatenate([rows for _, rows in answers if rows is not None])
+
+    def is_shared(self, rows: int) -> bool:
+        """Tell whether others than the calling thread may work on so many rows."""
+        return self._choice(rows) is not None or (
+            self._cores is not None and rows > self._size(self._classifier, rows)
+        )
+
+    def check_has_probabilities(self) -> None:
+        """Raise InvalidInput where the classifier has none."""
+        if not self._classifier.has_probabilities:
+            raise InvalidInput(
+                f"{self._title} has no probabilities; "
+                'leave "probabilities" out, or train a classifier that has them.',
+                [],
+            )
+
+    def _choice(self, rows: int) -> Alternate | None:
+        return self._alternate if rows >= MANY else None
+
+    def _ask(
+        self, classifier: Classifier, matrix: Floats, probabilities: bool, file: Path | None
+    ) -> _Answers:
+        """Have all rows answered, part by part."""
+
+        def ask(rows: slice) -> _Answer:
+            part = matrix[rows]
+            sure = probabilities or _is_doubtful(classifier, part)
+            if file is not None and isinstance(classifier, ReadsFiles):
+                return classifier.of_file(file, rows, sure)
+            part = np.ascontiguousarray(part)
+            if sure:
+                return classifier.labels_and_probabilities(part)
+            return classifier.labels(part), None
+
+        count = len(matrix)
+        size = self._size(classifier, count)
+        parts = [slice(first, min(first + size, count)) for first in range(0, count, size)]
+        if self._cores is None or len(parts) == 1:
+            return [ask(rows) for rows in parts]
+        return self._cores.map(ask, parts)
+
+    def _size(self, classifier: Classifier, count: int) -> int:
+        """Give how many of so many rows a part has."""
+        if self._cores is None or count < _WORTH_PARTS:
+            return _LARGEST_PART
+        share = -(-count // self._cores.count)
+        if classifier is not self._classifier:
+            # Each part is a walk through all trees, whose start costs as much as 4,000 rows.
+            return min(_LARGEST_SHARE, share)
+        # Another process has cores of its own, and a message to it costs more than a thread.
+        return _LARGEST_PART if classifier.remote else min(_LARGEST_PART, share)
+
+
+def _is_doubtful(classifier: Classifier, part: Floats) -> bool:
+    """Tell whether labels may be given only after their probabilities proved finite."""
+    if classifier.doubtful:
+        return True
+    return classifier.has_probabilities and _has_huge(part)
+
+
+def _has_huge(part: Floats) -> bool:
+    if not part.flags.c_contiguous:
+        # Column by column, as it lies in memory.
+        return any(bool((np.abs(column) > HUGE).any()) for column in part.T)
+    return bool((np.abs(part) > HUGE).any())
+
+
+def _check_finite(answers: Sequence[_Answer]) -> None:
+    """A NaN never leaves as a prediction: the classifier could not take the numbers."""
+    wrong: list[int] = []
+    count = 0
+    for labels, rows in answers:
+        if rows is not None:
+            bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+            wrong += (count + bad).tolist()
+        count += len(labels)
+    if wrong:
+        raise InvalidInput(
+            f"The classifier gives no finite probabilities for {len(wrong)} of {count} "
+            f"instances, the first of them /instances/{wrong[0]}: its numbers are too large.",
+            [
+                Problem(f"/instances/{index}", "has numbers too large for this classifier")
+                for index in wrong[:20]
+            ],
+        )

@@ -1,0 +1,52 @@
+"""The model in use: one reference, read once by a request and swapped as a whole."""
+
+from dataclasses import dataclass
+
+from service.common.errors import NoModelInUse
+from service.serving.predictor import Predictor
+
+
+@dataclass(frozen=True, slots=True)
+class InUse:
+    """A version that is loaded and warm, under the epoch in which it was put in use."""
+
+    predictor: Predictor
+    epoch: int
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.predictor.name
+
+    @property
+    def version(self) -> int:
+        """The version of the model."""
+        return self.predictor.version
+
+
+class Slot:
+    """Holds what `/predict` answers from."""
+
+    def __init__(self) -> None:
+        self.in_use: InUse | None = None
+        self.trouble: str | None = None
+        """Why the newest entry of the log of use is not served, if it is not."""
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that this replica serves; 0 before the first."""
+        return 0 if self.in_use is None else self.in_use.epoch
+
+    def get(self) -> InUse:
+        """Give the model in use; raises NoModelInUse."""
+        if self.in_use is None:
+            raise NoModelInUse(self.trouble)
+        return self.in_use
+
+    def swap(self, predictor: Predictor, epoch: int, sha256: str) -> bool:
+        """Put `predictor` in use unless an epoch as high is: an older one never comes back."""
+        if epoch <= self.epoch:
+            return False
+        self.in_use = InUse(predictor, epoch, sha256)
+        return True

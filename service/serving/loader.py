@@ -1,0 +1,315 @@
+"""A version's record to a predictor: fetch, verify, load, replay, warm."""
+
+import hashlib
+import io
+import logging
+import math
+import os
+import re
+import shutil
+import tempfile
+import threading
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.common.disk_errors import why_not_written
+from service.common.domain import ARTIFACTS, Version, Versions
+from service.common.errors import (
+    ClassifierUnavailable,
+    InvalidRequest,
+    JobFailed,
+    StorageUnavailable,
+    VersionNotServable,
+    clip,
+)
+from service.models.classifier import Classifier, replay
+from service.models.onnx_classifier import load_onnx
+from service.processes.limits import JobLimits
+from service.processes.pool import Children
+from service.processes.remote_classifier import ChildClassifier
+from service.schema.contract import Schema, decode
+from service.schema.decoder import Limits
+from service.serving.alternate import Alternate
+from service.serving.core_pool import Cores
+from service.serving.predictor import Predictor
+
+logger = logging.getLogger(__name__)
+
+_KEPT = 10
+"""Versions whose artifacts stay in the cache."""
+
+_LARGEST_GOLDEN = 256 * 1024 * 1024
+_ADOPTION = JobLimits(seconds=60.0, memory_bytes=2 * 2**30)
+_MOST_VERDICTS = 10_000
+
+_ARRAY = re.compile(
+    rb"\x93NUMPY\x01\x00.."
+    rb"\{'descr': '(?P<type><f8|<i8)', 'fortran_order': (?P<order>True|False), "
+    rb"'shape': \((?P<shape>[0-9]{1,9},|[0-9]{1,9}, [0-9]{1,9})\), \} *\n",
+    re.DOTALL,
+)
+"""The head of an array's file."""
+
+_SPOILED = (ValueError, InvalidRequest, zipfile.BadZipFile, KeyError, ClassifierUnavailable)
+"""What a version that cannot be served is found out by."""
+
+_Key = tuple[str, int, float]
+
+
+class Loader:
+    """Loads versions; may be called from several threads."""
+
+    def __init__(
+        self,
+        versions: Versions,
+        children: Children,
+        cache: Path,
+        limits: Limits,
+        allow_pickle: bool,
+        classifier_lost: Callable[[], None] = lambda: None,
+        cores: Cores | None = None,
+    ) -> None:
+        self._versions = versions
+        self._children = children
+        self._cache = cache
+        self._limits = limits
+        self._allow_pickle = allow_pickle
+        self._classifier_lost = classifier_lost
+        self._cores = cores
+        self._lock = threading.Lock()
+        self._arriving: dict[_Key, threading.Lock] = {}
+        self._verdicts: dict[_Key, str | None] = {}
+        cache.mkdir(parents=True, exist_ok=True)
+        for left in cache.glob(".*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+    def load(self, version: Version) -> Predictor:
+        """Give a predictor that has answered its own example.
+
+        Raises VersionNotServable with the reason, RegistryUnavailable where the artifacts are not
+        in the cache and cannot be fetched, or StorageUnavailable.
+        """
+        with self._judged(version):
+            predictor = self._predictor(version, self._files(version))
+        self._verdicts[_key(version)] = None
+        return predictor
+
+    def inspect(self, version: Version) -> None:
+        """Find out whether a foreign version can be made servable; `verdict` tells.
+
+        It is read in a child; nothing of it is loaded here.
+        """
+        with self._judged(version):
+            self._files(version)
+        self._verdicts[_key(version)] = None
+
+    def verdict(self, version: Version) -> tuple[bool, str | None]:
+        """Tell whether a version was looked at, and the reason if it cannot be served."""
+        key = _key(version)
+        return key in self._verdicts, self._verdicts.get(key)
+
+    def schema(self, version: Version) -> Schema:
+        """Give a version's schema; raises like `load`."""
+        with self._judged(version):
+            return decode(self._files(version)["schema.json"])
+
+    @contextmanager
+    def _judged(self, version: Version) -> Iterator[None]:
+        """Turn what is found wrong with a version into VersionNotServable, and remember it."""
+        if version.refusal is not None:
+            raise VersionNotServable(version.name, version.version, version.refusal)
+        while len(self._verdicts) >= _MOST_VERDICTS:
+            self._verdicts.pop(next(iter(self._verdicts)), None)
+        try:
+            yield
+        except VersionNotServable as error:
+            self._verdicts[_key(version)] = error.reason
+            raise
+        except _SPOILED as error:
+            reason = clip(str(error).split("\n")[0].rstrip("."), 300) + "."
+            if isinstance(error, ClassifierUnavailable):
+                reason = "its process ended while it answered its golden rows or its example."
+            self._verdicts[_key(version)] = reason
+            raise VersionNotServable(version.name, version.version, reason) from error
+        except OSError as error:
+            raise StorageUnavailable(why_not_written(error)) from error
+
+    def _files(self, version: Version) -> Mapping[str, bytes]:
+        """Give the version's verified artifacts, from the cache where they are."""
+        with self._lock:
+            arriving = self._arriving.setdefault(_key(version), threading.Lock())
+        with arriving:
+            try:
+                return self._cached(version) or self._arrived(version)
+            finally:
+                with self._lock:
+                    self._arriving.pop(_key(version), None)
+
+    def _folder(self, version: Version) -> Path:
+        mark = f"{version.created_at:.3f}" if version.foreign else version.digest[:16]
+        return self._cache / f"{version.name}-{version.version}-{mark}"
+
+    def _cached(self, version: Version) -> Mapping[str, bytes] | None:
+        folder = self._folder(version)
+        # Read as a whole under the lock: nothing is pruned meanwhile.
+        with self._lock:
+            if not folder.is_dir():
+                return None
+            try:
+                files = _verified(version, folder)
+            except ValueError:
+                logger.warning("the cache of %s %s is damaged", version.name, version.version)
+                shutil.rmtree(folder)
+                return None
+            os.utime(folder)
+        return files
+
+    def _arrived(self, version: Version) -> Mapping[str, bytes]:
+        self._versions.reach_storage()
+        with tempfile.TemporaryDirectory(dir=self._cache, prefix=".") as name:
+            got = self._versions.fetch(version, Path(name) / "fetched")
+            if version.foreign:
+                got = self._adopt(got, Path(name))
+            files = _verified(version, got)
+            with self._lock:
+                got.rename(self._folder(version))
+                self._prune(self._folder(version))
+        return files
+
+    def _adopt(self, fetched: Path, folder: Path) -> Path:
+        """Have a child make what it can of a foreign version; raises ValueError if nothing."""
+        order = {"source": str(fetched.resolve()), "allow_pickle": self._allow_pickle}
+        job = self._children.start("adopt", folder, order, _ADOPTION)
+        try:
+            result = job.wait(_ADOPTION.seconds)
+        except (JobFailed, TimeoutError) as error:
+            job.stop("It took too long.")
+            raise ValueError(f"reading it failed: {error or 'it took too long'}") from error
+        assert isinstance(result, dict)
+        if result["reason"] is not None:
+            raise ValueError(result["reason"])
+        return folder / "adopted"
+
+    def _prune(self, latest: Path) -> None:
+        folders = sorted(
+            (path for path in self._cache.iterdir() if not path.name.startswith(".")),
+            key=lambda path: path.stat().st_mtime,
+        )
+        for folder in folders[:-_KEPT]:
+            if folder != latest:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _predictor(self, version: Version, files: Mapping[str, bytes]) -> Predictor:
+        schema = decode(files["schema.json"])
+        classifier: Classifier
+        alternate = None
+        if "model.onnx" in files:
+            classes = schema.classes if version.foreign else None
+            classifier = load_onnx(files["model.onnx"], classes)
+            if "model.skops" in version.sha256 and "golden.npz" in files:
+                alternate = self._alternate(version, schema)
+        else:
+            classifier = self._child(version, schema, self._classifier_lost)
+        try:
+            if not version.foreign:
+                _replay(classifier, files["golden.npz"])
+            predictor = Predictor(
+                version.name,
+                version.version,
+                schema,
+                classifier,
+                self._limits,
+                self._cores,
+                alternate,
+            )
+            predictor.warm()
+        except BaseException:
+            if isinstance(classifier, ChildClassifier):
+                classifier.close()  # whoever keeps the error would keep its process
+            raise
+        return predictor
+
+    def _alternate(self, version: Version, schema: Schema) -> Alternate:
+        """Prepare scikit-learn beside a graph; it is not started before it is needed."""
+
+        def start() -> ChildClassifier:
+            child = self._child(version, schema, lambda: None)
+            try:
+                _replay(child, self._files(version)["golden.npz"])
+            except BaseException:
+                child.close()
+                raise
+            return child
+
+        return Alternate(_title(version), start, self._children.idle_seconds)
+
+    def _child(self, version: Version, schema: Schema, lost: Callable[[], None]) -> ChildClassifier:
+        return ChildClassifier(
+            self._children,
+            _title(version),
+            # Kept on the disk alone: it may be needed again, and may be large.
+            lambda: self._files(version)["model.skops"],
+            [feature.name for feature in schema.features],
+            lost,
+        )
+
+
+def _title(version: Version) -> str:
+    return f"{version.name} version {version.version}"
+
+
+def _key(version: Version) -> _Key:
+    # A version that is deleted and made again may be another one under the same number.
+    return version.name, version.version, version.created_at
+
+
+def _verified(version: Version, folder: Path) -> dict[str, bytes]:
+    """Read what is needed, each compared with the digest in the record; raises ValueError."""
+    if version.foreign:
+        return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    files: dict[str, bytes] = {}
+    for file, digest in version.sha256.items():
+        if file not in ARTIFACTS:
+            raise ValueError(f"its record names {clip(file, 80)}, which is no file of a version")
+        path = folder / file
+        if not path.is_file():
+            raise ValueError(f"its file {file} is missing")
+        files[file] = path.read_bytes()
+        if hashlib.sha256(files[file]).hexdigest() != digest:
+            raise ValueError(f"its file {file} is not the one that was registered (sha256)")
+    return files
+
+
+def _replay(classifier: Classifier, data: bytes) -> None:
+    golden = _golden(data)
+    replay(classifier, golden["X"], golden["labels"], golden.get("probabilities"))
+
+
+def _golden(data: bytes) -> Mapping[str, NDArray[Any]]:
+    """Read what `np.savez` wrote of float64 and int64; raises ValueError for anything else.
+
+    numpy's own reader takes more, asks for as much memory as a head says, and reads heads by `ast`,
+    which fails now and then where several threads do so at once (Python 3.11).
+    """
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > _LARGEST_GOLDEN:
+            raise ValueError("its golden rows are too large")
+        files = {name.removesuffix(".npy"): archive.read(name) for name in archive.namelist()}
+    return {name: _array(file) for name, file in files.items()}
+
+
+def _array(file: bytes) -> NDArray[Any]:
+    head = _ARRAY.match(file)
+    if head is None:
+        raise ValueError("its golden rows are in another format")
+    shape = tuple(int(size) for size in head["shape"].split(b",") if size.strip())
+    values = np.frombuffer(file[head.end() :], head["type"].decode())
+    if math.prod(shape) != len(values):
+        raise ValueError("its golden rows are not as many as they say")
+    return values.reshape(shape, order="F" if head["order"] == b"True" else "C")

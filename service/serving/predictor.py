@@ -1,0 +1,280 @@
+"""One version, ready to answer: a request's bytes in, a reply's bytes out."""
+
+from collections.abc import Sequence
+from math import isfinite
+from time import thread_time
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from service.common.errors import InvalidInput
+from service.models.classifier import Classifier
+from service.models.onnx_classifier import BoundRun, OnnxClassifier
+from service.schema.contract import Schema
+from service.schema.decoder import Decoder, Doubt, Limits, Row
+from service.schema.example import Guide
+from service.serving.alternate import Alternate
+from service.serving.classification import Inference
+from service.serving.core_pool import Cores
+from service.serving.latency_model import Pace
+from service.serving.reply_encoder import Replies
+
+_QUICK_SECONDS = 0.001
+"""What is expected to take longer than this does not run on the event loop."""
+
+_TURN_ROWS = 64
+_TURN_NUMBERS = 65_536
+"""Rows, and numbers, in one run of several requests' rows: each number of rows keeps buffers."""
+
+_SHARE = 4
+_SHORT_RUN_SECONDS = 0.003
+"""Rows of several requests are put together until they cost so many times what any run does, when
+more would save little, or for so long, where the handing over of a run is what matters."""
+
+_QUEUE_RUNS = 8
+_SHORTEST_QUEUE_SECONDS = 0.01
+_LONGEST_QUEUE_SECONDS = 0.05
+"""A row may have to wait so many times as long as it takes alone, within these bounds."""
+
+_SHORT_SECONDS = 0.0002
+_UNTIMED = 63
+"""So many runs of less than that pass between two that are timed; longer ones are all timed."""
+
+_BYTES_A_SECOND = 60e6
+"""A low guess of how fast JSON is decoded; only bounds what may stay on the event loop."""
+
+
+class Predictor:
+    """Answers requests from one version of a model.
+
+    `predict` may be called from any thread; `predict_rows` only from one thread at a time, since it
+    works in buffers of its own.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        version: int,
+        schema: Schema,
+        classifier: Classifier,
+        limits: Limits,
+        cores: Cores | None = None,
+        alternate: Alternate | None = None,
+    ) -> None:
+        self.name = name
+        self.version = version
+        self.schema = schema
+        self.classifier = classifier
+        self.guide = Guide(schema)
+        self.pace = Pace()
+        self.slow = False
+        """Whether even a single row may take too long for the event loop, or has to wait."""
+        self.rows_a_turn = 1
+        """How many single rows may be answered by one run on the event loop."""
+        self.rows_a_batch = 1
+        """How many single rows are answered by one run in a thread, where the model is slow."""
+        self.queue_seconds = _LONGEST_QUEUE_SECONDS
+        """In how many seconds such a row has to be expected to be begun, lest it be refused."""
+        self._decoder = Decoder(schema, limits)
+        title = f"Model {name!r} version {version}"
+        self.inference = Inference(title, classifier, cores, alternate)
+        self.replies = Replies(name, version, schema.classes)
+        self._turns = _bind(classifier, probabilities=False)
+        self._sure_turns = _bind(classifier, probabilities=True)
+        self._bound = bool(self._turns)
+        self._sure = bool(self._sure_turns)
+        self._untimed = 0
+        self._conclude()
+
+    @property
+    def example(self) -> dict[str, Any]:
+        """A request that works."""
+        return self.guide.example
+
+    def warm(self) -> None:
+        """Answer the example, so that no client waits for the first run, and measure the time.
+
+        Raises InvalidInput if the version does not take its own example.
+        """
+        body = orjson.dumps(self.example)
+        self.predict(body)
+        one = self._decoder.decode(body)[0]
+        many = np.repeat(one, 64, axis=0)
+        self.pace = Pace(min(self._time(one) for _ in range(3)), self._time(many), len(many))
+        self._conclude()
+
+    def _time(self, matrix: NDArray[np.float64]) -> float:
+        start = self.classifier.clock()
+        self.classifier.labels(matrix)
+        return self.classifier.clock() - start
+
+    def _learn(self, rows: int, seconds: float) -> None:
+        self.pace.learn(rows, seconds)
+        self._untimed = 0 if seconds > _SHORT_SECONDS else _UNTIMED
+        self._conclude()
+
+    def _conclude(self) -> None:
+        """Draw the conclusions from the pace."""
+        self.slow = self.classifier.remote or self.pace.seconds(1) >= _QUICK_SECONDS
+        self._short = self._bound and not self.slow
+        most = min(_TURN_ROWS, _TURN_NUMBERS // len(self.schema.features))
+        row = max(self.pace.row, 1e-9)
+        together = max(_SHARE * self.pace.base, _SHORT_RUN_SECONDS)
+        self.rows_a_batch = max(1, min(most, int(together / row)))
+        queue = max(_SHORTEST_QUEUE_SECONDS, _QUEUE_RUNS * self.pace.seconds(1))
+        self.queue_seconds = min(_LONGEST_QUEUE_SECONDS, queue)
+        if self._bound:
+            self.rows_a_turn = max(1, min(most, int(_QUICK_SECONDS / row)))
+
+    def is_quick(self, body_bytes: int) -> bool:
+        """Tell whether a body of so many bytes may be answered on the event loop.
+
+        Never where another process answers: the loop would wait for it. A row takes at least two
+        bytes a feature, which bounds the rows from the bytes.
+        """
+        if self.classifier.remote:
+            return False
+        rows = max(1, body_bytes // (2 * len(self.schema.features) + 1))
+        return self.pace.seconds(rows) + body_bytes / _BYTES_A_SECOND < _QUICK_SECONDS
+
+    def one_row(self, body: bytes) -> tuple[Row, bool] | None:
+        """Give the row of a request that has one, and whether it asks for probabilities.
+
+        None where it may not be answered here: use `predict`.
+        """
+        if not self._short:
+            return None
+        found = self._decoder.one(body)
+        if found is not None and found[1] and not self._sure:
+            return None
+        return found
+
+    def slow_row(self, body: bytes) -> tuple[Row, bool] | None:
+        """Give the same where the model is slow, for `predict_batch`; None: use `predict`."""
+        if not self.slow:
+            return None
+        found = self._decoder.one(body)
+        if found is not None and found[1] and not self.classifier.has_probabilities:
+            return None
+        return found
+
+    def predict_batch(
+        self, rows: Sequence[Row], probabilities: bool
+    ) -> Sequence[bytes | InvalidInput]:
+        """Answer rows that `slow_row` gave by one run, in whatever thread.
+
+        A row that the classifier cannot take gets what `predict` would raise; the others do not
+        suffer from it. Raises what befalls the classifier's process.
+        """
+        if len(rows) == 1:
+            return [self._by_itself(rows[0], probabilities)]
+        start = self.classifier.clock()
+        try:
+            labels, chances = self.inference.of(np.array(rows, np.float64), probabilities)
+        except InvalidInput:
+            return [self._by_itself(row, probabilities) for row in rows]
+        self._learn(len(rows), self.classifier.clock() - start)
+        if chances is None:
+            return [self.replies.single[label] for label in labels.tolist()]
+        pairs = zip(labels.tolist(), chances.tolist(), strict=True)
+        return [self.replies.with_probabilities(label, chance) for label, chance in pairs]
+
+    def predict_rows(
+        self, rows: Sequence[Row], probabilities: bool = False
+    ) -> Sequence[bytes | InvalidInput]:
+        """Answer rows that `one_row` gave by one run; at most `rows_a_turn` of them.
+
+        A row that the classifier cannot take gets what `predict` would raise; the others do not
+        suffer from it.
+        """
+        bound = self._bound_for(len(rows), probabilities)
+        bound.inputs[:] = rows
+        try:
+            self._untimed -= 1
+            if self._untimed < 0:
+                self._run_timed(bound, len(rows))
+            else:
+                bound.run()
+        except Exception:  # ONNX Runtime has an error class for each of its status codes.
+            return [self._by_itself(row, probabilities) for row in rows]
+        if probabilities:
+            return self._with_probabilities(bound, rows)
+        replies = self.replies.single
+        return [replies[label] for label in bound.labels.tolist()]
+
+    def _bound_for(self, rows: int, probabilities: bool) -> BoundRun:
+        turns = self._sure_turns if probabilities else self._turns
+        bound = turns.get(rows)
+        if bound is None:
+            assert isinstance(self.classifier, OnnxClassifier)
+            bound = turns[rows] = self.classifier.bind(rows, probabilities=probabilities)
+        return bound
+
+    def _with_probabilities(
+        self, bound: BoundRun, rows: Sequence[Row]
+    ) -> list[bytes | InvalidInput]:
+        chances = bound.probabilities
+        assert chances is not None
+        answers: list[bytes | InvalidInput] = []
+        for row, label, chance in zip(rows, bound.labels.tolist(), chances.tolist(), strict=True):
+            if isfinite(sum(chance)):
+                answers.append(self.replies.with_probabilities(label, chance))
+            else:
+                answers.append(self._by_itself(row, True))
+        return answers
+
+    def _by_itself(self, row: Row, probabilities: bool) -> bytes | InvalidInput:
+        """Answer a row as `predict` would, after a run with others has gone wrong."""
+        try:
+            return self._predict(np.array([row], np.float64), probabilities)[0]
+        except InvalidInput as error:
+            return error
+
+    def _run_timed(self, bound: BoundRun, rows: int) -> None:
+        start = thread_time()
+        bound.run()
+        self._learn(rows, thread_time() - start)
+
+    def predict(self, body: bytes, probabilities: bool = False) -> tuple[bytes, int]:
+        """Answer a request, with probabilities if it or the caller asks for them.
+
+        Gives the reply and the number of its rows. Raises InvalidInput with every problem, or
+        BodyTooLarge where there are too many rows.
+        """
+        matrix, asked = self._decoder.decode(body)
+        return self._predict(matrix, asked or probabilities)
+
+    def predict_at_once(self, body: bytes) -> tuple[bytes, int] | None:
+        """Answer a request that may be answered on the event loop; None: use `predict`, elsewhere.
+
+        Raises like `predict`.
+        """
+        if not self.is_quick(len(body)):
+            return None
+        try:
+            decoded = self._decoder.read(body)
+        except Doubt:
+            if not self._decoder.explains_at_once(body):
+                return None
+            decoded = self._decoder.explain(body)
+        return self._predict(*decoded)
+
+    def _predict(self, matrix: NDArray[np.float64], probabilities: bool) -> tuple[bytes, int]:
+        rows = len(matrix)
+        start = self.classifier.clock()
+        reply = self.replies.of(*self.inference.of(matrix, probabilities))
+        if not self.inference.is_shared(rows):  # else the clock is that of a part
+            self._learn(rows, self.classifier.clock() - start)
+        return reply, rows
+
+
+def _bind(classifier: Classifier, *, probabilities: bool) -> dict[int, BoundRun]:
+    """Give a run of one row on buffers of its own, where the classifier has such a thing."""
+    if not isinstance(classifier, OnnxClassifier) or classifier.doubtful:
+        return {}
+    try:
+        return {1: classifier.bind(1, probabilities=probabilities)}
+    except ValueError:  # a foreign graph that answers with words, or of no fixed width
+        return {}

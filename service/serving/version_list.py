@@ -1,0 +1,123 @@
+"""What MLflow holds, also while MLflow is down: then as it was last seen."""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any
+
+from service.common.domain import Page, Version, Versions
+from service.common.errors import RegistryUnavailable, ServiceError, VersionNotServable
+from service.schema.example import describe, example
+from service.serving.loader import Loader
+
+logger = logging.getLogger(__name__)
+
+_SNAPSHOT = 1000
+_REFRESH_SECONDS = 30.0
+_INSPECT_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A page of versions, and how old it is."""
+
+    page: Page[Version]
+    stale: bool
+    age_seconds: float
+
+
+class Listing:
+    """Lists versions; keeps a snapshot of the newest thousand for when MLflow is down."""
+
+    def __init__(self, versions: Versions, loader: Loader) -> None:
+        self._versions = versions
+        self._loader = loader
+        self._inspector = ThreadPoolExecutor(1, thread_name_prefix="inspector")
+        self._lock = threading.Lock()
+        self._inspections: dict[tuple[str, int], Future[None]] = {}
+        self._snapshot: Sequence[Version] | None = None
+        self._taken_at = 0.0
+
+    def close(self) -> None:
+        """Let the thread go."""
+        self._inspector.shutdown(wait=False, cancel_futures=True)
+
+    def page(self, name: str | None, limit: int, page_token: str | None) -> Listed:
+        """Give a page as MLflow has it now; raises RegistryUnavailable."""
+        start = time.monotonic()
+        page = self._versions.list_versions(name, limit, page_token)
+        if name is None and page_token is None:
+            self._refresh(page.items, limit)
+        self._inspect(page.items, start + _INSPECT_SECONDS - time.monotonic())
+        return Listed(page, False, time.monotonic() - start)
+
+    def last_seen(self, name: str | None, limit: int, page_token: str | None) -> Listed:
+        """Give a page as it was last seen; raises RegistryUnavailable where it never was."""
+        with self._lock:
+            snapshot, taken_at = self._snapshot, self._taken_at
+        if snapshot is None or page_token is not None:
+            raise RegistryUnavailable("it has not been reached, so there is nothing to list.")
+        items = [version for version in snapshot if name in (None, version.name)]
+        return Listed(Page(items[:limit]), True, time.monotonic() - taken_at)
+
+    def _refresh(self, newest: Sequence[Version], limit: int) -> None:
+        """Take a new snapshot: of what was listed, if that is all, else anew when it is old."""
+        with self._lock:
+            known, age = self._snapshot is not None, time.monotonic() - self._taken_at
+        if len(newest) >= limit:
+            if known and age < _REFRESH_SECONDS:
+                return
+            newest = self._versions.list_versions(None, _SNAPSHOT, None).items
+        with self._lock:
+            self._snapshot, self._taken_at = newest, time.monotonic()
+
+    def _inspect(self, versions: Sequence[Version], seconds: float) -> None:
+        """Have foreign versions looked at that nobody has looked at, and wait a little for it."""
+        waiting: list[Future[None]] = []
+        with self._lock:
+            for version in versions:
+                if not version.foreign or self.verdict(version)[0] is not None:
+                    continue
+                key = (version.name, version.version)
+                if key not in self._inspections:
+                    self._inspections[key] = self._inspector.submit(self._look, version)
+                waiting.append(self._inspections[key])
+        wait(waiting, timeout=max(0.0, seconds))
+
+    def _look(self, version: Version) -> None:
+        try:
+            self._loader.inspect(version)
+        except VersionNotServable:
+            return
+        except ServiceError as error:
+            logger.warning("%s %s was not looked at: %s", version.name, version.version, error)
+        finally:
+            with self._lock:
+                self._inspections.pop((version.name, version.version), None)
+
+    def verdict(self, version: Version) -> tuple[bool | None, str | None]:
+        """Tell whether a version is servable, and why not; None where it was not looked at."""
+        if version.refusal is not None:
+            return False, version.refusal
+        known, reason = self._loader.verdict(version)
+        if known:
+            return reason is None, reason
+        return (None, "it has not been looked at yet") if version.foreign else (True, None)
+
+    def describe(self, version: Version) -> dict[str, Any]:
+        """Give the schema and the example of a version; nothing where it has none."""
+        try:
+            schema = self._loader.schema(version)
+        except VersionNotServable:
+            return {}
+        return {
+            "schema": {
+                "features": [describe(feature) for feature in schema.features],
+                "classes": list(schema.classes),
+                "target": schema.target,
+            },
+            "example": example(schema),
+        }

@@ -1,0 +1,1 @@
+"""Trainings as the serving process sees them: uploads, the queue, a run, retention."""

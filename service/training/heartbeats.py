@@ -1,0 +1,105 @@
+"""The beats of open trainings, and the closing of those whose owner has stopped beating."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection
+from dataclasses import replace
+
+from service.common.domain import Registry, Training
+from service.common.errors import RegistryUnavailable, TrainingNotFound
+from service.common.metrics import Metrics
+from service.training.run import Course
+
+logger = logging.getLogger(__name__)
+
+SECONDS = 10.0
+ORPHAN_SECONDS = 60.0
+_GONE = "The replica that ran it is gone; send the request again."
+
+
+class Beats:
+    """Says every few seconds that what is open here is still worked on, in a thread of its own."""
+
+    def __init__(
+        self, registry: Registry, metrics: Metrics, courses: Callable[[], Collection[Course]]
+    ) -> None:
+        self._registry = registry
+        self._metrics = metrics
+        self._courses = courses
+        self._lock = threading.Lock()
+        self._unclosed: dict[str, Training] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="beats", daemon=True)
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop; what could not be recorded so far is tried once more."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=10)
+        try:
+            self._close_late()
+        except RegistryUnavailable as error:
+            logger.warning("the ends of some trainings are not recorded: %s", error)
+
+    def close(self, training: Training) -> None:
+        """Record the end of a training: now, or when MLflow is back."""
+        try:
+            self._registry.close_training(training)
+        except TrainingNotFound:
+            logger.warning("training %s was deleted in MLflow", training.id)
+        except RegistryUnavailable as error:
+            logger.warning("the end of training %s is not recorded yet: %s", training.id, error)
+            with self._lock:
+                self._unclosed[training.id] = training
+
+    def close_orphans(self, older_than: float) -> None:
+        """Close as failed each open training of another owner that has not beaten for so long."""
+        now = time.time()
+        found = self._registry.open_trainings()
+        # Looked at afterwards: one that was opened here since the search began is among these.
+        here = {course.training.id for course in self._courses()}
+        for training in found:
+            if training.id in here or now - training.beat_at < older_than:
+                continue
+            with self._lock:
+                closed = self._unclosed.get(training.id) or replace(
+                    training, state="failed", finished_at=now, error=_GONE, fault="service"
+                )
+            logger.warning("training %s lost its owner", training.id)
+            self._registry.close_training(closed)
+            self._metrics.trainings.labels(closed.state).inc()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(SECONDS):
+            try:
+                self._beat()
+                self._close_late()
+                self.close_orphans(ORPHAN_SECONDS)
+            except RegistryUnavailable as error:
+                logger.debug("%s", error)
+            except Exception:
+                # The edge of the thread: without beats, other replicas close what runs here.
+                logger.exception("the beats met a defect")
+
+    def _beat(self) -> None:
+        for course in self._courses():
+            try:
+                self._registry.beat(course.training.id, time.time())
+            except TrainingNotFound:
+                logger.warning("training %s was deleted in MLflow", course.training.id)
+
+    def _close_late(self) -> None:
+        with self._lock:
+            late = list(self._unclosed.values())
+        for training in late:
+            try:
+                self._registry.close_training(training)
+            except TrainingNotFound:
+                logger.warning("training %s was deleted in MLflow", training.id)
+            with self._lock:
+                del self._unclosed[training.id]

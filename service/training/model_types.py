@@ -1,0 +1,52 @@
+"""The classifiers that can be trained, as a child process that has scikit-learn tells them."""
+
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from service.common.errors import ChildrenUnavailable, JobFailed, ModelTypeNotFound
+from service.processes.limits import JobLimits
+from service.processes.pool import Children
+
+_LIMITS = JobLimits(seconds=60.0, memory_bytes=2**30)
+
+
+class ModelTypes:
+    """Asks once and remembers: the catalogue is that of the installed scikit-learn."""
+
+    def __init__(self, children: Children, work: Path) -> None:
+        self._children = children
+        self._work = work
+        self._lock = threading.Lock()
+        self._known: dict[str, list[dict[str, Any]]] = {}
+
+    def all(self) -> Sequence[dict[str, Any]]:
+        """Give every type with its parameters."""
+        return self._ask("model_types")
+
+    def get(self, name: str) -> dict[str, Any]:
+        """Give one; raises ModelTypeNotFound."""
+        for kind in self.all():
+            if kind["name"] == name:
+                return kind
+        raise ModelTypeNotFound(name)
+
+    def built_in_data_sets(self) -> Sequence[dict[str, Any]]:
+        """Give the data sets that scikit-learn ships."""
+        return self._ask("built_ins")
+
+    def _ask(self, kind: str) -> list[dict[str, Any]]:
+        with self._lock:
+            if kind not in self._known:
+                with tempfile.TemporaryDirectory(dir=self._work) as name:
+                    job = self._children.start(kind, Path(name), {}, _LIMITS)
+                    try:
+                        result = job.wait(_LIMITS.seconds)
+                    except (TimeoutError, JobFailed) as error:
+                        job.stop("It took too long.")
+                        raise ChildrenUnavailable from error
+                assert isinstance(result, list)
+                self._known[kind] = result
+            return self._known[kind]

@@ -1,0 +1,211 @@
+"""One training from its turn in the queue to its end: the child, the records, the use."""
+
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from service.common.disk_errors import why_not_written
+from service.common.domain import DataSet, Fault, NewVersion, Registry, Training, TrainingState
+from service.common.errors import (
+    Conflict,
+    InvalidRequest,
+    JobFailed,
+    JobStopped,
+    ServiceError,
+    StorageUnavailable,
+)
+from service.processes import job_files as files
+from service.processes.job import Job
+from service.processes.limits import JobLimits
+from service.processes.pool import Children
+from service.rollout.coordinator import Replicas
+
+logger = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What trainings may take."""
+
+    at_once: int
+    queued: int
+    each: JobLimits
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A training that was looked at and may begin."""
+
+    name: str
+    model_type: str
+    params: Mapping[str, Any]
+    data_set: DataSet
+    use: bool
+    folder: Path
+    """Holds what the inspection left there; removed at the end."""
+    only_first: bool = False
+    """Put it in use only if nothing is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What every training needs."""
+
+    registry: Registry
+    children: Children
+    replicas: Replicas
+    limits: Limits
+
+
+class Course:
+    """A training that is open in this replica."""
+
+    def __init__(self, training: Training, order: Order) -> None:
+        self.training = training
+        """As it is at this moment; its record in MLflow may be some seconds older."""
+        self.ended: Future[Training] = Future()
+        """Done when the training is closed, whatever became of it."""
+        self.failure: ServiceError | None = None
+        """Why it failed, where a client can be told more than the training's sentence."""
+        self._order = order
+        self._lock = threading.Lock()
+        self._job: Job | None = None
+        self._stopped: tuple[TrainingState, Fault | None, str] | None = None
+
+    def cancel(self) -> None:
+        """Have it end as soon as it can, unless its version is registered already."""
+        self._stop("cancelled", None, "It was cancelled.")
+
+    def drain(self) -> None:
+        """Have it end because the service does."""
+        self._stop("failed", "service", "The service was stopped while it ran.")
+
+    def _stop(self, state: TrainingState, fault: Fault | None, reason: str) -> None:
+        with self._lock:
+            if self._stopped is None:
+                self._stopped = (state, fault, reason)
+                if self._job is not None:
+                    self._job.stop(reason)
+
+    def run(self, workshop: Workshop) -> Training:
+        """Go through all stages; give the training as it ended. Raises nothing."""
+        try:
+            training = self._train(workshop)
+        except JobStopped as error:
+            # Stopped by nobody's wish: it took too long.
+            state, fault = ("failed", "request") if self._stopped is None else self._stopped[:2]
+            training = replace(self.training, state=state, error=str(error), fault=fault)
+        except ServiceError as error:
+            self.failure = error
+            training = self._failed(str(error), _fault_of(error))
+        except OSError as error:
+            self.failure = StorageUnavailable(why_not_written(error))
+            training = self._failed(str(self.failure), "service")
+        except Exception:
+            # The edge of the thread: a defect of ours must not end the queue with it.
+            logger.exception("training %s failed by a defect", self.training.id)
+            training = self._failed("It met an internal error.", "service")
+        return self.close(training)
+
+    def _failed(self, error: str, fault: Fault) -> Training:
+        return replace(self.training, state="failed", error=error, fault=fault)
+
+    def close(self, training: Training) -> Training:
+        """Remove what it needed; give the training with the time of its end."""
+        shutil.rmtree(self._order.folder, ignore_errors=True)
+        self.training = replace(training, finished_at=time.time())
+        return self.training
+
+    def _train(self, workshop: Workshop) -> Training:
+        start = time.monotonic()
+        order, limits, registry = self._order, workshop.limits, workshop.registry
+        self._look()
+        self._note(registry, state="running", stage="starting")
+        with self._lock:
+            self._look()
+            job = self._job = workshop.children.start("train", order.folder, {}, limits.each)
+        result = self._follow(job, start + limits.each.seconds)
+        seconds = {**result["seconds"], "total": time.monotonic() - start}
+        self._note(
+            registry,
+            stage="recording",
+            progress=0.9,
+            metrics=result["metrics"],
+            seconds=seconds,
+        )
+        registry.record_result(
+            self.training, result["params"], order.data_set, order.folder / files.REPORT
+        )
+        self._look()
+        version = registry.add_version(
+            NewVersion(
+                name=order.name,
+                model_type=order.model_type,
+                run_id=self.training.id,
+                folder=order.folder / files.VERSION,
+                sha256=result["sha256"],
+                params=order.params,
+                metrics=result["metrics"],
+                features=[(name, kind) for name, kind in result["features"]],
+            )
+        )
+        self._note(registry, stage="putting in use", progress=0.95, version=version.version)
+        used = False
+        if order.use and not (order.only_first and registry.newest_use() is not None):
+            change = workshop.replicas.use(version, f"training {self.training.id}")
+            used = not change.missing
+        return replace(
+            self.training,
+            state="succeeded",
+            stage="",
+            progress=1.0,
+            used=used,
+            seconds={**seconds, "total": time.monotonic() - start},
+        )
+
+    def _look(self) -> None:
+        """Raise JobStopped if somebody wished that this training ends."""
+        if self._stopped is not None:
+            raise JobStopped(self._stopped[2])
+
+    def _follow(self, job: Job, deadline: float) -> dict[str, Any]:
+        """Wait for the child's result and note its progress; stop it at the deadline."""
+        while True:
+            try:
+                result = job.wait(_LOOK_SECONDS)
+            except TimeoutError:
+                self._look_at_progress()
+                if time.monotonic() > deadline:
+                    job.stop(f"It took longer than the limit of {job.limits.seconds:g} s.")
+                continue
+            assert isinstance(result, dict)
+            return result
+
+    def _look_at_progress(self) -> None:
+        try:
+            told = orjson.loads((self._order.folder / files.PROGRESS).read_bytes())
+        except (OSError, orjson.JSONDecodeError):
+            return
+        stage, progress = told["stage"], 0.9 * told["progress"]
+        self.training = replace(self.training, stage=stage, progress=progress)
+
+    def _note(self, registry: Registry, **changes: Any) -> None:
+        """Change the record here and, for whoever asks another replica, in MLflow."""
+        self.training = replace(self.training, beat_at=time.time(), **changes)
+        registry.update_training(self.training)
+
+
+def _fault_of(error: ServiceError) -> Fault:
+    if isinstance(error, InvalidRequest | JobFailed):
+        return "request"
+    return "conflict" if isinstance(error, Conflict) else "service"

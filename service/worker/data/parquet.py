@@ -1,0 +1,165 @@
+"""Parquet files, read into tables: columns of numbers, booleans and texts, and nothing else."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from service.common.errors import BodyTooLarge, Problem, UnusableData, clip
+from service.worker.data.table import (
+    LIMITS,
+    MOST_PROBLEMS,
+    Column,
+    Limits,
+    Table,
+    as_floats,
+    check_names,
+)
+
+_EXACT_DIGITS = 15
+"""So many decimal digits survive the way to float64 and back."""
+
+
+def read_parquet(data: bytes, limits: Limits = LIMITS, at: str = "") -> Table:
+    """Read a Parquet file; `at` is the pointer that problems get.
+
+    Null, and NaN among numbers, is missing. The index columns that pandas adds are left out.
+    Raises UnusableData or BodyTooLarge, the latter before anything is decompressed.
+    """
+    table = read_arrow_table(data, limits, at)
+    columns: dict[str, Column] = {}
+    problems: list[Problem] = []
+    for field, chunks in zip(table.schema, table.columns, strict=True):
+        try:
+            columns[field.name] = _column(chunks)
+        except ValueError as error:
+            problems.append(Problem(at, f"column {clip(field.name)!r}: {error}"))
+    _raise(problems)
+    return Table(columns)
+
+
+def read_arrow_table(data: Any, limits: Limits = LIMITS, at: str = "") -> Any:
+    """Read the same file, bytes or a buffer of Arrow's, into an Arrow table of plain columns.
+
+    Raises as `read_parquet` does.
+    """
+    try:
+        # Metadata larger than this is a bomb: 10,000 columns take about 1 MB a row group.
+        file = pq.ParquetFile(
+            pa.BufferReader(data),
+            thrift_string_size_limit=1 << 26,
+            thrift_container_size_limit=1 << 22,
+        )
+        metadata = file.metadata
+        limits.check(metadata.num_rows, metadata.num_columns)
+        size = sum(
+            metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups)
+        )
+        if size > limits.bytes:
+            raise BodyTooLarge("The Parquet file, decompressed,", limits.bytes, "bytes")
+        schema = file.schema_arrow
+        fields = [field for field in schema if not field.name.startswith("__index_level_")]
+        check_names([field.name for field in fields], at)
+        _check_types(fields, at)
+        if not metadata.num_rows or not fields:
+            raise _refuse("The Parquet file has no rows.", at)
+        table = file.read(use_threads=False).select([field.name for field in fields])
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _refuse(
+            "The Parquet file cannot be read; it is damaged, or no Parquet.", at
+        ) from error
+    limits.check(table.num_rows, table.num_columns)
+    return table
+
+
+def _refuse(sentence: str, at: str) -> UnusableData:
+    return UnusableData(sentence, [Problem(at, sentence[0].lower() + sentence[1:].rstrip("."))])
+
+
+def _raise(problems: list[Problem]) -> None:
+    if problems:
+        detail = f"The Parquet file cannot be used: {problems[0].message}."
+        raise UnusableData(detail, problems[:MOST_PROBLEMS])
+
+
+def _check_types(fields: list[Any], at: str) -> None:
+    problems: list[Problem] = []
+    for field in fields:
+        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        if pa.types.is_temporal(kind):
+            reason = (
+                "holds dates or times; send unix seconds as a number, or year, month and day as "
+                "columns of their own"
+            )
+        elif pa.types.is_nested(kind):
+            reason = "is nested; send one value a row"
+        elif pa.types.is_decimal(kind) and kind.precision > _EXACT_DIGITS:
+            reason = f"is a decimal of more than {_EXACT_DIGITS} digits; send a double"
+        elif _is_plain(kind):
+            continue
+        else:
+            reason = f"is of the type {clip(kind)}; send numbers, booleans or text"
+        problems.append(Problem(at, f"column {clip(field.name)!r} {reason}"))
+    _raise(problems)
+
+
+def _is_plain(kind: Any) -> bool:
+    types = pa.types
+    return bool(
+        types.is_integer(kind)
+        or types.is_floating(kind)
+        or types.is_decimal(kind)
+        or types.is_boolean(kind)
+        or types.is_string(kind)
+        or types.is_large_string(kind)
+        or types.is_string_view(kind)
+        or types.is_null(kind)
+    )
+
+
+def _column(chunks: Any) -> Column:
+    """Give one column; raises ValueError with what is wrong."""
+    kind = chunks.type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+        chunks = chunks.cast(kind)
+    if pa.types.is_null(kind):
+        return Column("number", np.full(len(chunks), np.nan))
+    if pa.types.is_boolean(kind):
+        return Column("boolean", as_floats(chunks.cast(pa.uint8()).cast(pa.float64())))
+    if pa.types.is_integer(kind):
+        try:
+            return Column("number", as_floats(chunks.cast(pa.float64())))
+        except pa.ArrowInvalid:
+            return Column("number", _large_integers(chunks))
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        values = as_floats(chunks.cast(pa.float64()))
+        if np.isinf(values).any():
+            row = int(np.argmax(np.isinf(values))) + 1
+            raise ValueError(f"row {row:,} is infinite")
+        return Column("number", values)
+    texts = chunks.cast(pa.string())
+    try:
+        texts.validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise ValueError("holds text that is not UTF-8") from error
+    if pc.any(pc.match_substring(texts, "\0")).as_py():
+        raise ValueError("holds NUL characters")
+    # Through the distinct values, so that equal texts share one object.
+    coded = texts.combine_chunks().dictionary_encode()
+    codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return Column("text", np.array([*coded.dictionary.to_pylist(), None], dtype=object)[codes])
+
+
+def _large_integers(chunks: Any) -> Any:
+    values = as_floats(chunks.cast(pa.float64(), safe=False))
+    whole = chunks.to_pylist()
+    for row in np.flatnonzero(np.abs(values) >= 2.0**53):
+        if int(values[row]) != whole[row]:
+            raise ValueError(
+                f"row {row + 1:,} holds an integer beyond 2^53, which would lose digits; if the "
+                "column is an identifier, leave it out"
+            )
+    return values

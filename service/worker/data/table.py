@@ -1,0 +1,208 @@
+"""Rows to train on, column by column, in the one form that every reader gives."""
+
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from service.common.errors import BodyTooLarge, Problem, UnusableData, clip
+from service.schema.contract import FeatureType
+
+BUILT_IN = ("breast_cancer", "digits", "iris", "wine")
+"""The data sets that scikit-learn ships and `built_in` gives."""
+
+LONGEST_NAME = 256
+MOST_PROBLEMS = 20
+
+_ARROW: dict[FeatureType, Any] = {
+    "number": pa.float64(),
+    "boolean": pa.bool_(),
+    "text": pa.string(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large a table may be; `bytes` is what a Parquet file says it holds decompressed."""
+
+    rows: int = 1_000_000
+    columns: int = 10_000
+    cells: int = 30_000_000
+    bytes: int = 512 * 1024 * 1024
+
+    def check(self, rows: int, columns: int) -> None:
+        """Raise BodyTooLarge for a table that is larger."""
+        if columns > self.columns:
+            raise BodyTooLarge("The number of columns", self.columns, "columns")
+        if rows > self.rows:
+            raise BodyTooLarge("The number of rows", self.rows, "rows")
+        if rows * columns > self.cells:
+            raise BodyTooLarge("The number of rows times columns", self.cells, "cells")
+
+
+LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Column:
+    """One column: numbers and booleans as float64 with NaN for missing, text as str or None."""
+
+    type: FeatureType
+    values: NDArray[Any]
+
+    @property
+    def missing(self) -> NDArray[np.bool_]:
+        """Mark each row without a value."""
+        if self.type == "text":
+            return np.asarray(self.values == np.array(None), dtype=np.bool_)
+        return np.asarray(np.isnan(self.values), dtype=np.bool_)
+
+    def arrow(self) -> Any:
+        """Give the values as an Arrow array of double, bool or string."""
+        if self.type == "boolean":
+            return pa.array(self.values != 0.0, mask=self.missing)
+        if self.type == "number":
+            return pa.array(self.values, mask=self.missing)
+        return pa.array(self.values, type=pa.string())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """Columns of one length, by name, in order."""
+
+    columns: dict[str, Column]
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return len(next(iter(self.columns.values())).values) if self.columns else 0
+
+    def missing(self, name: str) -> int:
+        """Count the rows without a value in the column."""
+        return int(np.count_nonzero(self.columns[name].missing))
+
+    def to_frame(self, names: Sequence[str]) -> pd.DataFrame:
+        """Give the columns as scikit-learn is fitted on them: float64, and text as object.
+
+        Missing text is NaN: SimpleImputer takes None and NaN for two different things.
+        """
+        data: dict[str, Any] = {}
+        for name in names:
+            column = self.columns[name]
+            values = column.values
+            if column.type == "text":
+                gone = column.missing
+                if gone.any():
+                    values = values.copy()
+                    values[gone] = np.nan
+            data[name] = pd.Series(values, dtype=values.dtype, copy=False)
+        return pd.DataFrame(data, columns=pd.Index(list(names), dtype=object), copy=False)
+
+    def to_parquet(self) -> bytes:
+        """Write the canonical file: double, bool and string columns, the same bytes each time."""
+        fields = [pa.field(name, _ARROW[column.type]) for name, column in self.columns.items()]
+        arrays = [column.arrow() for column in self.columns.values()]
+        sink = io.BytesIO()
+        table = pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+        pq.write_table(table, sink, compression="zstd", version="2.6", store_schema=False)
+        return sink.getvalue()
+
+    @classmethod
+    def from_parquet(cls, data: bytes) -> "Table":
+        """Read what `to_parquet` wrote; for files of others there is `read_parquet`."""
+        table = pq.read_table(pa.BufferReader(data), use_threads=False)
+        columns: dict[str, Column] = {}
+        for field, chunks in zip(table.schema, table.columns, strict=True):
+            array = chunks.combine_chunks()
+            if pa.types.is_string(field.type):
+                columns[field.name] = Column("text", array.to_numpy(zero_copy_only=False))
+            elif pa.types.is_boolean(field.type):
+                values = array.cast(pa.uint8()).cast(pa.float64())
+                columns[field.name] = Column("boolean", as_floats(values))
+            else:
+                columns[field.name] = Column("number", as_floats(array))
+        return cls(columns)
+
+    def sha256(self) -> str:
+        """Hash the content, whatever file it came in: names, types and values, in order."""
+        digest = hashlib.sha256()
+        for name, column in self.columns.items():
+            head = json.dumps([name, column.type, len(column.values)], ensure_ascii=False)
+            digest.update(head.encode("utf-8", "surrogatepass"))
+            if column.type == "text":
+                texts = pa.array(column.values, type=pa.large_string())
+                _, offsets, data = texts.buffers()
+                digest.update(np.packbits(column.missing).tobytes())
+                digest.update(memoryview(offsets)[: 8 * (len(texts) + 1)])
+                digest.update(memoryview(data) if data is not None else b"")
+            else:
+                # A NaN has many bit patterns, and all of them mean missing.
+                values = np.where(column.missing, np.nan, column.values)
+                digest.update(values.astype("<f8").tobytes())
+        return digest.hexdigest()
+
+    def summary(self) -> list[dict[str, object]]:
+        """List the columns as replies show them: name, type, missing rows."""
+        return [
+            {"name": name, "type": column.type, "missing": self.missing(name)}
+            for name, column in self.columns.items()
+        ]
+
+
+def as_floats(array: Any) -> NDArray[np.float64]:
+    """Give an Arrow array of doubles as float64, null as NaN, in memory of its own."""
+    values: NDArray[np.float64] = array.to_numpy(zero_copy_only=False).astype(np.float64)
+    return values
+
+
+def check_names(names: Sequence[object], at: str) -> None:
+    """Raise UnusableData where a column has no name, an ill-formed one or another's.
+
+    `at` is the pointer of the list of names; where it ends in "/", the index is added.
+    """
+    problems: list[Problem] = []
+    first: dict[str, int] = {}
+    for index, name in enumerate(names):
+        pointer = f"{at}{index}" if at.endswith("/") else at
+        if not isinstance(name, str) or not name.strip():
+            problems.append(Problem(pointer, f"column {index + 1} has no name"))
+        elif len(name) > LONGEST_NAME:
+            message = f"the name of column {index + 1} has more than {LONGEST_NAME} characters"
+            problems.append(Problem(pointer, message))
+        elif "\0" in name:
+            problems.append(Problem(pointer, f"the name of column {index + 1} holds a NUL"))
+        elif name in first:
+            message = f"columns {first[name] + 1} and {index + 1} are both called {clip(name)!r}"
+            problems.append(Problem(pointer, message))
+        else:
+            first[name] = index
+    if problems:
+        raise UnusableData(
+            "Every column needs a name of its own: " + problems[0].message + ".",
+            problems[:MOST_PROBLEMS],
+        )
+
+
+def built_in(name: str) -> tuple[Table, str]:
+    """Give a data set of `BUILT_IN` and the name of its target column."""
+    from sklearn import datasets
+
+    loaded = getattr(datasets, f"load_{name}")()
+    columns = {
+        str(feature): Column("number", np.ascontiguousarray(loaded.data[:, index], np.float64))
+        for index, feature in enumerate(loaded.feature_names)
+    }
+    if name == "digits":
+        target = Column("number", loaded.target.astype(np.float64))
+    else:
+        labels = np.array([str(label) for label in loaded.target_names], dtype=object)
+        target = Column("text", labels[loaded.target])
+    return Table({**columns, "target": target}), "target"

@@ -1,0 +1,1 @@
+"""Data in, fitted pipeline out: the request, the plan, the fit, and what it is worth."""

@@ -1,0 +1,282 @@
+"""Everything that can be known of a training before it is fitted, or every reason not to try."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.common.did_you_mean import did_you_mean
+from service.common.errors import Problem, UnusableData, clip, escape
+from service.schema.contract import Label, spelling
+from service.worker.data.table import Table
+from service.worker.learning import classifiers, column_checks
+from service.worker.learning.classifiers import ModelType
+from service.worker.learning.request import MOST_PROBLEMS, Search, TrainRequest
+
+MOST_WIDTH = 20_000
+MOST_CELLS = 100_000_000
+MOST_WORK = 2e10
+MOST_ROWS: Mapping[str, int] = {
+    "GaussianProcessClassifier": 2_000,
+    "LabelPropagation": 5_000,
+    "LabelSpreading": 5_000,
+    "NuSVC": 50_000,
+    "SVC": 50_000,
+}
+"""Rows to train on, where time or memory grows with their square or cube."""
+
+_FLOAT32 = frozenset(
+    {
+        *("AdaBoostClassifier", "BaggingClassifier", "DecisionTreeClassifier"),
+        *("ExtraTreeClassifier", "ExtraTreesClassifier", "GradientBoostingClassifier"),
+        "RandomForestClassifier",
+    }
+)
+_LARGEST_FLOAT32 = 3.4e38
+_LARGEST = 1e150
+"""The square of what is larger is no finite float64, and so there is no variance to scale by."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """A training that can be tried: the request, its data, and which rows are held out."""
+
+    request: TrainRequest
+    kind: ModelType
+    table: Table
+    features: tuple[str, ...]
+    target: str
+    classes: tuple[Label, ...]
+    codes: NDArray[np.int64]
+    """The class of each row, an index into `classes`."""
+    train: NDArray[np.int64]
+    test: NDArray[np.int64]
+    class_weight: Any
+    folds: int
+    """Into so many folds the classifier may split the rows it is given once more."""
+
+    @property
+    def y(self) -> NDArray[Any]:
+        """The labels of all rows, as scikit-learn is fitted on them."""
+        return column_checks.targets(self.classes, self.codes)
+
+
+def plan(table: Table, request: TrainRequest, at: str = "/dataset") -> Plan:
+    """Find everything that can be known before fitting; `at` is the pointer of the data set.
+
+    The request has its model type and target. Raises UnusableData with all problems, at most 20.
+    """
+    kind = classifiers.model_type(request.model_type or "")
+    target = request.target or ""
+    features = tuple(name for name in table.columns if name != target)
+    problems: list[Problem] = []
+    classes: tuple[Label, ...] = ()
+    codes = np.empty(0, np.int64)
+    if target in table.columns:
+        classes, codes, found = column_checks.classes_of(target, table.columns[target])
+        problems += found
+    else:
+        hint = did_you_mean(target, table.columns) or f"; there are: {_names(table)}"
+        message = f"there is no column {clip(target)!r} in the data set{hint}"
+        problems.append(Problem("/target", message))
+    problems += _features(table, features, request, kind, at)
+    class_weight, found = _class_weight(request.class_weight, classes)
+    problems += found
+    if problems:
+        raise _unusable(problems)
+    train, test = _split(codes, classes, request)
+    folds = _folds(codes[train], classes, request, kind)
+    _check_cost(table, features, len(train), len(classes), request, kind, at)
+    _check_training_part(table, features, train, at)
+    return Plan(
+        request=request,
+        kind=kind,
+        table=table,
+        features=features,
+        target=target,
+        classes=classes,
+        codes=codes,
+        train=train,
+        test=test,
+        class_weight=class_weight,
+        folds=folds,
+    )
+
+
+def _unusable(problems: list[Problem]) -> UnusableData:
+    count = f"{len(problems)} problems with the data: " if len(problems) > 1 else ""
+    shown = "; ".join(problem.message for problem in problems[:2])
+    return UnusableData(f"{count}{shown[0].upper() + shown[1:]}.", problems[:MOST_PROBLEMS])
+
+
+def _names(table: Table) -> str:
+    shown = ", ".join(repr(clip(name, 32)) for name in list(table.columns)[:10])
+    return shown + (f" and {len(table.columns) - 10:,} more" if len(table.columns) > 10 else "")
+
+
+def _features(
+    table: Table, features: tuple[str, ...], request: TrainRequest, kind: ModelType, at: str
+) -> list[Problem]:
+    if not features:
+        return [Problem(at, "the data set has no column beside the target")]
+    largest = _LARGEST_FLOAT32 if kind.name in _FLOAT32 else _LARGEST
+    plain = request.preprocessing == "none"
+    takes_missing = not plain or _takes_missing(kind)
+    problems: list[Problem] = []
+    for name in features:
+        column = table.columns[name]
+        if plain and column.type == "text":
+            message = 'is text, which "preprocessing": "none" leaves as it is'
+        elif not takes_missing and table.missing(name):
+            message = (
+                f'has missing values, which "preprocessing": "none" leaves to {kind.name}, and '
+                "that takes none"
+            )
+        else:
+            message = column_checks.check_feature(column, largest)
+        if message:
+            problems.append(Problem(at, f"column {clip(name)!r} {message}"))
+    return problems
+
+
+def _takes_missing(kind: ModelType) -> bool:
+    from sklearn.utils import get_tags
+
+    return bool(get_tags(classifiers.build(kind.name, {})).input_tags.allow_nan)
+
+
+def _class_weight(value: Any, classes: tuple[Label, ...]) -> tuple[Any, list[Problem]]:
+    """Give the weights by label: JSON's keys are texts, whatever the labels are."""
+    if not isinstance(value, Mapping) or not classes:
+        return value, []
+    labels = {spelling(label): label for label in classes}
+    problems = [
+        Problem(f"/class_weight/{escape(key)}", f"{clip(key)!r} is no class of the target")
+        for key in value
+        if key not in labels
+    ]
+    return {labels[key]: float(value[key]) for key in value if key in labels}, problems
+
+
+def _split(
+    codes: NDArray[np.int64], classes: tuple[Label, ...], request: TrainRequest
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Hold out a part of the rows, of each class its share."""
+    from sklearn.model_selection import train_test_split
+
+    rows = len(codes)
+    held_out = int(np.ceil(rows * request.test_size))
+    for part, size in (("test", held_out), ("train", rows - held_out)):
+        if size < len(classes):
+            message = (
+                f"of {rows:,} rows leaves {size:,} to {part} with, and there are "
+                f"{len(classes):,} classes"
+            )
+            raise _unusable([Problem("/test_size", f"{request.test_size:g} {message}")])
+    train, test = train_test_split(
+        np.arange(rows), test_size=held_out, random_state=request.seed, stratify=codes
+    )
+    gone = np.flatnonzero(np.bincount(codes[train], minlength=len(classes)) == 0)
+    if len(gone):
+        label = clip(repr(classes[gone[0]]))
+        message = f"{request.test_size:g} leaves no row of class {label} to train with"
+        raise _unusable([Problem("/test_size", message)])
+    return np.sort(train), np.sort(test)
+
+
+def _folds(
+    codes: NDArray[np.int64], classes: tuple[Label, ...], request: TrainRequest, kind: ModelType
+) -> int:
+    """Check that every fold has rows of every class, in the classifier's own splits too."""
+    counts = np.bincount(codes, minlength=len(classes))
+    rarest = int(np.argmin(counts))
+    fewest, label = int(counts[rarest]), clip(repr(classes[rarest]))
+    outer = request.cv or (5 if request.search else 0)
+    if outer > fewest:
+        message = (
+            f"{outer} folds need as many rows of each class to train with; {label} has {fewest}"
+        )
+        raise _unusable([Problem("/cv", message)])
+    inner = min(5, fewest - -(-fewest // outer) if outer else fewest)
+    if kind.cross_validates and inner < 2:
+        message = f"{kind.name} splits the rows again, and of class {label} there are too few"
+        raise _unusable([Problem("/target", message)])
+    return max(inner, 2)
+
+
+def _check_cost(
+    table: Table,
+    features: tuple[str, ...],
+    rows: int,
+    classes: int,
+    request: TrainRequest,
+    kind: ModelType,
+    at: str,
+) -> None:
+    """Refuse what would take more time or memory than any training may."""
+    width = sum(
+        len(set(table.columns[name].values) - {None}) if table.columns[name].type == "text" else 1
+        for name in features
+    )
+    problems: list[Problem] = []
+    most = MOST_ROWS.get(kind.name)
+    if most is not None and rows > most:
+        message = f"{kind.name} takes {most:,} rows to train on, and there are {rows:,}"
+        problems.append(Problem(at, message))
+    if width > MOST_WIDTH:
+        message = f"the columns and categories make {width:,} inputs; there may be {MOST_WIDTH:,}"
+        problems.append(Problem(at, message))
+    elif width * table.rows > MOST_CELLS:
+        message = (
+            f"{table.rows:,} rows of {width:,} columns and categories are {width * table.rows:,} "
+            f"values; there may be {MOST_CELLS:,}"
+        )
+        problems.append(Problem(at, message))
+    fits = 1 + (request.cv or 0) + int(request.refit)
+    fits += request.search.candidates * (request.cv or 5) if request.search else 0
+    work = _work(kind, request, classes) * rows * width * fits
+    if work > MOST_WORK:
+        message = (
+            f"{fits:,} fits of {kind.name} on {rows:,} rows and {width:,} inputs with these "
+            f"parameters are about {work / MOST_WORK:,.1f} times what one training may take"
+        )
+        problems.append(Problem("/params", message))
+    neighbours = _largest(request, "n_neighbors", 0)
+    if neighbours > rows * (1 - 1 / request.cv if request.cv else 1):
+        message = f"n_neighbors must be at most the number of rows to train on, {rows:,}"
+        problems.append(Problem("/params/n_neighbors", message))
+    if problems:
+        raise _unusable(problems)
+
+
+def _work(kind: ModelType, request: TrainRequest, classes: int) -> float:
+    """Estimate how often a fit passes over the data."""
+    if "n_estimators" in kind.params:
+        trees = _largest(request, "n_estimators", kind.params["n_estimators"].default)
+        return trees * (classes if kind.name == "GradientBoostingClassifier" else 1)
+    if kind.name == "HistGradientBoostingClassifier":
+        return _largest(request, "max_iter", 100) * classes / 10
+    if kind.name == "MLPClassifier":
+        units = request.params.get("hidden_layer_sizes", [100])
+        return float(sum(units)) * _largest(request, "max_iter", 200) / 100
+    return 1.0
+
+
+def _largest(request: TrainRequest, name: str, default: float) -> float:
+    tried: Search = request.search or Search({})
+    values = [value for value in tried.params.get(name, []) if isinstance(value, int)]
+    return float(max([*values, request.params.get(name, default)]))
+
+
+def _check_training_part(
+    table: Table, features: tuple[str, ...], train: NDArray[np.int64], at: str
+) -> None:
+    problems = [
+        Problem(at, f"column {clip(name)!r} has no value in the rows to train on; leave it out")
+        for name in features
+        if table.missing(name) and table.columns[name].missing[train].all()
+    ]
+    if problems:
+        raise _unusable(problems)

@@ -1,0 +1,46 @@
+"""Rows to predict, as columns: read into a matrix, and answers written as columns."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from service.common.errors import InvalidInput, UnusableData
+from service.processes.job_files import LABELS, MATRIX, PROBABILITIES, ROWS, save
+from service.schema.contract import decode, spelling
+from service.worker.data.matrix import read_matrix
+from service.worker.data.table import Limits
+
+_ANSWERS = "answers.arrows"
+
+
+def read(folder: Path, order: Mapping[str, Any]) -> Any:
+    """Leave the matrix of what was uploaded; raises InvalidInput with what is wrong with it."""
+    limits = Limits(rows=order["max_rows"], columns=order["max_columns"])
+    schema = decode(order["schema"].encode())
+    try:
+        matrix = read_matrix(folder / ROWS, order["media"], schema, limits)
+    except UnusableData as error:
+        raise InvalidInput(str(error), list(error.problems)) from error
+    save(folder / MATRIX, matrix)
+    return {"rows": len(matrix)}
+
+
+def write_arrow(folder: Path, order: Mapping[str, Any]) -> Any:
+    """Write the answers as an Arrow stream: `prediction`, and a column for each class."""
+    classes = order["classes"]
+    labels = np.load(folder / LABELS, allow_pickle=False)
+    columns = {"prediction": pa.array(classes).take(pa.array(labels))}
+    if (folder / PROBABILITIES).exists():
+        rows = np.load(folder / PROBABILITIES, allow_pickle=False)
+        for index, label in enumerate(classes):
+            columns[f"probability of {spelling(label)}"] = pa.array(rows[:, index])
+    table = pa.table(columns)
+    with (
+        pa.OSFile(str(folder / _ANSWERS), "wb") as sink,
+        pa.ipc.new_stream(sink, table.schema) as writer,
+    ):
+        writer.write_table(table)
+    return {"file": _ANSWERS}

@@ -1,0 +1,23 @@
+"""Multi-layer perceptrons: a matrix product and an activation for each layer."""
+
+from sklearn.neural_network import MLPClassifier
+
+from service.worker.onnx_export.builder import Answer, Graph, NotConvertible
+
+# Sigmoid's error in float64 is relative to values that are tiny, so between layers it is no loss.
+ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh", "logistic": "Sigmoid", "identity": "Identity"}
+
+
+def emit_perceptron(graph: Graph, classifier: MLPClassifier, x: str) -> Answer:
+    """Add the layers; the label comes from the output's probabilities, as scikit-learn takes it."""
+    activation = ACTIVATIONS[classifier.activation]
+    for weights, offset in zip(classifier.coefs_[:-1], classifier.intercepts_[:-1], strict=True):
+        x = graph.node(activation, graph.affine(x, weights, offset))
+    output = graph.affine(x, classifier.coefs_[-1], classifier.intercepts_[-1])
+    if classifier.out_activation_ == "softmax":
+        probabilities = graph.softmax(output)
+        return Answer(graph.largest(probabilities), probabilities)
+    if len(classifier.classes_) != 2:
+        raise NotConvertible("several labels a row have no graph")
+    p = graph.logistic(output)
+    return Answer(graph.side(p, bound=0.5), graph.both_classes(p))

@@ -1,0 +1,1 @@
+"""Fitted scikit-learn pipelines: loaded safely, walked, checked, and adopted from others."""

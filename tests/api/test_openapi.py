@@ -1,0 +1,419 @@
+"""OpenAPI against what is served: documented statuses, documented bodies, documented examples."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import BaseModel
+
+from service.api import schemas
+from service.schema.contract import Feature, Schema
+from service.schema.json_schema import MOST, request_schema
+from tests.support.fakes import FakeRegistry
+from tests.support.server import Client, serve, settings_for
+
+SERVED: dict[str, tuple[str, type[BaseModel]]] = {
+    "get /schema": ("/schema", schemas.SchemaReply),
+    "get /model-types": ("/model-types", schemas.ModelTypeList),
+    "get /model-types/{name}": ("/model-types/SVC", schemas.ModelTypeReply),
+    "get /datasets": ("/datasets", schemas.DataSetList),
+    "get /datasets/{name}": ("/datasets/iris", schemas.DataSetReply),
+    "get /models": ("/models", schemas.VersionList),
+    "get /models/{name}/versions/{version}": ("/models/iris/versions/1", schemas.VersionDetail),
+    "get /trainings": ("/trainings", schemas.TrainingList),
+    "get /use-model": ("/use-model", schemas.UseReply),
+    "get /healthz": ("/healthz", schemas.HealthReply),
+    "get /readyz": ("/readyz", schemas.ReadyReply),
+}
+
+
+@pytest.fixture
+def document(client: Client) -> dict[str, Any]:
+    found: dict[str, Any] = client.get("/openapi.json").json()
+    return found
+
+
+@pytest.mark.parametrize("operation", SERVED)
+def test_a_reply_is_what_openapi_says(
+    client: Client, document: dict[str, Any], operation: str
+) -> None:
+    path, model = SERVED[operation]
+    method, route = operation.split()
+
+    response = client.get(path)
+
+    assert response.status_code == 200
+    model.model_validate_json(response.content)
+    shown = document["paths"][route][method]["responses"]["200"]["content"]["application/json"]
+    assert shown["schema"]["$ref"] == f"#/components/schemas/{model.__name__}"
+
+
+def test_the_documented_examples_work(client: Client, document: dict[str, Any]) -> None:
+    posts = {
+        path: item["post"]["requestBody"]["content"]["application/json"]["example"]
+        for path, item in document["paths"].items()
+        if "post" in item
+    }
+
+    assert set(posts) == {"/predict", "/train", "/datasets", "/use-model"}
+    posts["/datasets?name=documented"] = posts.pop("/datasets")
+    for path, body in posts.items():
+        response = client.post(path, json=body)
+        assert response.status_code in (200, 201), (path, response.text)
+
+
+def test_replies_to_changes_are_what_openapi_says(client: Client) -> None:
+    body = {"dataset": "iris", "model_type": "GaussianNB", "name": "checked"}
+
+    trained = client.post("/train", json=body)
+    changed = client.post("/use-model", json={"name": "checked"})
+    predicted = client.predict({**client.get("/schema").json()["example"], "probabilities": True})
+
+    schemas.TrainingReply.model_validate_json(trained.content)
+    schemas.ChangeReply.model_validate_json(changed.content)
+    schemas.PredictReply.model_validate_json(predicted.content)
+
+
+JSON = {"content-type": "application/json"}
+NOTHING = "0" * 32
+TOO_LONG = b" " * (64 * 2**20 + 1)
+
+ERRORS: dict[str, tuple[str, bytes | None, dict[str, str]]] = {
+    "post /predict 400": ("/predict", b"{}", JSON),
+    "post /predict 413": ("/predict", b'{"instances": [%s[]]}' % (b"[]," * 10_000), JSON),
+    "post /predict 415": ("/predict", b"{}", {"content-type": "text/plain"}),
+    "post /train 400": ("/train", b"{}", JSON),
+    "post /train 404": ("/train", b'{"dataset": "nobody", "model_type": "SVC"}', JSON),
+    "post /train 413": ("/train", TOO_LONG, JSON),
+    "post /train 415": ("/train", b"", {"content-type": "text/plain"}),
+    "get /trainings 400": ("/trainings?limit=0", None, {}),
+    "get /trainings/{training} 404": (f"/trainings/{NOTHING}", None, {}),
+    "delete /trainings/{training} 404": (f"/trainings/{NOTHING}", None, {}),
+    "get /model-types 400": ("/model-types?a=1", None, {}),
+    "get /model-types/{name} 404": ("/model-types/Foo", None, {}),
+    "get /datasets 400": ("/datasets?a=1", None, {}),
+    "post /datasets 400": ("/datasets?name=x", b"{", JSON),
+    "post /datasets 409": ("/datasets?name=iris", b'{"columns":["a"],"rows":[[1]]}', JSON),
+    "post /datasets 413": ("/datasets", TOO_LONG, JSON),
+    "post /datasets 415": ("/datasets", b"", {"content-type": "text/plain"}),
+    "get /datasets/{name} 404": ("/datasets/nobody", None, {}),
+    "delete /datasets/{name} 404": ("/datasets/nobody", None, {}),
+    "delete /datasets/{name} 409": ("/datasets/iris", None, {}),
+    "get /models 400": ("/models?limit=0", None, {}),
+    "get /models/{name}/versions/{version} 404": ("/models/nobody/versions/1", None, {}),
+    "delete /models/{name}/versions/{version} 404": ("/models/nobody/versions/1", None, {}),
+    "delete /models/{name}/versions/{version} 409": ("/models/iris/versions/1", None, {}),
+    "post /use-model 400": ("/use-model", b"{}", JSON),
+    "post /use-model 404": ("/use-model", b'{"name": "nobody"}', JSON),
+    "post /use-model 413": ("/use-model", TOO_LONG, JSON),
+    "post /use-model 415": ("/use-model", b"{}", {"content-type": "text/plain"}),
+}
+
+NO_MLFLOW: dict[str, tuple[str, bytes | None]] = {
+    "post /train 503": ("/train", b'{"dataset": "iris", "model_type": "SVC"}'),
+    "get /trainings 503": ("/trainings", None),
+    "get /trainings/{training} 503": (f"/trainings/{NOTHING}", None),
+    "delete /trainings/{training} 503": (f"/trainings/{NOTHING}", None),
+    "get /datasets 503": ("/datasets", None),
+    "post /datasets 503": ("/datasets?name=x", b'{"columns":["a","b"],"rows":[[1,2],[2,3]]}'),
+    "get /datasets/{name} 503": ("/datasets/nobody", None),
+    "delete /datasets/{name} 503": ("/datasets/nobody", None),
+    "get /models/{name}/versions/{version} 503": ("/models/iris/versions/1", None),
+    "delete /models/{name}/versions/{version} 503": ("/models/iris/versions/1", None),
+    "post /use-model 503": ("/use-model", b'{"name": "iris"}'),
+}
+
+NO_MODEL = {
+    "get /schema 503": ("/schema", None),
+    "post /predict 503": ("/predict", b"{}"),
+    "get /use-model 503": ("/use-model", None),
+    "get /readyz 503": ("/readyz", None),
+    "get /models 503": ("/models", None),
+}
+"""On a replica that has no model and has never reached MLflow."""
+
+MADE_ELSEWHERE = {
+    "post /use-model 409": "tests/worker/sklearn_models/test_external_model.py",
+    "delete /trainings/{training} 409": "tests/api/test_train.py",
+    "post /train 409": "tests/api/test_bad_input.py",
+    "post /train 429": "tests/api/test_train.py",
+}
+"""Documented errors that take a scene of their own."""
+
+
+def _check_documented(
+    document: dict[str, Any], case: str, response: httpx.Response, headers: tuple[str, ...] = ()
+) -> None:
+    """Check that an error is what the document says of its operation and status."""
+    method, route, status = case.split()
+    shown = document["paths"][route][method]["responses"][status]
+    assert response.headers["content-type"] == "application/problem+json"
+    schemas.ProblemReply.model_validate_json(response.content)
+    schema = shown["content"]["application/problem+json"]["schema"]
+    assert schema == {"$ref": "#/components/schemas/ProblemReply"}
+    documented = {name.lower() for name in shown["headers"]}
+    told = {name for name in response.headers if name.startswith("x-")}
+    told |= {"retry-after", "allow", "location"} & set(response.headers)
+    assert {"x-request-id", *headers} <= told <= documented
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_an_error_is_what_openapi_says(client: Client, document: dict[str, Any], case: str) -> None:
+    path, body, headers = ERRORS[case]
+    method, _, status = case.split()
+
+    response = client.request(method, path, content=body, headers=headers)
+
+    assert response.status_code == int(status), response.text
+    _check_documented(document, case, response)
+
+
+@pytest.mark.parametrize("case", NO_MLFLOW)
+def test_an_error_without_mlflow_is_what_openapi_says(
+    client: Client, registry: FakeRegistry, document: dict[str, Any], case: str
+) -> None:
+    path, body = NO_MLFLOW[case]
+    registry.down = True
+
+    response = client.request(case.split()[0], path, content=body, headers=JSON if body else {})
+
+    assert response.status_code == 503, response.text
+    _check_documented(document, case, response, ("retry-after",))
+    assert 1 <= int(response.headers["retry-after"]) <= 5
+
+
+def test_errors_of_a_replica_that_has_nothing_are_what_openapi_says(
+    document: dict[str, Any], tmp_path: Path
+) -> None:
+    registry = FakeRegistry(tmp_path / "registry")
+    registry.down = True
+
+    with serve(settings_for(tmp_path / "data"), registry) as bare:
+        for case, (path, body) in NO_MODEL.items():
+            headers = JSON if body else {}
+            response = bare.request(case.split()[0], path, content=body, headers=headers)
+
+            assert response.status_code == 503, (case, response.text)
+            _check_documented(document, case, response, ("retry-after",))
+
+
+def test_every_path_says_what_it_answers_to_another_method(
+    client: Client, document: dict[str, Any]
+) -> None:
+    for route, item in document["paths"].items():
+        response = client.patch(re.sub(r"{\w+}", "1", route))
+
+        assert response.status_code == 405, route
+        for method in item:
+            _check_documented(document, f"{method} {route} default", response, ("allow",))
+            assert method.upper() in response.headers["allow"]
+
+
+def test_every_documented_error_is_made_by_a_test(document: dict[str, Any]) -> None:
+    documented = {
+        f"{method} {route} {status}"
+        for route, item in document["paths"].items()
+        for method, operation in item.items()
+        for status in operation["responses"]
+        if status != "default" and int(status) >= 400
+    }
+
+    assert documented == {*ERRORS, *NO_MLFLOW, *NO_MODEL, *MADE_ELSEWHERE}
+
+
+def test_headers_of_good_replies_are_documented(client: Client, document: dict[str, Any]) -> None:
+    trained = client.post("/train", json={"dataset": "iris", "model_type": "GaussianNB"})
+    predicted = client.predict(client.get("/schema").json()["example"])
+
+    for response, path, names in (
+        (trained, "/train", {"Location"}),
+        (predicted, "/predict", {"X-Model-Name", "X-Model-Version", "X-Model-Epoch"}),
+    ):
+        status = str(response.status_code)
+        assert names <= set(document["paths"][path]["post"]["responses"][status]["headers"])
+        assert {name.lower() for name in names} <= set(response.headers)
+
+
+def test_a_name_is_refused_as_documented(client: Client, document: dict[str, Any]) -> None:
+    pattern = document["components"]["schemas"]["UseModelRequest"]["properties"]["name"]["pattern"]
+
+    for name, status in (("a b", 400), ("x" * 129, 400), ("nobody", 404)):
+        assert (re.search(pattern, name) is None) == (status == 400)
+        assert client.post("/use-model", json={"name": name}).status_code == status
+
+
+def test_no_operation_promises_a_422(document: dict[str, Any]) -> None:
+    statuses = {
+        status
+        for item in document["paths"].values()
+        for operation in item.values()
+        for status in operation["responses"]
+    }
+
+    assert "422" not in statuses
+    assert {"400", "404", "409", "413", "415", "429", "503"} <= statuses
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    names = set(re.findall(r"#/components/schemas/(\w+)", str(document)))
+
+    assert names <= set(document["components"]["schemas"])
+    headers = set(re.findall(r"#/components/headers/([\w-]+)", str(document)))
+    assert headers == set(document["components"]["headers"])
+
+
+def test_the_page_and_all_that_it_loads_come_from_the_service(client: Client) -> None:
+    page = client.get("/docs").text
+
+    links = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert links
+    assert all(link.startswith("/") for link in links)
+    for link in links:
+        assert client.get(link).status_code == 200
+    assert client.get("/").headers["location"] == "/docs"
+
+
+def test_predict_is_documented_as_the_model_in_use_takes_it(tmp_path: Path) -> None:
+    rows = [[34.5, "Rio", True, "yes"], [51, None, False, "no"]] * 20
+    columns = ["age", "city", "vip", "churned"]
+    with serve(settings_for(tmp_path / "data", max_rows=7), FakeRegistry(tmp_path)) as bare:
+        general = _shown_of_predict(bare)
+        bare.train(
+            name="customers",
+            model_type="RandomForestClassifier",
+            params={"n_estimators": 3},
+            dataset={"columns": columns, "rows": rows},
+            target="churned",
+        )
+        customers = _shown_of_predict(bare)
+        bare.train(dataset="iris", model_type="GaussianNB")
+        flowers = _shown_of_predict(bare)
+
+    assert set(general["properties"]) == set(customers["properties"])
+    instances = customers["properties"]["instances"]
+    assert (instances["minItems"], instances["maxItems"]) == (1, 7)
+    instance = instances["items"]
+    assert instance["required"] == ["age", "city", "vip"]
+    assert instance["additionalProperties"] is False
+    assert instance["properties"]["age"]["type"] == "number"
+    assert instance["properties"]["city"] == {"type": ["string", "null"], "enum": ["Rio", None]}
+    assert instance["properties"]["vip"] == {"type": "boolean"}
+    objects, arrays = flowers["properties"]["instances"]["anyOf"]
+    assert len(objects["items"]["required"]) == arrays["items"]["maxItems"] == 4
+
+
+def _shown_of_predict(client: Client) -> dict[str, Any]:
+    """Give what is documented of the body, after its own example was accepted."""
+    document = client.get("/openapi.json").json()
+    found: dict[str, Any] = document["components"]["schemas"]["PredictRequest"]
+    if client.get("/readyz").status_code == 200:
+        shown = document["paths"]["/predict"]["post"]["requestBody"]["content"]
+        assert client.predict(shown["application/json"]["example"]).status_code == 200
+        csv = {"content-type": "text/csv"}
+        example = shown["text/csv"]["example"]
+        assert client.post("/predict", content=example, headers=csv).status_code == 200
+    return found
+
+
+def test_a_schema_too_wide_to_be_shown_is_described_in_general() -> None:
+    wide = Schema(tuple(Feature(f"f{at}", "number") for at in range(MOST + 1)), ("a", "b"))
+    words = tuple(f"w{at}" for at in range(MOST))
+
+    assert request_schema(wide, 10) is None
+    assert request_schema(Schema((Feature("t", "text", categories=words),), ("a", "b")), 9) is None
+    assert request_schema(Schema(wide.features[:MOST], ("a", "b")), 10) is not None
+
+
+def test_a_page_token_is_refused_as_documented(client: Client, document: dict[str, Any]) -> None:
+    for path in ("/models", "/trainings"):
+        parameters = document["paths"][path]["get"]["parameters"]
+        (token,) = [item for item in parameters if item["name"] == "page_token"]
+        for sent, status in (("1", 200), ("999999999", 200), ("", 400), ("0", 400), ("x", 400)):
+            assert (re.search(token["schema"]["pattern"], sent) is None) == (status == 400)
+            assert client.get(path, params={"page_token": sent}).status_code == status
+
+
+def test_an_idempotency_key_is_refused_as_documented(
+    client: Client, document: dict[str, Any]
+) -> None:
+    (key,) = document["paths"]["/train"]["post"]["parameters"]
+    body = {"dataset": "iris", "model_type": "GaussianNB", "name": "keyed"}
+
+    for sent, status in (("", 400), ("k", 201), ("k" * 255, 201), ("k" * 256, 400)):
+        fits = key["schema"]["minLength"] <= len(sent) <= key["schema"]["maxLength"]
+        assert fits == (status == 201)
+        response = client.post("/train", json=body, headers={"idempotency-key": sent})
+        assert response.status_code == status, response.text
+
+
+def test_the_name_of_a_data_set_is_refused_as_documented(
+    client: Client, document: dict[str, Any]
+) -> None:
+    name, _ = document["paths"]["/datasets"]["post"]["parameters"]
+    file = {"file": ("rows.csv", b"a,y\n1,u\n2,v\n")}
+
+    for sent, status in (("", 400), ("a b", 400), ("a", 201), ("x" * 129, 400)):
+        assert (re.search(name["schema"]["pattern"], sent) is None) == (status == 400)
+        response = client.post("/datasets", params={"name": sent}, files=file)
+        assert response.status_code == status, response.text
+
+
+def test_a_version_and_an_alias_are_refused_together_as_documented(
+    client: Client, document: dict[str, Any]
+) -> None:
+    shown = document["components"]["schemas"]["UseModelRequest"]
+    assert [list(one["properties"]) for one in shown["anyOf"]] == [["version"], ["alias"]]
+
+    for body, status in (
+        ({"version": 1, "alias": None}, 200),
+        ({"version": None, "alias": None}, 200),
+        ({"version": 1, "alias": "a"}, 400),
+    ):
+        assert client.post("/use-model", json={"name": "iris", **body}).status_code == status
+
+
+@pytest.mark.parametrize("key", ["version", "expected_epoch"])
+def test_an_integer_is_documented_to_be_sent_in_digits_alone(
+    client: Client, document: dict[str, Any], key: str
+) -> None:
+    shown = document["components"]["schemas"]["UseModelRequest"]["properties"][key]
+
+    assert "1.0" in shown["description"]
+    assert client.post("/use-model", json={"name": "iris", key: 1.0}).status_code == 400
+
+
+PROBABILITIES = [
+    ("", False, False),
+    ("?probabilities=true", False, True),
+    ("?probabilities=false", False, False),
+    ("?probabilities=false", True, True),
+    ("?probabilities=true", True, True),
+]
+
+
+@pytest.mark.parametrize(("query", "asked", "given"), PROBABILITIES)
+def test_a_json_body_gets_probabilities_if_it_or_the_query_asks(
+    client: Client, query: str, asked: bool, given: bool
+) -> None:
+    example = client.get("/schema").json()["example"]
+
+    for rows in (1, 3):
+        body = {"instances": example["instances"] * rows, "probabilities": asked}
+        reply = client.post(f"/predict{query}", json=body)
+        assert reply.status_code == 200
+        assert ("probabilities" in reply.json()) == given
+
+
+@pytest.mark.parametrize("query", ["?x=1", "?probabilities=", "?probabilities=1", "?probabilities"])
+@pytest.mark.parametrize("kind", ["application/json", "text/csv"])
+def test_a_query_that_is_not_documented_is_refused_whatever_the_body(
+    client: Client, kind: str, query: str
+) -> None:
+    response = client.post(f"/predict{query}", content=b"", headers={"content-type": kind})
+
+    assert response.status_code == 400
+    assert response.json()["type"] == "/problems/invalid-request"
+    twice = client.post("/predict?probabilities=true&probabilities=true", headers=JSON)
+    assert "twice" in twice.json()["detail"]

@@ -1,0 +1,188 @@
+"""Each alert fires where it must and keeps silent just short of that: `promtool test rules`."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.chart.test_monitoring import rules
+from tests.support.alerts import Case, counter, firing, needs_promtool, series, written_rules
+from tests.support.chart import needs_helm
+
+pytestmark = [needs_helm, needs_promtool]
+
+HOUR, DAY = 60, 24 * 60
+BUSY = 1000.0
+"""Requests a minute."""
+
+
+def _traffic(slo: str, *phases: tuple[int, float, float]) -> list[tuple[str, str]]:
+    """Give requests for so many minutes, so many a minute, of which a share is bad."""
+    good = counter(*((minutes, each * (1 - bad)) for minutes, each, bad in phases))
+    failed = counter(*((minutes, each * bad) for minutes, each, bad in phases))
+    every = counter(*((minutes, each) for minutes, each, _ in phases))
+    if slo == "Availability":
+        return [_requests(good, "200"), _requests(failed, "503")]
+    labels = {"model": "iris", "version": "1", "outcome": "ok"}
+    return [
+        series("service_predict_seconds_bucket", good, le="0.1", **labels),
+        series("service_predict_seconds_count", every, **labels),
+    ]
+
+
+def _requests(values: str, status: str, route: str = "/predict") -> tuple[str, str]:
+    return series("service_requests_total", values, route=route, method="POST", status=status)
+
+
+def _burns() -> Iterator[Case]:
+    """Each pair of windows alone; a pace just below; a burn that is over; a share of few."""
+    for slo, budget in (("Availability", 0.001), ("Latency", 0.01)):
+
+        def case(
+            pace: str, what: str, fires: bool, *phases: tuple[int, float, float], slo: str = slo
+        ) -> Case:
+            minutes = sum(phase[0] for phase in phases)
+            made = _traffic(slo, *phases)
+            step = 600 if minutes > DAY else 300
+            return Case(f"Desafio{slo}Burns{pace}", what, made, minutes, fires, step)
+
+        quiet = (6 * HOUR, BUSY, 0.0)
+        yield case("Fast", "1 h at 16 times", True, quiet, (HOUR, BUSY, 16 * budget))
+        yield case("Fast", "1 h at 14 times", False, quiet, (HOUR, BUSY, 14 * budget))
+        yield case("Fast", "6 h at 7 times", True, (7 * HOUR, BUSY, 7 * budget))
+        yield case("Fast", "6 h at 5 times", False, (7 * HOUR, BUSY, 5 * budget))
+        burst = (30, BUSY, 100 * budget)
+        yield case("Fast", "over for 50 min", False, quiet, burst, (50, BUSY, 0.0))
+        yield case("Fast", "9 of 50", False, (6 * HOUR, 50 / 60, 0.0), (HOUR, 50 / 60, 0.18))
+        yield case("Slowly", "3 d at 1.2 times", True, (3 * DAY, BUSY, 1.2 * budget))
+        yield case("Slowly", "3 d at 0.8 times", False, (3 * DAY, BUSY, 0.8 * budget))
+        before = (2 * DAY, 20 * BUSY, 0.0)
+        yield case("Slowly", "busy, then 1 d at 4 times", True, before, (DAY, BUSY, 4 * budget))
+        yield case("Slowly", "busy, then 1 d at 2 times", False, before, (DAY, BUSY, 2 * budget))
+        over = (3 * HOUR, BUSY, 0.0)
+        yield case("Slowly", "over for 3 h", False, before, (DAY, BUSY, 4 * budget), over)
+        twice = (3 * DAY - 7 * HOUR, BUSY, 2 * budget)
+        yield case("Slowly", "over for 7 h", False, twice, (7 * HOUR, BUSY, 0.0))
+        yield case("Slowly", "9 of 50", False, (DAY, 50 / DAY, 0.18))
+
+
+def _polls(instance: str, ok: float, failed: float) -> list[tuple[str, str]]:
+    return [
+        series("service_mlflow_polls_total", counter((30, growth)), instance, outcome=outcome)
+        for outcome, growth in (("ok", ok), ("unavailable", failed))
+    ]
+
+
+def _ended(succeeded: int, failed: int) -> list[tuple[str, str]]:
+    return [
+        series("service_trainings_total", f"0x10 {count}x50", state=state)
+        for state, count in (("succeeded", succeeded), ("failed", failed))
+    ]
+
+
+def _full(values: str) -> list[tuple[str, str]]:
+    return [series("service_invalid_inputs_total", values, reason="queue-full")]
+
+
+def _predicted(every: float, invalid: float) -> list[tuple[str, str]]:
+    labels = {"model": "iris", "version": "1"}
+    return [
+        series("service_predict_seconds_count", counter((60, growth)), outcome=outcome, **labels)
+        for outcome, growth in (("ok", every - invalid), ("invalid", invalid))
+    ]
+
+
+def _answered(every: float, refused: float, route: str = "/predict") -> list[tuple[str, str]]:
+    return [
+        _requests(counter((30, every - refused)), "200"),
+        _requests(counter((30, refused)), "503", route),
+    ]
+
+
+def _symptoms() -> Iterator[Case]:
+    both = "1x20 0x20"
+    up = [series("up", both, "a"), series("up", both, "b")]
+    yield Case("DesafioDown", "within 2 min of the last answer", up, 7, True, 15)
+    yield Case("DesafioDown", "45 s", up, 5.75, False, 15)
+    gone = [series("up", "1x20 stale", "a")]
+    yield Case("DesafioDown", "no replica is left to ask", gone, 7, True, 15)
+    one = [series("up", both, "a"), series("up", "1x40", "b")]
+    yield Case("DesafioDown", "one of two answers", one, 10, False, 15)
+    yield Case("DesafioReplicaDown", "one of two", one, 10.5, True, 15)
+    yield Case("DesafioReplicaDown", "4 min", one, 9, False, 15)
+
+    epoch = "service_epoch"
+    none = [series(epoch, "0x10", "a"), series(epoch, "0x10", "b")]
+    yield Case("DesafioWithoutModel", "none has one", none, 2, True)
+    some = [series(epoch, "0x10", "a"), series(epoch, "3x10", "b")]
+    yield Case("DesafioWithoutModel", "one has one", some, 5, False)
+    apart = [series(epoch, "2x40", "a"), series(epoch, "2x8 3x32", "b")]
+    yield Case("DesafioEpochsDiffer", "over a minute", apart, 4, True, 15)
+    yield Case("DesafioEpochsDiffer", "45 s", apart, 3, False, 15)
+    yield Case("DesafioEpochsDiffer", "one is starting", some, 5, False)
+
+    failing = [*_polls("a", 24, 36), *_polls("b", 24, 36)]
+    yield Case("DesafioPollsFail", "6 of 10", failing, 15, True)
+    failing = [*_polls("a", 36, 24), *_polls("b", 36, 24)]
+    yield Case("DesafioPollsFail", "4 of 10", failing, 15, False)
+    yield Case("DesafioPollsStop", "one does", [*_polls("a", 0, 0), *_polls("b", 60, 0)], 15, True)
+    yield Case("DesafioPollsStop", "one a minute", _polls("a", 0, 1), 15, False)
+
+    yield Case("DesafioTrainingsFail", "4 of 6", _ended(2, 4), 30, True)
+    yield Case("DesafioTrainingsFail", "4 of 10", _ended(6, 4), 30, False)
+    yield Case("DesafioTrainingsFail", "2 of 2", _ended(0, 2), 30, False)
+    yield Case("DesafioQueueFull", "again and again", _full("0+1x30"), 25, True)
+    yield Case("DesafioQueueFull", "a burst", _full("0x5 9x30"), 15, False)
+
+    yield Case("DesafioPredictionsRefused", "6 of 100", _answered(100, 6), 15, True)
+    crowded = _answered(100, 6, route="edge")
+    yield Case("DesafioPredictionsRefused", "for open connections", crowded, 15, True)
+    yield Case("DesafioPredictionsRefused", "4 of 100", _answered(100, 4), 15, False)
+    yield Case("DesafioPredictionsRefused", "7 in 5 min", _answered(2, 1.4), 15, False)
+    yield Case("DesafioInvalidInput", "30 of 100", _predicted(100, 30), 40, True)
+    yield Case("DesafioInvalidInput", "20 of 100", _predicted(100, 20), 40, False)
+    yield Case("DesafioInvalidInput", "7 in 15 min", _predicted(0.5, 0.5), 40, False)
+
+    memory = [series("process_resident_memory_bytes", "1.2e9x30")]
+    yield Case("DesafioMemoryHigh", "1.2 GB", memory, 20, True)
+    yield Case("DesafioMemoryHigh", "for 10 min", memory, 10, False)
+    less = [series("process_resident_memory_bytes", "1e9x30")]
+    yield Case("DesafioMemoryHigh", "1 GB", less, 20, False)
+    starts = [series("process_start_time_seconds", "1x5 300x5 600x5 900x5")]
+    yield Case("DesafioRestarts", "three", starts, 20, True)
+    yield Case("DesafioRestarts", "two", starts, 16, False)
+    files = [series("process_open_fds", "900x30"), series("process_max_fds", "1000x30")]
+    yield Case("DesafioFilesRunOut", "90 of 100", files, 15, True)
+    files = [series("process_open_fds", "700x30"), series("process_max_fds", "1000x30")]
+    yield Case("DesafioFilesRunOut", "70 of 100", files, 15, False)
+
+
+CASES = [*_burns(), *_symptoms()]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_an_alert_fires_where_it_must_and_nowhere_else(case: Case, tmp_path: Path) -> None:
+    assert firing(case, tmp_path) is case.fires
+
+
+def test_each_alert_has_a_case_in_which_it_fires_and_one_in_which_it_is_silent() -> None:
+    alerts = set(rules("alert"))
+    assert {case.alert for case in CASES if case.fires} == alerts
+    assert {case.alert for case in CASES if not case.fires} == alerts
+
+
+def test_another_release_in_the_same_prometheus_fires_nothing_here(tmp_path: Path) -> None:
+    ours = [series("up", "1x40")]
+    theirs = [series("up", "0x40", job="other-api"), series("service_epoch", "0x40", job="other")]
+    for alert in ("DesafioDown", "DesafioReplicaDown", "DesafioWithoutModel"):
+        assert not firing(Case(alert, "another's", [*ours, *theirs], 20, False), tmp_path)
+
+
+def test_prometheus_takes_the_rules(tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(written_rules())
+    command = ["promtool", "check", "rules", str(file)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert f"{len(rules('alert')) + len(rules('record'))} rules found" in ran.stdout

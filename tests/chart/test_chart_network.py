@@ -1,0 +1,150 @@
+"""Who may speak to whom in a release, worked out from the policies that the chart renders."""
+
+from itertools import product
+from typing import Any
+
+from tests.chart.test_chart import pods
+from tests.support.chart import RELEASE, Resource, needs_helm, of_kind, render
+
+pytestmark = needs_helm
+
+PORTS = {
+    "api": 8000,
+    "mlflow": 5000,
+    "postgres": 5432,
+    "minio": 9000,
+    "prometheus": 9090,
+    "grafana": 3000,
+}
+EDGES = {
+    ("api", "api"),
+    ("api", "mlflow"),
+    ("mlflow", "postgres"),
+    ("mlflow", "minio"),
+    ("prometheus", "api"),
+    ("grafana", "prometheus"),
+    ("test", "api"),
+    ("test", "mlflow"),
+    # Only what proves that the stores are used goes there, and only while it runs.
+    ("test-postgres", "postgres"),
+    ("test-minio", "minio"),
+}
+EVERYTHING = "monitoring.standalone=true"
+
+
+def labels_of(part: str) -> dict[str, str]:
+    return {
+        "app.kubernetes.io/name": "mlops-desafio",
+        "app.kubernetes.io/instance": RELEASE,
+        "app.kubernetes.io/component": part,
+    }
+
+
+def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
+    wanted: dict[str, str] = selector.get("matchLabels", {})
+    return wanted.items() <= labels.items()
+
+
+def allowed(
+    policies: list[dict[str, Any]], way: str, pod: dict[str, str], other: dict[str, str], port: int
+) -> bool:
+    """Tell whether the rules for `pod` in one direction let it speak with another pod here."""
+    peers, rules = ("from", "ingress") if way == "Ingress" else ("to", "egress")
+    covering = [
+        policy
+        for policy in policies
+        if way in policy["policyTypes"] and selects(policy["podSelector"], pod)
+    ]
+    assert covering, f"nothing denies {way} of {pod}"
+    return any(
+        ("ports" not in rule or any(entry["port"] == port for entry in rule["ports"]))
+        and (
+            peers not in rule
+            or any(
+                "namespaceSelector" not in peer and selects(peer.get("podSelector", {}), other)
+                for peer in rule[peers]
+            )
+        )
+        for policy in covering
+        for rule in policy.get(rules, [])
+    )
+
+
+def policies_of(resources: list[Resource]) -> list[dict[str, Any]]:
+    return [policy["spec"] for policy in of_kind(resources, "NetworkPolicy").values()]
+
+
+def test_the_edges_are_exactly_those_that_the_parts_need() -> None:
+    policies = policies_of(render(EVERYTHING))
+    parts = [*PORTS, "test", "test-postgres", "test-minio"]
+
+    found = {
+        (one, other)
+        for one, other in product(parts, PORTS)
+        if allowed(policies, "Egress", labels_of(one), labels_of(other), PORTS[other])
+        and allowed(policies, "Ingress", labels_of(other), labels_of(one), PORTS[other])
+    }
+
+    assert found == EDGES
+
+
+def test_a_stranger_reaches_the_api_alone() -> None:
+    policies = policies_of(render(EVERYTHING))
+    stranger = {"app": "stranger"}
+
+    reached = {
+        part
+        for part, port in PORTS.items()
+        if allowed(policies, "Ingress", labels_of(part), stranger, port)
+    }
+
+    assert reached == {"api"}
+
+
+def test_clients_can_be_narrowed_without_losing_the_parts() -> None:
+    namespace = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "shop"}}}
+    policies = policies_of(render(EVERYTHING, values={"networkPolicy": {"clients": [namespace]}}))
+    api = labels_of("api")
+
+    assert not allowed(policies, "Ingress", api, {"app": "stranger"}, 8000)
+    for part in ("api", "prometheus", "test"):
+        assert allowed(policies, "Ingress", api, labels_of(part), 8000)
+    sources = [peer for policy in policies for rule in policy.get("ingress", [])
+               for peer in rule.get("from", [])]  # fmt: skip
+    assert namespace in sources
+
+
+def test_nobody_reaches_the_internet() -> None:
+    for policy in policies_of(render(EVERYTHING)):
+        for rule in policy.get("egress", []):
+            assert rule["to"], "an egress rule without peers allows everything"
+            assert not any("ipBlock" in peer for peer in rule["to"])
+
+
+def test_everything_may_ask_for_names_and_only_at_the_clusters_dns() -> None:
+    (everyone,) = [
+        policy
+        for policy in policies_of(render())
+        if "app.kubernetes.io/component" not in policy["podSelector"]["matchLabels"]
+    ]
+
+    (rule,) = everyone["egress"]
+    assert {entry["port"] for entry in rule["ports"]} == {53}
+    assert all(peer["podSelector"]["matchLabels"] == {"k8s-app": "kube-dns"} for peer in rule["to"])
+
+
+def test_every_pod_is_covered() -> None:
+    resources = render(EVERYTHING)
+    policies = policies_of(resources)
+
+    for name, _ in pods(resources):
+        part = name.removeprefix(f"{RELEASE}-")
+        for way in ("Ingress", "Egress"):
+            assert any(
+                way in policy["policyTypes"] and selects(policy["podSelector"], labels_of(part))
+                for policy in policies
+            )
+
+
+def test_policies_can_be_switched_off() -> None:
+    assert of_kind(render(EVERYTHING, "networkPolicy.enabled=false"), "NetworkPolicy") == {}

@@ -1,0 +1,115 @@
+"""What the tests on a cluster share: the release, ways to reach it, and the figures it showed."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.cluster import Cluster, CommandError, deployed
+from tests.e2e.forward import open_api
+from tests.e2e.load import Load
+
+DISRUPTIVE = (
+    "test_backup",
+    "test_install",
+    "test_trainings",
+    "test_rollout",
+    "test_guarantee",
+    "test_outages",
+)
+"""These change or break something, and come last, in this order."""
+
+Note = Callable[[str], None]
+
+_FIGURES = pytest.StashKey[list[tuple[str, str]]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin with no figures."""
+    config.stash[_FIGURES] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what disrupts last."""
+
+    def place(item: pytest.Item) -> int:
+        name = item.path.stem
+        return DISRUPTIVE.index(name) + 1 if name in DISRUPTIVE else 0
+
+    items.sort(key=place)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Show the figures of the run."""
+    figures = config.stash[_FIGURES]
+    if figures:
+        terminalreporter.section("figures")
+        for test, figure in figures:
+            terminalreporter.write_line(f"{test}: {figure}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def release() -> Iterator[Cluster]:
+    """The release under test; without one there is nothing to run.
+
+    It is left with the model in use that it was found with.
+    """
+    try:
+        cluster = deployed()
+    except CommandError as error:
+        pytest.exit(str(error), returncode=2)
+    with open_api(cluster) as client:
+        found = client.get("/use-model").json()
+    yield cluster
+    with open_api(cluster) as client:
+        before = {key: found[key] for key in ("name", "version")}
+        assert client.post("/use-model", json=before).status_code in (200, 202)
+
+
+@pytest.fixture(scope="session")
+def outside(release: Cluster) -> Iterator[Cluster]:
+    """A namespace beside the release's, for the tests' own pods."""
+    namespace = Cluster(f"{release.namespace}-e2e", release.release)
+    namespace.create_namespace()
+    yield namespace
+    namespace.delete_namespace()
+
+
+@pytest.fixture
+def api(release: Cluster) -> Iterator[httpx.Client]:
+    """The service as a user reaches it from a terminal."""
+    with open_api(release) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def load(outside: Cluster, release: Cluster) -> Load:
+    """Predictions from inside the cluster."""
+    return Load(outside, release.image(), release)
+
+
+@pytest.fixture
+def note(request: pytest.FixtureRequest) -> Note:
+    """Keep a figure for the end of the run."""
+    figures = request.config.stash[_FIGURES]
+    return lambda figure: figures.append((request.node.name, figure))
+
+
+@pytest.fixture
+def iris(api: httpx.Client, release: Cluster) -> int:
+    """The version of the starter model, in use in every replica."""
+    version = 1
+    response = api.post("/use-model", json={"name": "iris", "version": version})
+    assert response.status_code == 200, response.text
+    release.wait_served("iris", version)
+    return version
+
+
+@pytest.fixture
+def example(api: httpx.Client, iris: int) -> dict[str, Any]:  # noqa: ARG001
+    """A request that the starter model answers."""
+    body: dict[str, Any] = api.get("/schema").json()["example"]
+    return body

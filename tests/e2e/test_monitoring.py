@@ -1,0 +1,228 @@
+"""The chart's Prometheus scrapes the replicas, and every rule and panel has something to show."""
+
+import json
+import math
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from tests.e2e.cluster import CHART, Cluster
+from tests.e2e.conftest import Note
+from tests.e2e.forward import Forward, open_api
+from tests.e2e.waiting import wait_until
+from tests.support.promql import selectors
+
+RULES = yaml.safe_load((CHART / "files/rules.yaml").read_text())["groups"]
+
+NOTHING_TO_SHOW = {
+    "overview: Failed with 5xx, by route": "nothing in these tests fails by the service's fault",
+}
+"""Panels that are empty in a release that is well, and why."""
+
+_EVERY = 15
+"""Seconds between two scrapes; a rate needs two of them."""
+
+
+def _panels() -> dict[str, list[str]]:
+    """Give the queries of each panel, and those that fill the variables."""
+    found = {}
+    for path in sorted((CHART / "files/dashboards").glob("*.json")):
+        dashboard = json.loads(path.read_text())
+        for panel in dashboard["panels"]:
+            if panel["type"] != "row":
+                title = f"{path.stem}: {panel['title']}"
+                found[title] = [target["expr"] for target in panel["targets"]]
+        for variable in dashboard["templating"]["list"]:
+            if variable["type"] == "query":
+                series = re.sub(r"label_values\((.*), (\w+)\)", r"\1", variable["definition"])
+                found[f"{path.stem}: variable {variable['name']}"] = [series]
+    return found
+
+
+PANELS = _panels()
+
+
+class Prometheus:
+    """The release's Prometheus, asked as Grafana asks it."""
+
+    def __init__(self, client: httpx.Client, release: Cluster) -> None:
+        self._client = client
+        self._put_in = {
+            "$namespace": release.namespace,
+            "$job": release.name("api"),
+            "$__rate_interval": "5m",
+            "$__range": "5m",
+        }
+
+    def get(self, path: str, **params: str) -> Any:
+        """Ask its API; gives `data`."""
+        response = self._client.get(f"/api/v1/{path}", params=params)
+        assert response.status_code == 200, response.text
+        return response.json()["data"]
+
+    def query(self, query: str) -> list[dict[str, Any]]:
+        """Evaluate a query of a rule or dashboard now; gives the series that have a number."""
+        for name, value in self._put_in.items():
+            query = query.replace(name, value)
+        found: list[dict[str, Any]] = self.get("query", query=query)["result"]
+        return [each for each in found if math.isfinite(float(each["value"][1]))]
+
+    def wait_for(self, query: str, seconds: float = 6 * _EVERY) -> list[dict[str, Any]]:
+        """Give what a query finds, as soon as it finds something."""
+        return wait_until(f"data for {query}", lambda: self.query(query), seconds)
+
+
+@pytest.fixture(scope="module")
+def prometheus(release: Cluster) -> Iterator[Prometheus]:
+    """The release's Prometheus; where it has none, it gets one for these tests."""
+    values = release.values()
+    mine = not values.get("monitoring", {}).get("standalone", False)
+    if mine:
+        _standalone(release, True)
+    with (
+        Forward(release, f"service/{release.name('prometheus')}", 9090) as forward,
+        httpx.Client(base_url=forward.url, timeout=30, trust_env=False) as client,
+    ):
+        wait_until("Prometheus", lambda: _answers(client), 60)
+        yield Prometheus(client, release)
+    if mine:
+        _standalone(release, False)
+
+
+def _standalone(release: Cluster, there: bool) -> None:
+    sets = f"monitoring.standalone={str(there).lower()},monitoring.grafana.enabled=false"
+    release.helm(
+        *("upgrade", release.release, str(CHART), "--reset-then-reuse-values", "--set", sets),
+        *("--wait", "--timeout", "5m"),
+        seconds=330,
+    )
+
+
+def _answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/-/ready", timeout=5).is_success
+    except httpx.TransportError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def used(prometheus: Prometheus, release: Cluster) -> Prometheus:
+    """Prometheus after the service was used, rightly and wrongly, before and after a scrape.
+
+    A counter's first sample is no increase yet, so the first round only makes every series appear.
+    """
+    failed = 'service_trainings_total{namespace="$namespace",job="$job",state="failed"}'
+    with open_api(release) as api:
+        for _ in range(2):
+            (before,) = prometheus.query(f"sum({failed}) or vector(0)")
+            _use(api)
+            prometheus.wait_for(f"sum({failed}) > {before['value'][1]}")
+    return prometheus
+
+
+def _use(api: httpx.Client) -> None:
+    """Train, fail to, put in use, predict, and ask for what cannot be predicted."""
+    order = {"name": "spare", "model_type": "GaussianNB", "dataset": "iris", "use": False}
+    trained = api.post("/train", json=order)
+    assert trained.status_code == 201, trained.text
+    # Three classes are more than this solver can tell apart, which the fit alone finds out.
+    order = {"name": "hopeless", "model_type": "LogisticRegression", "dataset": "iris"}
+    hopeless = api.post("/train", json={**order, "params": {"solver": "liblinear"}})
+    assert hopeless.status_code == 400, hopeless.text
+    # The same version once more: another one's series would begin, not increase.
+    in_use = api.get("/use-model").json()
+    same = {"name": in_use["name"], "version": in_use["version"]}
+    assert api.post("/use-model", json=same).status_code == 200
+    example = api.get("/schema").json()["example"]
+    for _ in range(20):
+        assert api.post("/predict", json=example).status_code == 200
+        assert api.post("/predict", json={"instances": []}).status_code == 400
+
+
+def test_every_replica_is_scraped_once(prometheus: Prometheus, release: Cluster) -> None:
+    """By its pod's address, under the labels that the rules and dashboards select by."""
+    pods = {f"{pod.ip}:8000" for pod in release.ready_pods("api")}
+    up = 'up{namespace="$namespace",job="$job"} == 1'
+
+    def scraped() -> list[str]:
+        return [each["metric"]["instance"] for each in prometheus.query(up)]
+
+    wait_until("all replicas scraped", lambda: sorted(scraped()) == sorted(pods), 60, seen=scraped)
+
+
+def test_the_rules_are_those_of_the_chart_and_evaluate(used: Prometheus) -> None:
+    """Prometheus says of each rule whether it could be evaluated."""
+
+    def rules() -> dict[str, dict[str, Any]]:
+        groups = used.get("rules")["groups"]
+        return {rule["name"]: rule for group in groups for rule in group["rules"]}
+
+    def evaluated() -> bool:
+        return all(rule["health"] != "unknown" for rule in rules().values())
+
+    wait_until("every rule evaluated", evaluated, 60)
+    expected = {rule.get("alert") or rule["record"] for group in RULES for rule in group["rules"]}
+    assert set(rules()) == expected
+    assert {
+        name: rule.get("lastError") for name, rule in rules().items() if rule["health"] != "ok"
+    } == {}
+
+
+@pytest.mark.parametrize(
+    "record", [rule["record"] for group in RULES for rule in group["rules"] if "record" in rule]
+)
+def test_every_recording_rule_has_a_value(used: Prometheus, record: str) -> None:
+    """A ratio whose parts are missing would be no number, and its alert would never fire."""
+    found = used.wait_for(record + '{namespace="$namespace",job="$job"}')
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    ("alert", "query"),
+    [
+        (rule["alert"], rule["expr"])
+        for group in RULES
+        for rule in group["rules"]
+        if "alert" in rule
+    ],
+)
+def test_whatever_an_alert_looks_at_is_there(used: Prometheus, alert: str, query: str) -> None:
+    """Each metric is scraped, so that an alert's silence means that all is well."""
+    metrics = {selector.metric for selector in selectors(re.sub(r"\$\{\w+\}", "1", query))}
+    assert metrics, alert
+    for metric in metrics:
+        used.wait_for(metric + '{namespace="$namespace",job="$job"}')
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_every_panel_has_data(used: Prometheus, panel: str) -> None:
+    """Each query of a panel finds a series with a number, or is excused by name."""
+    for query in PANELS[panel]:
+        if panel in NOTHING_TO_SHOW:
+            assert used.query(query) == [], f"{panel} has something to show after all"
+        else:
+            used.wait_for(query)
+
+
+def test_no_panel_is_excused_that_is_not_there() -> None:
+    """What is renamed loses its excuse."""
+    assert NOTHING_TO_SHOW.keys() <= PANELS.keys()
+
+
+def test_a_total_outage_pages_within_two_minutes(
+    prometheus: Prometheus, release: Cluster, note: Note
+) -> None:
+    """From the moment in which no replica is left."""
+    fires = 'ALERTS{alertname="DesafioDown",alertstate="firing",namespace="$namespace"}'
+    assert prometheus.query(fires) == []
+    with release.without("api"):
+        start = time.monotonic()
+        found = prometheus.wait_for(fires, 120)
+        note(f"DesafioDown fired after {time.monotonic() - start:.0f} s")
+    (alert,) = found
+    assert alert["metric"]["severity"] == "critical"

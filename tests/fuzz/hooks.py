@@ -1,0 +1,124 @@
+"""What Schemathesis is told of this service: files of rows, and trainings that do not take long.
+
+Runs in Schemathesis' own environment.
+"""
+
+import os
+import zlib
+from pathlib import Path
+from typing import Any
+
+import schemathesis
+from hypothesis import strategies as st
+
+_FILES = Path(os.environ["FUZZ_FILES"])
+_NUMBERS = st.floats(-100, 100, allow_nan=False).map(repr)
+_HEADER = (_FILES / "rows.csv").read_text().split("\n", 1)[0]
+
+
+def _csv(rows: list[list[str]]) -> bytes:
+    return "\n".join([_HEADER, *map(",".join, rows), ""]).encode()
+
+
+_ROWS = st.lists(st.lists(_NUMBERS, min_size=4, max_size=4), min_size=2, max_size=20)
+schemathesis.openapi.media_type("text/csv", _ROWS.map(_csv))
+for _kind, _end in (
+    ("application/vnd.apache.parquet", "parquet"),
+    ("application/vnd.apache.arrow.stream", "arrow"),
+):
+    _found = [path.read_bytes() for path in sorted(_FILES.glob(f"*.{_end}"))]
+    schemathesis.openapi.media_type(_kind, st.sampled_from(_found))
+
+
+@schemathesis.hook
+def before_load_schema(_: Any, raw_schema: Any) -> None:
+    """Leave the examples of CSV to `tests/api/test_openapi.py`: a strategy allows bytes alone."""
+    for item in raw_schema["paths"].values():
+        for operation in item.values():
+            content = operation.get("requestBody", {}).get("content", {})
+            content.get("text/csv", {}).pop("example", None)
+
+
+_FLOWERS = "flowers"
+"""The model that `tests.fuzz.api` trains first."""
+
+_trained = {_FLOWERS}
+"""Models whose schema is that of the model that was in use when the document was read."""
+
+
+@schemathesis.hook
+def before_call(_: Any, case: Any, kwargs: Any) -> None:
+    """Keep the model in use one that takes what the document says, and trainings short.
+
+    Of what should be right, a share names what is there: whatever is made up is 404 at most.
+    """
+    del kwargs
+    body, label, share = case.body, case.operation.label, _share(case)
+    if label == "POST /datasets" and share < 100:
+        case.query.setdefault("name", "made-up")  # which only a form or a file's name may replace
+    if not isinstance(body, dict):
+        return
+    if label == "POST /train":
+        _write_digits(body, ("seed", "cv"))
+        if share < 50 and case.media_type == "application/json":
+            body["dataset"] = "iris"
+        _shorten(body, case.media_type == "application/json")
+        if share < 2:
+            body.update(_LONG)
+    elif label == "POST /datasets" and case.media_type == "application/json" and share < 50:
+        case.body = {"columns": ["a", "b"], "rows": [[share, "yes"], [2, "no"]]}
+    elif label == "POST /use-model":
+        if share < 50:
+            case.body = {"name": _FLOWERS, "version": 1}
+            return
+        _write_digits(body, ("version", "expected_epoch"))
+        if not _is_trained(body.get("name")):
+            # It is looked for like any other, and then refused.
+            body["expected_epoch"] = 0
+
+
+_LONG = {
+    "dataset": "digits",
+    "model_type": "GradientBoostingClassifier",
+    "params": {"n_estimators": 60},
+    "use": False,
+    "wait": 0,
+}
+"""A training that is there for a while, so that it can be cancelled."""
+
+
+def _share(case: Any) -> int:
+    """Give a number below 100 by what a right request says; 100 for one that is wrong."""
+    if case.meta is None or case.meta.generation.mode != schemathesis.GenerationMode.POSITIVE:
+        return 100
+    return zlib.crc32(repr(case.body).encode()) % 100
+
+
+def _is_trained(name: object) -> bool:
+    return isinstance(name, str) and name in _trained
+
+
+def _write_digits(body: dict[str, Any], keys: tuple[str, ...]) -> None:
+    """Write 3.0 as 3: JSON Schema takes both for integers, and the service, as it says, only one.
+
+    `tests/api/test_bad_input.py` has the other.
+    """
+    for key in keys:
+        value = body.get(key)
+        if isinstance(value, float) and value.is_integer():
+            body[key] = int(value)
+
+
+def _shorten(body: dict[str, Any], typed: bool) -> None:
+    """Let what trains a named data set train a small tree on the same flowers."""
+    if body.get("dataset") not in ("iris", "wine", "digits", "breast_cancer"):
+        if body.get("use") in (None, True):
+            body["use"] = False if typed else "false"
+        return
+    body["dataset"] = "iris"
+    body["model_type"] = "DecisionTreeClassifier"
+    for key in ("params", "search", "target"):
+        body.pop(key, None)
+    name = body.get("name") or "iris"
+    if isinstance(name, str):
+        _trained.add(name)

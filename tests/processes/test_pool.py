@@ -1,0 +1,171 @@
+"""The host of children while nobody needs it: how it ends, and that no order is lost by that."""
+
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import skops.io
+from sklearn.neighbors import KNeighborsClassifier
+
+from service.common.domain import DataSets
+from service.common.settings import Settings
+from service.processes.job import Child
+from service.processes.limits import JobLimits
+from service.processes.pool import Children
+from service.processes.remote_classifier import ChildClassifier
+from service.training.uploads import Uploads
+from tests.support.fakes import FakeRegistry
+from tests.support.pipelines import fit, iris
+from tests.support.server import settings_for
+from tests.support.waiting import wait_until
+
+# Takes every order, and says at once that its child has come and gone; has nothing to import.
+_FAKE_HOST = """
+import json, os, socket
+orders = socket.socket(fileno=0)
+while data := orders.recv(65536):
+    for told in ({"pid": 0}, {"status": 0}):
+        line = json.dumps({"id": json.loads(data)["id"], **told}) + "\\n"
+        os.write(1, line.encode())
+"""
+
+
+class QuickChildren(Children):
+    """Has hosts that start in a moment, and counts them."""
+
+    command = (sys.executable, "-S", "-c", _FAKE_HOST)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "result.json").write_bytes(b"{}")
+    return tmp_path
+
+
+@pytest.fixture
+def hosts(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """Nothing that happens to a host here is an error."""
+    caplog.set_level(logging.DEBUG)
+    yield caplog
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def status_of(children: Children, folder: Path) -> tuple[int, int]:
+    """Start a job; give the process id of its host and how the job ended."""
+    job = children.start("any", folder, {}, JobLimits(seconds=60, memory_bytes=2**32))
+    return job.host, job.status.result(timeout=30)
+
+
+def host_of(children: Children) -> subprocess.Popen[bytes]:
+    assert children._host is not None
+    return children._host
+
+
+def is_gone(pid: int) -> bool:
+    return not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.usefixtures("hosts")
+def test_a_host_without_children_ends_after_a_while_and_leaves_no_process(folder: Path) -> None:
+    children = QuickChildren(idle_seconds=0.01)
+
+    host, status = status_of(children, folder)
+
+    assert status == 0
+    wait_until(lambda: is_gone(host))  # not even as a zombie
+    children.close()
+
+
+@pytest.mark.usefixtures("hosts")
+def test_the_next_order_after_that_gets_another_host(folder: Path) -> None:
+    children = QuickChildren(idle_seconds=0.01)
+    first, _ = status_of(children, folder)
+    wait_until(lambda: is_gone(first))
+
+    second, status = status_of(children, folder)
+
+    assert status == 0
+    assert second != first
+    children.close()
+
+
+@pytest.mark.usefixtures("hosts")
+def test_a_host_that_nobody_ever_asked_ends_too() -> None:
+    children = QuickChildren(idle_seconds=0.01)
+    children.warm()
+    host = host_of(children).pid
+
+    wait_until(lambda: is_gone(host))
+    children.close()
+
+
+def test_without_a_limit_it_stays(folder: Path) -> None:
+    children = QuickChildren(idle_seconds=0)
+
+    hosts = {status_of(children, folder)[0] for _ in range(3)}
+
+    assert len(hosts) == 1
+    assert children._idle_left(host_of(children)) is None
+    children.close()
+
+
+@pytest.mark.usefixtures("hosts")
+def test_no_order_fails_however_close_it_comes_to_the_end_of_a_host(folder: Path) -> None:
+    # So short that a host is ended whenever it has no child just now, while orders arrive.
+    children = QuickChildren(idle_seconds=1e-9)
+    folders = [folder / str(index) for index in range(3)]
+    for each in folders:
+        each.mkdir()
+
+    with ThreadPoolExecutor(3) as pool:
+        ends = list(pool.map(lambda i: status_of(children, folders[i % 3]), range(60)))
+
+    assert {status for _, status in ends} == {0}
+    assert len({host for host, _ in ends}) > 1
+    children.close()
+
+
+@pytest.mark.usefixtures("hosts")
+def test_an_order_that_comes_when_the_time_is_up_keeps_the_host(folder: Path) -> None:
+    children = QuickChildren(idle_seconds=3600)
+    status_of(children, folder)
+    host = host_of(children)
+    children._children[0] = Child(0, host.pid)
+    children.idle_seconds = 1e-9
+
+    assert not children._end_idle(host)
+    del children._children[0]
+    assert children._end_idle(host)
+    assert is_gone(host.pid)
+    children.close()
+
+
+def test_a_native_model_in_use_keeps_it_alive() -> None:
+    data, names = iris(), iris().names
+    stored = bytes(skops.io.dumps(fit(data, KNeighborsClassifier())))
+    children = Children(idle_seconds=0.01)
+    classifier = ChildClassifier(children, "near version 1", lambda: stored, names)
+    host = host_of(children)
+
+    assert children._idle_left(host) is None
+    assert not children._end_idle(host)
+    assert len(classifier.labels(data.frame.to_numpy()[:2])) == 2
+
+    del classifier
+    wait_until(lambda: is_gone(host.pid))
+    children.close()
+
+
+def test_a_body_that_begins_to_arrive_starts_the_host_ahead_of_its_order(tmp_path: Path) -> None:
+    children = QuickChildren()
+    settings: Settings = settings_for(tmp_path)
+    data_sets: DataSets = FakeRegistry(tmp_path)
+
+    Uploads(data_sets, children, tmp_path / "work", settings).open()
+
+    assert children._host is not None
+    children.close()

@@ -1,0 +1,424 @@
+"""A classifier in a process of its own: what it answers, how it ends, and how it comes back."""
+
+import gc
+import json
+import os
+import pickle
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from time import thread_time
+from typing import Any, Literal, cast
+
+import numpy as np
+import pytest
+import skops.io
+from numpy.typing import NDArray
+from sklearn.neighbors import KNeighborsClassifier, RadiusNeighborsClassifier
+from sklearn.svm import LinearSVC
+
+from service.common.errors import ChildrenUnavailable, ClassifierUnavailable
+from service.processes.connection import Defect, Facts, Line
+from service.processes.job import LOST, Child
+from service.processes.pool import Children
+from service.processes.remote_classifier import ChildClassifier, Pauses
+from service.worker.classify_server import answer_all
+from service.worker.sklearn_models.classifier import load_native
+from tests.support.pipelines import fit, iris
+from tests.support.waiting import stop, wait_until
+from tests.support.zoo import native
+
+IRIS = iris()
+X = IRIS.frame.to_numpy()
+
+
+def stored(classifier: Any) -> bytes:
+    return bytes(skops.io.dumps(fit(IRIS, classifier)))
+
+
+NEAR = stored(KNeighborsClassifier())
+
+
+@pytest.fixture(scope="module")
+def children() -> Iterator[Children]:
+    children = Children()
+    yield children
+    children.close()
+
+
+def served(children: Children, data: bytes = NEAR, **more: Any) -> ChildClassifier:
+    return ChildClassifier(children, "near version 1", lambda: data, IRIS.names, **more)
+
+
+def pid_of(classifier: ChildClassifier) -> int:
+    line = wait_until(lambda: classifier._keeper.line)
+    return line.facts.pid
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+# What it answers
+
+
+@pytest.mark.parametrize("name", native())
+def test_a_child_answers_bit_by_bit_as_the_classifier_itself(children: Children, name: str) -> None:
+    data = stored(native()[name].classifier)
+    here, there = load_native(data, IRIS.names), served(children, data)
+    rows = np.asfortranarray(np.concatenate([X, X * 1.7, X[:1] * 1e9]))
+
+    assert there.has_probabilities == here.has_probabilities
+    assert there.doubtful == here.doubtful
+    assert there.labels(rows).tobytes() == here.labels(rows).tobytes()
+    if here.has_probabilities:
+        labels, chances = here.labels_and_probabilities(rows)
+        found, rows_found = there.labels_and_probabilities(rows)
+        assert found.tobytes() == labels.tobytes()
+        assert rows_found.tobytes() == np.ascontiguousarray(chances).tobytes()
+
+
+def test_what_the_classifier_cannot_take_is_told_in_the_same_sentence(children: Children) -> None:
+    data = stored(RadiusNeighborsClassifier(radius=1e-9, outlier_label="zz"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(ValueError, match="none of its classes") as here:
+            load_native(data, IRIS.names).labels(X + 0.1)
+    classifier = served(children, data)
+
+    with pytest.raises(ValueError, match="none of its classes") as there:
+        classifier.labels(X + 0.1)
+    with pytest.raises(ValueError, match="no probabilities"):
+        served(children, stored(LinearSVC())).labels_and_probabilities(X)
+
+    assert str(there.value) == str(here.value)
+    assert classifier.labels(X).tolist() == np.unique(IRIS.y, return_inverse=True)[1].tolist()
+
+
+def test_its_clock_counts_what_the_child_spends_for_this_thread(children: Children) -> None:
+    classifier = served(children)
+    rows = np.repeat(X, 20, axis=0)
+    start, own = classifier.clock(), thread_time()
+
+    with ThreadPoolExecutor(1) as other:
+        other.submit(classifier.labels, rows).result()
+    assert classifier.clock() - start < thread_time() - own + 0.001
+    classifier.labels(rows)
+
+    assert classifier.clock() - start > thread_time() - own + 0.001
+
+
+def test_many_threads_get_their_own_answers(children: Children) -> None:
+    classifier = served(children)
+    expected = classifier.labels(X)
+
+    def ask(index: int) -> bool:
+        part = slice(index % 140, index % 140 + 7)
+        return bool((classifier.labels(X[part]) == expected[part]).all())
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(ask, range(400)))
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_rows_of_a_matrix_that_lies_in_a_file_are_answered_as_those_that_are_sent(
+    children: Children, tmp_path: Path, order: Literal["C", "F"]
+) -> None:
+    classifier = served(children)
+    np.save(tmp_path / "matrix.npy", np.asarray(X, order=order))
+    rows = slice(7, 93)
+
+    labels, none = classifier.of_file(tmp_path / "matrix.npy", rows, False)
+    again, probabilities = classifier.of_file(tmp_path / "matrix.npy", rows, True)
+
+    expected, chances = classifier.labels_and_probabilities(X[rows])
+    assert none is None
+    assert labels.tolist() == again.tolist() == expected.tolist()
+    assert probabilities is not None
+    assert np.array_equal(probabilities, chances)
+
+
+def test_a_file_that_is_not_there_is_a_defect_that_the_child_survives(
+    children: Children, tmp_path: Path
+) -> None:
+    classifier = served(children)
+
+    with pytest.raises(Defect, match="FileNotFoundError"):
+        classifier.of_file(tmp_path / "none.npy", slice(0, 5), False)
+    assert len(classifier.labels(X)) == len(X)
+
+
+class FakeClassifier:
+    """Does what a test says before it answers the first class."""
+
+    route: Literal["native"] = "native"
+    has_probabilities = False
+    doubtful = False
+    remote = False
+    ready = True
+    clock = staticmethod(thread_time)
+
+    def __init__(self, first: Callable[[], object]) -> None:
+        self.first = first
+
+    def labels(self, X: NDArray[np.float64]) -> NDArray[np.int64]:
+        self.first()
+        return np.zeros(len(X), np.int64)
+
+    def labels_and_probabilities(
+        self, X: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        return self.labels(X), np.ones((len(X), 1))
+
+
+def line_to(classifier: FakeClassifier) -> Line:
+    """Give a line of two connections, answered by threads of this process."""
+    pairs = [socket.socketpair() for _ in range(2)]
+    for _, theirs in pairs:
+        threading.Thread(target=answer_all, args=(theirs, classifier)).start()
+    line = Line(Child(1, 1), [ours for ours, _ in pairs])
+    line.facts = Facts(1, 1, False, False)
+    return line
+
+
+def test_two_calls_are_computed_at_one_time() -> None:
+    line = line_to(FakeClassifier(threading.Barrier(2, timeout=30).wait))
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda _: line.ask(X, False)[1], range(2)))
+
+    assert [answer.tolist() for answer in answers] == [[0] * len(X)] * 2
+    line.cut()
+
+
+def test_a_defect_in_the_child_is_no_clients_fault_and_stops_nothing(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    classifier = FakeClassifier(lambda: 1 / 0)
+    line = line_to(classifier)
+
+    with pytest.raises(Defect, match="ZeroDivisionError"):
+        line.ask(X, False)
+
+    assert "Traceback" in capfd.readouterr().err
+    classifier.first = bool
+    assert line.ask(X, False)[1].tolist() == [0] * len(X)
+    line.cut()
+
+
+def test_an_answer_to_another_question_is_none() -> None:
+    line = line_to(FakeClassifier(bool))
+    assert line.ask(X, True)[2] is not None
+    line.facts = Facts(1, 3, True, False)
+
+    with pytest.raises(EOFError):
+        line.ask(X, True)
+    line.cut()
+
+
+# What it is
+
+
+def test_it_answers_at_the_services_priority_without_a_limit_of_time_and_has_no_secret(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SERVICE_PEER_KEY", "hunter2")
+    own = Children()
+    classifier = served(own)
+    pid = pid_of(classifier)
+
+    threads = [int(path.name) for path in Path(f"/proc/{pid}/task").iterdir()]
+    niceness = {thread: os.getpriority(os.PRIO_PROCESS, thread) for thread in threads}
+    # The first thread loads and then waits for the two that answer; OpenMP and BLAS start none.
+    assert niceness.pop(pid) == os.getpriority(os.PRIO_PROCESS, 0) + 10
+    assert [*niceness.values()] == [os.getpriority(os.PRIO_PROCESS, 0)] * 2
+    assert resource.prlimit(pid, resource.RLIMIT_CPU)[0] == resource.RLIM_INFINITY
+    environment = Path(f"/proc/{pid}/environ").read_bytes()
+    assert b"hunter2" not in environment
+    assert b"OMP_NUM_THREADS=1" in environment
+    own.close()
+    wait_until(lambda: is_gone(pid))
+
+
+def test_a_file_that_is_not_trusted_is_refused_and_leaves_no_process(children: Children) -> None:
+    before = set(children._children)
+
+    with pytest.raises(ValueError, match="no skops file"):
+        served(children, pickle.dumps(KNeighborsClassifier()))
+
+    wait_until(lambda: set(children._children) <= before)
+
+
+class FakeChildren(Children):
+    """Starts a child that ends at once with this status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__()
+        self.status = status
+
+    def serve(self, connections: int) -> tuple[Child, list[socket.socket]]:
+        pairs = [socket.socketpair() for _ in range(connections)]
+        for _, theirs in pairs:
+            theirs.close()
+        child = Child(1, 1)
+        child.status.set_result(self.status)
+        return child, [ours for ours, _ in pairs]
+
+
+def test_a_file_whose_loading_ends_the_process_is_refused() -> None:
+    with pytest.raises(ValueError, match="ended by SIGSEGV"):
+        served(FakeChildren(-signal.SIGSEGV))
+    with pytest.raises(ChildrenUnavailable):
+        served(FakeChildren(LOST))
+
+
+def test_serving_a_native_classifier_imports_no_scikit_learn() -> None:
+    code = """
+import json, sys
+from service.processes.remote_classifier import ChildClassifier
+from service.processes.pool import Children
+from service.serving.predictor import Predictor
+from service.schema.contract import Feature, Schema
+from service.schema.decoder import Limits
+data = sys.stdin.buffer.read()
+children = Children()
+names = json.loads(sys.argv[1])
+classifier = ChildClassifier(children, "near", lambda: data, names)
+features = tuple(Feature(name, "number") for name in names)
+predictor = Predictor("near", 1, Schema(features, ("a", "b", "c")), classifier, Limits())
+predictor.warm()
+print(predictor.predict(b'{"instances": [[5.1, 3.5, 1.4, 0.2]]}'))
+print([m for m in ("sklearn", "skops", "scipy", "pandas", "joblib") if m in sys.modules])
+children.close()
+"""
+    command = [sys.executable, "-c", code, json.dumps(IRIS.names)]
+    run = subprocess.run(command, input=NEAR, capture_output=True)
+    assert run.returncode == 0, run.stderr.decode()
+    answer, modules = run.stdout.decode().splitlines()
+    assert '"predictions":["a"]' in answer
+    assert modules == "[]"
+
+
+# How it ends
+
+
+def test_it_ends_when_nobody_holds_the_classifier_any_more(children: Children) -> None:
+    gc.disable()  # it must not take a collection
+    try:
+        classifier = served(children)
+        pid = pid_of(classifier)
+        classifier.labels(X)
+        del classifier
+        wait_until(lambda: is_gone(pid))
+    finally:
+        gc.enable()
+
+
+def test_a_child_that_is_killed_costs_its_requests_an_error_and_comes_back(
+    children: Children,
+) -> None:
+    lost: list[int] = []
+    classifier = served(children, lost=lambda: lost.append(1))
+    beside = served(children)
+    pid, expected = pid_of(classifier), classifier.labels(X)
+    stop(pid)
+    with ThreadPoolExecutor(2) as pool:
+        calls = [pool.submit(classifier.labels, X) for _ in range(2)]
+        line = classifier._keeper.line
+        assert line is not None
+        wait_until(lambda: len(line._busy) == 2)
+        os.kill(pid, signal.SIGKILL)
+
+        for call in calls:
+            with pytest.raises(ClassifierUnavailable):
+                call.result(30)
+
+    wait_until(lambda: classifier.ready)
+    assert classifier.labels(X).tolist() == expected.tolist()
+    assert pid_of(classifier) != pid
+    assert beside.labels(X).tolist() == expected.tolist()
+    assert lost == [1]
+
+
+def test_a_child_that_is_killed_while_nobody_asks_is_started_again(children: Children) -> None:
+    classifier = served(children)
+    pid = pid_of(classifier)
+
+    os.kill(pid, signal.SIGKILL)
+
+    wait_until(lambda: classifier.ready and pid_of(classifier) != pid)
+    assert (classifier.labels(X) == classifier.labels(X)).all()
+
+
+def test_a_child_that_hangs_is_killed_and_replaced(children: Children) -> None:
+    classifier = served(children, seconds=0.2)
+    pid = pid_of(classifier)
+    stop(pid)
+
+    with pytest.raises(ClassifierUnavailable):
+        classifier.labels(X[:1])
+
+    wait_until(lambda: is_gone(pid))
+    wait_until(lambda: classifier.ready)
+    assert len(classifier.labels(X[:1])) == 1
+
+
+def test_a_host_that_is_killed_takes_its_children_along_and_they_come_back() -> None:
+    children = Children()
+    classifier = served(children)
+    pid, expected = pid_of(classifier), classifier.labels(X)
+    host = children._host
+    assert host is not None
+
+    host.kill()
+
+    wait_until(lambda: is_gone(pid))
+    wait_until(lambda: classifier.ready and pid_of(classifier) != pid)
+    assert classifier.labels(X).tolist() == expected.tolist()
+    children.close()
+
+
+def test_nothing_is_started_again_for_a_classifier_that_was_let_go(children: Children) -> None:
+    started: list[int] = []
+
+    def source() -> bytes:
+        started.append(1)
+        return NEAR
+
+    classifier = ChildClassifier(children, "near", source, IRIS.names)
+    pid = pid_of(classifier)
+    del classifier
+    wait_until(lambda: is_gone(pid))
+
+    assert started == [1]
+
+
+def test_one_that_keeps_ending_is_started_ever_more_seldom() -> None:
+    pauses = Pauses()
+
+    assert [pauses.after(0.1) for _ in range(8)] == [0, 1, 2, 4, 8, 16, 30, 30]
+    assert [pauses.after(61), pauses.after(0.1)] == [0, 1]
+
+
+def test_nothing_is_left_of_fifty_classifiers(children: Children) -> None:
+    def files() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    kept = served(children)
+    before, known = files(), set(children._children)
+    for _ in range(50):
+        assert len(served(children).labels(X[:3])) == 3
+
+    wait_until(lambda: set(children._children) <= known)
+    assert files() <= before  # what earlier tests left behind may go meanwhile
+    assert cast(Any, kept.labels(X[:1])).size == 1

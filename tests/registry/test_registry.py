@@ -1,0 +1,328 @@
+"""One contract for every registry: the fake, MLflow embedded, MLflow behind a server."""
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from service.common.domain import DataSet, NewVersion, Registry, Training, Version
+from service.common.errors import (
+    AliasNotFound,
+    DataSetNotFound,
+    EpochConflict,
+    InvalidRequest,
+    ModelNotFound,
+    RegistryUnavailable,
+    StartError,
+    TrainingNotFound,
+    VersionNotFound,
+)
+from service.registry.mlflow_registry import MlflowRegistry
+from tests.support.fakes import FakeRegistry
+from tests.support.mlflow_server import free_port, mlflow_server
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as uri:
+        yield uri
+
+
+@pytest.fixture(scope="module", params=["fake", "embedded", "server"])
+def registry(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Registry]:
+    folder = tmp_path_factory.mktemp("registry")
+    made: Registry
+    if request.param == "fake":
+        made = FakeRegistry(folder)
+    elif request.param == "embedded":
+        made = MlflowRegistry("", folder)
+    else:
+        made = MlflowRegistry(request.getfixturevalue("server"), folder)
+    yield made
+    made.close()
+
+
+def _training(registry: Registry, **changes: object) -> Training:
+    training = Training(
+        id="",
+        state="queued",
+        created_at=time.time(),
+        name="m",
+        model_type="SVC",
+        stage="waiting",
+        data_set="rows",
+        owner="me",
+        beat_at=12.5,
+    )
+    return registry.open_training(replace(training, **changes), {})  # type: ignore[arg-type]
+
+
+def _version(registry: Registry, folder: Path, name: str) -> Version:
+    training = _training(registry, name=name)
+    (folder / "schema.json").write_bytes(b"{}")
+    (folder / "model.onnx").write_bytes(b"graph")
+    digests = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()
+    }
+    new = NewVersion(
+        name=name,
+        model_type="SVC",
+        run_id=training.id,
+        folder=folder,
+        sha256=digests,
+        params={"C": 2.0},
+        metrics={"accuracy": 0.75},
+        features=[("a", "number"), ("b", "text"), ("c", "boolean")],
+    )
+    return registry.add_version(new)
+
+
+def test_a_version_is_found_as_it_was_added(registry: Registry, tmp_path: Path) -> None:
+    added = _version(registry, tmp_path, "found")
+
+    assert registry.get_version("found", 1) == added
+    assert registry.newest_version("found") == added
+    assert (added.model_type, added.params, added.metrics) == (
+        "SVC",
+        {"C": 2.0},
+        {"accuracy": 0.75},
+    )
+    assert abs(added.created_at - time.time()) < 60
+    assert added.sha256["model.onnx"] == added.digest == hashlib.sha256(b"graph").hexdigest()
+    assert not added.foreign
+
+
+def test_versions_count_from_one(registry: Registry, tmp_path: Path) -> None:
+    for expected in (1, 2, 3):
+        folder = tmp_path / str(expected)
+        folder.mkdir()
+        assert _version(registry, folder, "counted").version == expected
+    assert registry.newest_version("counted").version == 3
+
+
+def test_artifacts_come_back_as_they_were(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    version = _version(registry, tmp_path / "in", "files")
+
+    folder = registry.fetch(version, tmp_path / "out")
+
+    assert (folder / "model.onnx").read_bytes() == b"graph"
+    assert (folder / "schema.json").read_bytes() == b"{}"
+
+
+def test_a_listing_has_pages_the_newest_first(registry: Registry, tmp_path: Path) -> None:
+    for name in ("p1", "p2", "p3"):
+        (tmp_path / name).mkdir()
+        _version(registry, tmp_path / name, "paged")
+
+    first = registry.list_versions("paged", 2, None)
+    second = registry.list_versions("paged", 2, first.next_page_token)
+
+    assert [version.version for version in first.items] == [3, 2]
+    assert [version.version for version in second.items] == [1]
+    assert second.next_page_token is None
+    with pytest.raises(InvalidRequest):
+        registry.list_versions("paged", 2, "junk!")
+
+
+def test_what_is_not_there_is_not_found(registry: Registry, tmp_path: Path) -> None:
+    version = _version(registry, tmp_path, "there")
+
+    with pytest.raises(ModelNotFound):
+        registry.get_version("nobody", 1)
+    with pytest.raises(VersionNotFound):
+        registry.get_version("there", version.version + 1)
+    with pytest.raises(ModelNotFound):
+        registry.newest_version("nobody")
+    with pytest.raises(ModelNotFound):
+        registry.version_of_alias("nobody", "best")
+    with pytest.raises(AliasNotFound):
+        registry.version_of_alias("there", "best")
+    with pytest.raises(TrainingNotFound):
+        registry.get_training("0" * 32)
+    with pytest.raises(TrainingNotFound):
+        registry.get_training("../etc")
+    with pytest.raises(DataSetNotFound):
+        registry.get_data_set("nobody")
+    with pytest.raises(DataSetNotFound):
+        registry.delete_data_set("nobody")
+
+
+def test_a_deleted_version_is_gone_and_its_number_is_not_given_again(
+    registry: Registry, tmp_path: Path
+) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+    _version(registry, tmp_path / "a", "deleted")
+    _version(registry, tmp_path / "b", "deleted")
+
+    registry.delete_version("deleted", 1)
+
+    with pytest.raises(VersionNotFound):
+        registry.get_version("deleted", 1)
+    with pytest.raises(VersionNotFound):
+        registry.delete_version("deleted", 1)
+    assert _version(registry, tmp_path / "c", "deleted").version == 3
+
+
+def test_the_log_of_use_grows_by_one_and_is_no_model(registry: Registry, tmp_path: Path) -> None:
+    version = _version(registry, tmp_path, "used")
+    before = registry.newest_use()
+
+    first = registry.commit_use(version, "a test")
+    second = registry.commit_use(version, "a test")
+
+    assert first.epoch == (before.epoch + 1 if before else 1)
+    assert second.epoch == first.epoch + 1
+    assert registry.newest_use() == second
+    assert (second.name, second.version, second.by) == ("used", 1, "a test")
+    assert second.sha256 == version.digest
+    assert all(item.name != "in-use" for item in registry.list_versions(None, 1000, None).items)
+    with pytest.raises(ModelNotFound):
+        registry.get_version("in-use", 1)
+
+
+def test_an_entry_that_does_not_follow_the_epoch_it_expects_never_counts(
+    registry: Registry, tmp_path: Path
+) -> None:
+    version = _version(registry, tmp_path, "compared")
+    first = registry.commit_use(version, "x")
+
+    second = registry.commit_use(version, "winner", first.epoch)
+    for _ in range(2):
+        with pytest.raises(EpochConflict):
+            registry.commit_use(version, "loser", first.epoch)
+
+    assert registry.newest_use() == second
+    third = registry.commit_use(version, "next", second.epoch)
+    assert third.epoch > second.epoch
+    assert registry.newest_use() == third
+
+
+def test_storage_that_is_there_is_reached(registry: Registry) -> None:
+    registry.reach_storage()
+
+
+def test_a_model_is_claimed_once(registry: Registry) -> None:
+    assert registry.claim("claimed")
+    assert not registry.claim("claimed")
+
+
+def test_commits_at_one_time_get_epochs_of_their_own(registry: Registry, tmp_path: Path) -> None:
+    version = _version(registry, tmp_path, "raced")
+    epochs: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: epochs.append(registry.commit_use(version, "x").epoch))
+        for _ in range(6)
+    ]
+
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(set(epochs)) == 6
+    newest = registry.newest_use()
+    assert newest is not None
+    assert newest.epoch == max(epochs)
+
+
+def test_a_training_is_followed_from_queue_to_end(registry: Registry) -> None:
+    opened = _training(registry)
+    running = replace(opened, state="running", stage="fit", progress=0.5, beat_at=99.0)
+    registry.update_training(running)
+
+    assert registry.get_training(opened.id) == running
+    assert opened.id in [training.id for training in registry.open_trainings()]
+
+    ended = replace(
+        running,
+        state="succeeded",
+        version=3,
+        metrics={"accuracy": 0.5},
+        seconds={"fit": 0.25},
+        used=True,
+        finished_at=round(time.time(), 3),
+    )
+    registry.close_training(ended)
+
+    assert registry.get_training(opened.id) == ended
+    assert opened.id not in [training.id for training in registry.open_trainings()]
+    assert registry.list_trainings(1, None).items[0].id == opened.id
+
+
+def test_a_failed_training_keeps_its_reason(registry: Registry) -> None:
+    opened = _training(registry)
+
+    registry.close_training(replace(opened, state="failed", error="It could not.", finished_at=1.0))
+
+    assert registry.get_training(opened.id).error == "It could not."
+    assert registry.get_training(opened.id).state == "failed"
+
+
+def test_the_newest_training_of_a_key_is_found(registry: Registry) -> None:
+    training = Training(id="", state="queued", created_at=0.0)
+    first = registry.open_training(training, {"idempotency_key": "k", "request": "r1"})
+
+    assert registry.training_of_key("other") is None
+    found = registry.training_of_key("k")
+    assert found is not None
+    assert (found[0].id, found[1]) == (first.id, "r1")
+
+
+def test_what_a_training_found_is_recorded(registry: Registry, tmp_path: Path) -> None:
+    training = _training(registry)
+    (tmp_path / "confusion_matrix.png").write_bytes(b"png")
+    columns = ({"name": "a", "type": "number", "missing": 0},)
+    data_set = DataSet("rows", "ab" * 32, 10, columns, "y", 0.0)
+
+    registry.record_result(training, {"param.C": "1.0"}, data_set, tmp_path)
+
+
+def test_data_sets_are_kept_by_name_and_content(registry: Registry, tmp_path: Path) -> None:
+    columns = ({"name": "a", "type": "number", "missing": 0},)
+    (tmp_path / "one.parquet").write_bytes(b"one")
+    (tmp_path / "two.parquet").write_bytes(b"two")
+    first = DataSet("kept", "1" * 64, 10, columns, "y", time.time())
+
+    added = registry.add_data_set(first, tmp_path / "one.parquet")
+    same = registry.add_data_set(first, tmp_path / "one.parquet")
+    newer = registry.add_data_set(replace(first, sha256="2" * 64), tmp_path / "two.parquet")
+
+    assert same.id == added.id
+    assert newer.id != added.id
+    assert registry.get_data_set("kept").sha256 == "2" * 64
+    assert [item.id for item in registry.list_data_sets() if item.name == "kept"] == [newer.id]
+    assert registry.fetch_data_set(newer, tmp_path / "out").read_bytes() == b"two"
+
+    registry.delete_data_set("kept")
+    with pytest.raises(DataSetNotFound):
+        registry.get_data_set("kept")
+
+
+def test_an_mlflow_that_is_down_is_told_at_once(tmp_path: Path) -> None:
+    registry = MlflowRegistry(f"http://127.0.0.1:{free_port()}", tmp_path)
+    start = time.monotonic()
+
+    with pytest.raises(RegistryUnavailable) as caught:
+        registry.newest_use()
+
+    assert time.monotonic() - start < 15
+    assert caught.value.outcome == "unchanged"
+    assert "127.0.0.1" not in str(caught.value)
+
+
+def test_a_corrupt_store_is_told_in_a_sentence_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_bytes(b"this is no database" * 100)
+
+    with pytest.raises(StartError) as caught:
+        MlflowRegistry("", tmp_path)
+
+    assert "cannot be opened as MLflow's store" in str(caught.value)
+    assert (tmp_path / "mlflow.db").read_bytes() == b"this is no database" * 100

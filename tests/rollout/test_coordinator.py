@@ -1,0 +1,382 @@
+"""The change of the model in use over several replicas: who is asked, when, and when nothing is."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from service.common.domain import Use, Version
+from service.common.errors import (
+    ChangeUnderWay,
+    EpochConflict,
+    RegistryUnavailable,
+    ReplicaDown,
+    ReplicaSilent,
+    VersionNotServable,
+)
+from service.common.metrics import Metrics
+from service.rollout.coordinator import Change, Replicas
+from service.rollout.poller import Poller
+from service.rollout.replica import Confirmation, Replica, Swapped
+from tests.support.fakes import FakeRegistry
+from tests.support.waiting import wait_until
+
+VERSION = Version("iris", 1, 0.0, "", "", {}, {}, {"model.onnx": "a"}, (), None)
+
+
+class FakeReplica:
+    """A replica that keeps what was asked of it in one journal, and fails where it is told to."""
+
+    url = ""
+
+    def __init__(self, name: str, journal: list[str], registry: FakeRegistry) -> None:
+        self.id = name
+        self.epoch = 0
+        self.staged = 0
+        self.leader: str | None = None
+        self.held = True
+        self.fails: dict[str, Exception] = {}
+        self._journal = journal
+        self._registry = registry
+
+    def _step(self, step: str) -> None:
+        if step in self.fails:
+            raise self.fails[step]
+        self._journal.append(f"{step} {self.id}")
+
+    def grant(self, leader: str) -> None:
+        self._step("grant")
+        if self.leader not in (None, leader):
+            raise ChangeUnderWay
+        self.leader = leader
+
+    def release(self, leader: str) -> None:
+        self._step("release")
+        self.leader = None if self.leader == leader else self.leader
+
+    def prepare(self, leader: str, version: Version) -> None:  # noqa: ARG002
+        self._step("prepare")
+
+    def stage(self, leader: str) -> int:  # noqa: ARG002
+        self._step("stage")
+        use = self._registry.newest_use()
+        self.staged = 0 if use is None else use.epoch
+        return self.staged
+
+    def hold(self) -> None:
+        self._step("hold")
+
+    def swap(self) -> Swapped:
+        self._step("swap")
+        self.epoch = self.staged
+        return Swapped(self.confirm(), self.held)
+
+    def confirm(self) -> Confirmation:
+        return Confirmation(self.id, self.url, self.epoch)
+
+    def cancel(self, training: str) -> bool:
+        return training == self.id
+
+
+class FakePeers:
+    """A list of peers that a test changes."""
+
+    def __init__(self, peers: Sequence[Replica]) -> None:
+        self.peers = list(peers)
+
+    def find(self) -> Sequence[Replica]:
+        return self.peers
+
+    def settled(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        pass
+
+
+class Scene:
+    """Three replicas, of which `a` leads."""
+
+    def __init__(self, folder: Path) -> None:
+        self.journal: list[str] = []
+        self.registry = FakeRegistry(folder)
+        self.a, self.b, self.c = (FakeReplica(n, self.journal, self.registry) for n in "abc")
+        self.peers = FakePeers([self.b, self.c])
+        self.metrics = Metrics()
+        self.replicas = Replicas(self.a, self.peers, self.registry, self.metrics)  # type: ignore[arg-type]
+
+    def use(self, expected_epoch: int | None = None) -> Change:
+        return self.replicas.use(VERSION, "a test", expected_epoch)
+
+    def epochs(self) -> list[int]:
+        return [replica.epoch for replica in (self.a, self.b, self.c)]
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    scene = Scene(tmp_path)
+    yield scene
+    scene.replicas.close()
+
+
+def test_every_step_ends_everywhere_before_the_next_begins(scene: Scene) -> None:
+    change = scene.use()
+
+    steps = [entry.split()[0] for entry in scene.journal]
+    expected = ["grant", "prepare", "stage", "hold", "swap", "release"]
+    assert steps == [step for step in expected for _ in range(3)]
+    assert [one.epoch for one in change.replicas] == [1, 1, 1]
+    assert change.missing == []
+
+
+@pytest.mark.parametrize("step", ["grant", "prepare"])
+@pytest.mark.parametrize(
+    "error",
+    [ReplicaSilent("b"), VersionNotServable("iris", 1, "no."), RegistryUnavailable("away.")],
+)
+def test_who_cannot_before_the_commit_leaves_everything_as_it_was(
+    scene: Scene, step: str, error: Exception
+) -> None:
+    scene.b.fails[step] = error
+
+    with pytest.raises(type(error)):
+        scene.use()
+
+    assert scene.registry.uses == []
+    assert scene.epochs() == [0, 0, 0]
+    assert [scene.a.leader, scene.c.leader] == [None, None]
+
+
+@pytest.mark.parametrize("step", ["stage", "swap"])
+def test_who_falls_silent_after_the_commit_is_named_as_missing(scene: Scene, step: str) -> None:
+    scene.b.fails[step] = ReplicaSilent("b")
+
+    change = scene.use()
+
+    assert list(change.missing) == ["b"]
+    assert scene.epochs() == [1, 0, 1]
+
+
+class Stumbling(FakeReplica):
+    """Cannot read the log of use the first few times."""
+
+    times = 0
+
+    def stage(self, leader: str) -> int:
+        self.times -= 1
+        if self.times >= 0:
+            raise RegistryUnavailable("it was reset.")
+        return super().stage(leader)
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_one_that_stumbles_is_waited_for_before_anybody_swaps(scene: Scene, times: int) -> None:
+    stumbling = Stumbling("b", scene.journal, scene.registry)
+    stumbling.times = times
+    scene.peers.peers[0] = stumbling
+
+    change = scene.use()
+
+    steps = [entry.split()[0] for entry in scene.journal if entry[:4] in ("hold", "swap")]
+    assert steps == ["hold"] * 3 + ["swap"] * 3
+    assert change.missing == []
+
+
+def test_one_that_follows_after_the_others_have_swapped_stays_missing(scene: Scene) -> None:
+    stumbling = Stumbling("b", scene.journal, scene.registry)
+    stumbling.times = 4
+    scene.peers.peers[0] = stumbling
+
+    change = scene.use()
+
+    assert stumbling.epoch == 1
+    assert list(change.missing) == ["b"]
+
+
+def test_one_that_does_not_hold_is_missing(scene: Scene) -> None:
+    scene.b.fails["hold"] = ReplicaSilent("b")
+
+    assert list(scene.use().missing) == ["b"]
+
+
+def test_one_whose_hold_ended_before_its_swap_is_missing(scene: Scene) -> None:
+    scene.b.held = False
+
+    change = scene.use()
+
+    assert scene.epochs() == [1, 1, 1]
+    assert [one.id for one in change.replicas] == ["a", "c"]
+    assert list(change.missing) == ["b"]
+
+
+def test_a_replica_alone_needs_no_hold(scene: Scene) -> None:
+    scene.peers.peers = []
+    scene.a.held = False
+
+    assert list(scene.use().missing) == []
+    assert "hold a" not in scene.journal
+
+
+def test_a_replica_that_is_down_is_left_out(scene: Scene) -> None:
+    for step in ("grant", "stage", "swap"):
+        scene.b.fails[step] = ReplicaDown("b")
+
+    change = scene.use()
+
+    assert list(change.missing) == []
+    assert [one.id for one in change.replicas] == ["a", "c"]
+
+
+def test_one_that_was_down_is_asked_again_when_all_others_have_changed(scene: Scene) -> None:
+    scene.b.fails["grant"] = ReplicaDown("b")
+
+    change = scene.use()
+
+    assert scene.journal.index("stage b") > max(
+        scene.journal.index("swap a"), scene.journal.index("swap c")
+    )
+    assert [one.id for one in change.replicas] == ["a", "b", "c"]
+
+
+def test_one_that_comes_during_the_change_follows_it_too(scene: Scene) -> None:
+    late = FakeReplica("d", scene.journal, scene.registry)
+
+    class Joins(FakeRegistry):
+        def commit_use(self, *args: object) -> Use:
+            scene.peers.peers.append(late)
+            return FakeRegistry.commit_use(scene.registry, *args)  # type: ignore[arg-type]
+
+    scene.replicas._registry = Joins(scene.registry.folder)
+    scene.use()
+
+    assert late.epoch == 1
+
+
+def test_two_changes_never_mix(scene: Scene) -> None:
+    others = Replicas(scene.b, FakePeers([scene.a, scene.c]), scene.registry, Metrics())  # type: ignore[arg-type]
+    threads = [
+        threading.Thread(target=replicas.use, args=(VERSION, "a test"))
+        for replicas in (scene.replicas, others)
+        for _ in range(5)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    others.close()
+
+    swaps = [entry for entry in scene.journal if entry.startswith(("hold", "swap"))]
+    assert [entry.split()[0] for entry in swaps] == (["hold"] * 3 + ["swap"] * 3) * 10
+    assert scene.epochs() == [10, 10, 10]
+
+
+def test_a_change_that_names_the_epoch_it_follows_loses_to_one_before_it(scene: Scene) -> None:
+    scene.use(0)
+
+    with pytest.raises(EpochConflict):
+        scene.use(0)
+
+    assert [use.epoch for use in scene.registry.uses] == [1]
+    assert scene.use(1).use.epoch == 2
+
+
+def test_an_entry_that_nobody_leads_is_brought_to_all_at_once(scene: Scene) -> None:
+    scene.registry.commit_use(VERSION, "by hand")
+
+    scene.replicas.bring(1)
+
+    steps = [entry.split()[0] for entry in scene.journal if entry[:4] in ("hold", "swap")]
+    assert steps == ["hold"] * 3 + ["swap"] * 3
+
+
+def test_a_poller_leaves_a_change_to_the_one_who_leads_it(scene: Scene) -> None:
+    poller = Poller(scene.a, scene.replicas, 1, scene.metrics)  # type: ignore[arg-type]
+    scene.registry.commit_use(VERSION, "somebody")
+    scene.a.leader = "somebody"
+
+    poller.poll()
+    assert scene.epochs() == [0, 0, 0]
+
+    scene.a.leader = None
+    poller.poll()
+    assert scene.epochs() == [1, 1, 1]
+
+
+class Restarted(FakeReplica):
+    """One that has on its disk what it served, and waits for MLflow until it serves that."""
+
+    newest: Use | None = None
+
+    def stage(self, leader: str) -> int:
+        wait_until(lambda: self.epoch)
+        return super().stage(leader)
+
+    def recover(self, epoch: int) -> bool:
+        self.epoch = epoch
+        return True
+
+
+def test_while_mlflow_is_slow_a_restarted_replica_serves_what_a_peer_confirms(
+    scene: Scene,
+) -> None:
+    scene.use()
+    local = Restarted("a", scene.journal, scene.registry)
+    replicas = Replicas(local, scene.peers, scene.registry, scene.metrics)  # type: ignore[arg-type]
+    poller = Poller(local, replicas, 1, scene.metrics)  # type: ignore[arg-type]
+    poller.slow_seconds = 0.0
+
+    poller.poll()
+
+    assert poller.reached
+    assert local.epoch == 1
+    replicas.close()
+
+
+def test_what_mlflow_has_told_is_awaited_and_not_looked_for_elsewhere(scene: Scene) -> None:
+    scene.use()
+    local = Restarted("a", scene.journal, scene.registry)
+    local.newest = scene.registry.newest_use()
+    replicas = Replicas(local, scene.peers, scene.registry, scene.metrics)  # type: ignore[arg-type]
+    poller = Poller(local, replicas, 1, scene.metrics)  # type: ignore[arg-type]
+
+    poller.recover_if_untold()
+
+    assert not poller.reached
+    replicas.close()
+
+
+def test_a_poller_gives_memory_back_once_after_each_change(scene: Scene) -> None:
+    trims: list[int] = []
+    poller = Poller(
+        scene.a,  # type: ignore[arg-type]
+        scene.replicas,
+        1,
+        scene.metrics,
+        trim=lambda: trims.append(scene.epochs()[0]),
+    )
+    for _ in range(2):
+        scene.registry.commit_use(VERSION, "somebody")
+        poller.poll()
+        for _ in range(3):
+            poller.tidy()
+
+    assert trims == [1, 2]
+
+
+def test_a_poller_goes_alone_only_after_it_could_not_take_the_others_along(scene: Scene) -> None:
+    poller = Poller(scene.a, scene.replicas, 1, scene.metrics)  # type: ignore[arg-type]
+    scene.use()
+    scene.registry.commit_use(VERSION, "by hand")
+    scene.b.fails["grant"] = ReplicaSilent("b")
+
+    for _ in range(2):
+        poller.poll()
+    assert scene.a.epoch == 1
+    poller.poll()
+    assert scene.a.epoch == 2
+
+
+def test_a_training_is_cancelled_where_it_runs(scene: Scene) -> None:
+    assert scene.replicas.cancel("c")
+    assert not scene.replicas.cancel("nowhere")

@@ -1,0 +1,184 @@
+"""Three replicas over HTTP: changes, restarts, trainings, and the calls between them."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from service.auth.peer_signatures import HEADER, sign
+from service.common.errors import ReplicaDown, ReplicaSilent
+from service.rollout.peers import NamedPeers, Peer
+from service.server.server import listen, url
+from tests.support.fakes import FakeRegistry
+from tests.support.mlflow_server import free_port
+from tests.support.server import Client, running, settings_for
+from tests.support.waiting import wait_until
+
+
+@contextmanager
+def three(folder: Path, key: str = "") -> Iterator[tuple[list[Client], FakeRegistry]]:
+    """Run three services that share one registry."""
+    registry = FakeRegistry(folder)
+    ports = [free_port() for _ in range(3)]
+    addresses = tuple(f"http://127.0.0.1:{port}" for port in ports)
+    with ExitStack() as stack:
+        clients = []
+        for number, port in enumerate(ports):
+            settings = settings_for(
+                folder / str(number), port=port, replicas=addresses, peer_key=key,
+                mlflow_uri="http://127.0.0.1:1", poll_seconds=0.1,
+            )  # fmt: skip
+            clients.append(stack.enter_context(running(settings, registry))[1])
+        yield clients, registry
+
+
+def test_a_change_has_reached_every_replica_when_it_is_answered(tmp_path: Path) -> None:
+    with three(tmp_path, "a key of enough characters") as (clients, _):
+        clients[0].train(dataset="iris", model_type="GaussianNB")
+        clients[1].train(dataset="wine", model_type="GaussianNB")
+
+        for turn in range(6):
+            name = ("iris", "wine")[turn % 2]
+            change = clients[turn % 3].post("/use-model", json={"name": name, "version": 1}).json()
+            assert [client.get("/schema").json()["model"] for client in clients] == [name] * 3
+            assert [one["epoch"] for one in change["replicas"]] == [change["epoch"]] * 3
+
+
+def test_an_answer_is_refused_before_the_epoch_that_is_asked_for(tmp_path: Path) -> None:
+    with three(tmp_path) as (clients, _):
+        clients[0].train(dataset="iris", model_type="GaussianNB")
+        example = clients[2].get("/schema").json()["example"]
+
+        served = clients[2].post("/predict", json=example, headers={"x-min-epoch": "1"})
+        later = clients[2].post("/predict", json=example, headers={"x-min-epoch": "2"})
+        wrong = clients[2].post("/predict", json=example, headers={"x-min-epoch": "soon"})
+
+    assert (served.status_code, served.headers["x-model-epoch"]) == (200, "1")
+    assert (later.status_code, later.headers["x-model-epoch"]) == (503, "1")
+    assert "retry-after" in later.headers
+    assert wrong.status_code == 400
+
+
+def test_of_several_that_expect_one_epoch_one_wins(tmp_path: Path) -> None:
+    with three(tmp_path) as (clients, registry):
+        clients[0].train(dataset="iris", model_type="GaussianNB")
+        body = {"name": "iris", "version": 1, "expected_epoch": 1}
+        answers: list[int] = []
+        threads = [
+            threading.Thread(
+                target=lambda client: answers.append(
+                    client.post("/use-model", json=body).status_code
+                ),
+                args=(client,),
+            )
+            for client in clients
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert sorted(answers) == [200, 409, 409]
+    assert [use.epoch for use in registry.uses] == [1, 2]
+
+
+def test_a_restart_without_mlflow_serves_what_a_peer_confirms(tmp_path: Path) -> None:
+    registry = FakeRegistry(tmp_path)
+    ports = [free_port(), free_port()]
+    addresses = tuple(f"http://127.0.0.1:{port}" for port in ports)
+    first, second = (
+        settings_for(tmp_path / str(port), port=port, replicas=addresses, poll_seconds=0.1,
+                     mlflow_uri="http://127.0.0.1:1")
+        for port in ports
+    )  # fmt: skip
+    with running(first, registry) as (_, one):
+        with running(second, registry) as (_, two):
+            two.train(dataset="iris", model_type="GaussianNB")
+        registry.down = True
+        with running(second, registry) as (_, two):
+            wait_until(lambda: two.get("/readyz").status_code == 200)
+            assert two.get("/schema").json()["epoch"] == 1
+        assert one.get("/readyz").status_code == 200
+    with running(second, registry) as (_, two):
+        assert two.get("/readyz").status_code == 503  # nobody confirms
+
+
+def test_a_training_is_followed_and_cancelled_through_any_replica(tmp_path: Path) -> None:
+    with three(tmp_path) as (clients, _):
+        order = {
+            "dataset": "digits", "model_type": "GradientBoostingClassifier",
+            "params": {"n_estimators": 2000, "max_depth": 8}, "wait": 0,
+        }  # fmt: skip
+        training = clients[0].post("/train", json=order).json()["id"]
+
+        assert clients[1].get(f"/trainings/{training}").json()["state"] in ("queued", "running")
+        assert clients[2].delete(f"/trainings/{training}").status_code == 200
+        wait_until(lambda: clients[1].get(f"/trainings/{training}").json()["state"] == "cancelled")
+
+
+@pytest.mark.parametrize("step", ["confirm", "swap", "grant", "no-such-step"])
+def test_calls_between_replicas_need_the_signature(tmp_path: Path, step: str) -> None:
+    key = "a key of enough characters"
+    path, body = f"/internal/{step}", b"{}"
+    settings = settings_for(tmp_path / "data", peer_key=key)
+    with running(settings, FakeRegistry(tmp_path)) as (_, client):
+        for signature in (
+            "",
+            sign("another key of enough", path, body),
+            sign(key, path, b"[]"),
+            sign(key, "/internal/other", body),
+            sign(key, path, body, now=0),
+        ):
+            answer = client.post(path, content=body, headers={HEADER: signature})
+            assert answer.status_code == 403, signature
+
+        right = client.post(path, content=body, headers={HEADER: sign(key, path, body)})
+        assert right.status_code == {"grant": 400, "no-such-step": 403}.get(step, 200)
+
+
+def test_a_port_that_nobody_listens_on_is_down_and_a_mute_one_silent(tmp_path: Path) -> None:
+    pool = urllib3.PoolManager(retries=False)
+    listener = listen(settings_for(tmp_path))
+    mute = Peer(url(listener), "mute", "", pool)
+
+    with pytest.raises(ReplicaDown):
+        Peer(f"http://127.0.0.1:{free_port()}", "down", "", pool).confirm()
+    with pytest.raises(ReplicaSilent):
+        mute._call("confirm", {}, 0.2)
+    listener.close()
+
+
+def test_one_that_was_silent_just_now_is_not_waited_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.rollout.peers.CONFIRM_SECONDS", 0.2)
+    listener = listen(settings_for(tmp_path))
+    peers = NamedPeers([url(listener)], "me", "")
+    (mute,) = peers.find()
+    listener.close()
+
+    with pytest.raises(ReplicaSilent):  # refused, if it were asked
+        mute.grant("leader")
+    peers.close()
+
+
+def test_predictions_wait_while_they_are_held_and_go_on_by_themselves(tmp_path: Path) -> None:
+    with running(settings_for(tmp_path / "data"), FakeRegistry(tmp_path)) as (_, client):
+        client.train(dataset="iris", model_type="GaussianNB")
+        example = client.get("/schema").json()["example"]
+
+        def step(name: str) -> dict[str, object]:
+            answer = client.post(f"/internal/{name}", content=b"{}")
+            assert answer.status_code == 200, answer.text
+            told: dict[str, object] = answer.json()
+            return told
+
+        # A swap that comes in time finds that they have waited for it.
+        wait_until(lambda: step("hold") == {} and step("swap")["held"])
+        # Without one they are answered all the same, and then the swap says that it came too late.
+        step("hold")
+        assert client.post("/predict", json=example).status_code == 200
+        assert step("swap")["held"] is False

@@ -1,0 +1,1 @@
+"""What tests, end-to-end tests and benchmarks share."""

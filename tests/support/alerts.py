@@ -1,0 +1,99 @@
+"""Alerts as Prometheus itself evaluates them, over series that a test makes up."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.chart import NAMESPACE, RELEASE, of_kind, render
+
+needs_promtool = pytest.mark.skipif(
+    shutil.which("promtool") is None,
+    reason="Alerts are not tested: there is no promtool on PATH (Debian: prometheus).",
+)
+
+TARGET = {"namespace": NAMESPACE, "job": f"{RELEASE}-api"}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An alert, the series that Prometheus has, and whether it fires after so many minutes."""
+
+    alert: str
+    what: str
+    series: Sequence[tuple[str, str]]
+    minutes: float
+    fires: bool
+    seconds: int = 60
+    """Between two evaluations, and between two samples unless that is more than a minute."""
+
+    def __str__(self) -> str:
+        return f"{self.alert}: {self.what}".replace(" ", "_")
+
+
+def series(metric: str, values: str, instance: str = "a", **labels: str) -> tuple[str, str]:
+    """Give a series of a replica, `values` being in promtool's notation."""
+    every = {**TARGET, "instance": instance, **labels}
+    return metric + "{" + ",".join(f'{k}="{v}"' for k, v in every.items()) + "}", values
+
+
+def counter(*phases: tuple[int, float]) -> str:
+    """Give the values of a counter: for so many minutes it grows by so much a minute."""
+    parts, value = ["0"], 0.0
+    for minutes, growth in phases:
+        parts.append(f"{value + growth:.6f}{growth:+.6f}x{minutes - 1}")
+        value += minutes * growth
+    return " ".join(parts)
+
+
+def firing(case: Case, folder: Path) -> bool:
+    """Have promtool run a case and say whether the alert fires: once, or not at all."""
+    rules = written_rules()
+    (folder / "rules.yaml").write_text(rules)
+    for outcome in (case.fires, not case.fires):
+        samples = [{"labels": "{}", "value": 1}] if outcome else []
+        query = f'count(ALERTS{{alertname="{case.alert}",alertstate="firing"}})'
+        test = {
+            "rule_files": ["rules.yaml"],
+            # Without it promtool takes them in any order, and alerts meet what was recorded before.
+            "group_eval_order": [group["name"] for group in yaml.safe_load(rules)["groups"]],
+            "evaluation_interval": f"{case.seconds}s",
+            "tests": [
+                {
+                    "interval": f"{min(case.seconds, 60)}s",
+                    "input_series": [{"series": s, "values": v} for s, v in case.series],
+                    "promql_expr_test": [
+                        {
+                            "expr": query,
+                            "eval_time": f"{round(case.minutes * 60)}s",
+                            "exp_samples": samples,
+                        }
+                    ],
+                }
+            ],
+        }
+        file = folder / "test.yaml"
+        file.write_text(json.dumps(test))
+        ran = subprocess.run(
+            ["promtool", "test", "rules", str(file)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        if ran.returncode == 0:
+            return outcome
+    raise AssertionError(f"neither fires once nor is silent:\n{ran.stdout}{ran.stderr}")
+
+
+@cache
+def written_rules() -> str:
+    """Give the rules as a file of Prometheus."""
+    rule = of_kind(render("monitoring.prometheusRule.enabled=true"), "PrometheusRule")
+    return yaml.safe_dump(rule[f"{RELEASE}-api"]["spec"])

@@ -1,0 +1,68 @@
+"""The chart as Helm renders it, for tests that look at facts in it."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Hashable, Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+CHART = Path(__file__).parents[2] / "charts" / "mlops-desafio"
+
+RELEASE = "desafio"
+
+NAMESPACE = "desafio-test"
+
+Resource = dict[str, Any]
+
+needs_helm = pytest.mark.skipif(
+    shutil.which("helm") is None, reason="The chart is not tested: there is no helm on PATH."
+)
+
+
+class _Loader(yaml.CSafeLoader):
+    """Refuses a key given twice, of which YAML readers otherwise keep one and say nothing."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
+        twice = {key for key in keys if keys.count(key) > 1}
+        assert not twice, f"given twice{node.start_mark}: {twice}"
+        return super().construct_mapping(node, deep=deep)
+
+
+def render(
+    *sets: str, values: Mapping[str, Any] | None = None, release: str = RELEASE
+) -> list[Resource]:
+    """Give the resources that Helm renders, each `sets` being as in `helm template --set …`."""
+    ran = _template(sets, json.dumps(values or {}), release)
+    assert ran.returncode == 0, ran.stderr
+    return [found for found in yaml.load_all(ran.stdout, _Loader) if found]
+
+
+def refusal(*sets: str, values: Mapping[str, Any] | None = None, release: str = RELEASE) -> str:
+    """Give the sentence with which Helm refuses to render."""
+    ran = _template(sets, json.dumps(values or {}), release)
+    assert ran.returncode != 0, f"rendered, although refused was expected: {sets} {values}"
+    return ran.stderr
+
+
+def of_kind(resources: Iterable[Resource], kind: str) -> dict[str, Resource]:
+    """Give the resources of one kind by name, each name being there once."""
+    found = [resource for resource in resources if resource["kind"] == kind]
+    named = {resource["metadata"]["name"]: resource for resource in found}
+    assert len(named) == len(found), f"two of kind {kind} have one name: {sorted(named)}"
+    return named
+
+
+@cache
+def _template(sets: tuple[str, ...], values: str, release: str) -> subprocess.CompletedProcess[str]:
+    command = ["helm", "template", release, str(CHART), "--namespace", NAMESPACE, "--values", "-"]
+    for assignment in sets:
+        command += ["--set", assignment]
+    return subprocess.run(
+        command, input=values, capture_output=True, text=True, timeout=60, check=False
+    )

@@ -1,0 +1,290 @@
+"""Fakes of the ports in `domain`; they pass the same contract tests as the real ones."""
+
+import itertools
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from service.common.domain import LOG_OF_USE, DataSet, NewVersion, Page, Training, Use, Version
+from service.common.errors import (
+    AliasNotFound,
+    DataSetNotFound,
+    EpochConflict,
+    InvalidRequest,
+    ModelNotFound,
+    RegistryUnavailable,
+    TrainingNotFound,
+    VersionNotFound,
+    VersionNotServable,
+)
+from service.registry.download import BOUNDS, FolderSource, NotFetchable, download
+
+T = TypeVar("T")
+
+
+class FakeRegistry:
+    """A registry in memory, its files in a folder. `down` makes every call fail as MLflow would."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.down = False
+        self.storage_down = False
+        self.versions: dict[tuple[str, int], Version] = {}
+        self.aliases: dict[tuple[str, str], int] = {}
+        self.uses: list[Use] = []
+        self.claimed: set[str] = set()
+        self.trainings: dict[str, Training] = {}
+        self.details: dict[str, Mapping[str, str]] = {}
+        self.results: dict[str, tuple[Mapping[str, str], DataSet, list[str]]] = {}
+        self.data_sets: list[DataSet] = []
+        self.uploaded: dict[str, float] = {}
+        self._numbers: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._clock = itertools.count(1)
+
+    def _look(self) -> None:
+        if self.down:
+            raise RegistryUnavailable("it was switched off by a test.")
+
+    def _now(self) -> float:
+        # Distinct and rising, so that "the newest" is never a tie.
+        return time.time() + next(self._clock) / 1000
+
+    def list_versions(self, name: str | None, limit: int, page_token: str | None) -> Page[Version]:
+        self._look()
+        found = [v for v in self.versions.values() if name in (None, v.name)]
+        found.sort(key=lambda version: version.created_at, reverse=True)
+        return _page(found, limit, page_token)
+
+    def get_version(self, name: str, version: int) -> Version:
+        self._look()
+        if (name, version) in self.versions:
+            return replace(self.versions[name, version], aliases=self._aliases(name, version))
+        if name not in self._numbers:
+            raise ModelNotFound(name)
+        raise VersionNotFound(name, version)
+
+    def _aliases(self, name: str, version: int) -> tuple[str, ...]:
+        return tuple(alias for (n, alias), v in self.aliases.items() if (n, v) == (name, version))
+
+    def newest_version(self, name: str) -> Version:
+        self._look()
+        found = [v for v in self.versions.values() if v.name == name]
+        if not found:
+            raise ModelNotFound(name)
+        return max(found, key=lambda version: version.version)
+
+    def version_of_alias(self, name: str, alias: str) -> Version:
+        self._look()
+        if name not in self._numbers:
+            raise ModelNotFound(name)
+        if (name, alias) not in self.aliases:
+            raise AliasNotFound(name, alias)
+        return self.get_version(name, self.aliases[name, alias])
+
+    def add_version(self, new: NewVersion) -> Version:
+        self._look()
+        with self._lock:
+            number = self._numbers[new.name] = self._numbers.get(new.name, 0) + 1
+        version = Version(
+            name=new.name,
+            version=number,
+            created_at=self._now(),
+            run_id=new.run_id,
+            model_type=new.model_type,
+            params=dict(new.params),
+            metrics=dict(new.metrics),
+            sha256=dict(new.sha256),
+        )
+        shutil.copytree(new.folder, self.files(version))
+        self.versions[new.name, number] = version
+        return version
+
+    def files(self, version: Version) -> Path:
+        """Give the folder where a version's artifacts are kept."""
+        return self.folder / "versions" / version.name / str(version.version)
+
+    def reach_storage(self) -> None:
+        self._look()
+        if self.storage_down:
+            raise RegistryUnavailable("its storage was switched off by a test.")
+
+    def fetch(self, version: Version, folder: Path) -> Path:
+        self._look()
+        try:
+            download(FolderSource(self.files(version)), folder, BOUNDS)
+        except NotFetchable as error:
+            raise VersionNotServable(version.name, version.version, str(error)) from error
+        return folder
+
+    def delete_version(self, name: str, version: int) -> None:
+        self.get_version(name, version)
+        del self.versions[name, version]
+
+    def newest_use(self) -> Use | None:
+        self._look()
+        return self.uses[-1] if self.uses else None
+
+    def commit_use(self, version: Version, by: str, expected_epoch: int | None = None) -> Use:
+        self._look()
+        with self._lock:
+            if expected_epoch not in (None, len(self.uses)):
+                raise EpochConflict(expected_epoch, len(self.uses))
+            use = Use(
+                len(self.uses) + 1, version.name, version.version, version.digest, by, self._now()
+            )
+            self.uses.append(use)
+        return use
+
+    def claim(self, name: str) -> bool:
+        self._look()
+        with self._lock:
+            new = name not in self.claimed and not any(key[0] == name for key in self.versions)
+            self.claimed.add(name)
+        return new
+
+    def open_training(self, training: Training, details: Mapping[str, str]) -> Training:
+        self._look()
+        opened = replace(training, id=uuid.uuid4().hex, created_at=self._now())
+        self.trainings[opened.id] = opened
+        self.details[opened.id] = dict(details)
+        return opened
+
+    def update_training(self, training: Training) -> None:
+        self._look()
+        self.trainings[training.id] = training
+
+    def beat(self, identifier: str, at: float) -> None:
+        self.trainings[identifier] = replace(self.get_training(identifier), beat_at=at)
+
+    def record_result(
+        self,
+        training: Training,
+        params: Mapping[str, str],
+        data_set: DataSet,
+        files: Path | None,
+    ) -> None:
+        self._look()
+        names = sorted(path.name for path in files.iterdir()) if files else []
+        self.results[training.id] = (dict(params), data_set, names)
+
+    def close_training(self, training: Training) -> None:
+        self._look()
+        self.trainings[training.id] = replace(
+            training, finished_at=training.finished_at or time.time()
+        )
+
+    def training_of_key(self, key: str) -> tuple[Training, str] | None:
+        self._look()
+        for identifier in reversed(self.trainings):
+            if self.details[identifier].get("idempotency_key") == key:
+                if self.trainings[identifier].fault == "service":
+                    return None
+                return self.trainings[identifier], self.details[identifier].get("request", "")
+        return None
+
+    def get_training(self, identifier: str) -> Training:
+        self._look()
+        if identifier not in self.trainings:
+            raise TrainingNotFound(identifier)
+        return self.trainings[identifier]
+
+    def list_trainings(self, limit: int, page_token: str | None) -> Page[Training]:
+        self._look()
+        return _page(list(reversed(self.trainings.values())), limit, page_token)
+
+    def open_trainings(self) -> Sequence[Training]:
+        self._look()
+        return [training for training in self.trainings.values() if not training.ended]
+
+    def add_data_set(self, data_set: DataSet, parquet: Path) -> DataSet:
+        self._look()
+        for known in reversed(self.data_sets):
+            if known.name == data_set.name:
+                self.uploaded[known.id] = self._now()
+                if (known.sha256, known.target) == (data_set.sha256, data_set.target):
+                    return known
+                break
+        kept = replace(data_set, id=uuid.uuid4().hex)
+        folder = self.folder / "datasets" / kept.id
+        folder.mkdir(parents=True)
+        shutil.copy(parquet, folder / "rows.parquet")
+        self.data_sets.append(kept)
+        self.uploaded[kept.id] = self._now()
+        return kept
+
+    def get_data_set(self, name: str) -> DataSet:
+        self._look()
+        for data_set in reversed(self.data_sets):
+            if data_set.name == name:
+                return data_set
+        raise DataSetNotFound(name)
+
+    def list_data_sets(self) -> Sequence[DataSet]:
+        self._look()
+        newest = {data_set.name: data_set for data_set in self.data_sets}
+        return [newest[name] for name in sorted(newest)]
+
+    def fetch_data_set(self, data_set: DataSet, folder: Path) -> Path:
+        self._look()
+        folder.mkdir(parents=True, exist_ok=True)
+        source = self.folder / "datasets" / data_set.id / "rows.parquet"
+        return Path(shutil.copy(source, folder / "rows.parquet"))
+
+    def delete_data_set(self, name: str) -> None:
+        self.get_data_set(name)
+        self.data_sets = [known for known in self.data_sets if known.name != name]
+
+    def failed_trainings(self, before: float) -> Sequence[Training]:
+        self._look()
+        return [
+            training
+            for training in self.trainings.values()
+            if training.state in ("failed", "cancelled") and training.created_at < before
+        ]
+
+    def trainings_on(self, data_set: DataSet) -> Sequence[Training]:
+        self._look()
+        return [
+            training
+            for training in self.trainings.values()
+            if training.data_set == data_set.name
+            and (training.id not in self.results
+                 or self.results[training.id][1].sha256 == data_set.sha256)
+        ]  # fmt: skip
+
+    def delete_training(self, identifier: str) -> None:
+        self.get_training(identifier)
+        del self.trainings[identifier]
+
+    def old_data_sets(self, before: float) -> Sequence[DataSet]:
+        self._look()
+        return [one for one in self.data_sets if self.uploaded[one.id] < before]
+
+    def delete_rows(self, data_set: DataSet, before: float) -> None:
+        self._look()
+        if self.uploaded[data_set.id] < before:
+            self.data_sets = [known for known in self.data_sets if known.id != data_set.id]
+            shutil.rmtree(self.folder / "datasets" / data_set.id, ignore_errors=True)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def make_version(**changes: object) -> Version:
+    """Give a version of a model that does not exist, for tests that only pass it on."""
+    version = Version(LOG_OF_USE + "-not", 1, 0.0)
+    return replace(version, **changes)  # type: ignore[arg-type]
+
+
+def _page(items: list[T], limit: int, page_token: str | None) -> Page[T]:
+    if page_token is not None and not page_token.isdigit():
+        raise InvalidRequest("page_token is not one that this service gave.")
+    start = int(page_token or 0)
+    more = start + limit < len(items)
+    return Page(items[start : start + limit], str(start + limit) if more else None)

@@ -1,0 +1,72 @@
+"""The service as a process of its own, for tests that end it, limit it, or look into it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.server import Client
+from tests.support.waiting import wait_until
+
+ROW = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
+
+
+def environment(folder: Path, **settings: object) -> dict[str, str]:
+    """Give the variables of a process whose data folder is `folder`."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("SERVICE_")}
+    chosen = {"data_dir": folder, "port": 0, **settings}
+    return {**kept, **{f"SERVICE_{key.upper()}": str(value) for key, value in chosen.items()}}
+
+
+@contextmanager
+def service_process(
+    folder: Path, **settings: object
+) -> Iterator[tuple[subprocess.Popen[bytes], Client]]:
+    """Run the service while the block runs; unless that ends it, SIGTERM does, cleanly."""
+    with log_of(folder).open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service"], env=environment(folder, **settings), stderr=log
+        )
+    try:
+        address = wait_until(lambda: _address(folder, process))
+        with Client(base_url=address, timeout=60) as client:
+            assert client.get("/healthz").status_code == 200
+            yield process, client
+    finally:
+        ended = process.poll() is not None
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(timeout=30)
+    assert ended or code == 0, code
+
+
+def _address(folder: Path, process: subprocess.Popen[bytes]) -> str | None:
+    """Give the address that a process says it listens on, once it does."""
+    for line in log_of(folder).read_text().splitlines():
+        if "listening on" in line:
+            message: str = json.loads(line)["message"]
+            return message.split()[2].rstrip(";")
+    assert process.poll() is None, log_of(folder).read_text()
+    return None
+
+
+def log_of(folder: Path) -> Path:
+    """Give the file that has the standard error of the process that ran last."""
+    return folder.with_suffix(".log")
+
+
+def is_ready(client: Client) -> bool:
+    """Tell whether the service serves the newest model in use."""
+    return client.get("/readyz").status_code == 200
+
+
+def descendants(pid: int) -> list[int]:
+    """Give the processes that a process has started, and those that these have."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            found += [int(child), *descendants(int(child))]
+    return found

@@ -1,0 +1,103 @@
+"""The service on a free port of this machine, in a thread, for tests that speak HTTP."""
+
+import atexit
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from service.app import create_app
+from service.common.domain import Registry
+from service.common.settings import Settings
+from service.processes.pool import Children
+from service.server.server import Server, listen, url
+from tests.support.waiting import wait_until
+
+ENDLESS = {
+    "name": "endless",
+    "model_type": "GradientBoostingClassifier",
+    "params": {"n_estimators": 2000, "max_depth": 8},
+    "dataset": "digits",
+    "wait": 0,
+}
+"""A training that goes on until it is ended, for longer than any test."""
+
+
+class Client(httpx.Client):
+    """An HTTP client that knows the service's ways."""
+
+    def predict(self, body: object, **headers: str) -> httpx.Response:
+        """Post a body to `/predict`: bytes as they are, anything else as JSON."""
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        fixed = {"content-type": "application/json", **headers}
+        return self.post("/predict", content=content, headers=fixed)
+
+    def train(self, **body: object) -> dict[str, Any]:
+        """Train, and expect that it succeeds."""
+        response = self.post("/train", json=body)
+        assert response.status_code == 201, response.text
+        result: dict[str, Any] = response.json()
+        return result
+
+    def wait_for_training(self, identifier: str) -> dict[str, Any]:
+        """Follow a training to its end."""
+
+        def ended() -> dict[str, Any] | None:
+            training: dict[str, Any] = self.get(f"/trainings/{identifier}").json()
+            return training if training["state"] not in ("queued", "running") else None
+
+        return wait_until(ended)
+
+
+class SharedChildren(Children):
+    """One host of children for all tests of a run: it imports scikit-learn once, for seconds."""
+
+    def close(self) -> None:
+        """Leave it to the next test; what a service began, its trainer has stopped."""
+
+    def end(self) -> None:
+        """End it for good."""
+        super().close()
+
+
+_SHARED = SharedChildren()
+atexit.register(_SHARED.end)
+
+
+def settings_for(folder: Path, **changes: Any) -> Settings:
+    """Give settings for a test: a free port, a folder of its own, and no starter model."""
+    return Settings(**{"data_dir": folder, "port": 0, "starter_model": "", **changes})
+
+
+@contextmanager
+def serve(
+    settings: Settings, registry: Registry | None = None, children: Children = _SHARED
+) -> Iterator[Client]:
+    """Run the service while the block runs; give a client of it."""
+    with running(settings, registry, children) as (_, client):
+        yield client
+
+
+@contextmanager
+def running(
+    settings: Settings, registry: Registry | None = None, children: Children = _SHARED
+) -> Iterator[tuple[Server, Client]]:
+    """Run the service while the block runs, or until the block ends the server."""
+    listener = listen(settings)
+    server = Server(create_app(settings, registry, children), settings)
+    address = url(listener)
+    thread = threading.Thread(target=server.run, args=([listener],), name="server")
+    thread.start()
+    try:
+        wait_until(lambda: server.started or not thread.is_alive())
+        assert server.started
+        with Client(base_url=address, timeout=60) as client:
+            yield server, client
+    finally:
+        server.should_exit = True
+        thread.join(timeout=30)
+    assert not thread.is_alive()

@@ -1,0 +1,161 @@
+"""A site without sockets: the server's protocol on fake transports, around the real route."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from fastapi import FastAPI
+from uvicorn.server import ServerState
+
+from service.api.application import RequestScope, Service
+from service.api.predict import Predict
+from service.auth.api_keys import Keys
+from service.common.metrics import Metrics
+from service.common.settings import Settings
+from service.models.onnx_classifier import OnnxClassifier
+from service.rollout.hold import Gate
+from service.schema.contract import Schema
+from service.schema.decoder import Limits
+from service.server.server import server_config
+from service.serving.current_model import Slot
+from service.serving.predictor import Predictor
+from service.worker.onnx_export.builder import Answer, Graph
+
+_REST = FastAPI()
+
+
+class FakeTransport:
+    """What a protocol writes to."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.closing = False
+        self.ended = False
+
+    def write(self, data: bytes) -> None:
+        assert not self.closing, "written to what is closed"
+        self.written += data
+
+    def write_eof(self) -> None:
+        self.ended = True
+
+    def close(self) -> None:
+        self.closing = True
+
+    abort = close
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:  # noqa: ARG002
+        return default
+
+
+def classifier_of(width: int) -> OnnxClassifier:
+    """Give a graph of two classes that answers a row the same among others; NaN where one is."""
+    graph = Graph({})
+    weights = graph.constant(np.linspace(-1, 1, width) + 0.3)
+    weighted = graph.multiply("X", weights)
+    score = graph.node("ReduceSum", weighted, graph.constant([1], np.int64), keepdims=1)
+    second = graph.node("Sigmoid", score)
+    first = graph.subtract(graph.constant([[1.0]]), second)
+    chances = graph.node("Concat", first, second, axis=1)
+    label = graph.node("ArgMax", chances, axis=1, keepdims=0)
+    return OnnxClassifier(graph.model(Answer(label, chances), width, 2))
+
+
+def predictor_for(schema: Schema, version: int = 1) -> Predictor:
+    """Give a predictor of `classifier_of` that is quick, however busy the machine is."""
+    classifier = classifier_of(len(schema.features))
+    return Predictor("m", version, schema, classifier, Limits(rows=20))
+
+
+class Site:
+    """A server of one model; to be made within a running event loop."""
+
+    def __init__(
+        self, predictor: Predictor | None, keys: Keys | None = None, **changes: Any
+    ) -> None:
+        self.slot, self.gate, self.metrics = Slot(), Gate(), Metrics()
+        self.gate.bind(asyncio.get_running_loop())
+        if predictor is not None:
+            self.slot.swap(predictor, 1, "")
+        settings = Settings(**{"data_dir": Path("none"), **changes})
+        self.predict = Predict(
+            self.slot, self.gate, self.metrics, settings.max_body_bytes, 64, threads=1
+        )
+        self.predict.crew.patience = 60.0  # a machine that stalls refuses nobody
+        rest = RequestScope(_REST, self.metrics)
+        self.scopes = 0
+        """How many requests came by ASGI."""
+        service = Service(self.predict, rest, self.metrics, lambda: None, keys)
+        self._config = server_config(service, settings)
+        self._config.load()
+        self._app = self._config.loaded_app
+        self._config.loaded_app = self._counted
+        self.state = ServerState()
+        self.state.default_headers = [(b"date", b"today")]
+
+    async def _counted(self, scope: Any, receive: Any, send: Any) -> None:
+        self.scopes += 1
+        await self._app(scope, receive, send)
+
+    def connect(self) -> tuple[Any, FakeTransport]:
+        """Open a connection."""
+        make = cast(Any, self._config.http_protocol_class)
+        protocol, transport = make(self._config, self.state, {}), FakeTransport()
+        protocol.connection_made(transport)
+        return protocol, transport
+
+    async def settle(self) -> None:
+        """Let everything that has begun come to its end."""
+        for _ in range(4):
+            await asyncio.sleep(0)
+        for _ in range(100):
+            waiting = [task for task in self.state.tasks if not _reads(task)]
+            if not waiting:
+                return
+            await asyncio.wait(waiting, timeout=0.05)
+
+    def counts(self) -> dict[tuple[str, tuple[str, ...]], float]:
+        """Give every count of a request or a row."""
+        names = (
+            "requests_total",
+            "invalid_inputs_total",
+            "instances_total",
+            "predict_seconds_count",
+        )
+        return {
+            (sample.name, tuple(sample.labels.values())): sample.value
+            for family in self.metrics.registry.collect()
+            for sample in family.samples
+            if sample.name.removeprefix("service_") in names
+        }
+
+    def close(self) -> None:
+        """Disconnect everybody, and end its threads."""
+        for connection in list(self.state.connections):
+            connection.connection_lost(ConnectionResetError())
+        self.predict.close()
+
+
+def _reads(task: "asyncio.Task[None]") -> bool:
+    """Tell whether a task waits for the rest of its request."""
+    return any(frame.f_code.co_name == "receive" for frame in _frames(task))
+
+
+def _frames(task: "asyncio.Task[None]") -> Sequence[Any]:
+    coroutine: Any = task.get_coro()
+    frames = []
+    while coroutine is not None and getattr(coroutine, "cr_frame", None) is not None:
+        frames.append(coroutine.cr_frame)
+        coroutine = coroutine.cr_await
+    return frames

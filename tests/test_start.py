@@ -1,0 +1,343 @@
+"""The service as a process of its own on an embedded MLflow: starts, restarts, and what fails."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.process import ROW, descendants, environment, is_ready, log_of, service_process
+from tests.support.server import ENDLESS, Client
+from tests.support.waiting import wait_until
+
+CANARY = "hunter2"
+
+
+def _fail_to_start(folder: Path, **settings: object) -> str:
+    """Start the service, expect that it gives up, and give what it says."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "service"],
+        env=environment(folder, **settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    return ended.stderr
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder in which the service has run: starter model, a training, a data set."""
+    folder = tmp_path_factory.mktemp("process") / "data"
+    with service_process(folder) as (_, client):
+        wait_until(lambda: is_ready(client))
+        assert client.predict(ROW).json()["model"] == "iris"
+        client.train(dataset="wine", model_type="RandomForestClassifier", use=False)
+        client.post(
+            "/datasets?name=kept&target=y",
+            content="x,y\n1,u\n2,v\n",
+            headers={"content-type": "text/csv"},
+        )
+        client.post("/use-model", json={"name": "wine", "version": 1})
+    return folder
+
+
+@pytest.fixture
+def copy(folder: Path, tmp_path: Path) -> Path:
+    """A copy of that folder in another place, to be damaged."""
+    return shutil.copytree(folder, tmp_path / "data")
+
+
+def test_a_folder_that_was_moved_is_served_from_where_it_is_now(folder: Path, copy: Path) -> None:
+    before = {path for path in folder.rglob("*") if path.parent.name != "work"}
+    shutil.rmtree(copy / "cache")
+
+    with service_process(copy) as (_, client):
+        wait_until(lambda: is_ready(client))
+        client.train(dataset="iris", model_type="GaussianNB", name="moved")
+
+    assert {path for path in folder.rglob("*") if path.parent.name != "work"} == before
+    assert len(list((copy / "artifacts").rglob("model.onnx"))) == 3
+
+
+def test_a_process_killed_in_a_training_leaves_none_that_runs_for_ever(copy: Path) -> None:
+    with service_process(copy) as (process, client):
+        identifier = client.post("/train", json=ENDLESS).json()["id"]
+        wait_until(lambda: client.get(f"/trainings/{identifier}").json()["stage"] == "fit")
+        children = descendants(process.pid)
+        assert children
+        process.kill()
+        wait_until(lambda: not any(map(_is_alive, children)))
+
+    with service_process(copy) as (_, client):
+        training = client.wait_for_training(identifier)
+
+        assert training["state"] == "failed"
+        assert "gone" in training["error"]
+        assert client.get("/use-model").json()["name"] == "wine"
+        assert not list((copy / "work" / "uploads").iterdir())
+
+
+def test_a_native_model_leaves_scikit_learn_out_of_the_service_and_dies_with_it(copy: Path) -> None:
+    with service_process(copy) as (process, client):
+        wait_until(lambda: is_ready(client))
+        client.train(dataset="iris", model_type="KNeighborsClassifier", name="near")
+        assert client.predict(ROW).json()["model"] == "near"
+        children = descendants(process.pid)
+        assert len(children) == 2
+        assert "/sklearn/" not in Path(f"/proc/{process.pid}/maps").read_text()
+        assert "/sklearn/" in Path(f"/proc/{children[-1]}/maps").read_text()
+
+        process.kill()
+
+        wait_until(lambda: not any(map(_is_alive, children)))
+
+    with service_process(copy) as (_, client):
+        wait_until(lambda: is_ready(client))
+        assert client.predict(ROW).json()["model"] == "near"
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_first_signal_is_a_clean_end_in_which_who_waits_is_answered(
+    copy: Path, number: signal.Signals
+) -> None:
+    with service_process(copy) as (process, client), ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(client.post, "/train", json={**ENDLESS, "wait": 60})
+        wait_until(lambda: _runs(client))
+
+        process.send_signal(number)
+        response = waiting.result(timeout=5)
+        code = process.wait(timeout=10)
+
+    assert response.status_code == 503
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["retry-after"].isdigit()
+    assert code == 0
+
+
+def test_the_second_signal_ends_at_once(copy: Path) -> None:
+    with service_process(copy) as (process, client):
+        host, port = client.base_url.host, client.base_url.port or 80
+        with socket.create_connection((host, port), timeout=10) as half:
+            half.sendall(b"GET /readyz HTTP/1.1\r\n")
+            probe = httpx.Client(base_url=client.base_url)
+            probe.get("/healthz")
+            process.send_signal(signal.SIGTERM)
+            wait_until(lambda: probe.get("/readyz").headers.get("connection") == "close")
+            probe.close()
+            process.send_signal(signal.SIGTERM)
+
+            assert process.wait(timeout=2) == -signal.SIGTERM
+
+
+def _runs(client: Client) -> bool:
+    return any(
+        training.get("stage") == "fit" for training in client.get("/trainings").json()["trainings"]
+    )
+
+
+def test_every_line_of_the_log_is_one_json_object(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    with service_process(folder, host="::1", log_level="debug") as (_, client):
+        assert client.base_url.host == "::1"
+        wait_until(lambda: is_ready(client))
+        client.train(
+            dataset="iris",
+            model_type="MLPClassifier",
+            params={"max_iter": 1},
+            use=False,
+        )
+        client.predict(b"{")
+
+    lines = [json.loads(line) for line in log_of(folder).read_text().splitlines()]
+    assert all({"time", "level", "logger", "message"} <= set(line) for line in lines)
+    messages = [line["message"] for line in lines]
+    started = messages.index("Application startup complete.")
+    listening = next(i for i, text in enumerate(messages) if text.startswith("listening on"))
+    assert started < listening
+    assert messages[listening].startswith("listening on http://[::1]:")
+
+
+def test_a_stop_in_a_training_closes_it_and_the_model_in_use_stays(copy: Path) -> None:
+    with service_process(copy) as (_, client):
+        identifier = client.post("/train", json=ENDLESS).json()["id"]
+        wait_until(lambda: client.get(f"/trainings/{identifier}").json()["stage"] == "fit")
+
+    with service_process(copy) as (_, client):
+        training = client.get(f"/trainings/{identifier}").json()
+        assert training["state"] == "failed"
+        assert training["error"] == "The service was stopped while it ran."
+
+
+def test_a_model_file_changed_on_disk_is_not_served_and_another_one_can_be(copy: Path) -> None:
+    shutil.rmtree(copy / "cache")
+    graphs = list((copy / "artifacts").rglob("model.onnx"))
+    forest = max(graphs, key=lambda path: path.stat().st_size)
+    forest.write_bytes(forest.read_bytes()[:-1] + b"x")
+
+    with service_process(copy) as (_, client):
+        refused = client.predict({"instances": []})
+        assert refused.status_code == 503
+        assert "is not the one that was registered" in refused.json()["detail"]
+        assert client.get("/readyz").status_code == 503
+
+        assert client.post("/use-model", json={"name": "wine", "version": 1}).status_code == 409
+        assert client.post("/use-model", json={"name": "iris", "version": 1}).status_code == 200
+        assert client.predict(ROW).status_code == 200
+        assert is_ready(client)
+
+
+def test_a_port_in_use_is_told_in_a_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+        said = _fail_to_start(tmp_path, port=port)
+
+    assert f"Port {port} on 127.0.0.1 cannot be taken: Address already in use." in said
+
+
+def test_a_data_folder_that_cannot_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+
+    said = _fail_to_start(tmp_path / "file" / "data")
+
+    assert "cannot be written: Not a directory." in said
+
+
+def test_a_corrupt_store_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_bytes(b"this is no database" * 100)
+
+    said = _fail_to_start(tmp_path)
+
+    assert "cannot be opened as MLflow's store" in said
+
+
+def test_a_misspelt_setting_is_told_in_a_sentence(tmp_path: Path) -> None:
+    said = _fail_to_start(tmp_path, prot=1)
+
+    assert said == "SERVICE_PROT is not a setting; did you mean 'SERVICE_PORT'?\n"
+
+
+def test_the_graph_runtime_does_not_report_to_its_makers() -> None:
+    code = (
+        "import service, service.models.onnx_classifier, os; "
+        "print(len(os.listdir('/proc/self/task')), os.environ['ORT_DISABLE_TELEMETRY'])"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+
+    assert ran.stdout.split() == ["1", "1"]
+
+
+def test_mlflow_is_imported_without_data_libraries_which_can_be_imported_later() -> None:
+    code = (
+        "import sys; from service.registry.slim_imports import skinny\n"
+        "with skinny(): import mlflow.tracking\n"
+        "print('pandas' in sys.modules, 'pyarrow' in sys.modules)\n"
+        "import pandas, pyarrow; print(pandas.DataFrame({'x': [1]}).x[0])"
+    )
+
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert ran.stdout.split() == ["False", "False", "1"]
+
+
+@pytest.fixture(scope="module")
+def running(folder: Path) -> Iterator[tuple[int, Client]]:
+    """The service started again on that folder: its process id, and a client."""
+    os.environ["MLFLOW_TRACKING_PASSWORD"] = CANARY
+    try:
+        with service_process(folder) as (process, client):
+            wait_until(lambda: is_ready(client))
+            yield process.pid, client
+    finally:
+        del os.environ["MLFLOW_TRACKING_PASSWORD"]
+
+
+def test_a_restart_finds_everything_where_it_was(running: tuple[int, Client]) -> None:
+    _, client = running
+
+    assert client.get("/use-model").json()["name"] == "wine"
+    models = client.get("/models").json()["models"]
+    assert {(item["name"], item["version"]) for item in models} == {("iris", 1), ("wine", 1)}
+    trainings = client.get("/trainings").json()["trainings"]
+    assert [training["state"] for training in trainings] == ["succeeded", "succeeded"]
+    assert client.get("/datasets/kept").json()["rows"] == 2
+    assert client.predict(client.get("/schema").json()["example"]).status_code == 200
+
+
+def test_a_second_process_on_the_same_folder_gives_up(
+    folder: Path, running: tuple[int, Client]
+) -> None:
+    assert "in use by another process" in _fail_to_start(folder)
+    assert is_ready(running[1])
+
+
+def test_the_serving_process_stays_below_250_mb_and_has_no_data_library(
+    running: tuple[int, Client],
+) -> None:
+    pid, client = running
+    client.train(dataset="iris", model_type="GaussianNB", name="light")
+    client.post("/train", files={"file": b"x,y\n" + b"1,u\n2,v\n" * 20}, data={"target": "y"})
+    for path in ("/models", "/models/light/versions/1", "/trainings", "/datasets/kept", "/schema"):
+        assert client.get(path).status_code == 200
+    status = Path(f"/proc/{pid}/status").read_text()
+    # The compiled parts of a library are mapped where it is imported.
+    maps = Path(f"/proc/{pid}/maps").read_text()
+
+    assert int(status.split("VmRSS:")[1].split()[0]) * 1024 < 250e6
+    assert not {
+        name
+        for name in ("pandas", "pyarrow", "scipy", "sklearn", "matplotlib")
+        if f"/{name}/" in maps
+    }
+
+
+def test_children_see_no_secret_of_the_service(running: tuple[int, Client]) -> None:
+    pid, client = running
+    assert client.get("/model-types").status_code == 200  # its imports are done
+    host, *_ = descendants(pid)
+
+    assert CANARY.encode() in Path(f"/proc/{pid}/environ").read_bytes()
+    assert CANARY.encode() not in Path(f"/proc/{host}/environ").read_bytes()
+    # A fork of a process with more than one thread is not safe.
+    assert len(list(Path(f"/proc/{host}/task").iterdir())) == 1
+
+
+def test_nothing_is_sent_to_anybody_from_the_serving_process(running: tuple[int, Client]) -> None:
+    pid, client = running
+    client.predict(client.get("/schema").json()["example"])
+    links = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
+    inodes = {link[len("socket:[") : -1] for link in links if link.startswith("socket:")}
+    remote = [
+        line.split()[2]
+        for table in ("tcp", "tcp6")
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]
+        if line.split()[9] in inodes
+    ]
+
+    # Listening sockets have no other end, and ours is on 127.0.0.1 (in hexadecimal, turned round).
+    assert remote
+    assert all(address.startswith(("00000000:", "0100007F:")) for address in remote), remote

@@ -1,0 +1,480 @@
+"""What goes wrong beside a request, and that it stays beside it: hosts, threads, records, races."""
+
+import base64
+import contextlib
+import json
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from service import app
+from service.common.domain import DataSet, Training, Use, Version
+from service.common.errors import (
+    ChildrenUnavailable,
+    InvalidRequest,
+    QueueFull,
+    RegistryUnavailable,
+    VersionInUse,
+)
+from service.common.metrics import Metrics
+from service.processes.limits import JobLimits
+from service.processes.pool import Children
+from service.registry.mlflow_registry import MlflowRegistry
+from service.rollout.coordinator import Alone, Replicas
+from service.rollout.last_served import LastUse
+from service.rollout.poller import Poller
+from service.rollout.replica import LocalReplica
+from service.schema.decoder import Limits
+from service.serving.current_model import Slot
+from service.serving.loader import Loader
+from service.training.heartbeats import Beats
+from service.training.queue import Trainer
+from service.training.run import Course, Order, Workshop
+from service.training.run import Limits as TrainingLimits
+from tests.support.fakes import FakeRegistry
+from tests.support.server import ENDLESS, Client, serve, settings_for
+from tests.support.waiting import wait_until
+
+LIMITS = JobLimits(seconds=60, memory_bytes=2**32)
+
+
+@pytest.fixture
+def children() -> Iterator[Children]:
+    children = Children()
+    yield children
+    children.close()
+
+
+def _local(registry: FakeRegistry, children: Children, folder: Path) -> LocalReplica:
+    loader = Loader(registry, children, folder / "cache", Limits(), False)
+    return LocalReplica("me", registry, loader, Slot(), Metrics(), LastUse(folder / "last.json"))
+
+
+def _order(folder: Path) -> Order:
+    return Order("m", "SVC", {}, DataSet("d", "0", 1, (), None, 0.0), True, folder)
+
+
+def _version(name: str = "m", version: int = 1) -> Version:
+    return Version(name, version, 0.0, sha256={"schema.json": "0", "model.onnx": "1"})
+
+
+# The children's host
+
+
+def _host_of(client: Client) -> int:
+    """Give the process id of the host of the service that runs in this process."""
+    client.get("/model-types")
+    hosts = [
+        int(child)
+        for task in Path("/proc/self/task").iterdir()
+        for child in (task / "children").read_text().split()
+        if b"service.worker" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+    return max(hosts)
+
+
+def test_a_host_that_is_killed_costs_its_jobs_a_503_and_the_next_job_works(tmp_path: Path) -> None:
+    with serve(settings_for(tmp_path / "data"), FakeRegistry(tmp_path)) as client:
+        training = client.post("/train", json=ENDLESS).json()["id"]
+        wait_until(lambda: client.get(f"/trainings/{training}").json()["state"] == "running")
+        wait_until(lambda: client.get(f"/trainings/{training}").json().get("stage") == "fit")
+
+        os.kill(_host_of(client), signal.SIGKILL)
+
+        failed = client.wait_for_training(training)
+        assert failed["state"] == "failed"
+        assert "send it again" in failed["error"]
+        assert client.train(dataset="iris", model_type="GaussianNB")["state"] == "succeeded"
+
+
+def test_a_job_of_a_lost_host_raises_what_a_client_may_try_again(
+    children: Children, tmp_path: Path
+) -> None:
+    children.warm()
+    job = children.start("model_types", tmp_path, {}, LIMITS)
+    os.kill(job.host, signal.SIGKILL)
+
+    with contextlib.suppress(ChildrenUnavailable):  # unless it had ended before its host did
+        job.wait(30)
+
+    wait_until(lambda: not Path(f"/proc/{job.host}/task").exists() or _is_zombie(job.host))
+    again = children.start("model_types", tmp_path, {}, LIMITS)
+    assert again.host != job.host
+    assert again.wait(60)
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+# The queue and the keys
+
+
+def test_a_training_that_waits_is_cancelled_at_once(tmp_path: Path) -> None:
+    with serve(settings_for(tmp_path / "data"), FakeRegistry(tmp_path)) as client:
+        first, second = (client.post("/train", json=ENDLESS).json()["id"] for _ in range(2))
+
+        response = client.delete(f"/trainings/{second}", timeout=5)
+
+        assert response.json()["state"] == "cancelled"
+        assert client.get(f"/trainings/{first}").json()["state"] in ("queued", "running")
+        assert client.delete(f"/trainings/{first}").json()["state"] == "cancelled"
+
+
+def test_a_key_of_a_training_that_the_service_let_fail_is_tried_again(
+    client: Client, registry: FakeRegistry
+) -> None:
+    headers = {"idempotency-key": "lost"}
+    body = {"dataset": "iris", "model_type": "GaussianNB", "name": "lost"}
+    first = client.post("/train", json=body, headers=headers).json()["id"]
+    registry.trainings[first] = replace(
+        registry.trainings[first], state="failed", fault="service", error="It was lost."
+    )
+
+    again = client.post("/train", json=body, headers=headers)
+
+    assert again.status_code == 201
+    assert again.json()["id"] != first
+
+
+@pytest.mark.parametrize(("fault", "status"), [("request", 400), ("conflict", 409), (None, 400)])
+def test_a_key_of_a_training_that_failed_gives_the_first_answers_code(
+    client: Client, registry: FakeRegistry, fault: str | None, status: int
+) -> None:
+    headers = {"idempotency-key": f"failed-{fault}"}
+    body = {"dataset": "iris", "model_type": "GaussianNB", "name": "failed"}
+    first = client.post("/train", json=body, headers=headers).json()["id"]
+    registry.trainings[first] = replace(
+        registry.trainings[first],
+        state="failed",
+        error="It failed.",
+        fault=fault,  # type: ignore[arg-type]
+    )
+
+    assert client.post("/train", json=body, headers=headers).status_code == status
+
+
+def test_a_repeated_key_waits_as_long_as_its_request_says(tmp_path: Path) -> None:
+    with serve(settings_for(tmp_path / "data"), FakeRegistry(tmp_path)) as client:
+        headers = {"idempotency-key": "k"}
+        first = client.post("/train", json=ENDLESS, headers=headers)
+
+        again = client.post("/train", json=ENDLESS, headers=headers, timeout=5)
+
+        assert (first.status_code, again.status_code) == (202, 202)
+        assert again.json()["id"] == first.json()["id"]
+        client.delete(f"/trainings/{first.json()['id']}")
+
+
+def test_what_a_type_does_not_take_is_refused_also_where_the_type_is_the_one_in_use(
+    client: Client,
+) -> None:
+    client.train(dataset="iris", model_type="KNeighborsClassifier", name="near")
+
+    response = client.post("/train", json={"dataset": "iris", "class_weight": "balanced"})
+
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["pointer"] == "/class_weight"
+
+
+def test_a_training_that_is_opened_while_the_service_goes_is_closed_and_not_left(
+    children: Children, tmp_path: Path
+) -> None:
+    class Slow(FakeRegistry):
+        def open_training(self, training: Training, details: Mapping[str, str]) -> Training:
+            trainer.stop()
+            return super().open_training(training, details)
+
+    registry = Slow(tmp_path)
+    metrics = Metrics()
+    replicas = Replicas(_local(registry, children, tmp_path), Alone(), registry, metrics)
+    limits = TrainingLimits(at_once=1, queued=1, each=LIMITS)
+    trainer = Trainer("me", Workshop(registry, children, replicas, limits), metrics)
+    trainer.start()
+
+    training = trainer.submit(_order(tmp_path / "order"), {})
+
+    assert registry.get_training(training.id).state == "failed"
+    assert registry.get_training(training.id).fault == "service"
+    with pytest.raises(QueueFull):
+        trainer.check_room()
+
+
+# Beats and polls
+
+
+def test_a_beat_that_comes_late_does_not_bring_a_training_back_to_life(tmp_path: Path) -> None:
+    registry = FakeRegistry(tmp_path)
+    opened = registry.open_training(Training("", "running", 0.0), {})
+    order = _order(tmp_path / "none")
+    course = Course(opened, order)
+    beats = Beats(registry, Metrics(), lambda: [course])
+
+    registry.close_training(replace(opened, state="succeeded", version=3))
+    beats._beat()
+
+    assert registry.get_training(opened.id).state == "succeeded"
+
+
+def test_orphans_are_closed_only_where_nobody_here_runs_them(tmp_path: Path) -> None:
+    registry = FakeRegistry(tmp_path)
+    mine = registry.open_training(Training("", "running", 0.0), {})
+    other = registry.open_training(Training("", "running", 0.0), {})
+    order = _order(tmp_path / "none")
+    beats = Beats(registry, Metrics(), lambda: [Course(mine, order)])
+
+    beats.close_orphans(60)
+
+    assert registry.get_training(mine.id).state == "running"
+    assert registry.get_training(other.id).state == "failed"
+    assert registry.get_training(other.id).fault == "service"
+
+
+def test_the_end_of_a_training_is_recorded_when_mlflow_is_back(tmp_path: Path) -> None:
+    registry = FakeRegistry(tmp_path)
+    opened = registry.open_training(Training("", "running", 0.0), {})
+    beats = Beats(registry, Metrics(), list)
+
+    registry.down = True
+    beats.close(replace(opened, state="succeeded"))
+    registry.down = False
+    beats._close_late()
+
+    assert registry.get_training(opened.id).state == "succeeded"
+
+
+def test_a_poll_that_meets_a_defect_is_not_the_last(
+    children: Children, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(FakeRegistry):
+        def newest_use(self) -> None:
+            raise ZeroDivisionError
+
+    registry = Broken(tmp_path)
+    local = _local(registry, children, tmp_path)
+    poller = Poller(local, Replicas(local, Alone(), registry, Metrics()), 1.0, Metrics())
+
+    with caplog.at_level(logging.CRITICAL, "service.rollout.poller"):
+        poller.poll()
+
+    assert not poller.reached
+
+
+# The registry
+
+
+@pytest.fixture(scope="module")
+def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowRegistry]:
+    registry = MlflowRegistry("", tmp_path_factory.mktemp("mlflow"))
+    yield registry
+    registry.close()
+
+
+def _token(value: object) -> str:
+    return base64.b64encode(json.dumps(value).encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "\N{GRINNING FACE}",
+        "W10=",
+        "bnVsbA==",
+        "MQ==",
+        _token({"offset": -1}),
+        _token({"offset": 2**70}),
+        _token({"offset": True}),
+        _token({"offset": 1, "more": 1}),
+    ],
+)
+def test_a_page_token_that_mlflow_did_not_make_is_the_clients_fault(
+    mlflow: MlflowRegistry, token: str
+) -> None:
+    with pytest.raises(InvalidRequest):
+        mlflow.list_versions(None, 5, token)
+    with pytest.raises(InvalidRequest):
+        mlflow.list_trainings(5, token)
+
+
+def test_the_log_of_use_is_listed_by_no_name(mlflow: MlflowRegistry) -> None:
+    assert list(mlflow.list_versions("in-use", 10, None).items) == []
+
+
+def test_a_run_that_somebody_changed_by_hand_does_not_hide_the_others(
+    mlflow: MlflowRegistry,
+) -> None:
+    opened = mlflow.open_training(Training("", "running", 0.0, name="m"), {})
+    tags: Mapping[str, str] = {
+        "state": "strange", "progress": "half", "beat": "nan", "metrics": "[", "seconds": "1",
+        "version": "one", "fault": "mine",
+    }  # fmt: skip
+    for key, value in tags.items():
+        mlflow._connection.client.set_tag(opened.id, key, value)
+
+    found = mlflow.get_training(opened.id)
+
+    assert (found.state, found.progress, found.beat_at) == ("failed", 0.0, 0.0)
+    assert (found.metrics, found.seconds, found.version, found.fault) == ({}, {}, None, None)
+    assert mlflow.list_trainings(10, None).items
+
+
+def test_a_data_set_may_be_called_like_the_log_of_use(client: Client) -> None:
+    headers = {"content-type": "text/csv"}
+    added = client.post("/datasets?name=in-use", content="a,y\n1,u\n", headers=headers)
+
+    assert added.status_code == 201
+    assert client.get("/datasets/in-use").status_code == 200
+    assert client.delete("/datasets/in-use").status_code == 204
+
+
+# Changes
+
+
+def test_a_version_that_is_put_in_use_meanwhile_is_not_deleted(
+    children: Children, tmp_path: Path
+) -> None:
+    registry = FakeRegistry(tmp_path)
+    version = _version()
+    registry.versions["m", 1] = version
+    replicas = Replicas(_local(registry, children, tmp_path), Alone(), registry, Metrics())
+    registry.commit_use(version, "a test")
+
+    with pytest.raises(VersionInUse):
+        replicas.delete("m", 1)
+
+    assert ("m", 1) in registry.versions
+
+
+def test_an_unservable_newest_entry_is_told_and_the_served_one_stays(
+    client: Client, registry: FakeRegistry
+) -> None:
+    registry.versions["ghost", 1] = _version("ghost")
+    before = client.get("/use-model").json()["epoch"]
+    registry.commit_use(registry.versions["ghost", 1], "by hand")
+
+    wait_until(lambda: client.get("/use-model").json()["epoch"] > before)
+
+    answered = client.predict({"instances": [[5.1, 3.5, 1.4, 0.2]]})
+    assert answered.headers["x-model-name"] == "iris"
+    assert client.get("/use-model").json()["replicas"][0]["epoch"] == before
+    del registry.versions["ghost", 1]
+    client.post("/use-model", json={"name": "iris", "version": 1})
+
+
+def test_a_refused_version_is_shown_as_refused_everywhere(
+    client: Client, registry: FakeRegistry
+) -> None:
+    client.train(name="spoiled", dataset="iris", model_type="GaussianNB", use=False)
+    version = registry.newest_version("spoiled")
+    (registry.files(version) / "golden.npz").write_bytes(b"no zip")
+    assert client.post("/use-model", json={"name": "spoiled"}).status_code == 409
+
+    assert client.get("/models/spoiled/versions/1").json()["servable"] is False
+    assert client.get("/models?name=spoiled").json()["models"][0]["servable"] is False
+
+
+def test_two_changes_at_one_time_are_one_after_the_other(client: Client) -> None:
+    for kind in ("GaussianNB", "LogisticRegression"):
+        client.train(name="pair", dataset="iris", model_type=kind, use=False)
+    answers: list[dict[str, int]] = []
+
+    def change(version: int) -> None:
+        body = {"name": "pair", "version": version}
+        answers.append(client.post("/use-model", json=body).json())
+
+    threads = [threading.Thread(target=change, args=(1 + i % 2,)) for i in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    epochs = sorted(answer["epoch"] for answer in answers)
+    assert epochs == list(range(epochs[0], epochs[0] + 6))
+    last = max(answers, key=lambda answer: answer["epoch"])
+    assert client.get("/use-model").json()["version"] == last["version"]
+
+
+def test_mlflow_that_answers_late_is_told_before_anything_is_done(tmp_path: Path) -> None:
+    release = threading.Event()
+
+    class Slow(FakeRegistry):
+        slow = False
+
+        def newest_use(self) -> None:
+            if self.slow:
+                release.wait(30)
+
+    registry = Slow(tmp_path)
+    with serve(settings_for(tmp_path / "data", poll_seconds=60), registry) as client:
+        registry.slow = True
+        response = client.post("/train", json={"dataset": "iris", "model_type": "GaussianNB"})
+        release.set()
+
+        assert response.status_code == 503
+        assert response.json()["outcome"] == "unchanged"
+        assert registry.trainings == {}
+        assert not list((tmp_path / "data" / "work" / "uploads").iterdir())
+
+
+def test_storage_that_is_away_is_told_before_anything_is_done(tmp_path: Path) -> None:
+    registry = FakeRegistry(tmp_path)
+    with serve(settings_for(tmp_path / "data"), registry) as client:
+        client.train(dataset="iris", model_type="GaussianNB")
+        example = client.get("/schema").json()["example"]
+        registry.storage_down = True
+
+        response = client.post("/train", json={"dataset": "iris", "model_type": "GaussianNB"})
+
+        assert response.status_code == 503
+        assert response.json()["type"] == "/problems/mlflow-unavailable"
+        assert len(registry.trainings) == 1
+        # What is at hand already needs no storage.
+        use = client.post("/use-model", json={"name": "iris", "version": 1})
+        assert use.status_code == 200
+        assert client.post("/predict", json=example).status_code == 200
+
+
+def test_the_starter_does_not_replace_what_somebody_put_in_use_first(tmp_path: Path) -> None:
+    registry = FakeRegistry(tmp_path)
+    settings = settings_for(tmp_path / "data", starter_model="iris", trainings_at_once=1)
+    with serve(settings, registry) as client:
+        wait_until(lambda: any(t.state == "succeeded" for t in registry.trainings.values()))
+        client.train(dataset="wine", model_type="GaussianNB")
+
+        assert client.get("/use-model").json()["name"] == "wine"
+        assert registry.uses[0].name == "iris"
+
+
+def test_a_starter_model_that_could_not_be_put_in_use_is_put_in_use_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class FailsOnce(FakeRegistry):
+        refused = 0
+
+        def commit_use(self, version: Version, by: str, expected_epoch: int | None = None) -> Use:
+            self.refused += 1
+            if self.refused == 1:
+                raise RegistryUnavailable("it cannot be reached.")
+            return super().commit_use(version, by, expected_epoch)
+
+    monkeypatch.setattr(app, "_AGAIN_SECONDS", 0.05)
+    registry = FailsOnce(tmp_path)
+    with serve(settings_for(tmp_path / "data", starter_model="iris"), registry) as client:
+        wait_until(lambda: client.get("/readyz").status_code == 200)
+
+        assert [training.state for training in registry.trainings.values()] == ["failed"]
+        assert [(use.name, use.version) for use in registry.uses] == [("iris", 1)]
+
+
+def test_a_registry_that_is_down_says_what_became_of_a_change() -> None:
+    assert RegistryUnavailable("x").outcome == "unchanged"
+    assert RegistryUnavailable("x", "unknown").outcome == "unknown"

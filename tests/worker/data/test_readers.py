@@ -1,0 +1,462 @@
+import csv
+import io
+import json
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.common.errors import BodyTooLarge, UnsupportedMediaType, UnusableData
+from service.worker.data.csv import read_csv
+from service.worker.data.inline import read_inline
+from service.worker.data.parquet import read_parquet
+from service.worker.data.table import BUILT_IN, Column, Limits, Table, built_in
+
+
+def values(table: Table, name: str) -> list[Any]:
+    """Give a column as plain values, None where it is missing."""
+    column = table.columns[name]
+    if column.type == "text":
+        return list(column.values)
+    read = bool if column.type == "boolean" else float
+    return [None if np.isnan(value) else read(value) for value in column.values]
+
+
+def parquet(**columns: Any) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns), sink)
+    return sink.getvalue()
+
+
+def sentence(data: bytes) -> str:
+    with pytest.raises(UnusableData) as caught:
+        read_csv(data, at="/file")
+    assert caught.value.problems
+    assert all(problem.pointer == "/file" for problem in caught.value.problems)
+    return str(caught.value)
+
+
+def test_csv_columns_get_their_type_from_all_their_values() -> None:
+    table = read_csv(b"n,b,t,m\n1,true,x,\n-2.5e3,FALSE,1,7\n,,,\n")
+    assert [c.type for c in table.columns.values()] == ["number", "boolean", "text", "number"]
+    assert values(table, "n") == [1.0, -2500.0, None]
+    assert values(table, "b") == [True, False, None]
+    assert values(table, "t") == ["x", "1", None]
+    assert values(table, "m") == [None, 7.0, None]
+
+
+def test_csv_numbers_and_booleans_may_stand_between_spaces_and_text_is_kept() -> None:
+    table = read_csv(b"n , b, t\n 1,true , x \n 2 , False, y\n")
+    assert list(table.columns) == ["n", "b", "t"]
+    assert values(table, "n") == [1.0, 2.0]
+    assert values(table, "b") == [True, False]
+    assert values(table, "t") == [" x ", " y"]
+
+
+@pytest.mark.parametrize(
+    "text", ["0x10", "1_000", "1d5", "\u0661", "1 2", "--1", "e5", "1e", ".", "nan(1)"]
+)
+def test_csv_what_only_python_or_c_calls_a_number_is_text(text: str) -> None:
+    assert read_csv(f"a,b\n{text},1\n2,1\n".encode()).columns["a"].type == "text"
+
+
+@pytest.mark.parametrize("newline", [b"\n", b"\r\n", b"\r"])
+def test_csv_any_newline_is_read(newline: bytes) -> None:
+    table = read_csv(newline.join([b"a,b", b"1,x", b"2,y", b""]))
+    assert values(table, "b") == ["x", "y"]
+
+
+def test_csv_mixed_newlines_a_byte_order_mark_and_blank_lines_are_read() -> None:
+    table = read_csv(b"\xef\xbb\xbfa,b\r\n1,x\n\n2,y\r3,z")
+    assert list(table.columns) == ["a", "b"]
+    assert values(table, "a") == [1.0, 2.0, 3.0]
+
+
+def test_csv_quoted_fields_hold_separators_newlines_and_quotes() -> None:
+    table = read_csv(b'"a,1","b\nc"\n"x,""y""","1\r\n2"\n')
+    assert list(table.columns) == ["a,1", "b\nc"]
+    assert values(table, "a,1") == ['x,"y"']
+    assert values(table, "b\nc") == ["1\r\n2"]
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_csv_separated_by_semicolons_or_tabs_is_read(separator: str) -> None:
+    table = read_csv(f"a{separator}b\n1{separator}x,y\n".encode())
+    assert values(table, "b") == ["x,y"]
+
+
+def test_csv_header_with_semicolons_and_tabs_is_refused() -> None:
+    assert "semicolons and tabs" in sentence(b"a;b\tc\n1;2\t3\n")
+
+
+def test_csv_decimal_commas_are_refused_and_not_taken_for_text() -> None:
+    assert "point" in sentence(b"a;b\n1,5;x\n2;y\n")
+
+
+@pytest.mark.parametrize("word", ["nan", "inf", "-Infinity", "NaN"])
+def test_csv_words_for_numbers_are_refused_with_their_row(word: str) -> None:
+    message = sentence(f"a,b\n1,x\n{word},y\n".encode())
+    assert "row 2" in message
+    assert word in message
+
+
+def test_csv_words_for_numbers_are_text_among_text() -> None:
+    assert values(read_csv(b"a,b\nnan,1\nno,2\n"), "a") == ["nan", "no"]
+
+
+@pytest.mark.parametrize("text", ["1e400", "-1e400", "+1e999", "1" * 400])
+def test_csv_numbers_beyond_float64_are_refused(text: str) -> None:
+    assert "row 1" in sentence(f"a,b\n{text},x\n1,y\n".encode())
+
+
+def test_csv_integers_that_would_lose_digits_are_refused() -> None:
+    assert "2^53" in sentence(b"a,b\n9007199254740993,x\n1,y\n")
+    assert values(read_csv(b"a,b\n9007199254740994,x\n"), "a") == [9007199254740994.0]
+
+
+def test_csv_rows_of_another_length_are_listed_with_their_lines() -> None:
+    with pytest.raises(UnusableData) as caught:
+        read_csv(b"a,b\n1,2\n\n3\n4,5,6\n7,8\n")
+    messages = [problem.message for problem in caught.value.problems]
+    assert messages == [
+        "line 4 has 1 fields, and the header has 2",
+        "line 5 has 3 fields, and the header has 2",
+    ]
+
+
+def test_csv_at_most_twenty_problems_are_listed() -> None:
+    with pytest.raises(UnusableData) as caught:
+        read_csv(b"a,b\n" + b"1\n" * 100)
+    assert len(caught.value.problems) == 20
+
+
+def test_csv_quote_that_is_never_closed_is_refused() -> None:
+    assert "never closed" in sentence(b'a,b\n1,2\n3,"4\n5,6\n')
+
+
+def test_csv_in_latin_1_is_refused_with_the_line() -> None:
+    message = sentence("a,b\r\nsim,não\r\n".encode("latin-1"))
+    assert "Latin-1" in message
+    assert "line 2" in message
+
+
+def test_csv_in_utf_16_is_refused() -> None:
+    assert "UTF-16" in sentence("a,b\n1,2\n".encode("utf-16"))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\n\n",
+        b"\xef\xbb\xbf",
+        b"a,b\n",
+        b"a,b",
+        b"a,b\n1,\x002\n",
+        b"a,,c\n1,2,3\n",
+        b"a,a\n1,2\n",
+    ],
+)
+def test_csv_without_names_or_rows_or_with_nul_is_refused(data: bytes) -> None:
+    assert sentence(data).endswith(".")
+
+
+def test_csv_names_that_differ_in_spaces_alone_are_one_name() -> None:
+    assert "both called 'a'" in sentence(b"a, a\n1,2\n")
+
+
+@pytest.mark.parametrize("magic", [b"\x1f\x8b\x08\x00", b"PK\x03\x04"])
+def test_csv_that_is_compressed_is_another_media_type(magic: bytes) -> None:
+    with pytest.raises(UnsupportedMediaType):
+        read_csv(magic + b"rest")
+
+
+def test_csv_over_a_limit_is_too_large() -> None:
+    header = ",".join(f"c{i}" for i in range(10_001))
+    with pytest.raises(BodyTooLarge, match="10,000 columns"):
+        read_csv(f"{header}\n".encode())
+    with pytest.raises(BodyTooLarge, match="2 rows"):
+        read_csv(b"a,b\n1,2\n1,2\n1,2\n", Limits(rows=2))
+    with pytest.raises(BodyTooLarge, match="5 cells"):
+        read_csv(b"a,b\n1,2\n1,2\n1,2\n", Limits(cells=5))
+
+
+def test_csv_problem_shows_at_most_64_characters_of_a_value() -> None:
+    message = sentence(b"a,b\n" + b"9" * 5000 + b",x\n1,y\n")
+    assert "9" * 64 not in message
+
+
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), min_size=1, max_size=8)
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=12)
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_csv_what_the_csv_module_writes_is_read_back(data: st.DataObject) -> None:
+    names = data.draw(
+        st.lists(
+            NAMES.filter(lambda name: name.strip()), min_size=2, max_size=4, unique_by=str.strip
+        )
+    )
+    rows = data.draw(st.integers(1, 5))
+    columns: dict[str, list[Any]] = {}
+    for name in names:
+        kind = data.draw(st.sampled_from([FINITE, st.booleans(), TEXTS.map("x".__add__)]))
+        cell: st.SearchStrategy[Any] = st.none() | kind
+        columns[name] = data.draw(st.lists(cell, min_size=rows, max_size=rows))
+    sink = io.StringIO()
+    writer = csv.writer(sink, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    writer.writerow(names)
+    for row in zip(*columns.values(), strict=True):
+        writer.writerow(["" if value is None else value for value in row])
+    table = read_csv(sink.getvalue().encode())
+    assert list(table.columns) == [name.strip() for name in names]
+    for name, written in columns.items():
+        assert values(table, name.strip()) == written
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=60) | st.text('a,;\t"\n\r1.e-n', max_size=40).map(str.encode))
+def test_csv_of_any_bytes_is_read_or_refused(data: bytes) -> None:
+    try:
+        table = read_csv(data)
+    except (UnusableData, UnsupportedMediaType):
+        return
+    assert table.rows > 0
+
+
+def test_parquet_columns_of_every_plain_type_are_read() -> None:
+    table = read_parquet(
+        parquet(
+            i=pa.array([1, None], pa.int32()),
+            f=pa.array([1.5, float("nan")], pa.float32()),
+            d=pa.array(["1.25", None]).cast(pa.decimal128(9, 2)),
+            b=[True, None],
+            s=["x", None],
+            c=pa.array(["y", "y"]).dictionary_encode(),
+            n=pa.nulls(2),
+        )
+    )
+    assert [c.type for c in table.columns.values()] == [
+        *("number", "number", "number", "boolean", "text", "text", "number"),
+    ]
+    assert values(table, "i") == [1.0, None]
+    assert values(table, "f") == [1.5, None]
+    assert values(table, "d") == [1.25, None]
+    assert values(table, "b") == [True, None]
+    assert values(table, "s") == ["x", None]
+    assert values(table, "c") == ["y", "y"]
+
+
+@pytest.mark.parametrize(
+    ("column", "reason"),
+    [
+        (pa.array([0], pa.timestamp("s")), "unix seconds"),
+        (pa.array([0], pa.date32()), "unix seconds"),
+        (pa.array([[1]]), "nested"),
+        (pa.array([{"a": 1}]), "nested"),
+        (pa.array([b"x"]), "binary"),
+        (pa.array([2**53 + 1]), "2^53"),
+        (pa.array([float("inf")]), "row 1 is infinite"),
+        (pa.array(["a\0b"]), "NUL"),
+        (pa.array(["1"]).cast(pa.decimal128(30, 2)), "decimal"),
+    ],
+)
+def test_parquet_columns_of_other_kinds_are_refused(column: Any, reason: str) -> None:
+    with pytest.raises(UnusableData, match=reason.replace("^", r"\^")) as caught:
+        read_parquet(parquet(good=[1], bad=column), at="/file")
+    assert caught.value.problems[0].pointer == "/file"
+    assert "'bad'" in caught.value.problems[0].message
+
+
+def test_parquet_integers_beyond_2_53_that_float64_holds_are_read() -> None:
+    assert values(read_parquet(parquet(a=[2**60, 1])), "a") == [2.0**60, 1.0]
+
+
+def test_parquet_index_of_pandas_is_left_out() -> None:
+    sink = io.BytesIO()
+    pd.DataFrame({"a": [1, 2]}, index=[5, 7]).to_parquet(sink)
+    assert list(read_parquet(sink.getvalue()).columns) == ["a"]
+
+
+@pytest.mark.parametrize("data", [b"", b"PAR1", b"PAR1" + b"\0" * 60 + b"PAR1", b"a,b\n1,2\n"])
+def test_parquet_that_is_damaged_is_refused(data: bytes) -> None:
+    with pytest.raises(UnusableData, match="cannot be read"):
+        read_parquet(data)
+
+
+def test_parquet_cut_or_changed_anywhere_is_read_or_refused() -> None:
+    whole = parquet(a=list(range(50)), b=["x", "y"] * 25)
+    for place in range(0, len(whole), 3):
+        for broken in (whole[:place], whole[:place] + b"\xff" + whole[place + 1 :]):
+            try:
+                read_parquet(broken)
+            except (UnusableData, BodyTooLarge):
+                continue
+
+
+def test_parquet_that_grows_beyond_the_limit_is_too_large_before_it_is_read() -> None:
+    bomb = parquet(a=np.zeros(200_000), b=np.arange(200_000.0))
+    with pytest.raises(BodyTooLarge, match="decompressed"):
+        read_parquet(bomb, Limits(bytes=1_000_000))
+    with pytest.raises(BodyTooLarge, match="rows"):
+        read_parquet(bomb, Limits(rows=1_000))
+
+
+def test_inline_rows_and_records_of_the_same_values_are_the_same_table() -> None:
+    rows: list[list[Any]] = [[1, True, "x", None], [2.5, None, None, None]]
+    by_row = read_inline({"columns": ["n", "b", "t", "m"], "rows": rows})
+    by_record = read_inline({"records": [dict(zip("nbtm", row, strict=True)) for row in rows]})
+    assert by_row.sha256() == by_record.sha256()
+    assert values(by_row, "n") == [1.0, 2.5]
+    assert values(by_row, "b") == [True, None]
+    assert values(by_row, "t") == ["x", None]
+    assert values(by_row, "m") == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ([1], "/d"),
+        ({}, "/d"),
+        ({"columns": ["a"], "rows": [[1]], "more/x": 1}, "/d/more~1x"),
+        ({"columns": "a", "rows": [[1]]}, "/d/columns"),
+        ({"columns": ["a"], "rows": {}}, "/d/rows"),
+        ({"columns": ["a"], "rows": []}, "/d/rows"),
+        ({"columns": ["a", 1], "rows": [[1, 2]]}, "/d/columns/1"),
+        ({"columns": ["a", "a"], "rows": [[1, 2]]}, "/d/columns/1"),
+        ({"columns": ["a", "b"], "rows": [[1, 2], [1]]}, "/d/rows/1"),
+        ({"columns": ["a", "b"], "rows": [[1, 2], 3]}, "/d/rows/1"),
+        ({"columns": ["a", "b"], "rows": [[1, 2], [1, "2"]]}, "/d/rows/1/1"),
+        ({"columns": ["a", "b"], "rows": [[1, 2], [1, True]]}, "/d/rows/1/1"),
+        ({"columns": ["a", "b"], "rows": [[1, 2], [1, [2]]]}, "/d/rows/1/1"),
+        ({"columns": ["a", "b"], "rows": [[1, 2], [1, 2**53 + 1]]}, "/d/rows/1/1"),
+        ({"columns": ["a", "b"], "rows": [[1, 2], [1, 10**400]]}, "/d/rows/1/1"),
+        ({"columns": ["a", "b"], "rows": [[1, 2], [1, float("inf")]]}, "/d/rows/1/1"),
+        ({"columns": ["a", "b"], "rows": [[1, "x"], [1, "\0"]]}, "/d/rows/1/1"),
+        ({"records": []}, "/d/records"),
+        ({"records": [1]}, "/d/records/0"),
+        ({"records": [{"a": 1}, {}]}, "/d/records/1/a"),
+        ({"records": [{"a": 1}, {"a": 1, "b~": 2}]}, "/d/records/1/b~0"),
+        ({"records": [{"a": 1}, {"a": "x"}]}, "/d/records/1/a"),
+        ({"records": [{"a": 1}, [1]]}, "/d/records/1"),
+    ],
+)
+def test_inline_data_that_is_ill_formed_is_pointed_at(body: object, pointer: str) -> None:
+    with pytest.raises(UnusableData) as caught:
+        read_inline(body, at="/d")
+    assert caught.value.problems[0].pointer == pointer
+
+
+def test_inline_nan_is_no_missing_value() -> None:
+    with pytest.raises(UnusableData, match="finite"):
+        read_inline({"columns": ["a"], "rows": [[float("nan")]]})
+
+
+def test_inline_data_over_a_limit_is_too_large() -> None:
+    with pytest.raises(BodyTooLarge):
+        read_inline({"columns": [f"c{i}" for i in range(10_001)], "rows": []})
+    with pytest.raises(BodyTooLarge):
+        read_inline({"records": [{"a": 1}] * 3}, Limits(rows=2))
+
+
+def test_parquet_form_is_the_same_each_time_and_holds_everything() -> None:
+    table = read_csv(b"n,b,t,m\n1,true,x,\n-2.5e3,FALSE,,7\n,,y,\n")
+    data = table.to_parquet()
+    again = Table.from_parquet(data)
+    assert again.to_parquet() == data
+    assert again.sha256() == table.sha256() == read_parquet(data).sha256()
+    assert again.summary() == table.summary()
+    assert pq.read_schema(io.BytesIO(data)).types == [
+        *(pa.float64(), pa.bool_(), pa.string(), pa.float64()),
+    ]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        b"a,b\n1,x\n2,\n",
+        b"b,a\nx,1\ny,2\n",
+        b"a,b\n1,x\n2,yy\n",
+        b"a,b\n1,xy\n2,\n",
+        b"a,c\n1,x\n2,y\n",
+        b"a,b\n1,x\n3,y\n",
+        b"a,b\ntrue,x\nfalse,y\n",
+    ],
+)
+def test_sha256_tells_different_tables_apart(other: bytes) -> None:
+    table = read_csv(b"a,b\n1,x\n2,y\n")
+    assert table.sha256() == read_csv(b"a,b\r\n1.0,x\r\n2e0,y\r\n").sha256()
+    assert table.sha256() != read_csv(other).sha256()
+
+
+def test_sha256_tells_an_empty_text_from_a_missing_one() -> None:
+    empty, missing = (
+        read_inline({"columns": ["a"], "rows": [["x"], [value]]}) for value in ("", None)
+    )
+    assert empty.sha256() != missing.sha256()
+
+
+def test_sha256_is_one_for_every_bit_pattern_of_a_missing_number() -> None:
+    negative = np.array([-np.nan, 1.0])
+    positive = np.array([np.nan, 1.0])
+    assert (
+        Table({"a": Column("number", negative)}).sha256()
+        == Table({"a": Column("number", positive)}).sha256()
+    )
+
+
+def test_frame_has_floats_and_objects_with_nan_for_what_is_missing() -> None:
+    frame = read_csv(b"n,b,t\n1,true,x\n,,\n").to_frame(["t", "b", "n"])
+    assert list(frame.columns) == ["t", "b", "n"]
+    assert [str(kind) for kind in frame.dtypes] == ["object", "float64", "float64"]
+    assert frame["t"][0] == "x"
+    assert all(isinstance(frame[name][1], float) and np.isnan(frame[name][1]) for name in "tbn")
+
+
+def test_frame_leaves_the_table_as_it_was() -> None:
+    table = read_csv(b"n,t\n1,x\n2,\n")
+    table.to_frame(["t"])
+    assert values(table, "t") == ["x", None]
+
+
+def test_summary_is_ready_for_json() -> None:
+    summary = read_csv(b"n,t\n1,\n2,\n3,x\n").summary()
+    assert json.loads(json.dumps(summary)) == [
+        {"name": "n", "type": "number", "missing": 0},
+        {"name": "t", "type": "text", "missing": 2},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "columns", "labels"),
+    [
+        ("iris", 150, 5, {"setosa", "versicolor", "virginica"}),
+        ("wine", 178, 14, {"class_0", "class_1", "class_2"}),
+        ("breast_cancer", 569, 31, {"malignant", "benign"}),
+        ("digits", 1797, 65, set(map(float, range(10)))),
+    ],
+)
+def test_built_in_data_sets_know_their_target(
+    name: str, rows: int, columns: int, labels: set[object]
+) -> None:
+    assert name in BUILT_IN
+    table, target = built_in(name)
+    assert (table.rows, len(table.columns)) == (rows, columns)
+    assert set(values(table, target)) == labels
+
+
+def test_import_of_tables_leaves_scikit_learn_alone() -> None:
+    code = (
+        "import sys, service.worker.data.csv, service.worker.data.parquet, "
+        "service.worker.data.inline; sys.exit('sklearn' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,1 @@
+"""What measures and inspects the product: benchmarks and the supply chain."""

@@ -1,0 +1,78 @@
+"""The forest that every server answers from: 100 trees, on 30 named numbers as a rule."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.ensemble import RandomForestClassifier
+
+from tools.bench.client import BenchFailed, Client
+
+TREES = 100
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Forest:
+    """The rows, and scikit-learn's own forest fitted to them."""
+
+    names: list[str]
+    X: NDArray[np.float64]
+    y: NDArray[Any]
+    data_set: str = "breast_cancer"
+
+    @cached_property
+    def classifier(self) -> Any:
+        """The fitted forest, as scikit-learn's manual would make it."""
+        return RandomForestClassifier(TREES, random_state=SEED).fit(self.X, self.y)
+
+    def rows(self, count: int) -> NDArray[np.float64]:
+        """Make so many rows of them, no two alike: else branches would be guessed too well."""
+        X = np.resize(self.X, (count, self.X.shape[1]))
+        return np.round(X * np.random.default_rng(0).uniform(0.99, 1.01, X.shape), 5)
+
+    def named(self, rows: NDArray[np.float64]) -> list[dict[str, float]]:
+        """Give rows as objects."""
+        return [dict(zip(self.names, row, strict=True)) for row in rows.tolist()]
+
+
+def load(data_set: str = "breast_cancer") -> Forest:
+    """Read the rows of this data set, or of iris; the labels are words."""
+    data = {"breast_cancer": load_breast_cancer, "iris": load_iris}[data_set]()
+    names = [str(name) for name in data.feature_names]
+    return Forest(names, data.data, load_words(data), data_set)
+
+
+def load_words(data: Any) -> NDArray[Any]:
+    """Give the labels as the words they stand for."""
+    words: NDArray[Any] = np.asarray(data.target_names, dtype=object)[data.target]
+    return words
+
+
+def train(client: Client, forest: Forest) -> None:
+    """Train the same forest through the API, put it in use, and hold its labels to scikit-learn's.
+
+    Raises BenchFailed where a row gets another label.
+    """
+    order = {
+        "name": "forest",
+        "dataset": forest.data_set,
+        "model_type": "RandomForestClassifier",
+        "params": {"n_estimators": TREES},
+        "seed": SEED,
+        "refit": True,  # fitted to all rows, as the one it is compared with
+        "use": True,
+        "wait": 120,
+    }
+    training = client.ask("POST", "/train", order)
+    if not training.get("used"):
+        raise BenchFailed(f"The forest was not put in use: {training}")
+    body = json.dumps({"instances": forest.named(forest.X)}).encode()
+    answered = json.loads(client.send("POST", "/predict", body))["predictions"]
+    different = int((np.array(answered, dtype=object) != forest.classifier.predict(forest.X)).sum())
+    if different:
+        raise BenchFailed(f"{different} of {len(forest.X)} rows get another label than sklearn's.")

@@ -1,0 +1,22 @@
+"""What a run of the benchmark is asked for."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.bench.processes import Cores
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How long and how often is measured, and where the servers keep their files."""
+
+    seconds: int
+    rounds: int
+    cores: Cores
+    root: Path
+
+    def folder(self, part: str) -> Path:
+        """Make the folder of a part."""
+        folder = self.root / part
+        folder.mkdir()
+        return folder

@@ -1,0 +1,247 @@
+"""What scanners say of the code, the chart and the image's recipe: `make scan`.
+
+A scanner that read nothing finds nothing either. So each also reads a control, a file with a known
+flaw, and its result counts only if that was reported. A rule that is wrong here is waived, with its
+reason, in the scanner's own configuration; a waiver that meets nothing any more is a finding too.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+import yaml
+
+from tools.supply.report import NoData
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ROOT / ".scan" / "bin"
+DETECT_SECRETS = ROOT / ".supply" / "bin" / "detect-secrets"
+"""In another environment than checkov, which brings a fork of the same name."""
+
+SHIPPED = ("service", "charts/mlops-desafio/files", "tools/supply")
+
+RENDERINGS: Mapping[str, Sequence[str]] = {
+    "defaults": (),
+    "dev": ("--values", "k8s/values/dev.yaml"),
+    "production": ("--values", "k8s/values/production.yaml"),
+    "everything": (
+        *("--set", "auth.enabled=true", "--set", "api.autoscaling.enabled=true"),
+        *("--set", "backup.enabled=true", "--set", "backup.restore=latest"),
+        *("--set", "monitoring.standalone=true"),
+    ),
+}
+"""What helm is told for each set of manifests that is read."""
+
+ON_A_NAME = "Secret Keyword on a Secret's name"
+_NAMES = re.compile(r"\b(existingSecret|secretName)\b")
+# `existingSecret: ours` says which Secret of Kubernetes holds a password, and is none itself.
+WAIVED_BY_DETECT_SECRETS = frozenset({ON_A_NAME})
+
+_ANY = re.compile("")
+WHERE: Mapping[str, "re.Pattern[str]"] = {
+    "CKV_K8S_8": re.compile(r" Pod\.\S+-test-\w+$"),
+    "CKV_K8S_9": re.compile(r" Pod\.\S+-test-\w+$"),
+    "CKV_K8S_40": re.compile(r"-(postgres|grafana)$"),
+}
+"""The places for which a rule is waived, where it is not all."""
+
+_CONTROL = "control"
+_SECONDS = 600
+
+
+class Finding(NamedTuple):
+    """What a scanner says of a place."""
+
+    rule: str
+    place: str
+    text: str
+
+
+def judge(tool: str, found: Collection[Finding], waived: Collection[str]) -> list[str]:
+    """Give a line for each finding that is not waived and each idle waiver; raises NoData."""
+    own = [finding for finding in found if _CONTROL not in Path(finding.place).parts]
+    if len(own) == len(found):
+        raise NoData(f"{tool} did not report its control")
+    met = {one for one in own if one.rule in waived and WHERE.get(one.rule, _ANY).search(one.place)}
+    lines = {f"{tool} {one.rule}: {one.place}: {one.text}" for one in {*own} - met}
+    idle = set(waived) - {one.rule for one in met}
+    return sorted(lines) + [f"{tool} {rule}: the waiver meets nothing" for rule in sorted(idle)]
+
+
+def _bandit(tree: Path) -> list[Finding]:
+    (tree / _CONTROL / "control.py").write_text("eval(input())\n")
+    report = told(
+        [TOOLS / "bandit", "--quiet", "--recursive", *SHIPPED, _CONTROL, "--format", "json"], tree
+    )
+    wanted = {path.relative_to(tree) for part in SHIPPED for path in (tree / part).rglob("*.py")}
+    if report["errors"] or not wanted or wanted - {Path(name) for name in report["metrics"]}:
+        raise NoData(f"bandit did not read all of {', '.join(SHIPPED)}")
+    return [
+        Finding(one["test_id"], f"{one['filename']}:{one['line_number']}", one["issue_text"])
+        for one in report["results"]
+    ]
+
+
+def _hadolint(tree: Path) -> list[Finding]:
+    folder = _dockerfiles(tree)
+    files = [str(path.relative_to(folder)) for path in sorted(folder.rglob("Dockerfile"))]
+    report = told([TOOLS / "hadolint", "--format", "json", *files], folder)
+    return [Finding(one["code"], f"{one['file']}:{one['line']}", one["message"]) for one in report]
+
+
+def _detect_secrets(tree: Path) -> list[Finding]:
+    # Put together here, so that this file holds none.
+    (tree / _CONTROL / "key").write_text("-----BEGIN RSA " + "PRIVATE KEY-----\n")
+    report = told([DETECT_SECRETS, "scan", "--no-verify", "--all-files", "."], tree)
+    return [
+        secret(one["type"], name, one["line_number"], (tree / name).read_text())
+        for name, some in report["results"].items()
+        for one in some
+    ]
+
+
+def secret(kind: str, name: str, number: int, text: str) -> Finding:
+    """Give the finding on a line of a file, by another rule where it tells a Secret's name."""
+    line = text.splitlines()[number - 1]
+    rule = ON_A_NAME if kind == "Secret Keyword" and _NAMES.search(line) else kind
+    return Finding(rule, f"{name}:{number}", "it looks like a secret")
+
+
+def _checkov(kind: str, folder: Path) -> list[Finding]:
+    report = told(
+        [TOOLS / "checkov", "--directory", ".", "--framework", kind, "--compact", "--quiet",
+         "--skip-download", "--output", "json"],
+        folder,
+    )  # fmt: skip
+    if report["summary"]["parsing_errors"]:
+        raise NoData(f"checkov could not read {report['results']['parsing_errors']}")
+    return [
+        Finding(one["check_id"], f"{one['file_path']} {one['resource']}", one["check_name"])
+        for one in report["results"]["failed_checks"]
+    ]
+
+
+def _manifests(tree: Path) -> list[Finding]:
+    helm = shutil.which("helm")
+    if helm is None:
+        raise NoData("there is no helm on PATH to render the chart")
+    folder = tree.parent / "manifests"
+    for name, options in RENDERINGS.items():
+        made = _run([helm, "template", "desafio", "charts/mlops-desafio", *options], tree)
+        if made.returncode:
+            raise NoData(f"helm: {made.stderr.strip()}")
+        _write(folder / name / "manifests.yaml", made.stdout)
+    pod = {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "control"}}
+    spec = {"containers": [{"name": "x", "image": "x", "securityContext": {"privileged": True}}]}
+    _write(folder / _CONTROL / "pod.yaml", yaml.safe_dump({**pod, "spec": spec}))
+    return _checkov("kubernetes", folder)
+
+
+def _dockerfile(tree: Path) -> list[Finding]:
+    return _checkov("dockerfile", _dockerfiles(tree))
+
+
+def _dockerfiles(tree: Path) -> Path:
+    folder = tree.parent / "images"
+    _write(folder / "ours" / "Dockerfile", resolved((tree / "Dockerfile").read_text()))
+    _write(folder / _CONTROL / "Dockerfile", "FROM debian\n")
+    return folder
+
+
+def resolved(dockerfile: str) -> str:
+    """Put the defaults of arguments in their places, as docker does; scanners do not."""
+    defaults = dict(re.findall(r"^ARG (\w+)=(\S+)$", dockerfile, re.MULTILINE))
+    return re.sub(r"\$\{(\w+)\}", lambda found: defaults.get(found[1], found[0]), dockerfile)
+
+
+def waived_by_checkov() -> frozenset[str]:
+    """Give the rules of its configuration."""
+    return frozenset(yaml.safe_load((ROOT / ".checkov.yaml").read_text())["skip-check"])
+
+
+def waived_by_bandit() -> frozenset[str]:
+    """Give the rules of its configuration; those of one place stand there."""
+    return frozenset(
+        tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["bandit"]["skips"]
+    )
+
+
+SCANS: Mapping[str, tuple[Callable[[Path], list[Finding]], Callable[[], Collection[str]]]] = {
+    "bandit": (_bandit, waived_by_bandit),
+    "checkov on the chart": (_manifests, waived_by_checkov),
+    "checkov on the Dockerfile": (_dockerfile, frozenset),
+    "detect-secrets": (_detect_secrets, lambda: WAIVED_BY_DETECT_SECRETS),
+    "hadolint": (_hadolint, frozenset),
+}
+"""Each scanner, and the rules that are waived."""
+
+
+def told(command: Sequence[str | Path], folder: Path) -> Any:
+    """Run a scanner in a folder and give its report; raises NoData."""
+    ran = _run(command, folder)
+    try:
+        return orjson.loads(ran.stdout)
+    except ValueError as error:
+        last = ran.stderr.strip().rsplit("\n", 1)[-1]
+        raise NoData(f"{Path(command[0]).name} gave no report: {last}") from error
+
+
+def _run(command: Sequence[str | Path], folder: Path) -> "subprocess.CompletedProcess[str]":
+    # The release goes into a namespace of its own, which a chart does not name: checkov asks here.
+    return subprocess.run(
+        command, cwd=folder, env={**os.environ, "HELM_NAMESPACE": "desafio"},
+        capture_output=True, text=True, timeout=_SECONDS, check=False,
+    )  # fmt: skip
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def _copy(tree: Path) -> None:
+    """Copy what git tracks, so that no scanner meets environments, data or builds."""
+    for name in _run(["git", "ls-files", "-z"], ROOT).stdout.split("\0"):
+        if name and (ROOT / name).is_file():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, tree / name)
+
+
+def scan(tree: Path) -> list[str]:
+    """Give a line for each finding in a copy of the repository; raises NoData."""
+    lines = []
+    for tool, (ask, waived) in SCANS.items():
+        # Of each scanner its own: a control of one is none of another's findings.
+        (tree / _CONTROL).mkdir()
+        found = judge(tool, ask(tree), waived())
+        shutil.rmtree(tree / _CONTROL)
+        sys.stdout.write(f"{tool}: {len(found)} findings, {len(waived())} rules waived\n")
+        lines += found
+    return lines
+
+
+def main() -> int:
+    """Scan all; 0 where every scanner read its control and nothing else was found."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder).resolve() / "tree"
+        try:
+            _copy(tree)
+            found = scan(tree)
+        except NoData as error:
+            sys.stderr.write(f"The scan had no data, so it says nothing: {error}.\n")
+            return 1
+    for line in found:
+        sys.stdout.write(f"{line}\n")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
