@@ -9,34 +9,34 @@ from contextlib import asynccontextmanager
 
 from service.api.application import RequestScope, Service, fastapi_application
 from service.api.predict import Predict
-from service.api.services import Lifespan, State
-from service.auth.api_keys import Keys
+from service.api.services import Lifespan, Services
+from service.auth.api_keys import ApiKeys
 from service.common.data_folder import DataFolder
 from service.common.domain import Registry
 from service.common.errors import ServiceError
 from service.common.metrics import Metrics
 from service.common.settings import Settings, read_settings
 from service.processes.limits import JobLimits
-from service.processes.pool import Children
-from service.rollout.coordinator import Alone, Replicas
-from service.rollout.hold import Gate
-from service.rollout.last_served import LastUse
-from service.rollout.peers import NamedPeers
+from service.processes.pool import WorkerPool
+from service.rollout.coordinator import Coordinator, NoPeers
+from service.rollout.hold import Hold
+from service.rollout.last_served import LastServed
+from service.rollout.peers import DiscoveredPeers
 from service.rollout.poller import Poller
 from service.rollout.replica import LocalReplica
 from service.schema.decoder import Limits
-from service.serving.core_pool import Cores
-from service.serving.current_model import Slot
-from service.serving.file_predictions import Bulk
+from service.serving.core_pool import CorePool
+from service.serving.current_model import CurrentModel
+from service.serving.file_predictions import FilePredictions
 from service.serving.loader import Loader
-from service.serving.version_list import Listing
-from service.training.bootstrap import Starter
+from service.serving.version_list import VersionListing
+from service.training.bootstrap import Bootstrap
 from service.training.heartbeats import ORPHAN_SECONDS
 from service.training.model_types import ModelTypes
-from service.training.queue import Trainer
+from service.training.queue import TrainingQueue
 from service.training.retention import Retention
 from service.training.run import Limits as TrainingLimits
-from service.training.run import Workshop
+from service.training.run import TrainingServices
 from service.training.uploads import Uploads
 
 logger = logging.getLogger(__name__)
@@ -48,83 +48,88 @@ _AGAIN_SECONDS = 5.0
 def create_app(
     settings: Settings | None = None,
     registry: Registry | None = None,
-    children: Children | None = None,
+    workers: WorkerPool | None = None,
 ) -> Service:
     """Make the application; raises StartError where it cannot start.
 
     Tests pass all; production passes none.
     """
     settings = read_settings() if settings is None else settings
-    keys = None if settings.api_keys_file is None else Keys(settings.api_keys_file)
+    keys = None if settings.api_keys_file is None else ApiKeys(settings.api_keys_file)
     folder = DataFolder(settings.data_dir)
     if registry is None:
         from service.registry.mlflow_registry import MlflowRegistry
 
         registry = MlflowRegistry(settings.mlflow_uri, settings.data_dir)
     metrics = Metrics()
-    slot = Slot()
-    gate = Gate()
+    current_model = CurrentModel()
+    hold = Hold()
     predict = Predict(
-        slot, gate, metrics, settings.max_body_bytes, settings.max_in_flight, threads=_THREADS
+        current_model,
+        hold,
+        metrics,
+        settings.max_body_bytes,
+        settings.max_in_flight,
+        threads=_THREADS,
     )
-    children = Children(settings.children_idle_seconds) if children is None else children
-    state = _state(settings, registry, children, metrics, slot, gate, folder)
-    stopping = threading.Thread(target=state.trainer.stop, name="drain", daemon=True)
+    workers = WorkerPool(settings.children_idle_seconds) if workers is None else workers
+    services = _services(settings, registry, workers, metrics, current_model, hold, folder)
+    stopping = threading.Thread(target=services.training_queue.stop, name="drain", daemon=True)
 
     def drain() -> None:
-        if not state.draining:
-            state.draining = True
+        if not services.draining:
+            services.draining = True
             stopping.start()
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[Lifespan]:
-        gate.bind(asyncio.get_running_loop())
-        state.children.warm()
-        await state.run(_begin, state)
-        yield {"service": state}
-        state.draining = True
-        state.stopping.set()
-        state.poller.stop()
-        state.listing.close()
-        await state.run(state.trainer.stop)
-        state.children.close()
+        hold.bind(asyncio.get_running_loop())
+        services.workers.warm()
+        await services.run(_begin, services)
+        yield {"service": services}
+        services.draining = True
+        services.stopping.set()
+        services.poller.stop()
+        services.version_list.close()
+        await services.run(services.training_queue.stop)
+        services.workers.close()
         predict.close()
-        state.cores.close()
-        state.replicas.close()
-        state.steps.shutdown(wait=False, cancel_futures=True)
-        state.pool.shutdown(wait=False, cancel_futures=True)
-        state.registry.close()
+        services.cores.close()
+        services.coordinator.close()
+        services.steps.shutdown(wait=False, cancel_futures=True)
+        services.pool.shutdown(wait=False, cancel_futures=True)
+        services.registry.close()
         folder.close()
 
-    app = fastapi_application(lifespan, slot, settings.max_rows)
+    app = fastapi_application(lifespan, current_model, settings.max_rows)
     return Service(predict, RequestScope(app, metrics), metrics, drain, keys)
 
 
-def _state(
+def _services(
     settings: Settings,
     registry: Registry,
-    children: Children,
+    workers: WorkerPool,
     metrics: Metrics,
-    slot: Slot,
-    gate: Gate,
+    current_model: CurrentModel,
+    hold: Hold,
     folder: DataFolder,
-) -> State:
+) -> Services:
     identifier = uuid.uuid4().hex[:12]
-    cores = Cores()
+    cores = CorePool()
     loader = Loader(
         registry,
-        children,
+        workers,
         folder.cache,
         Limits(settings.max_rows, settings.max_json_depth),
         settings.allow_pickle,
         metrics.classifiers_lost.inc,
         cores,
     )
-    last_use = LastUse(folder.last_use)
-    local = LocalReplica(identifier, registry, loader, slot, metrics, last_use, gate)
+    last_served = LastServed(folder.last_served)
+    local = LocalReplica(identifier, registry, loader, current_model, metrics, last_served, hold)
     key = settings.peer_key.get_secret_value()
-    peers = NamedPeers(settings.replicas, identifier, key) if settings.replicas else Alone()
-    replicas = Replicas(local, peers, registry, metrics)
+    peers = DiscoveredPeers(settings.replicas, identifier, key) if settings.replicas else NoPeers()
+    replicas = Coordinator(local, peers, registry, metrics)
     limits = TrainingLimits(
         settings.trainings_at_once,
         settings.trainings_queued,
@@ -132,54 +137,56 @@ def _state(
             settings.training_seconds, settings.training_memory_bytes, settings.training_disk_bytes
         ),
     )
-    trainer = Trainer(identifier, Workshop(registry, children, replicas, limits), metrics)
-    uploads = Uploads(registry, children, folder.uploads, settings)
-    return State(
+    training_queue = TrainingQueue(
+        identifier, TrainingServices(registry, workers, replicas, limits), metrics
+    )
+    uploads = Uploads(registry, workers, folder.uploads, settings)
+    return Services(
         settings=settings,
         metrics=metrics,
-        slot=slot,
+        current_model=current_model,
         registry=registry,
         loader=loader,
         local=local,
-        replicas=replicas,
+        coordinator=replicas,
         poller=Poller(local, replicas, settings.poll_seconds, metrics),
-        children=children,
-        trainer=trainer,
-        listing=Listing(registry, loader),
-        model_types=ModelTypes(children, folder.work),
+        workers=workers,
+        training_queue=training_queue,
+        version_list=VersionListing(registry, loader),
+        model_types=ModelTypes(workers, folder.work),
         uploads=uploads,
-        bulk=Bulk(children, settings),
+        file_predictions=FilePredictions(workers, settings),
         cores=cores,
-        starter=Starter(settings.starter_model, registry, replicas, uploads, trainer),
+        bootstrap=Bootstrap(settings.starter_model, registry, replicas, uploads, training_queue),
         retention=Retention(registry, settings.keep_failed_days, settings.keep_datasets_days),
     )
 
 
-def _begin(state: State) -> None:
+def _begin(services: Services) -> None:
     """Serve what is in use before the first request is taken; the rest goes on beside it.
 
     With other replicas the first request may be theirs, and is needed for that.
     """
-    if not state.settings.replicas:
-        state.poller.poll()
-    state.trainer.start()
-    threading.Thread(target=_catch_up, args=(state,), name="starter", daemon=True).start()
-    state.poller.start()
+    if not services.settings.replicas:
+        services.poller.poll()
+    services.training_queue.start()
+    threading.Thread(target=_catch_up, args=(services,), name="starter", daemon=True).start()
+    services.poller.start()
 
 
-def _catch_up(state: State) -> None:
+def _catch_up(services: Services) -> None:
     """Close what an earlier process left open, make the starter model, and then sweep.
 
     Tried until it is done: MLflow may come up after this service.
     """
     # Alone in a data folder, every open training is one that a killed process left.
-    alone = not state.settings.mlflow_uri
-    while not state.stopping.wait(0):
+    alone = not services.settings.mlflow_uri
+    while not services.stopping.wait(0):
         try:
-            state.trainer.beats.close_orphans(0 if alone else ORPHAN_SECONDS)
-            if state.starter.step():
+            services.training_queue.beats.close_orphans(0 if alone else ORPHAN_SECONDS)
+            if services.bootstrap.step():
                 break
         except ServiceError as error:
             logger.warning("%s", error)
-        state.stopping.wait(_AGAIN_SECONDS)
-    state.retention.run(state.stopping)
+        services.stopping.wait(_AGAIN_SECONDS)
+    services.retention.run(services.stopping)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from service.auth.api_keys import Keys
+from service.auth.api_keys import ApiKeys
 from tests.support.fakes import FakeRegistry
 from tests.support.server import Client, serve, settings_for
 
@@ -38,11 +38,11 @@ def client(shared_client: Client, registry: FakeRegistry) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="session")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+def keys(tmp_path_factory: pytest.TempPathFactory) -> ApiKeys:
     """Keys of which one, `mine`, is for predictions."""
     path = tmp_path_factory.mktemp("keys") / "keys"
     path.write_text(f"predict: {hashlib.sha256(b'mine').hexdigest()}\n")
-    return Keys(path)
+    return ApiKeys(path)
 
 
 @pytest.fixture(scope="session")

@@ -24,14 +24,14 @@ from service.api import (
     train,
     use_model,
 )
-from service.api.authentication import Access, header
+from service.api.authentication import AuthMiddleware, header
 from service.api.predict import Predict, Receive, Scope, Send
 from service.api.services import Lifespan
-from service.auth.api_keys import Keys
+from service.auth.api_keys import ApiKeys
 from service.common.errors import ServiceError
 from service.common.json_logs import request_id
 from service.common.metrics import Metrics
-from service.serving.current_model import Slot
+from service.serving.current_model import CurrentModel
 
 logger = logging.getLogger(__name__)
 
@@ -49,10 +49,10 @@ class Service:
         rest: "RequestScope",
         metrics: Metrics,
         drain: Callable[[], None],
-        keys: Keys | None = None,
+        keys: ApiKeys | None = None,
     ) -> None:
         self.keys = keys
-        self._app = Access(self._dispatch, keys, metrics) if keys else self._dispatch
+        self._app = AuthMiddleware(self._dispatch, keys, metrics) if keys else self._dispatch
         self.predict = predict
         self._rest = rest
         self.metrics = metrics
@@ -123,7 +123,7 @@ def _method(method: str) -> str:
 
 def fastapi_application(
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[Lifespan]],
-    slot: Slot,
+    current_model: CurrentModel,
     max_rows: int,
 ) -> FastAPI:
     """Return FastAPI with every route but the one that answers predictions."""
@@ -147,5 +147,5 @@ def fastapi_application(
     ):  # fmt: skip
         app.include_router(module.router)
     app.mount("/docs/assets", openapi.assets())
-    app.openapi = lambda: openapi.openapi(app, slot, max_rows)  # type: ignore[method-assign]
+    app.openapi = lambda: openapi.openapi(app, current_model, max_rows)  # type: ignore[method-assign]
     return app

@@ -5,7 +5,7 @@ from typing import Any
 
 from service.api import problems
 from service.api.predict import App, Receive, Scope, Send
-from service.auth.api_keys import Keys
+from service.auth.api_keys import ApiKeys
 from service.common.errors import Forbidden, RateExceeded, Unauthorized
 from service.common.metrics import Metrics
 
@@ -32,10 +32,10 @@ def role_for(method: str, path: str) -> str | None:
     return "admin"
 
 
-class Access:
+class AuthMiddleware:
     """Lets through what has the role that it needs, as often as its key may ask."""
 
-    def __init__(self, app: App, keys: Keys, metrics: Metrics) -> None:
+    def __init__(self, app: App, keys: ApiKeys, metrics: Metrics) -> None:
         self._app = app
         self._keys = keys
         self._metrics = metrics

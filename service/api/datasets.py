@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from service.api.models import timestamp
 from service.api.request_body import NAME, name_in_query, only_query, reply
 from service.api.schemas import DataSetList, DataSetReply, ProblemReply
-from service.api.services import State, state_of
+from service.api.services import Services, services_of
 from service.api.upload_body import FORM, MEDIA, receive_upload
 from service.common import domain
 from service.common.domain import BUILT_IN_DATA_SETS, DataSet, is_name
@@ -31,8 +31,8 @@ def _shown(data_set: DataSet, built_in: bool = False) -> dict[str, Any]:
     }
 
 
-async def _built_ins(state: State) -> list[dict[str, Any]]:
-    found = await state.run(state.model_types.built_in_data_sets)
+async def _built_ins(services: Services) -> list[dict[str, Any]]:
+    found = await services.run(services.model_types.built_in_data_sets)
     return [{**item, "created_at": None, "built_in": True} for item in found]
 
 
@@ -126,12 +126,12 @@ _INLINE = {
 )
 async def add_data_set(request: Request) -> Response:
     """Read the rows and keep them; the same rows under the same name again change nothing."""
-    state = state_of(request)
+    services = services_of(request)
     only_query(request, "name", "target")
-    await state.ask(state.registry.newest_use)
-    upload = await state.run(state.uploads.open)
+    await services.ask(services.registry.newest_use)
+    upload = await services.run(services.uploads.open)
     try:
-        await receive_upload(request, state, upload, (*MEDIA, FORM))
+        await receive_upload(request, services, upload, (*MEDIA, FORM))
         for key in upload.fields:
             if key not in ("name", "target"):
                 raise InvalidRequest(f"{key[:64]!r} is not a field of this form.")
@@ -143,11 +143,11 @@ async def add_data_set(request: Request) -> Response:
         if name in BUILT_IN_DATA_SETS:
             raise DataSetConflict(name)
         target = request.query_params.get("target") or upload.fields.get("target") or None
-        async with state.reading:
-            found = await state.run(state.uploads.data_set, upload, name, target)
-        kept = await state.run(state.registry.add_data_set, found, upload.table)
+        async with services.reading:
+            found = await services.run(services.uploads.data_set, upload, name, target)
+        kept = await services.run(services.registry.add_data_set, found, upload.table)
     finally:
-        await state.run(state.uploads.close, upload)
+        await services.run(services.uploads.close, upload)
     return reply(_shown(kept), 201, {"location": f"/datasets/{kept.name}"})
 
 
@@ -158,10 +158,10 @@ async def add_data_set(request: Request) -> Response:
 )
 async def list_data_sets(request: Request) -> Response:
     """Give those that scikit-learn ships, and those that were uploaded."""
-    state = state_of(request)
+    services = services_of(request)
     only_query(request)
-    kept = await state.ask(state.registry.list_data_sets)
-    return reply({"datasets": [*map(_shown, kept), *await _built_ins(state)]})
+    kept = await services.ask(services.registry.list_data_sets)
+    return reply({"datasets": [*map(_shown, kept), *await _built_ins(services)]})
 
 
 @router.get(
@@ -171,12 +171,12 @@ async def list_data_sets(request: Request) -> Response:
 )
 async def get_data_set(request: Request, name: str) -> Response:
     """Give one data set."""
-    state = state_of(request)
+    services = services_of(request)
     if name in BUILT_IN_DATA_SETS:
-        return reply(next(item for item in await _built_ins(state) if item["name"] == name))
+        return reply(next(item for item in await _built_ins(services) if item["name"] == name))
     if not is_name(name):
         raise DataSetNotFound(name)
-    return reply(_shown(await state.ask(state.registry.get_data_set, name)))
+    return reply(_shown(await services.ask(services.registry.get_data_set, name)))
 
 
 @router.delete(
@@ -187,11 +187,11 @@ async def get_data_set(request: Request, name: str) -> Response:
 )
 async def delete_data_set(request: Request, name: str) -> Response:
     """Delete all versions of a data set."""
-    state = state_of(request)
+    services = services_of(request)
     if name in BUILT_IN_DATA_SETS:
         raise DataSetConflict(name)
     if not is_name(name):
         raise DataSetNotFound(name)
-    await state.ask(state.registry.get_data_set, name)
-    await state.run(state.registry.delete_data_set, name)
+    await services.ask(services.registry.get_data_set, name)
+    await services.run(services.registry.delete_data_set, name)
     return Response(status_code=204)

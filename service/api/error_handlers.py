@@ -6,7 +6,7 @@ from starlette.routing import Match, Mount
 
 from service.api import problems
 from service.api.predict_replies import DEFECT
-from service.api.services import state_of
+from service.api.services import services_of
 from service.common.disk_errors import lack
 from service.common.errors import ServiceError, StorageUnavailable
 from service.common.json_logs import request_id
@@ -17,7 +17,7 @@ async def on_service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)
     answer = problems.answer(error, request_id.get())
     if answer.status < 500:
-        state_of(request).metrics.invalid.labels(answer.slug).inc()
+        services_of(request).metrics.invalid.labels(answer.slug).inc()
     return _response(answer)
 
 
@@ -38,7 +38,7 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     }.get(error.status_code, str(error.detail))
     allow = [(b"allow", _allowed(request, error))] if error.status_code == 405 else []
     answer = problems.plain(error.status_code, detail, request_id.get(), allow)
-    state_of(request).metrics.invalid.labels(answer.slug).inc()
+    services_of(request).metrics.invalid.labels(answer.slug).inc()
     return _response(answer)
 
 

@@ -5,7 +5,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service.api.request_body import reply
 from service.api.schemas import ProblemReply
-from service.api.services import state_of
+from service.api.services import services_of
 from service.common.errors import ClassifierUnavailable, NotReady
 
 router = APIRouter(tags=["health"])
@@ -27,12 +27,12 @@ async def readyz(request: Request) -> Response:
 
     503 also while a native model's process is being started again.
     """
-    state = state_of(request)
+    state = services_of(request)
     if state.draining:
         raise NotReady("The replica is going away.")
     if not state.poller.reached:
         raise NotReady("What is in use has not been read from MLflow since the start.")
-    in_use = state.slot.get()
+    in_use = state.current_model.get()
     if not in_use.predictor.classifier.ready:
         # Other replicas can answer meanwhile.
         raise ClassifierUnavailable
@@ -46,5 +46,5 @@ async def readyz(request: Request) -> Response:
 )
 async def metrics(request: Request) -> Response:
     """Give every metric of the process."""
-    text = generate_latest(state_of(request).metrics.registry)
+    text = generate_latest(services_of(request).metrics.registry)
     return Response(text, media_type=CONTENT_TYPE_LATEST)

@@ -8,7 +8,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from service.api.request_body import reply
-from service.api.services import State, state_of
+from service.api.services import Services, services_of
 from service.auth.peer_signatures import HEADER, is_signed
 from service.common.errors import Conflict, InvalidRequest, NotAPeer, NotFound
 from service.rollout.replica import Confirmation
@@ -34,46 +34,46 @@ def _number(members: Members, name: str) -> int:
     return value
 
 
-def _grant(state: State, members: Members) -> Members:
-    state.local.grant(_text(members, "leader"))
+def _grant(services: Services, members: Members) -> Members:
+    services.local.grant(_text(members, "leader"))
     return {}
 
 
-def _release(state: State, members: Members) -> Members:
-    state.local.release(_text(members, "leader"))
+def _release(services: Services, members: Members) -> Members:
+    services.local.release(_text(members, "leader"))
     return {}
 
 
-def _prepare(state: State, members: Members) -> Members:
-    version = state.registry.get_version(_text(members, "name"), _number(members, "version"))
-    state.local.prepare(_text(members, "leader"), version)
+def _prepare(services: Services, members: Members) -> Members:
+    version = services.registry.get_version(_text(members, "name"), _number(members, "version"))
+    services.local.prepare(_text(members, "leader"), version)
     return {}
 
 
-def _stage(state: State, members: Members) -> Members:
-    return {"epoch": state.local.stage(_text(members, "leader"))}
+def _stage(services: Services, members: Members) -> Members:
+    return {"epoch": services.local.stage(_text(members, "leader"))}
 
 
-def _hold(state: State, _: Members) -> Members:
-    state.local.hold()
+def _hold(services: Services, _: Members) -> Members:
+    services.local.hold()
     return {}
 
 
-def _swap(state: State, _: Members) -> Members:
-    swapped = state.local.swap()
+def _swap(services: Services, _: Members) -> Members:
+    swapped = services.local.swap()
     return {**_confirmed(swapped.confirmation), "held": swapped.held}
 
 
-def _confirm(state: State, _: Members) -> Members:
-    return _confirmed(state.local.confirm())
+def _confirm(services: Services, _: Members) -> Members:
+    return _confirmed(services.local.confirm())
 
 
-def _cancel(state: State, members: Members) -> Members:
+def _cancel(services: Services, members: Members) -> Members:
     training = _text(members, "training")
-    if state.trainer.course(training) is None:
+    if services.training_queue.run(training) is None:
         return {"cancelled": False}
     try:
-        state.trainer.cancel(training)
+        services.training_queue.cancel(training)
     except (NotFound, Conflict):
         return {"cancelled": False}
     return {"cancelled": True}
@@ -83,7 +83,7 @@ def _confirmed(confirmation: Confirmation) -> Members:
     return {"id": confirmation.id, "epoch": confirmation.epoch}
 
 
-_STEPS: Mapping[str, Callable[[State, Members], Members]] = {
+_STEPS: Mapping[str, Callable[[Services, Members], Members]] = {
     "grant": _grant,
     "release": _release,
     "prepare": _prepare,
@@ -98,13 +98,13 @@ _STEPS: Mapping[str, Callable[[State, Members], Members]] = {
 @router.post("/internal/{step}")
 async def internal(request: Request, step: str) -> Response:
     """Take one step; 403 where the call does not come from a replica."""
-    state = state_of(request)
+    services = services_of(request)
     body = b""
     async for part in request.stream():
         body += part
         if len(body) > _MOST_BYTES:
             raise NotAPeer
-    if not _is_peer(state, request, body) or step not in _STEPS:
+    if not _is_peer(services, request, body) or step not in _STEPS:
         raise NotAPeer
     try:
         members = orjson.loads(body)
@@ -112,11 +112,11 @@ async def internal(request: Request, step: str) -> Response:
         raise InvalidRequest("The body is not JSON.") from error
     if not isinstance(members, dict):
         raise InvalidRequest("The body must be an object.")
-    return reply(dict(await state.step(_STEPS[step], state, members)))
+    return reply(dict(await services.step(_STEPS[step], services, members)))
 
 
-def _is_peer(state: State, request: Request, body: bytes) -> bool:
-    key = state.settings.peer_key.get_secret_value()
+def _is_peer(services: Services, request: Request, body: bytes) -> bool:
+    key = services.settings.peer_key.get_secret_value()
     if key:
         return is_signed(key, request.url.path, body, request.headers.get(HEADER, ""))
     try:

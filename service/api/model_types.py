@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 
 from service.api.request_body import only_query, reply
 from service.api.schemas import ModelTypeList, ModelTypeReply, ProblemReply
-from service.api.services import state_of
+from service.api.services import services_of
 
 router = APIRouter(tags=["training"])
 
@@ -16,7 +16,7 @@ router = APIRouter(tags=["training"])
 )
 async def list_model_types(request: Request) -> Response:
     """Give every classifier with its parameters, their bounds and defaults."""
-    state = state_of(request)
+    state = services_of(request)
     only_query(request)
     return reply({"model_types": await state.run(state.model_types.all)})
 
@@ -28,5 +28,5 @@ async def list_model_types(request: Request) -> Response:
 )
 async def get_model_type(request: Request, name: str) -> Response:
     """Give one classifier."""
-    state = state_of(request)
+    state = services_of(request)
     return reply(await state.run(state.model_types.get, name))

@@ -17,7 +17,7 @@ from service.api.request_body import (
     version_in_path,
 )
 from service.api.schemas import ProblemReply, VersionDetail, VersionList
-from service.api.services import State, state_of
+from service.api.services import Services, services_of
 from service.common.domain import Version
 from service.common.errors import RegistryUnavailable, TrainingNotFound
 
@@ -32,10 +32,10 @@ def timestamp(seconds: float) -> str:
     return text.replace("+00:00", "Z")
 
 
-def shown(state: State, version: Version) -> dict[str, Any]:
+def shown(services: Services, version: Version) -> dict[str, Any]:
     """Give a version as the API shows it."""
-    in_use = state.local.newest
-    servable, reason = state.listing.verdict(version)
+    in_use = services.local.newest
+    servable, reason = services.version_list.verdict(version)
     item: dict[str, Any] = {
         "name": version.name,
         "version": version.version,
@@ -64,20 +64,20 @@ def shown(state: State, version: Version) -> dict[str, Any]:
 )
 async def list_models(request: Request) -> Response:
     """Give the versions, with what makes one servable or not."""
-    state = state_of(request)
+    services = services_of(request)
     only_query(request, "name", "limit", "page_token")
     query = request.query_params
     name = name_in_query(query["name"]) if "name" in query else None
     limit, token = page_limit(request), page_token(request)
     try:
-        if state.poller.down:
+        if services.poller.down:
             raise RegistryUnavailable("it did not answer the last time.")
-        listed = await state.ask(state.listing.page, name, limit, token)
+        listed = await services.ask(services.version_list.page, name, limit, token)
     except RegistryUnavailable:
-        listed = state.listing.last_seen(name, limit, token)
+        listed = services.version_list.last_seen(name, limit, token)
     return reply(
         {
-            "models": [shown(state, version) for version in listed.page.items],
+            "models": [shown(services, version) for version in listed.page.items],
             "next_page_token": listed.page.next_page_token,
             "stale": listed.stale,
             "age_seconds": round(listed.age_seconds, 3),
@@ -92,12 +92,12 @@ async def list_models(request: Request) -> Response:
 )
 async def get_version(request: Request, name: str, version: str) -> Response:
     """Give a version with all that is known of it."""
-    state = state_of(request)
+    services = services_of(request)
     name = name_in_path(name)
-    found = await state.ask(state.registry.get_version, name, version_in_path(name, version))
-    described = await state.run(state.listing.describe, found)
+    found = await services.ask(services.registry.get_version, name, version_in_path(name, version))
+    described = await services.run(services.version_list.describe, found)
     item = {
-        **shown(state, found),
+        **shown(services, found),
         "aliases": list(found.aliases),
         "run_id": found.run_id or None,
         "params": dict(found.params),
@@ -106,7 +106,7 @@ async def get_version(request: Request, name: str, version: str) -> Response:
     }
     if found.run_id and not found.foreign:
         try:
-            training = await state.ask(state.registry.get_training, found.run_id)
+            training = await services.ask(services.registry.get_training, found.run_id)
         except (TrainingNotFound, RegistryUnavailable):
             return reply(item)
         item |= {"training": training.id, "data_set": training.data_set}
@@ -121,9 +121,9 @@ async def get_version(request: Request, name: str, version: str) -> Response:
 )
 async def delete_version(request: Request, name: str, version: str) -> Response:
     """Delete a version; 409 while it is in use."""
-    state = state_of(request)
+    services = services_of(request)
     name = name_in_path(name)
     number = version_in_path(name, version)
-    await state.ask(state.registry.get_version, name, number)
-    await state.run(state.replicas.delete, name, number)
+    await services.ask(services.registry.get_version, name, number)
+    await services.run(services.coordinator.delete, name, number)
     return Response(status_code=204)

@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 from service.api.schema import BODIES
 from service.api.schemas import HealthReply, PredictRequest, ReadyReply, UseModelRequest
 from service.schema.json_schema import request_schema
-from service.serving.current_model import Slot
+from service.serving.current_model import CurrentModel
 
 router = APIRouter(include_in_schema=False)
 
@@ -145,10 +145,10 @@ def assets() -> StaticFiles:
     return StaticFiles(directory=Path(next(iter(spec.submodule_search_locations))) / "dist")
 
 
-def openapi(app: FastAPI, slot: Slot, max_rows: int) -> dict[str, Any]:
+def openapi(app: FastAPI, current_model: CurrentModel, max_rows: int) -> dict[str, Any]:
     """Give the document, which shows of `/predict` what the model in use takes."""
     document = _document(app)
-    in_use = slot.in_use
+    in_use = current_model.in_use
     found = None if in_use is None else request_schema(in_use.predictor.schema, max_rows)
     if in_use is None or found is None:
         return document

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from service.api import predict_file, problems
 from service.api.predict_file import Gone
-from service.api.predict_replies import Answers, Route
+from service.api.predict_replies import PredictReplies, ServedModel
 from service.api.request_body import said_bytes
 from service.common.domain import RowsMedia
 from service.common.errors import (
@@ -23,9 +23,9 @@ from service.common.errors import (
     UnsupportedMediaType,
 )
 from service.common.metrics import Metrics
-from service.rollout.hold import Gate
-from service.serving.admission import Crew
-from service.serving.current_model import Slot
+from service.rollout.hold import Hold
+from service.serving.admission import Admission
+from service.serving.current_model import CurrentModel
 from service.serving.predictor import Predictor
 
 Scope = MutableMapping[str, Any]
@@ -55,24 +55,24 @@ class Predict:
 
     def __init__(
         self,
-        slot: Slot,
-        gate: Gate,
+        current_model: CurrentModel,
+        hold: Hold,
         metrics: Metrics,
         max_body_bytes: int,
         max_in_flight: int,
         threads: int,
     ) -> None:
-        self.gate = gate
-        self._slot = slot
+        self.hold = hold
+        self._current_model = current_model
         self._max_body_bytes = max_body_bytes
-        self.crew = Crew(threads, max_in_flight, metrics.in_flight)
-        self.answers = Answers(slot, self.crew, metrics)
+        self.admission = Admission(threads, max_in_flight, metrics.in_flight)
+        self.answers = PredictReplies(current_model, self.admission, metrics)
         self.longest_row = min(_LONGEST_ROW, max_body_bytes)
         """A single row longer than this many bytes is not looked for."""
 
     def close(self) -> None:
         """Let the threads go."""
-        self.crew.close()
+        self.admission.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -90,53 +90,53 @@ class Predict:
                 sent_id = value
             elif name == b"x-min-epoch":
                 min_epoch = value
-        if self.gate.shut is not None:
-            await self.gate.shut.wait()
-        route = self.answers.route()
+        if self.hold.event is not None:
+            await self.hold.event.wait()
+        served = self.answers.served()
         try:
             if min_epoch is not None:
-                _check_epoch(min_epoch, self._slot.epoch)
+                _check_epoch(min_epoch, self._current_model.epoch)
             if content_type != b"application/json" or encoding is not None:
                 reader = _reader(content_type, encoding)
             query = scope.get("query_string") or b""
             sure = query != b"" and predict_file.asked_for(query)
             if not callable(reader):
-                await self._columns(scope, receive, send, route, reader, sure, sent_id, start)
+                await self._columns(scope, receive, send, served, reader, sure, sent_id, start)
                 return
             if sure:
                 reader = _SURE_READER
-            if route is not None and self.is_full(route.predictor, said_bytes(length)):
+            if served is not None and self.is_full(served.predictor, said_bytes(length)):
                 raise Overloaded  # before the body is read
             message = await receive()
             body = message.get("body", b"")
             if message.get("more_body") or len(body) > self._max_body_bytes:
                 body = await self._rest(body, length, receive)
-            if route is None:
-                raise NoModelInUse(self._slot.trouble)
-            rows, row, slow_row = 1, None, None
+            if served is None:
+                raise NoModelInUse(self._current_model.load_error)
+            rows, row, row_for_thread = 1, None, None
             if len(body) <= self.longest_row and reader is Predictor.predict:
-                row = route.predictor.one_row(body)
-                slow_row = None if row else route.predictor.slow_row(body)
+                row = served.predictor.row_for_loop(body)
+                row_for_thread = None if row else served.predictor.row_for_thread(body)
             if row is not None:
                 waiting = asyncio.get_running_loop().create_future()
-                route.turns.add(*row, waiting)
+                served.loop_batcher.add(*row, waiting)
                 reply = await waiting
-            elif slow_row is not None:
-                reply = await route.batches.answer(*slow_row)
+            elif row_for_thread is not None:
+                reply = await served.thread_batcher.answer(*row_for_thread)
             else:
-                reply, rows = await self._answer(route.predictor, reader, body)
+                reply, rows = await self._answer(served.predictor, reader, body)
         except ServiceError as error:
-            refusal = self.answers.refusal(error, route, sent_id, start, as_csv=reader == "csv")
+            refusal = self.answers.refusal(error, served, sent_id, start, as_csv=reader == "csv")
             await self._send(*refusal, send)
             return
         except Gone:
             return
         except Exception as error:
             # The edge of the route: whatever comes here is a defect of ours.
-            await self._send(self.answers.defect(error, route, sent_id, start), (), send)
+            await self._send(self.answers.defect(error, served, sent_id, start), (), send)
             return
-        await self._reply(reply, route.headers, sent_id, send)
-        route.ok(perf_counter() - start, rows)
+        await self._reply(reply, served.headers, sent_id, send)
+        served.ok(perf_counter() - start, rows)
         self.answers.predicted(1)
 
     async def _columns(
@@ -144,22 +144,22 @@ class Predict:
         scope: Scope,
         receive: Receive,
         send: Send,
-        route: Route | None,
+        served: ServedModel | None,
         media: RowsMedia,
         probabilities: bool,
         sent_id: bytes | None,
         start: float,
     ) -> None:
         """Answer a file of rows."""
-        if route is None:
-            raise NoModelInUse(self._slot.trouble)
+        if served is None:
+            raise NoModelInUse(self._current_model.load_error)
         request = Request(scope, cast(Any, receive))
         reply, rows, kind = await predict_file.answer(
-            request, route.predictor, media, probabilities
+            request, served.predictor, media, probabilities
         )
-        headers = [(b"content-type", kind), *route.model_headers]
+        headers = [(b"content-type", kind), *served.model_headers]
         await self._reply(reply, headers, sent_id, send)
-        route.ok(perf_counter() - start, rows)
+        served.ok(perf_counter() - start, rows)
         self.answers.predicted(1)
 
     @staticmethod
@@ -174,14 +174,18 @@ class Predict:
 
     def is_full(self, predictor: Predictor, size: int) -> bool:
         """Tell whether a request of so many bytes is for the threads, and they would refuse it."""
-        crew = self.crew
+        admission = self.admission
         if predictor.slow:
-            soon = predictor.queue_seconds + crew.soon(self._more_patience(size))
-            return crew.is_full(soon, predictor.rows_a_batch)
-        return not predictor.is_quick(size) and crew.is_full(crew.soon(self._patience(size)))
+            target_delay = predictor.target_queue_seconds + admission.target_delay(
+                self._more_patience(size)
+            )
+            return admission.is_full(target_delay, predictor.max_thread_batch)
+        return not predictor.is_quick(size) and admission.is_full(
+            admission.target_delay(self._patience(size))
+        )
 
     def _patience(self, size: int) -> float:
-        return self.crew.patience + self._more_patience(size)
+        return self.admission.max_queue_seconds + self._more_patience(size)
 
     def _more_patience(self, size: int) -> float:
         return min(size, self._max_body_bytes) / _BYTES_A_SECOND
@@ -211,7 +215,7 @@ class Predict:
             found = predictor.predict_at_once(body)
             if found is not None:
                 return found
-        return await self.crew.run(self._patience(len(body)), reader, predictor, body)
+        return await self.admission.run(self._patience(len(body)), reader, predictor, body)
 
     async def _send(
         self, answer: problems.Answer, headers: Sequence[tuple[bytes, bytes]], send: Send

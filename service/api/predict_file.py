@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect, Request
 
-from service.api.services import state_of
+from service.api.services import services_of
 from service.api.upload_body import receive_rows
 from service.common.domain import RowsMedia
 from service.common.errors import InvalidRequest, Problem, clip
@@ -39,14 +39,14 @@ async def answer(
     request: Request, predictor: Predictor, media: RowsMedia, probabilities: bool
 ) -> tuple[bytes, int, bytes]:
     """Give the reply to a file of rows, their number, and the reply's content type."""
-    state = state_of(request)
+    state = services_of(request)
     form = _form(request.headers.get("accept", ""))
-    with state.bulk.turn():
+    with state.file_predictions.turn():
         upload = await state.run(state.uploads.open)
         try:
             await receive_rows(request, state, upload)
             reply, rows = await state.run(
-                state.bulk.answer, predictor, upload.folder, media, probabilities, form
+                state.file_predictions.answer, predictor, upload.folder, media, probabilities, form
             )
         except ClientDisconnect as error:
             raise Gone from error

@@ -13,10 +13,10 @@ from service.api import problems
 from service.common.errors import BodyTooLarge, InvalidInput, ServiceError, clip
 from service.common.json_logs import request_id
 from service.common.metrics import Metrics
-from service.serving.admission import Crew
-from service.serving.batching import Batches
-from service.serving.current_model import InUse, Slot
-from service.serving.loop_batching import Turns, deliver
+from service.serving.admission import Admission
+from service.serving.batching import ThreadBatcher
+from service.serving.current_model import CurrentModel, LoadedVersion
+from service.serving.loop_batching import LoopBatcher, deliver
 from service.serving.predictor import Predictor
 
 logger = logging.getLogger(__name__)
@@ -28,26 +28,28 @@ _JSON = (b"content-type", b"application/json")
 Headers = Sequence[tuple[bytes, bytes]]
 
 
-class Route:
+class ServedModel:
     """What is kept for one model in use; made on the event loop's thread."""
 
-    def __init__(self, in_use: InUse, metrics: Metrics, crew: Crew) -> None:
+    def __init__(self, in_use: LoadedVersion, metrics: Metrics, admission: Admission) -> None:
         self.in_use = in_use
         self.predictor = in_use.predictor
         self.model_headers = model_headers(in_use)
         self.headers = [_JSON, *self.model_headers]
         """Of a prediction, but for its length."""
-        self.ok = metrics.predict.of(in_use.name, in_use.version, "ok").observe
-        self.turns: Turns[asyncio.Future[bytes]] = Turns(self.predictor, deliver)
-        self.batches = Batches(crew, self.predictor)
+        self.ok = metrics.predict.series(in_use.name, in_use.version, "ok").observe
+        self.loop_batcher: LoopBatcher[asyncio.Future[bytes]] = LoopBatcher(self.predictor, deliver)
+        self.thread_batcher = ThreadBatcher(admission, self.predictor)
         self._metrics = metrics
 
     def observe(self, outcome: str, seconds: float) -> None:
         """Count a request that was not answered with a prediction."""
-        self._metrics.predict.of(self.in_use.name, self.in_use.version, outcome).observe(seconds)
+        self._metrics.predict.series(self.in_use.name, self.in_use.version, outcome).observe(
+            seconds
+        )
 
 
-def model_headers(in_use: InUse) -> list[tuple[bytes, bytes]]:
+def model_headers(in_use: LoadedVersion) -> list[tuple[bytes, bytes]]:
     """Give the headers of a reply that used this model."""
     return [
         (b"x-model-name", in_use.name.encode()),
@@ -56,34 +58,34 @@ def model_headers(in_use: InUse) -> list[tuple[bytes, bytes]]:
     ]
 
 
-class Answers:
+class PredictReplies:
     """Answers from the model in use, and problems, counted as they are made."""
 
-    def __init__(self, slot: Slot, crew: Crew, metrics: Metrics) -> None:
-        self.slot = slot
-        self._crew = crew
+    def __init__(self, current_model: CurrentModel, admission: Admission, metrics: Metrics) -> None:
+        self.current_model = current_model
+        self._admission = admission
         self._metrics = metrics
-        self._route: Route | None = None
+        self._served: ServedModel | None = None
         self.predicted: Callable[[int], None] = metrics.requests.labels(
             "/predict", "POST", "200"
         ).inc
         """Counts requests that were answered with a prediction."""
 
-    def route(self) -> Route | None:
+    def served(self) -> ServedModel | None:
         """Give what is kept for the model that is in use now, if there is one."""
-        in_use = self.slot.in_use
-        route = self._route
+        in_use = self.current_model.in_use
+        served = self._served
         if in_use is None:
             return None
-        if route is None or route.in_use is not in_use:
-            self._route = route = Route(in_use, self._metrics, self._crew)
-            self._crew.expect(in_use.predictor.pace.seconds(1))
-        return route
+        if served is None or served.in_use is not in_use:
+            self._served = served = ServedModel(in_use, self._metrics, self._admission)
+            self._admission.expect(in_use.predictor.latency_model.seconds(1))
+        return served
 
     def refusal(
         self,
         error: ServiceError,
-        route: Route | None,
+        served: ServedModel | None,
         sent_id: bytes | None,
         start: float,
         as_csv: bool = False,
@@ -93,25 +95,25 @@ class Answers:
         request_id.set(identifier)
         extra: dict[str, Any] = {}
         headers: Headers = ()
-        if route is not None:
-            headers = route.model_headers
+        if served is not None:
+            headers = served.model_headers
             if isinstance(error, InvalidInput):
-                extra = _explained(error, route.predictor)
+                extra = _explained(error, served.predictor)
                 if as_csv and "example" in extra:
-                    extra["example"] = route.predictor.guide.csv
+                    extra["example"] = served.predictor.guide.csv
         answer = problems.answer(error, identifier, extra)
         if isinstance(error, BodyTooLarge):
             headers = [*headers, (b"connection", b"close")]
         self._count(answer)
         if answer.status < 500:
             self._metrics.invalid.labels(answer.slug).inc()
-        if route is not None:
+        if served is not None:
             outcome = "invalid" if answer.status < 500 else "refused"
-            route.observe(outcome, perf_counter() - start)
+            served.observe(outcome, perf_counter() - start)
         return answer, headers
 
     def defect(
-        self, error: Exception, route: Route | None, sent_id: bytes | None, start: float
+        self, error: Exception, served: ServedModel | None, sent_id: bytes | None, start: float
     ) -> problems.Answer:
         """Make, log and count the problem for what must not happen."""
         identifier = problems.request_id_of(sent_id)
@@ -119,8 +121,8 @@ class Answers:
         logger.error("POST /predict met a defect", exc_info=error)
         answer = problems.plain(500, DEFECT, identifier)
         self._count(answer)
-        if route is not None:
-            route.observe("error", perf_counter() - start)
+        if served is not None:
+            served.observe("error", perf_counter() - start)
         return answer
 
     def _count(self, answer: problems.Answer) -> None:

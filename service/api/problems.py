@@ -57,7 +57,7 @@ TABLE: Mapping[type[ServiceError], tuple[int, str, str]] = {
     errors.ChangeUnderWay: (503, "change-under-way", "Change under way"),
     errors.EpochNotReached: (503, "epoch-not-reached", "Epoch not reached"),
     errors.ReplicaSilent: (503, "replica-silent", "Replica silent"),
-    errors.ChildrenUnavailable: (503, "children-unavailable", "Children unavailable"),
+    errors.WorkersUnavailable: (503, "children-unavailable", "Children unavailable"),
     ClassifierUnavailable: (503, "classifier-unavailable", "Classifier unavailable"),
     errors.TrainingLost: (503, "training-lost", "Training lost"),
     errors.StorageUnavailable: (503, "storage-unavailable", "Storage unavailable"),

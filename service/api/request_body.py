@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api.services import state_of
+from service.api.services import services_of
 from service.common import domain
 from service.common.did_you_mean import did_you_mean
 from service.common.domain import LOG_OF_USE, is_name
@@ -49,7 +49,7 @@ async def read_json(request: Request, body_type: type[B]) -> B:
     kind = media_type(request)
     if kind != "application/json":
         raise UnsupportedMediaType(clip(kind), ["application/json"])
-    settings = state_of(request).settings
+    settings = services_of(request).settings
     limit = min(_LARGEST_SMALL, settings.max_body_bytes)
     body = bytearray()
     async for chunk in request.stream():

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Request, Response
 from service.api.predict_replies import model_headers
 from service.api.request_body import reply
 from service.api.schemas import PredictReply, PredictRequest, ProblemReply, SchemaReply
-from service.api.services import state_of
+from service.api.services import services_of
 from service.schema.example import describe
 
 router = APIRouter(tags=["prediction"])
@@ -27,7 +27,7 @@ _FILE = {"type": "string", "format": "binary"}
 )
 async def get_schema(request: Request) -> Response:
     """Give features, classes and a request that works."""
-    in_use = state_of(request).slot.get()
+    in_use = services_of(request).current_model.get()
     predictor = in_use.predictor
     body = {
         "model": in_use.name,

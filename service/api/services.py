@@ -14,18 +14,18 @@ from service.common.domain import Registry
 from service.common.errors import RegistryUnavailable
 from service.common.metrics import Metrics
 from service.common.settings import Settings
-from service.processes.pool import Children
-from service.rollout.coordinator import Replicas
+from service.processes.pool import WorkerPool
+from service.rollout.coordinator import Coordinator
 from service.rollout.poller import Poller
 from service.rollout.replica import LocalReplica
-from service.serving.core_pool import Cores
-from service.serving.current_model import Slot
-from service.serving.file_predictions import Bulk
+from service.serving.core_pool import CorePool
+from service.serving.current_model import CurrentModel
+from service.serving.file_predictions import FilePredictions
 from service.serving.loader import Loader
-from service.serving.version_list import Listing
-from service.training.bootstrap import Starter
+from service.serving.version_list import VersionListing
+from service.training.bootstrap import Bootstrap
 from service.training.model_types import ModelTypes
-from service.training.queue import Trainer
+from service.training.queue import TrainingQueue
 from service.training.retention import Retention
 from service.training.uploads import Uploads
 
@@ -39,25 +39,25 @@ QUICK = 2.5
 
 
 @dataclass(slots=True)
-class State:
+class Services:
     """The parts of the running service."""
 
     settings: Settings
     metrics: Metrics
-    slot: Slot
+    current_model: CurrentModel
     registry: Registry
     loader: Loader
     local: LocalReplica
-    replicas: Replicas
+    coordinator: Coordinator
     poller: Poller
-    children: Children
-    trainer: Trainer
-    listing: Listing
+    workers: WorkerPool
+    training_queue: TrainingQueue
+    version_list: VersionListing
     model_types: ModelTypes
     uploads: Uploads
-    bulk: Bulk
-    cores: Cores
-    starter: Starter
+    file_predictions: FilePredictions
+    cores: CorePool
+    bootstrap: Bootstrap
     retention: Retention
     draining: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -110,9 +110,9 @@ class State:
 class Lifespan(TypedDict):
     """What the lifespan yields."""
 
-    service: State
+    service: Services
 
 
-def state_of(request: Request) -> State:
+def services_of(request: Request) -> Services:
     """Give the service's parts for a request."""
-    return cast(State, cast(Any, request.state).service)
+    return cast(Services, cast(Any, request.state).service)

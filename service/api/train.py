@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from service.api.models import timestamp
 from service.api.request_body import PAGING, only_query, page_limit, page_token, reply
 from service.api.schemas import ProblemReply, TrainingList, TrainingReply, TrainRequest
-from service.api.services import State, state_of
+from service.api.services import Services, services_of
 from service.api.upload_body import FORM, receive_upload
 from service.common.domain import Fault, Training, Version
 from service.common.errors import (
@@ -105,56 +105,58 @@ def shown(training: Training) -> dict[str, Any]:
 )
 async def train(request: Request) -> Response:
     """Look at the rows, put the training in the queue, and wait for its end if that is wished."""
-    state = state_of(request)
+    services = services_of(request)
     role = request.scope.get("role", "admin")
     only_query(request)
-    state.trainer.check_room()
+    services.training_queue.check_room()
     # Before anything is received: questions that find out whether MLflow and its storage answer.
     await asyncio.gather(
-        state.ask(state.registry.newest_use), state.ask(state.registry.reach_storage)
+        services.ask(services.registry.newest_use), services.ask(services.registry.reach_storage)
     )
-    upload = await state.run(state.uploads.open)
+    upload = await services.run(services.uploads.open)
     training, wait = None, 0.0
     try:
-        await receive_upload(request, state, upload, ("application/json", FORM))
+        await receive_upload(request, services, upload, ("application/json", FORM))
         details = {}
         key = request.headers.get("idempotency-key")
         if key is not None:
-            details = await state.run(_identity, key, upload)
-            async with state.one_per_key(details["idempotency_key"]):
-                earlier = await _earlier(state, details)
+            details = await services.run(_identity, key, upload)
+            async with services.one_per_key(details["idempotency_key"]):
+                earlier = await _earlier(services, details)
                 if earlier is None:
-                    training, wait = await _submit(state, upload, details, role)
+                    training, wait = await _submit(services, upload, details, role)
             if earlier is not None:
-                wait = await state.run(state.uploads.wait_of, upload, state.settings.wait_seconds)
-                return await _result(state, earlier, wait)
+                wait = await services.run(
+                    services.uploads.wait_of, upload, services.settings.wait_seconds
+                )
+                return await _result(services, earlier, wait)
         else:
-            training, wait = await _submit(state, upload, details, role)
+            training, wait = await _submit(services, upload, details, role)
     finally:
         if training is None:
-            await state.run(state.uploads.close, upload)
+            await services.run(services.uploads.close, upload)
     assert training is not None
-    return await _result(state, training, wait)
+    return await _result(services, training, wait)
 
 
 async def _submit(
-    state: State, upload: Upload, details: dict[str, str], role: str
+    services: Services, upload: Upload, details: dict[str, str], role: str
 ) -> tuple[Training, float]:
-    in_use = await _version_in_use(state)
-    async with state.reading:
-        order, wait = await state.run(
-            state.uploads.training, upload, in_use, state.settings.wait_seconds, role
+    in_use = await _version_in_use(services)
+    async with services.reading:
+        order, wait = await services.run(
+            services.uploads.training, upload, in_use, services.settings.wait_seconds, role
         )
-    return await state.run(state.trainer.submit, order, details), wait
+    return await services.run(services.training_queue.submit, order, details), wait
 
 
-async def _version_in_use(state: State) -> Version | None:
+async def _version_in_use(services: Services) -> Version | None:
     """Give the version whose type a request without one takes; None where there is none."""
-    in_use = state.slot.in_use
+    in_use = services.current_model.in_use
     if in_use is None:
         return None
     try:
-        return await state.ask(state.registry.get_version, in_use.name, in_use.version)
+        return await services.ask(services.registry.get_version, in_use.name, in_use.version)
     except NotFound:
         return None
 
@@ -175,8 +177,8 @@ def _identity(key: str, upload: Upload) -> dict[str, str]:
     }
 
 
-async def _earlier(state: State, details: dict[str, str]) -> Training | None:
-    found = await state.ask(state.registry.training_of_key, details["idempotency_key"])
+async def _earlier(services: Services, details: dict[str, str]) -> Training | None:
+    found = await services.ask(services.registry.training_of_key, details["idempotency_key"])
     if found is None:
         return None
     training, digest = found
@@ -185,19 +187,19 @@ async def _earlier(state: State, details: dict[str, str]) -> Training | None:
     return training
 
 
-async def _result(state: State, training: Training, wait: float) -> Response:
+async def _result(services: Services, training: Training, wait: float) -> Response:
     """Wait for the end of a training, and give what a client of `/train` gets."""
-    course = state.trainer.course(training.id)
-    if course is not None:
+    run = services.training_queue.run(training.id)
+    if run is not None:
         try:
             async with asyncio.timeout(wait):
-                training = await asyncio.shield(asyncio.wrap_future(course.ended))
+                training = await asyncio.shield(asyncio.wrap_future(run.ended))
         except TimeoutError:
-            training = course.training
-        if training.ended and course.failure is not None:
-            raise course.failure
+            training = run.training
+        if training.ended and run.failure is not None:
+            raise run.failure
     elif not training.ended:
-        training = await state.ask(state.registry.get_training, training.id)
+        training = await services.ask(services.registry.get_training, training.id)
     if training.state == "failed":
         raise _FAILURES.get(training.fault, JobFailed)(training.error or "The training failed.")
     if training.state == "cancelled":
@@ -214,11 +216,11 @@ async def _result(state: State, training: Training, wait: float) -> Response:
 )
 async def list_trainings(request: Request) -> Response:
     """Give trainings, whatever became of them."""
-    state = state_of(request)
+    services = services_of(request)
     only_query(request, "limit", "page_token")
     limit, token = page_limit(request), page_token(request)
-    page = await state.ask(state.registry.list_trainings, limit, token)
-    trainings = [shown(state.trainer.current(training)) for training in page.items]
+    page = await services.ask(services.registry.list_trainings, limit, token)
+    trainings = [shown(services.training_queue.current(training)) for training in page.items]
     return reply({"trainings": trainings, "next_page_token": page.next_page_token})
 
 
@@ -229,8 +231,8 @@ async def list_trainings(request: Request) -> Response:
 )
 async def get_training(request: Request, training: str) -> Response:
     """Give one training, with its progress."""
-    state = state_of(request)
-    return reply(shown(await state.ask(state.trainer.get, training)))
+    services = services_of(request)
+    return reply(shown(await services.ask(services.training_queue.get, training)))
 
 
 @router.delete(
@@ -240,7 +242,9 @@ async def get_training(request: Request, training: str) -> Response:
 )
 async def cancel_training(request: Request, training: str) -> Response:
     """Stop a training that waits or runs; 409 where it has ended."""
-    state = state_of(request)
-    if state.trainer.course(training) is None and await state.run(state.replicas.cancel, training):
-        return reply(shown(await state.run(state.trainer.get, training)))
-    return reply(shown(await state.run(state.trainer.cancel, training)))
+    services = services_of(request)
+    if services.training_queue.run(training) is None and await services.run(
+        services.coordinator.cancel, training
+    ):
+        return reply(shown(await services.run(services.training_queue.get, training)))
+    return reply(shown(await services.run(services.training_queue.cancel, training)))

@@ -9,7 +9,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from service.api.request_body import media_type, said_bytes
-from service.api.services import State
+from service.api.services import Services
 from service.common.errors import BodyTooLarge, InvalidRequest, UnsupportedMediaType, clip
 from service.training.uploads import Media, Upload
 
@@ -27,29 +27,29 @@ _PART = 1024 * 1024
 
 
 async def receive_upload(
-    request: Request, state: State, upload: Upload, accepted: tuple[str, ...]
+    request: Request, services: Services, upload: Upload, accepted: tuple[str, ...]
 ) -> None:
     """Write the body of a request to the folder of an upload."""
     kind = media_type(request)
     if kind not in accepted:
         raise UnsupportedMediaType(clip(kind), accepted)
-    stream = _capped(request, state.settings.max_upload_bytes)
+    stream = _capped(request, services.settings.max_upload_bytes)
     if kind == FORM:
-        await _receive_form(request, stream, state, upload)
+        await _receive_form(request, stream, services, upload)
         return
     upload.media = MEDIA[kind]
-    await _write(stream, state, upload)
+    await _write(stream, services, upload)
 
 
-async def receive_rows(request: Request, state: State, upload: Upload) -> None:
+async def receive_rows(request: Request, services: Services, upload: Upload) -> None:
     """Write the body of a request to the folder of an upload, whatever it is."""
-    await _write(_capped(request, state.settings.max_upload_bytes), state, upload)
+    await _write(_capped(request, services.settings.max_upload_bytes), services, upload)
 
 
-async def _write(stream: AsyncIterator[bytes], state: State, upload: Upload) -> None:
+async def _write(stream: AsyncIterator[bytes], services: Services, upload: Upload) -> None:
     with upload.rows.open("wb") as file:
         async for part in _gathered(stream):
-            await state.run(file.write, part)
+            await services.run(file.write, part)
 
 
 async def _gathered(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -76,7 +76,7 @@ async def _capped(request: Request, limit: int) -> AsyncIterator[bytes]:
 
 
 async def _receive_form(
-    request: Request, stream: AsyncIterator[bytes], state: State, upload: Upload
+    request: Request, stream: AsyncIterator[bytes], services: Services, upload: Upload
 ) -> None:
     """Read a form of one file and some fields; a form that is cut off is refused."""
     found = re.search(r'boundary="?([^";,\s]+)', request.headers["content-type"])
@@ -122,7 +122,7 @@ async def _receive_form(
                     raise InvalidRequest(
                         f"The form's file must be called 'file', not {clip(key)!r}."
                     )
-                await state.run(_copy, value, upload)
+                await services.run(_copy, value, upload)
             elif key in upload.fields:
                 raise InvalidRequest(f"The field {clip(key)!r} is there twice.")
             else:

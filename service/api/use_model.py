@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from service.api.request_body import name_in_body, read_json, reply
 from service.api.schemas import ChangeReply, ProblemReply, UseModelRequest, UseReply
-from service.api.services import State, state_of
+from service.api.services import Services, services_of
 from service.common.domain import LOG_OF_USE, Use, Version
 from service.common.errors import InvalidRequest, ModelNotFound, NoModelInUse, Problem
 
@@ -38,7 +38,7 @@ _PROBLEM = {"model": ProblemReply}
 )
 async def use_model(request: Request) -> Response:
     """Prepare the version everywhere, commit, tell everyone, answer."""
-    state = state_of(request)
+    services = services_of(request)
     wanted = await read_json(request, UseModelRequest)
     name = name_in_body(wanted.name)
     if wanted.version is not None and wanted.alias is not None:
@@ -46,9 +46,9 @@ async def use_model(request: Request) -> Response:
         raise InvalidRequest(f"alias {message}.", [Problem("/alias", message)])
     if name == LOG_OF_USE:
         raise ModelNotFound(name)
-    version = await _find(state, name, wanted)
-    change = await state.run(
-        state.replicas.use, version, f"replica {state.local.id}", wanted.expected_epoch
+    version = await _find(services, name, wanted)
+    change = await services.run(
+        services.coordinator.use, version, f"replica {services.local.id}", wanted.expected_epoch
     )
     previous = change.previous
     body = {
@@ -61,12 +61,12 @@ async def use_model(request: Request) -> Response:
     return reply(body, 202 if change.missing else 200)
 
 
-async def _find(state: State, name: str, wanted: UseModelRequest) -> Version:
+async def _find(services: Services, name: str, wanted: UseModelRequest) -> Version:
     if wanted.alias is not None:
-        return await state.ask(state.registry.version_of_alias, name, wanted.alias)
+        return await services.ask(services.registry.version_of_alias, name, wanted.alias)
     if wanted.version is not None:
-        return await state.ask(state.registry.get_version, name, wanted.version)
-    return await state.ask(state.registry.newest_version, name)
+        return await services.ask(services.registry.get_version, name, wanted.version)
+    return await services.ask(services.registry.newest_version, name)
 
 
 def _place(use: Use) -> dict[str, Any]:
@@ -80,10 +80,10 @@ def _place(use: Use) -> dict[str, Any]:
 )
 async def get_use(request: Request) -> Response:
     """Give the newest entry of the log of use that this replica has seen."""
-    state = state_of(request)
-    use, confirmations, missing = await state.run(state.replicas.status)
+    services = services_of(request)
+    use, confirmations, missing = await services.run(services.coordinator.status)
     if use is None:
-        raise NoModelInUse(state.slot.trouble)
+        raise NoModelInUse(services.current_model.load_error)
     return reply(
         {
             **_place(use),

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from service.auth.token_bucket import Quota
+from service.auth.token_bucket import TokenBucket
 from service.common.errors import (
     Forbidden,
     RateExceeded,
@@ -38,14 +38,14 @@ _BEARER = re.compile(rb"[Bb]earer +(\S{1,512})")
 _Stamp = tuple[int, int, int]
 
 
-class Key(NamedTuple):
+class ApiKey(NamedTuple):
     """What is known of a key in force."""
 
     role: str
-    quota: Quota | None
+    quota: TokenBucket | None
 
 
-class Keys:
+class ApiKeys:
     """The keys in force. For one thread, the event loop's."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
@@ -79,7 +79,7 @@ class Keys:
             raise RateExceeded(key.quota.per_second)
         return key.role
 
-    def find(self, authorization: bytes | None) -> Key:
+    def find(self, authorization: bytes | None) -> ApiKey:
         """Give the key in force that this header holds, or raise Unauthorized."""
         self._renew()
         found = None if authorization is None else _BEARER.fullmatch(authorization.strip())
@@ -118,12 +118,12 @@ class Keys:
         return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def _read(path: Path, now: float) -> Mapping[bytes, Key]:
+def _read(path: Path, now: float) -> Mapping[bytes, ApiKey]:
     with path.open(encoding="utf-8") as file:
         text = file.read(_LARGEST + 1)
     if len(text) > _LARGEST:
         raise ValueError(f"{path} has more than {_LARGEST:,} characters.")
-    keys: dict[bytes, Key] = {}
+    keys: dict[bytes, ApiKey] = {}
     for number, line in enumerate(text.splitlines(), 1):
         line = line.partition("#")[0].strip()
         if not line:
@@ -137,7 +137,7 @@ def _read(path: Path, now: float) -> Mapping[bytes, Key]:
         digest = bytes.fromhex(found[2])
         if digest in keys:
             raise ValueError(f"line {number} of {path} gives a key a second time.")
-        keys[digest] = Key(found[1], Quota(int(found[3]), now) if found[3] else None)
+        keys[digest] = ApiKey(found[1], TokenBucket(int(found[3]), now) if found[3] else None)
     if not keys:
         raise ValueError(f"{path} holds no key; leave the setting empty to need none.")
     return keys

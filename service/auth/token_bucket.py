@@ -1,7 +1,7 @@
 """How often a key may ask: so many requests a second, and a second's worth of them at once."""
 
 
-class Quota:
+class TokenBucket:
     """A bucket that fills at a rate; each request takes one. For one thread."""
 
     __slots__ = ("_left", "_since", "per_second")

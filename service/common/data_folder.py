@@ -16,7 +16,7 @@ class DataFolder:
         self.cache = path / "cache"
         self.work = path / "work"
         self.uploads = self.work / "uploads"
-        self.last_use = path / "last-use.json"
+        self.last_served = path / "last-use.json"
         try:
             for folder in (path, self.cache, self.work):
                 folder.mkdir(parents=True, exist_ok=True)

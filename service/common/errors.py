@@ -228,9 +228,11 @@ class Unavailable(ServiceError):
 class NoModelInUse(Unavailable):
     """Nothing has been put in use yet, or what has been cannot be loaded."""
 
-    def __init__(self, trouble: str | None = None) -> None:
+    def __init__(self, load_error: str | None = None) -> None:
         state = (
-            f"The model in use is not served. {trouble}" if trouble else "No model is in use yet."
+            f"The model in use is not served. {load_error}"
+            if load_error
+            else "No model is in use yet."
         )
         super().__init__(
             f"{state} Train one with POST /train, or put one that GET /models lists in use with "
@@ -286,7 +288,7 @@ class EpochNotReached(Unavailable):
         super().__init__(f"X-Min-Epoch is {wanted}, and this replica serves epoch {served}.")
 
 
-class ChildrenUnavailable(Unavailable):
+class WorkersUnavailable(Unavailable):
     """The process that runs jobs is gone; the next job starts another one."""
 
     def __init__(self) -> None:

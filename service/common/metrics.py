@@ -45,7 +45,7 @@ class PredictLatency:
     def __init__(self) -> None:
         self._latencies: dict[tuple[str, str, str], Latencies] = {}
 
-    def of(self, model: str, version: int, outcome: str) -> Latencies:
+    def series(self, model: str, version: int, outcome: str) -> Latencies:
         """Give the counts of one model, version and outcome, to be kept and written to."""
         key = (model, str(version), outcome)
         if key not in self._latencies:

@@ -20,7 +20,7 @@ class Classifier(Protocol):
     """
 
     @property
-    def route(self) -> Literal["onnx", "native"]:
+    def backend(self) -> Literal["onnx", "native"]:
         """How it is computed."""
 
     @property
@@ -28,11 +28,11 @@ class Classifier(Protocol):
         """Whether `labels_and_probabilities` may be called."""
 
     @property
-    def doubtful(self) -> bool:
+    def may_label_nan(self) -> bool:
         """Whether a label may be given where the probabilities would be NaN."""
 
     @property
-    def remote(self) -> bool:
+    def in_other_process(self) -> bool:
         """Whether another process answers, so that a call waits: never on the event loop."""
 
     @property

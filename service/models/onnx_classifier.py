@@ -57,8 +57,8 @@ class OnnxClassifier:
     `data` is not looked at here: `load_onnx` does that.
     """
 
-    route: Literal["onnx"] = "onnx"
-    remote = False
+    backend: Literal["onnx"] = "onnx"
+    in_other_process = False
     ready = True
     clock = staticmethod(thread_time)
 
@@ -95,7 +95,7 @@ class OnnxClassifier:
         self._index = None if classes is None else {c: i for i, c in enumerate(classes)}
 
     @property
-    def doubtful(self) -> bool:
+    def may_label_nan(self) -> bool:
         """Whether a label may come from NaN: float32 overflows long before float64 does."""
         return self._real is np.float32 and self._probabilities is not None
 

@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 
 from service.models.classifier import Floats, Labels
-from service.processes.job import Child
+from service.processes.job import WorkerProcess
 from service.processes.protocol import (
     Head,
     Kind,
@@ -37,27 +37,27 @@ class Defect(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ClassifierInfo:
     """What a child tells of the classifier that it has loaded."""
 
     pid: int
     classes: int
     has_probabilities: bool
-    doubtful: bool
+    may_label_nan: bool
 
 
-class Line:
+class WorkerConnection:
     """One serving child and its connections; each call takes one of them for itself.
 
     Every call raises EOFError or OSError (TimeoutError among them) where the child is gone or
     does not answer in time: then nothing more is to be expected of it.
     """
 
-    facts: Facts
+    facts: ClassifierInfo
     """Known once it is loaded."""
 
     def __init__(
-        self, child: Child, connections: Sequence[socket], seconds: float = ANSWER_SECONDS
+        self, child: WorkerProcess, connections: Sequence[socket], seconds: float = ANSWER_SECONDS
     ) -> None:
         self.child = child
         self.began = time.monotonic()
@@ -68,7 +68,7 @@ class Line:
         self._cut = False
         self._changed = threading.Condition()
 
-    def load(self, names: Sequence[str], data: bytes) -> Facts:
+    def load(self, names: Sequence[str], data: bytes) -> ClassifierInfo:
         """Have the child load a skops file; raises ValueError where it refuses."""
         until = time.monotonic() + _LOAD_SECONDS
         told = orjson.dumps(list(names))
@@ -79,7 +79,7 @@ class Line:
             answer = receive_bytes(connection, head.first, until)
         if head.kind != Kind.LOADED:
             raise ValueError(answer.decode(errors="replace"))
-        self.facts = Facts(**orjson.loads(answer))
+        self.facts = ClassifierInfo(**orjson.loads(answer))
         return self.facts
 
     def ask(self, X: Floats, probabilities: bool) -> tuple[float, Labels, Floats | None]:

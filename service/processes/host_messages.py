@@ -2,7 +2,7 @@
 
 SERVE = "serve"
 """The kind of the order for a child that serves a classifier; every other kind is a job's."""
-WARM = "warm"
+PREFORK = "warm"
 """The kind of what is no order yet: one is to come, and a child may be forked for it."""
 
 LONGEST = 65_536

@@ -14,7 +14,6 @@ import orjson
 from service.common.disk_errors import NO_STORAGE
 from service.common.errors import (
     BodyTooLarge,
-    ChildrenUnavailable,
     InvalidInput,
     InvalidRequest,
     JobFailed,
@@ -24,9 +23,10 @@ from service.common.errors import (
     StorageUnavailable,
     UnsupportedMediaType,
     UnusableData,
+    WorkersUnavailable,
 )
 from service.processes.job_files import ERROR, RESULT
-from service.processes.limits import JobLimits, Passed
+from service.processes.limits import JobLimits, LimitExceeded
 
 _KINDS: dict[str, type[InvalidRequest]] = {
     "InvalidRequest": InvalidRequest,
@@ -38,12 +38,12 @@ _PLAIN: dict[str, type[ServiceError]] = {
 }
 
 
-LOST = 1000
+HOST_DIED = 1000
 """The status of a child whose host is gone."""
 
 
 @dataclass(slots=True)
-class Child:
+class WorkerProcess:
     """One child process, from its start to its end."""
 
     id: int
@@ -71,7 +71,7 @@ class Child:
 
 
 @dataclass(slots=True)
-class Job(Child):
+class Job(WorkerProcess):
     """A child that does one piece of work in a folder."""
 
     folder: Path
@@ -86,11 +86,11 @@ class Job(Child):
         status = self.status.result(timeout=seconds)
         if self.stopped is not None:
             raise JobStopped(self.stopped)
-        if status == LOST:
-            raise ChildrenUnavailable
+        if status == HOST_DIED:
+            raise WorkersUnavailable
         if status in NO_STORAGE:
             raise StorageUnavailable(NO_STORAGE[status])
-        if status in tuple(Passed):
+        if status in tuple(LimitExceeded):
             raise JobFailed(self.limits.reason(status))
         error = self.folder / ERROR
         if error.is_file():

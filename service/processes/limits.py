@@ -8,7 +8,7 @@ _CRASHES = (signal.SIGABRT, signal.SIGBUS, signal.SIGSEGV)
 _SIGNALS = {number.value: number.name for number in signal.Signals}
 
 
-class Passed(IntEnum):
+class LimitExceeded(IntEnum):
     """The status of a job that passed a limit; no job ends with one of these for another reason."""
 
     MEMORY = 101
@@ -35,11 +35,11 @@ class JobLimits:
     def reason(self, status: int) -> str:
         """Say why a job ended without a result, from its exit code or minus the signal's number."""
         memory = f"the limit of {spell_bytes(self.memory_bytes)}"
-        if status == Passed.MEMORY:
+        if status == LimitExceeded.MEMORY:
             return f"It took more memory than {memory}."
-        if status == Passed.PROCESSES:
+        if status == LimitExceeded.PROCESSES:
             return f"It had more processes at one time than the limit of {self.processes}."
-        if status == Passed.DISK:
+        if status == LimitExceeded.DISK:
             return f"It wrote more to the disk than the limit of {spell_bytes(self.disk_bytes)}."
         if status == -signal.SIGXCPU:
             return f"It took more processor time than the limit of {self.seconds:g} s."

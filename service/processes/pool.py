@@ -25,10 +25,10 @@ from typing import Any
 
 import orjson
 
-from service.common.errors import ChildrenUnavailable
+from service.common.errors import WorkersUnavailable
 from service.processes import process_tree
-from service.processes.host_messages import SERVE, WARM
-from service.processes.job import LOST, Child, Job
+from service.processes.host_messages import PREFORK, SERVE
+from service.processes.job import HOST_DIED, Job, WorkerProcess
 from service.processes.job_files import ERROR, ORDER, RESULT, write
 from service.processes.limits import JobLimits
 
@@ -53,7 +53,7 @@ _SILENT_SECONDS = 4.0
 """How long a host may take to tell that a child is gone that was killed."""
 
 
-class Children:
+class WorkerPool:
     """Starts jobs in the host, and the host when it is needed."""
 
     command: Sequence[str] = (sys.executable, "-m", "service.worker")
@@ -68,7 +68,7 @@ class Children:
         self._host: subprocess.Popen[bytes] | None = None
         self._listener: threading.Thread | None = None
         self._orders: socket.socket | None = None
-        self._children: dict[int, Child] = {}
+        self._children: dict[int, WorkerProcess] = {}
         self._idle_since = 0.0
         self._count = 0
         self.closed = False
@@ -84,7 +84,7 @@ class Children:
             self._idle_since = time.monotonic()
             assert self._orders is not None
             with contextlib.suppress(OSError):  # the order that follows meets it again
-                self._orders.send(orjson.dumps({"kind": WARM}), socket.MSG_DONTWAIT)
+                self._orders.send(orjson.dumps({"kind": PREFORK}), socket.MSG_DONTWAIT)
 
     def start(
         self,
@@ -105,7 +105,7 @@ class Children:
             )
         return job
 
-    def serve(self, connections: int) -> tuple[Child, list[socket.socket]]:
+    def serve(self, connections: int) -> tuple[WorkerProcess, list[socket.socket]]:
         """Start a child that serves a classifier; give it, and so many connections to it.
 
         It ends when they are closed. What is said on them stands in `wire`.
@@ -113,7 +113,7 @@ class Children:
         ours, theirs = zip(*(socket.socketpair() for _ in range(connections)), strict=True)
         try:
             with self._lock:
-                child = Child(self._number(), self._ensure_host().pid)
+                child = WorkerProcess(self._number(), self._ensure_host().pid)
                 self._send(child, {"kind": SERVE}, [end.fileno() for end in theirs])
         except BaseException:
             _close(ours)
@@ -140,7 +140,9 @@ class Children:
         self._count += 1
         return self._count
 
-    def _send(self, child: Child, order: Mapping[str, Any], files: Sequence[int] = ()) -> None:
+    def _send(
+        self, child: WorkerProcess, order: Mapping[str, Any], files: Sequence[int] = ()
+    ) -> None:
         """Tell the host to start a child; it gets `files` as its own."""
         assert self._orders is not None
         self._children[child.id] = child
@@ -148,7 +150,7 @@ class Children:
             socket.send_fds(self._orders, [orjson.dumps({"id": child.id, **order})], files)
         except OSError as error:
             del self._children[child.id]
-            raise ChildrenUnavailable from error
+            raise WorkersUnavailable from error
 
     def _hang_up(self) -> None:
         if self._orders is not None:
@@ -167,7 +169,7 @@ class Children:
             self._give_up(self._host)
         if self._host is None:
             if self.closed:
-                raise ChildrenUnavailable
+                raise WorkersUnavailable
             environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
             # One thread: a fork of a process with more is not safe, and trainings share the cores.
             environment |= {
@@ -228,7 +230,7 @@ class Children:
         if lost:
             process_tree.kill_marked(f"{_MARK}={mark}".encode())
         for child in lost:
-            child.status.set_result(LOST)
+            child.status.set_result(HOST_DIED)
 
     def _hear(self, message: Mapping[str, int]) -> None:
         with self._lock:

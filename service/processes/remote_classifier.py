@@ -15,11 +15,11 @@ from pathlib import Path
 from time import thread_time
 from typing import Literal
 
-from service.common.errors import ChildrenUnavailable, ClassifierUnavailable
+from service.common.errors import ClassifierUnavailable, WorkersUnavailable
 from service.models.classifier import Floats, Labels
-from service.processes.connection import ANSWER_SECONDS, Facts, Line
-from service.processes.job import LOST
-from service.processes.pool import Children
+from service.processes.connection import ANSWER_SECONDS, ClassifierInfo, WorkerConnection
+from service.processes.job import HOST_DIED
+from service.processes.pool import WorkerPool
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ _STEADY_SECONDS = 60.0
 _LONGEST_PAUSE = 30.0
 
 
-class ChildClassifier:
+class RemoteClassifier:
     """A classifier in a child; may be called from several threads, and never on the event loop.
 
     A call raises ClassifierUnavailable where its child has ended, or did not answer in time;
@@ -45,12 +45,12 @@ class ChildClassifier:
     object any more.
     """
 
-    route: Literal["native"] = "native"
-    remote = True
+    backend: Literal["native"] = "native"
+    in_other_process = True
 
     def __init__(
         self,
-        children: Children,
+        workers: WorkerPool,
         title: str,
         source: Callable[[], bytes],
         names: Sequence[str],
@@ -63,10 +63,10 @@ class ChildClassifier:
         long an answer may take. Raises ValueError for a file that is refused, and
         ChildrenUnavailable.
         """
-        keeper = _Keeper(children, title, source, names, lost, seconds)
+        keeper = _Supervisor(workers, title, source, names, lost, seconds)
         facts = keeper.start()
         self.has_probabilities = facts.has_probabilities
-        self.doubtful = facts.doubtful
+        self.may_label_nan = facts.may_label_nan
         self._keeper = keeper
         self._spent = _Spent()
         weakref.finalize(self, keeper.close)
@@ -103,7 +103,7 @@ class ChildClassifier:
         return self._answer(lambda line: line.ask(X, probabilities))
 
     def _answer(
-        self, ask: Callable[[Line], tuple[float, Labels, Floats | None]]
+        self, ask: Callable[[WorkerConnection], tuple[float, Labels, Floats | None]]
     ) -> tuple[Labels, Floats | None]:
         line = self._keeper.line
         if line is None:
@@ -121,7 +121,7 @@ class _Spent(threading.local):
     seconds = 0.0
 
 
-class Pauses:
+class Backoff:
     """How long to wait before a child is started again, so that one that keeps ending costs little.
 
     0, 1, 2, 4, … 30 seconds; from the start again after a child that has lived for a minute.
@@ -137,7 +137,7 @@ class Pauses:
         return pause
 
 
-class _Keeper:
+class _Supervisor:
     """Keeps a child for a classifier, until it is closed.
 
     It does not know the classifier: whoever starts a child again would keep that alive.
@@ -145,14 +145,14 @@ class _Keeper:
 
     def __init__(
         self,
-        children: Children,
+        workers: WorkerPool,
         title: str,
         source: Callable[[], bytes],
         names: Sequence[str],
         lost: Callable[[], None],
         seconds: float,
     ) -> None:
-        self._children = children
+        self._workers = workers
         self._title = title
         self._source = source
         self._names = names
@@ -161,16 +161,16 @@ class _Keeper:
         # May be taken again by its holder: a finalizer runs wherever memory is allocated.
         self._lock = threading.RLock()
         self._let_go = threading.Event()
-        self._pauses = Pauses()
-        self.line: Line | None = None
+        self._pauses = Backoff()
+        self.line: WorkerConnection | None = None
 
-    def start(self) -> Facts:
+    def start(self) -> ClassifierInfo:
         """Start the first child; raises like ChildClassifier."""
         line = self._open()
         self._take(line)
         return line.facts
 
-    def lose(self, line: Line) -> None:
+    def lose(self, line: WorkerConnection) -> None:
         """End a child that does not answer, and have another one started, beside the caller."""
         with self._lock:
             if self.line is not line:
@@ -192,7 +192,7 @@ class _Keeper:
         if line is not None:
             line.cut()
 
-    def _take(self, line: Line) -> None:
+    def _take(self, line: WorkerConnection) -> None:
         with self._lock:
             if not self._let_go.is_set():
                 self.line = line
@@ -200,8 +200,8 @@ class _Keeper:
             line.cut()
         line.child.status.add_done_callback(lambda status: self._ended(line, status))
 
-    def _ended(self, line: Line, status: "Future[int]") -> None:
-        expected = self._let_go.is_set() or self._children.closed
+    def _ended(self, line: WorkerConnection, status: "Future[int]") -> None:
+        expected = self._let_go.is_set() or self._workers.closed
         logger.log(
             logging.INFO if expected else logging.WARNING,
             "process %d, which served %s, ended %s",
@@ -213,7 +213,7 @@ class _Keeper:
             self.lose(line)
 
     def _start_again(self, pause: float) -> None:
-        while not self._let_go.wait(pause) and not self._children.closed:
+        while not self._let_go.wait(pause) and not self._workers.closed:
             try:
                 line = self._open()
             except Exception as error:
@@ -224,18 +224,18 @@ class _Keeper:
                 self._take(line)
                 return
 
-    def _open(self) -> Line:
+    def _open(self) -> WorkerConnection:
         data = self._source()
-        child, connections = self._children.serve(_CONNECTIONS)
-        line = Line(child, connections, self._seconds)
+        child, connections = self._workers.serve(_CONNECTIONS)
+        line = WorkerConnection(child, connections, self._seconds)
         try:
             facts = line.load(self._names, data)
         except (EOFError, OSError) as error:
             child.stop("It does not load.")
             line.cut()
             wait([child.status], _END_SECONDS)
-            if not child.status.done() or child.status.result() == LOST:
-                raise ChildrenUnavailable from error
+            if not child.status.done() or child.status.result() == HOST_DIED:
+                raise WorkersUnavailable from error
             how = _how(child.status.result())
             raise ValueError(f"the process that loaded it ended {how}") from error
         except BaseException:
@@ -246,7 +246,7 @@ class _Keeper:
 
 
 def _how(status: int) -> str:
-    if status == LOST:
+    if status == HOST_DIED:
         return "with the host of children"
     if status < 0:
         return f"by {_SIGNALS.get(-status, f'signal {-status}')}"

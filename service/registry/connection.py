@@ -23,7 +23,7 @@ from service.registry.breaker import Breaker
 from service.registry.download import FolderSource, NotFetchable, ServerSource, Source
 from service.registry.errors import is_silence, translated, unless_it_exists
 from service.registry.relocation import relocate
-from service.registry.slim_imports import skinny
+from service.registry.slim_imports import slim_imports
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -69,7 +69,7 @@ class Connection:
         self._breaker = Breaker(is_silence)
         store = (data_dir / "mlflow.db").resolve()
         self.uri = uri or f"sqlite:///{store}"
-        with skinny():
+        with slim_imports():
             self.client: MlflowClient = self._open(store)
 
     def _open(self, store: Path) -> "MlflowClient":

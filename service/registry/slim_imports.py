@@ -14,7 +14,7 @@ _LEFT_OUT = ("pandas", "pyarrow", "scipy", "sklearn", "matplotlib", "pygments")
 
 
 @contextmanager
-def skinny() -> Iterator[None]:
+def slim_imports() -> Iterator[None]:
     """Let imports find none of the data libraries while the block runs, but those that are there.
 
     Whatever is imported later finds them again.

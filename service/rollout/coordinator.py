@@ -46,21 +46,21 @@ class Peers(Protocol):
     def find(self) -> Sequence[Replica]:
         """Give those that there may be; raises ReplicaSilent where that cannot be known."""
 
-    def settled(self) -> bool:
+    def is_discoverable(self) -> bool:
         """Tell whether every other replica would find this one by now."""
 
     def close(self) -> None:
         """Let threads and connections go."""
 
 
-class Alone:
+class NoPeers:
     """No other replicas."""
 
     def find(self) -> Sequence[Replica]:
         """Give none."""
         return ()
 
-    def settled(self) -> bool:
+    def is_discoverable(self) -> bool:
         """Nobody has to find this one."""
         return True
 
@@ -79,7 +79,7 @@ class Change:
     seconds: float
 
 
-class Replicas:
+class Coordinator:
     """All that serve, seen from this one."""
 
     def __init__(
@@ -106,14 +106,14 @@ class Replicas:
         """
         start = time.monotonic()
         try:
-            with self._one_change, self._granted() as (leader, everyone):
+            with self._one_change, self._leases() as (leader, everyone):
                 self._prepare(everyone, leader, version)
                 previous = self._registry.newest_use()
                 epoch = 0 if previous is None else previous.epoch
                 if expected_epoch is not None and epoch != expected_epoch:
                     raise EpochConflict(expected_epoch, epoch)
                 use = self._registry.commit_use(version, by, expected_epoch)
-                confirmations, missing = self._flip(everyone, leader, use.epoch)
+                confirmations, missing = self._switch(everyone, leader, use.epoch)
         except ServiceError as error:
             refused = isinstance(error, VersionNotServable | EpochConflict)
             self._metrics.changes.labels("refused" if refused else "failed").inc()
@@ -121,26 +121,26 @@ class Replicas:
         self._metrics.changes.labels("changed").inc()
         return Change(use, previous, confirmations, missing, time.monotonic() - start)
 
-    def settled(self) -> bool:
+    def is_discoverable(self) -> bool:
         """Tell whether every other replica would find this one by now."""
-        return self._peers.settled()
+        return self._peers.is_discoverable()
 
     def cancel(self, training: str) -> bool:
         """Have the replica that runs a training cancel it; tell whether one does."""
         found = self._each(self._peers.find(), lambda one: one.cancel(training))
         return any(answer is True for _, answer in found)
 
-    def bring(self, epoch: int) -> None:
+    def catch_up(self, epoch: int) -> None:
         """Have every replica serve the newest entry of the log, at least `epoch`, in one hold.
 
         For an entry whose change nobody leads: its leader is gone, or it was made by hand. Raises
         ReplicaSilent or ChangeUnderWay where that cannot be done now.
         """
-        with self._one_change, self._granted(0) as (leader, everyone):
-            self._flip(everyone, leader, epoch)
+        with self._one_change, self._leases(0) as (leader, everyone):
+            self._switch(everyone, leader, epoch)
 
     @contextmanager
-    def _granted(self, wait: float = _TURN_SECONDS) -> Iterator[tuple[str, list[Replica]]]:
+    def _leases(self, wait: float = _TURN_SECONDS) -> Iterator[tuple[str, list[Replica]]]:
         """Find the replicas and have each follow nobody but this change.
 
         All changes ask in one order, so that of two that meet, one gets all of them. Raises
@@ -192,16 +192,16 @@ class Replicas:
                     logger.warning("replica %s is not granted again: %s", replica.id, answer)
                     raise answer
 
-    def _flip(
+    def _switch(
         self, everyone: Sequence[Replica], leader: str, epoch: int
     ) -> tuple[list[Confirmation], list[str]]:
         """Have all serve `epoch` or a later one; give who confirms it, and who does not."""
-        staged, silent = self._staged(everyone, leader, epoch)
+        staged, unresponsive = self._staged(everyone, leader, epoch)
         to_hold = len(everyone) > 1
         if to_hold:
             for replica, held in self._each(staged, lambda one: one.hold()):
                 if isinstance(held, ServiceError):
-                    silent[replica.id] = held
+                    unresponsive[replica.id] = held
         confirmed: dict[str, Confirmation] = {}
         for replica, swapped in self._each(staged, lambda one: one.swap()):
             if isinstance(swapped, Swapped) and swapped.confirmation.epoch >= epoch:
@@ -209,25 +209,27 @@ class Replicas:
                 if swapped.held or not to_hold:
                     continue
             # A hold that has ended by itself, too: it may have answered from the older model since.
-            silent[replica.id] = _silence(replica, swapped)
+            unresponsive[replica.id] = _unresponsive(replica, swapped)
         # Last, those that were down or not there: whoever starts from now on asks one that has
         # changed already, or the log. One that was there and could not keep step is brought along
         # too, but stays missing: it may have answered from the older model after the others' swap.
-        self._late(leader, epoch, confirmed, silent)
-        for identifier, error in silent.items():
+        self._stragglers(leader, epoch, confirmed, unresponsive)
+        for identifier, error in unresponsive.items():
             logger.warning("%s does not follow epoch %d: %s", identifier, epoch, error)
-        kept = [one for identifier, one in sorted(confirmed.items()) if identifier not in silent]
-        return kept, sorted(silent)
+        kept = [
+            one for identifier, one in sorted(confirmed.items()) if identifier not in unresponsive
+        ]
+        return kept, sorted(unresponsive)
 
     def _staged(
         self, everyone: Sequence[Replica], leader: str, epoch: int
     ) -> tuple[list[Replica], dict[str, ServiceError]]:
         """Have each make `epoch` ready, and those that fail try again: nobody swaps meanwhile."""
         staged: list[Replica] = []
-        silent: dict[str, ServiceError] = {}
+        unresponsive: dict[str, ServiceError] = {}
         left = list(everyone)
         for _ in range(_STAGE_TRIES):
-            silent = {}
+            unresponsive = {}
             again: list[Replica] = []
             for replica, answer in self._each(left, lambda one: one.stage(leader)):
                 if isinstance(answer, ReplicaDown):
@@ -235,41 +237,41 @@ class Replicas:
                 if isinstance(answer, int) and answer >= epoch:
                     staged.append(replica)
                     continue
-                silent[replica.id] = _silence(replica, answer)
+                unresponsive[replica.id] = _unresponsive(replica, answer)
                 if not isinstance(answer, ReplicaSilent):
                     again.append(replica)  # it answers, and cannot read the log just now
             if not again:
                 break
             left = again
-        return staged, silent
+        return staged, unresponsive
 
-    def _late(
+    def _stragglers(
         self,
         leader: str,
         epoch: int,
         confirmed: dict[str, Confirmation],
-        silent: dict[str, ServiceError],
+        unresponsive: dict[str, ServiceError],
     ) -> None:
-        def bring(replica: Replica) -> Confirmation:
+        def catch_up(replica: Replica) -> Confirmation:
             replica.stage(leader)
             return replica.swap().confirmation
 
         try:
             found = [one for one in self._everyone() if one.id not in confirmed]
         except ServiceError as error:
-            silent["unknown"] = error
+            unresponsive["unknown"] = error
             return
-        for replica, answer in self._each(found, bring):
+        for replica, answer in self._each(found, catch_up):
             if isinstance(answer, ReplicaDown):
                 continue
             if isinstance(answer, Confirmation) and answer.epoch >= epoch:
                 confirmed[replica.id] = answer
             else:
-                silent.setdefault(replica.id, _silence(replica, answer))
+                unresponsive.setdefault(replica.id, _unresponsive(replica, answer))
 
     def delete(self, name: str, version: int) -> None:
         """Delete a version; raises VersionInUse. No change comes in between."""
-        with self._one_change, self._granted():
+        with self._one_change, self._leases():
             newest = self._registry.newest_use()
             if newest is not None and (newest.name, newest.version) == (name, version):
                 raise VersionInUse(name, version)
@@ -302,6 +304,6 @@ def _take_turn(replica: Replica, leader: str, deadline: float) -> None:
             time.sleep(secrets.SystemRandom().uniform(0.01, 0.05))
 
 
-def _silence(replica: Replica, answer: object) -> ServiceError:
+def _unresponsive(replica: Replica, answer: object) -> ServiceError:
     """Give what keeps a replica from following: what it said, or that it lags behind."""
     return answer if isinstance(answer, ServiceError) else ReplicaSilent(replica.id)

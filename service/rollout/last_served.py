@@ -13,7 +13,7 @@ from service.common.domain import Use, Version
 logger = logging.getLogger(__name__)
 
 
-class LastUse:
+class LastServed:
     """A small file that is replaced as a whole."""
 
     def __init__(self, path: Path) -> None:

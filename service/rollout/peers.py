@@ -50,11 +50,11 @@ class Peer:
         identifier: str,
         key: str,
         pool: urllib3.PoolManager,
-        silent: bool = False,
+        unresponsive: bool = False,
     ) -> None:
         """`silent`: it did not answer just now, and is not waited for again."""
         self.id = identifier or url
-        self._silent = silent
+        self._silent = unresponsive
         self.url = url
         self._key = key
         self._pool = pool
@@ -146,7 +146,7 @@ class Peer:
         return ReplicaSilent(self.id)
 
 
-class NamedPeers:
+class DiscoveredPeers:
     """The replicas of a list of addresses, or behind a DNS name; this one may be among them."""
 
     def __init__(self, addresses: Sequence[str], own: str, key: str) -> None:
@@ -168,7 +168,7 @@ class NamedPeers:
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._pool.clear()
 
-    def settled(self) -> bool:
+    def is_discoverable(self) -> bool:
         """Tell whether every other replica would find this one by now."""
         if not self._named():
             return True
@@ -193,7 +193,7 @@ class NamedPeers:
         except ReplicaDown:
             return peer
         except ReplicaSilent:
-            return Peer(url, "", self._key, self._pool, silent=True)
+            return Peer(url, "", self._key, self._pool, unresponsive=True)
         if found == self._own:
             if self._seen_at is None:
                 self._seen_at = time.monotonic()

@@ -15,7 +15,7 @@ from service.common.errors import (
 )
 from service.common.malloc import trim
 from service.common.metrics import Metrics
-from service.rollout.coordinator import Replicas
+from service.rollout.coordinator import Coordinator
 from service.rollout.replica import LocalReplica
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Poller:
     def __init__(
         self,
         local: LocalReplica,
-        replicas: Replicas,
+        replicas: Coordinator,
         seconds: float,
         metrics: Metrics,
         trim: Callable[[], None] = trim,
@@ -66,10 +66,10 @@ class Poller:
     def poll(self) -> None:
         """Poll once; whatever goes wrong is counted and tried again."""
         # Asked before the log is read: whoever changes it later finds this replica.
-        settled = self._replicas.settled()
+        is_discoverable = self._replicas.is_discoverable()
         beside = threading.Timer(self.slow_seconds, self.recover_if_untold)
         beside.daemon = True
-        if settled and not self.reached:
+        if is_discoverable and not self.reached:
             beside.start()
         try:
             self._follow()
@@ -77,7 +77,7 @@ class Poller:
             self._metrics.polls.labels("unavailable").inc()
             self.down = True
             logger.debug("%s", error)
-            if settled:
+            if is_discoverable:
                 self.recover()
             return
         except (VersionNotServable, NotFound):
@@ -96,7 +96,7 @@ class Poller:
         finally:
             beside.cancel()
         self.down = False
-        self.reached = self.reached or settled
+        self.reached = self.reached or is_discoverable
 
     def _follow(self) -> None:
         epoch = self._local.stage("")
@@ -106,7 +106,7 @@ class Poller:
         if self._local.leader is not None:
             return  # its leader has it served everywhere at once
         try:
-            self._replicas.bring(epoch)
+            self._replicas.catch_up(epoch)
             self._failed = 0
         except (ReplicaSilent, ChangeUnderWay) as error:
             self._failed += 1

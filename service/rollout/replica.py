@@ -15,9 +15,9 @@ from typing import Protocol
 from service.common.domain import Registry, Use, Version
 from service.common.errors import ChangeUnderWay, NotFound, VersionNotServable
 from service.common.metrics import Metrics
-from service.rollout.hold import Gate
-from service.rollout.last_served import LastUse
-from service.serving.current_model import InUse, Slot
+from service.rollout.hold import Hold
+from service.rollout.last_served import LastServed
+from service.serving.current_model import CurrentModel, LoadedVersion
 from service.serving.loader import Loader
 from service.serving.predictor import Predictor
 
@@ -105,17 +105,17 @@ class LocalReplica:
         identifier: str,
         registry: Registry,
         loader: Loader,
-        slot: Slot,
+        current_model: CurrentModel,
         metrics: Metrics,
-        last_use: LastUse,
-        gate: Gate | None = None,
+        last_served: LastServed,
+        hold: Hold | None = None,
     ) -> None:
         self.id = identifier
         self._registry = registry
         self._loader = loader
-        self._slot = slot
+        self._current_model = current_model
         self._metrics = metrics
-        self._last_use = last_use
+        self._last_served = last_served
         self._lock = threading.Lock()
         self._lease_lock = threading.Lock()
         self._leader: str | None = None
@@ -125,7 +125,7 @@ class LocalReplica:
         self._staged: _Staged | None = None
         self.newest: Use | None = None
         self._retry_at = 0.0
-        self._gate = Gate() if gate is None else gate
+        self._hold = Hold() if hold is None else hold
 
     @property
     def leader(self) -> str | None:
@@ -148,7 +148,7 @@ class LocalReplica:
         with self._lease_lock:
             if self._leader == leader:
                 self._leader = None
-        self._gate.set(False)
+        self._hold.engage(False)
 
     def _renew(self, leader: str, preparing: int = 0) -> None:
         with self._lease_lock:
@@ -176,17 +176,19 @@ class LocalReplica:
         with self._lock:
             if use is not None and (self.newest is None or use.epoch >= self.newest.epoch):
                 waiting = (
-                    use == self.newest and self._slot.trouble and time.monotonic() < self._retry_at
+                    use == self.newest
+                    and self._current_model.load_error
+                    and time.monotonic() < self._retry_at
                 )
                 self.newest = use
                 at_hand = self._staged is not None and self._staged.use == use
-                if use.epoch > self._slot.epoch and not waiting and not at_hand:
+                if use.epoch > self._current_model.epoch and not waiting and not at_hand:
                     self._staged = self._load(use)
-            return self._slot.epoch if self._staged is None else self._staged.use.epoch
+            return self._current_model.epoch if self._staged is None else self._staged.use.epoch
 
     def hold(self) -> None:
         """Let predictions wait until the swap, for a quarter of a second at most."""
-        self._gate.set(True)
+        self._hold.engage(True)
 
     def swap(self) -> Swapped:
         """Serve what is staged, and let predictions go on."""
@@ -195,8 +197,8 @@ class LocalReplica:
             if staged is not None:
                 self._serve(staged)
         # Asked after the swap: a hold that lasts until here has lasted until there.
-        held = self._gate.held()
-        self._gate.set(False)
+        held = self._hold.held()
+        self._hold.engage(False)
         return Swapped(self.confirm(), held)
 
     def follow(self) -> Confirmation:
@@ -206,7 +208,7 @@ class LocalReplica:
 
     def confirm(self) -> Confirmation:
         """Say which epoch is served."""
-        return Confirmation(self.id, self.url, self._slot.epoch)
+        return Confirmation(self.id, self.url, self._current_model.epoch)
 
     def cancel(self, training: str) -> bool:  # noqa: ARG002
         """Nothing: the trainer of this process is asked before."""
@@ -217,7 +219,7 @@ class LocalReplica:
 
         For a start without MLflow, once a peer has confirmed the epoch. Raises VersionNotServable.
         """
-        kept = self._last_use.read()
+        kept = self._last_served.read()
         if kept is None or kept[0].epoch != epoch:
             return False
         use, version = kept
@@ -230,7 +232,7 @@ class LocalReplica:
         return True
 
     def _load(self, use: Use) -> _Staged:
-        before = self._slot.in_use
+        before = self._current_model.in_use
         prepared, predictor = self._prepared or (None, None)
         try:
             if prepared is not None and _is_of(prepared, use):
@@ -247,23 +249,23 @@ class LocalReplica:
                 else:
                     predictor = self._loader.load(version)
         except (VersionNotServable, NotFound) as error:
-            if self._slot.trouble != str(error):
+            if self._current_model.load_error != str(error):
                 logger.error("epoch %d cannot be served: %s", use.epoch, error)
-            self._slot.trouble = str(error)
+            self._current_model.load_error = str(error)
             self._retry_at = time.monotonic() + _RETRY_SECONDS
             raise
         self._prepared = None
         return _Staged(use, version, predictor)
 
     def _serve(self, staged: _Staged) -> None:
-        use, before = staged.use, self._slot.in_use
-        self._slot.trouble = None
-        if self._slot.swap(staged.predictor, use.epoch, staged.version.digest):
+        use, before = staged.use, self._current_model.in_use
+        self._current_model.load_error = None
+        if self._current_model.swap(staged.predictor, use.epoch, staged.version.digest):
             if before is not None:
                 self._metrics.in_use.remove(before.name, str(before.version))
             self._metrics.in_use.labels(use.name, str(use.version)).set(1)
             self._metrics.epoch.set(use.epoch)
-            self._last_use.write(use, staged.version)
+            self._last_served.write(use, staged.version)
             logger.info("epoch %d: %s version %d is in use", use.epoch, use.name, use.version)
 
 
@@ -273,7 +275,7 @@ def _is_of(version: Version, use: Use) -> bool:
     return bool(use.sha256) and named == (use.name, use.version, use.sha256)
 
 
-def _is_again(before: InUse, use: Use, version: Version) -> bool:
+def _is_again(before: LoadedVersion, use: Use, version: Version) -> bool:
     """Tell whether what is served is what an entry puts in use once more."""
     served = (before.name, before.version, before.sha256)
     return served == (use.name, use.version, version.digest)

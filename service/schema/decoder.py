@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.schema.contract import Feature, Schema
-from service.schema.explanation import Explanation
+from service.schema.explanation import StrictDecoder
 
 Matrix = NDArray[np.float64]
 Row = tuple[float, ...]
@@ -43,7 +43,7 @@ class Limits:
     depth: int = 32
 
 
-class Doubt(Exception):
+class FastDecodeFailed(Exception):
     """The compiled way cannot vouch for this request; that says nothing about the request."""
 
 
@@ -52,7 +52,7 @@ class Decoder:
 
     def __init__(self, schema: Schema, limits: Limits) -> None:
         self._max_rows = limits.rows
-        self._explanation = Explanation(schema, limits.rows, limits.depth)
+        self._explanation = StrictDecoder(schema, limits.rows, limits.depth)
         features = schema.features
         self._width = len(features)
         self._codes = {
@@ -79,7 +79,7 @@ class Decoder:
         """
         try:
             return self.read(body)
-        except Doubt:
+        except FastDecodeFailed:
             return self.explain(body)
 
     def read(self, body: bytes) -> tuple[Matrix, bool]:
@@ -87,7 +87,7 @@ class Decoder:
         try:
             return self._decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise Doubt from error
+            raise FastDecodeFailed from error
 
     def explain(self, body: bytes) -> tuple[Matrix, bool]:
         """Decode by the slow way alone; raises like `decode`."""
@@ -104,7 +104,7 @@ class Decoder:
         """
         try:
             rows, probabilities = self._read(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, Doubt):
+        except (msgspec.MsgspecError, UnicodeDecodeError, FastDecodeFailed):
             return None
         if len(rows) != 1:
             return None
@@ -133,29 +133,29 @@ class Decoder:
 
     def _read(self, body: bytes) -> tuple[list[tuple[Any, ...]], bool]:
         if self._compiled is None:
-            raise Doubt
+            raise FastDecodeFailed
         request = self._compiled(body)
         instances = request.instances
         if not instances or len(instances) > self._max_rows:
-            raise Doubt
+            raise FastDecodeFailed
         keys = 1 + (request.probabilities is not msgspec.UNSET)
         if type(instances[0]) is tuple:
             rows = instances
             if len(rows) > 1 and any(type(row) is not tuple for row in rows):
-                raise Doubt
+                raise FastDecodeFailed
         else:
             keys += len(instances) * (self._width + self._colons)
             try:
                 rows = list(map(self._astuple, instances))
             except TypeError:  # objects and arrays are mixed
-                raise Doubt from None
+                raise FastDecodeFailed from None
         # No parser refuses a key that comes twice. But all keys are known and none may be left
         # out, so a body in order has exactly this many colons, plus those in its texts.
         found = body.count(b":")
         if found != keys and (self._codes or self._colons):
             keys += sum(value.count(":") for row in rows for value in row if type(value) is str)
         if found != keys or (b"\\" in body and (self._codes or self._colons)):
-            raise Doubt
+            raise FastDecodeFailed
         return rows, request.probabilities is True
 
     def _decode(self, body: bytes) -> tuple[Matrix, bool]:
@@ -168,9 +168,9 @@ class Decoder:
                 codes = self._codes.get(index)
                 matrix[:, index] = column if codes is None else [codes.get(v, -1) for v in column]
             if self._refuse_unknown and any((matrix[:, i] < 0).any() for i in self._codes):
-                raise Doubt
+                raise FastDecodeFailed
         if ((matrix < self._low) | (matrix > self._high)).any():
-            raise Doubt
+            raise FastDecodeFailed
         return matrix, probabilities
 
 

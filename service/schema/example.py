@@ -16,7 +16,7 @@ _MOST_FEATURES = 20
 _MOST_CATEGORIES = 200
 
 
-class Guide:
+class RequestHelp:
     """Shows whoever sent a wrong request what is right, in bytes that have a limit."""
 
     def __init__(self, schema: Schema) -> None:

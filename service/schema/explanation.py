@@ -40,7 +40,7 @@ class _Findings:
                 self.features.add(feature)
 
 
-class Explanation:
+class StrictDecoder:
     """Reads requests for one schema slowly, and says what is wrong with them."""
 
     def __init__(self, schema: Schema, max_rows: int, max_depth: int) -> None:

@@ -64,7 +64,7 @@ def parse(body: bytes, max_depth: int, max_rows: int | None = None) -> Any:
             f"The body is not JSON: {error.msg} at {where}.", f"is not JSON: {error.msg} at {where}"
         ) from error
     surrogates = _SURROGATE.search(body) is not None
-    if scanner.doubtful or surrogates:
+    if scanner.may_label_nan or surrogates:
         problems = list(_doubts(value, "", surrogates))
         if problems:
             raise InvalidRequest(
@@ -116,10 +116,10 @@ def _check_size(body: bytes, max_depth: int, max_rows: int | None) -> None:
 
 
 class _Scanner:
-    """Python's own scanner; `doubtful` tells afterwards whether it let something pass."""
+    """Python's own scanner; `may_label_nan` tells afterwards whether it let something pass."""
 
     def __init__(self) -> None:
-        self.doubtful = False
+        self.may_label_nan = False
         self.decode = json.JSONDecoder(
             object_pairs_hook=self._object,
             parse_int=self._integer,
@@ -134,14 +134,14 @@ class _Scanner:
         value = float(digits)
         if value - value == 0.0:
             return value
-        self.doubtful = True
+        self.may_label_nan = True
         return _OutOfRange()
 
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         value = dict(pairs)
         if len(value) == len(pairs):
             return value
-        self.doubtful = True
+        self.may_label_nan = True
         seen: set[str] = set()
         twice = [key for key, _ in pairs if key in seen or seen.add(key)]  # type: ignore[func-returns-value]
         repeated = _Repeated(value)

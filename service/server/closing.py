@@ -21,7 +21,7 @@ _SWEEPS = 2
 _CLOSE = (b"connection", b"close")
 
 
-class UnreadTransport:
+class LingeringTransport:
     """What the answer to a request is written to while the rest of that request is on its way."""
 
     def __init__(self, protocol: "ClosingProtocol") -> None:
@@ -39,11 +39,11 @@ class ClosingProtocol(HttpToolsProtocol):
 
     metrics: Metrics
 
-    refused = False
+    rejected = False
     """Whether it was answered for good: what still comes is thrown away."""
-    sweeps_left = 0
+    linger_ticks = 0
     """It is closed so many sweeps after its last answer."""
-    last = False
+    close_after_next = False
     """Whether the next request is the last one."""
     done: object = None
     """The scope of the newest request that arrived whole."""
@@ -59,8 +59,8 @@ class ClosingProtocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Close after the request that is under way, or on its way, or none after a moment."""
-        self.last = True
-        if self.sweeps_left:
+        self.close_after_next = True
+        if self.linger_ticks:
             self.transport.close()
         elif self.cycle is not None and not self.cycle.response_complete:
             self.cycle.keep_alive = False
@@ -75,8 +75,8 @@ class ClosingProtocol(HttpToolsProtocol):
         """Answer 503 to the request that is still under way, because the server has to end."""
         if self.pipeline:
             self.transport.abort()
-        elif not self.refused and self.cycle is not None and not self.cycle.response_complete:
-            self.refused = True
+        elif not self.rejected and self.cycle is not None and not self.cycle.response_complete:
+            self.rejected = True
             self._answer(_problem(NotReady("The service was stopped before it could answer.")))
         self.transport.close()
 
@@ -96,21 +96,21 @@ class ClosingProtocol(HttpToolsProtocol):
         if self.done is self.scope:
             self.transport.close()
         else:
-            self.refused = True
+            self.rejected = True
             self._close_later()
 
     def close_if_answered(self) -> None:
         """Close, at the second sweep after the last answer."""
-        if self.sweeps_left:
-            self.sweeps_left -= 1
-            if not self.sweeps_left:
+        if self.linger_ticks:
+            self.linger_ticks -= 1
+            if not self.linger_ticks:
                 self.transport.close()
 
     def _end(self, answer: problems.Answer) -> None:
         """Answer with a problem, in its turn, and close: what follows cannot be understood."""
-        if self.refused:
+        if self.rejected:
             return
-        self.refused = True
+        self.rejected = True
         cycle = self.cycle
         if cycle is None or cycle.response_complete:
             self._answer(answer)
@@ -147,7 +147,7 @@ class ClosingProtocol(HttpToolsProtocol):
         The reset that closing at once is would take the answer away from a client that still sends.
         """
         self.transport.write_eof()
-        self.sweeps_left = _SWEEPS
+        self.linger_ticks = _SWEEPS
 
 
 def _problem(error: ServiceError) -> problems.Answer:

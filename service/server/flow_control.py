@@ -5,7 +5,7 @@ from time import monotonic
 from uvicorn.protocols.http.flow_control import FlowControl
 
 
-class Flow(FlowControl):
+class TimedFlowControl(FlowControl):
     """uvicorn's flow control, which also adds up for how long the client could not send."""
 
     paused_at = 0.0

@@ -19,8 +19,8 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from service.common.errors import Overloaded
 from service.common.metrics import Metrics
 from service.common.settings import Settings
-from service.server.closing import ClosingProtocol, UnreadTransport
-from service.server.flow_control import Flow
+from service.server.closing import ClosingProtocol, LingeringTransport
+from service.server.flow_control import TimedFlowControl
 
 LEAST_RATE = 16 * 1024
 """Bytes a second that a body has to come at, beside the idle seconds that every one may take."""
@@ -34,11 +34,11 @@ _RESERVE_SECONDS = 2.0
 _PROBES = (b"/healthz", b"/readyz", b"/metrics")
 
 
-class Refused(Exception):
+class RequestRejected(Exception):
     """Ends the parsing of a request that has been answered."""
 
 
-class EdgeProtocol(ClosingProtocol):
+class LimitedProtocol(ClosingProtocol):
     """One connection.
 
     Of connections beyond the most that may be open, fifty more are held in reserve, for a probe
@@ -55,7 +55,7 @@ class EdgeProtocol(ClosingProtocol):
     most: int
     """More bytes than this cannot be a head within the limits. No more are parsed at once."""
 
-    flow: Flow
+    flow: TimedFlowControl
     in_reserve = False
     unparsed = 0
     """Bytes since the message began, or since the last piece of its body."""
@@ -88,14 +88,14 @@ class EdgeProtocol(ClosingProtocol):
         """Begin to count the time until the first request."""
         self.connections.add(self)
         self.transport = transport
-        self.flow = Flow(transport)
+        self.flow = TimedFlowControl(transport)
         self.since = monotonic()
         state: Any = self.server_state
         if not getattr(state, "swept", False):
             state.swept = True
             self.loop.call_later(_SWEEP_SECONDS, _sweep, self.loop, state)
         if len(self.connections) > self.max_connections:
-            self.in_reserve = self.last = True
+            self.in_reserve = self.close_after_next = True
             self.idle_seconds = min(self.idle_seconds, _RESERVE_SECONDS)
             if len(self.connections) > self.max_connections + RESERVE:
                 self._turn_away()
@@ -113,7 +113,7 @@ class EdgeProtocol(ClosingProtocol):
             self._parse(whole[start : start + self.most])
 
     def _parse(self, data: bytes | memoryview) -> None:
-        if self.refused:
+        if self.rejected:
             return
         self.unparsed += len(data)
         try:
@@ -152,18 +152,18 @@ class EdgeProtocol(ClosingProtocol):
             if self.parser.get_method() != b"CONNECT":
                 self.plain_head = self._head_without_upgrade()
                 return
-            self.last = True
+            self.close_after_next = True
         if self.unparsed > self.small:
             self._check_head()
         if self.in_reserve and self.url.partition(b"?")[0] not in _PROBES:
             self._turn_away()
-            raise Refused
+            raise RequestRejected
         if self.server is None:
             self._find_addresses()
         super().on_headers_complete()
         # What follows a chunked body is no header of the request, and is not kept.
         self.headers = []
-        if self.last:
+        if self.close_after_next:
             self.cycle.keep_alive = False
 
     def _find_addresses(self) -> None:
@@ -214,7 +214,7 @@ class EdgeProtocol(ClosingProtocol):
         in_body = self.in_body()
         part: object = self.cycle if in_body else self.scope
         if in_body and self.cycle.transport is self.transport:
-            self.cycle.transport = UnreadTransport(self)  # type: ignore[assignment]
+            self.cycle.transport = LingeringTransport(self)  # type: ignore[assignment]
         if part is not self.awaited:
             self.awaited = part
             self.since = monotonic()
@@ -232,19 +232,19 @@ class EdgeProtocol(ClosingProtocol):
     def _check_head(self) -> None:
         if len(self.url) > self.max_url_bytes:
             self._refuse_url()
-            raise Refused
+            raise RequestRejected
         if sum(len(name) + len(value) for name, value in self.headers) > self.max_header_bytes:
             self._refuse_headers()
-            raise Refused
+            raise RequestRejected
 
     def close_if_silent(self, now: float) -> None:
         """Answer 408 to half a request, close a connection without one, after the deadline."""
-        if self.refused:
+        if self.rejected:
             self.close_if_answered()
             return
         if self.since is None:
             if now - self.answered_at >= self.timeout_keep_alive and self.is_idle():
-                self.refused = True
+                self.rejected = True
                 self.transport.close()
             return
         if self.flow.read_paused:
@@ -259,7 +259,7 @@ class EdgeProtocol(ClosingProtocol):
         if now - self.since < max(allowed - _SWEEP_SECONDS, allowed / 2):
             return
         if self.done is self.scope:
-            self.refused = True
+            self.rejected = True
             self.transport.close()
         else:
             self.refuse(408, f"The rest of the request did not come in {allowed:.3g} s.")
@@ -284,7 +284,7 @@ def _sweep(loop: asyncio.AbstractEventLoop, server_state: Any) -> None:
     loop.call_later(_SWEEP_SECONDS, _sweep, loop, server_state)
 
 
-def edge_protocol(settings: Settings, metrics: Metrics) -> type[EdgeProtocol]:
+def limited_protocol(settings: Settings, metrics: Metrics) -> type[LimitedProtocol]:
     """Give the protocol class for these settings."""
     limits = {
         "max_header_bytes": settings.max_header_bytes,
@@ -295,4 +295,4 @@ def edge_protocol(settings: Settings, metrics: Metrics) -> type[EdgeProtocol]:
         "small": min(settings.max_header_bytes, settings.max_url_bytes),
         "most": settings.max_header_bytes + settings.max_url_bytes + _SLACK_BYTES,
     }
-    return type("ConfiguredProtocol", (EdgeProtocol,), limits)
+    return type("ConfiguredProtocol", (LimitedProtocol,), limits)

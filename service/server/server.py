@@ -18,8 +18,8 @@ import uvicorn
 from service.api.application import Service
 from service.common.errors import StartError
 from service.common.settings import Settings
-from service.server.fast_path.protocol import short_way_protocol
-from service.server.limits import RESERVE, edge_protocol
+from service.server.fast_path.protocol import fast_path_protocol
+from service.server.limits import RESERVE, limited_protocol
 
 logger = logging.getLogger("service")
 
@@ -85,9 +85,9 @@ class Server(uvicorn.Server):
 
 def server_config(app: Service, settings: Settings) -> uvicorn.Config:
     """Give the server's configuration, the same in production and in tests."""
-    protocol = edge_protocol(settings, app.metrics)
+    protocol = limited_protocol(settings, app.metrics)
     if settings.short_way:
-        protocol = short_way_protocol(settings, app.metrics, app.predict, app.keys)
+        protocol = fast_path_protocol(settings, app.metrics, app.predict, app.keys)
     return uvicorn.Config(
         app,
         http=protocol,

@@ -36,14 +36,14 @@ _OUTLIER = 4.0
 """One run counts as so many times the expected seconds at most."""
 
 
-class Crew:
+class Admission:
     """Runs functions in threads, as many at a time as are expected to be begun in 0.05 s."""
 
     def __init__(self, threads: int, most: int, in_flight: Gauge, cores: int | None = None) -> None:
         """Begin with no work; `cores` are those of this process where it is not said."""
         self.threads = threads
         self._cores = cores or usable()
-        self.patience = _PATIENCE
+        self.max_queue_seconds = _PATIENCE
         """Whoever has waited more seconds than this for a thread is refused instead of answered,
         unless it has brought more patience."""
         self._most = most
@@ -58,11 +58,11 @@ class Crew:
         self._seconds = max(seconds, 1e-4)
 
     @staticmethod
-    def soon(patience: float) -> float:
+    def target_delay(max_queue_seconds: float) -> float:
         """Give in how many seconds one with so much patience has to be expected to be begun."""
-        return _SOON * patience
+        return _SOON * max_queue_seconds
 
-    def at_once(self, a_batch: int) -> int:
+    def max_parallel(self, a_batch: int) -> int:
         """Give how many runs may be under way, where each answers so many.
 
         Batches that share a core make each other late. Of runs for one alone two are better, also
@@ -70,16 +70,18 @@ class Crew:
         """
         return self.threads if a_batch == 1 else min(self.threads, self._cores)
 
-    def is_full(self, soon: float, a_batch: int = 1) -> bool:
+    def is_full(self, target_delay: float, a_batch: int = 1) -> bool:
         """Tell whether one more is not expected to be begun in so many seconds."""
-        at_once = self.at_once(a_batch)
-        ahead = int(soon / self._seconds * at_once) + at_once  # which are begun already
+        max_parallel = self.max_parallel(a_batch)
+        ahead = (
+            int(target_delay / self._seconds * max_parallel) + max_parallel
+        )  # which are begun already
         return self._in_flight >= min(self._most, max(_LEAST, ahead * a_batch))
 
     @contextmanager
-    def place(self, soon: float, a_batch: int = 1) -> Iterator[None]:
+    def admit(self, target_delay: float, a_batch: int = 1) -> Iterator[None]:
         """Count one who waits for an answer; raises Overloaded where it is full."""
-        if self.is_full(soon, a_batch):
+        if self.is_full(target_delay, a_batch):
             raise Overloaded
         self._count(1)
         try:
@@ -88,21 +90,21 @@ class Crew:
             self._count(-1)
 
     async def run(
-        self, patience: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+        self, max_queue_seconds: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Run a function in a thread; raises Overloaded where none is free in so many seconds."""
-        with self.place(self.soon(patience)):
-            return await self.begin(patience, function, *args, **kwargs)
+        with self.admit(self.target_delay(max_queue_seconds)):
+            return await self.begin(max_queue_seconds, function, *args, **kwargs)
 
     def begin(
-        self, patience: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+        self, max_queue_seconds: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> "asyncio.Future[T]":
         """Have a function run in a thread, for those who have their places; raises like `run`."""
         asked = perf_counter()
 
         def work() -> T:
             start = perf_counter()
-            if start - asked > patience:
+            if start - asked > max_queue_seconds:
                 raise Overloaded
             try:
                 return function(*args, **kwargs)

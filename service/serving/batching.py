@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from service.common.errors import Overloaded
 from service.schema.decoder import Row
-from service.serving.admission import Crew
+from service.serving.admission import Admission
 from service.serving.loop_batching import deliver
 from service.serving.predictor import Predictor
 
@@ -26,11 +26,11 @@ class _Waiting(NamedTuple):
     answer: "asyncio.Future[bytes]"
 
 
-class Batches:
+class ThreadBatcher:
     """Collects the rows of one model in use; lives on the event loop's thread."""
 
-    def __init__(self, crew: Crew, predictor: Predictor) -> None:
-        self._crew = crew
+    def __init__(self, admission: Admission, predictor: Predictor) -> None:
+        self._admission = admission
         self._predictor = predictor
         self._waiting: tuple[deque[_Waiting], deque[_Waiting]] = (deque(), deque())
         """Without probabilities, and with them."""
@@ -41,7 +41,9 @@ class Batches:
 
         Raises Overloaded where too many wait or the wait was too long, and what befell the run.
         """
-        with self._crew.place(self._predictor.queue_seconds, self._predictor.rows_a_batch):
+        with self._admission.admit(
+            self._predictor.target_queue_seconds, self._predictor.max_thread_batch
+        ):
             answer = asyncio.get_running_loop().create_future()
             self._waiting[probabilities].append(_Waiting(row, perf_counter(), answer))
             self._begin()
@@ -50,15 +52,17 @@ class Batches:
 
     def _begin(self) -> None:
         """Begin as many runs as may be under way, while anybody waits."""
-        at_once = self._crew.at_once(self._predictor.rows_a_batch)
-        while self._running < at_once and any(self._waiting):
+        max_parallel = self._admission.max_parallel(self._predictor.max_thread_batch)
+        while self._running < max_parallel and any(self._waiting):
             probabilities, batch = self._next()
             if not batch:
                 continue
             self._running += 1
             rows = [one.row for one in batch]
             predict = self._predictor.predict_batch
-            run = self._crew.begin(self._crew.patience, predict, rows, probabilities)
+            run = self._admission.begin(
+                self._admission.max_queue_seconds, predict, rows, probabilities
+            )
             run.add_done_callback(partial(self._end, [one.answer for one in batch]))
 
     def _next(self) -> tuple[bool, list[_Waiting]]:
@@ -66,9 +70,9 @@ class Batches:
         plain, sure = self._waiting
         probabilities = bool(sure) and not (plain and plain[0].since <= sure[0].since)
         queue = self._waiting[probabilities]
-        late = perf_counter() - self._crew.patience
+        late = perf_counter() - self._admission.max_queue_seconds
         batch: list[_Waiting] = []
-        while queue and len(batch) < self._predictor.rows_a_batch:
+        while queue and len(batch) < self._predictor.max_thread_batch:
             one = queue.popleft()
             if one.answer.done():  # its client has left
                 continue

@@ -10,7 +10,7 @@ from service.common.errors import InvalidInput, Problem, clip
 from service.models.classifier import Classifier, ReadsFiles
 from service.schema.decoder import HUGE
 from service.serving.alternate import MANY, Alternate
-from service.serving.core_pool import Cores
+from service.serving.core_pool import CorePool
 
 Labels = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -25,14 +25,14 @@ _WORTH_PARTS = 512
 """So many rows are worth the waking of another thread."""
 
 
-class Inference:
+class Classification:
     """Asks one version's classifier; may be called from any thread."""
 
     def __init__(
         self,
         title: str,
         classifier: Classifier,
-        cores: Cores | None,
+        cores: CorePool | None,
         alternate: Alternate | None = None,
     ) -> None:
         """`title` is what errors call the model; without `cores` the calling thread does it all.
@@ -44,7 +44,7 @@ class Inference:
         self._cores = cores
         self._alternate = alternate
 
-    def of(
+    def classify(
         self, matrix: Floats, probabilities: bool, file: Path | None = None
     ) -> tuple[Labels, Floats | None]:
         """Give the index of the class of each row, [N], and the probabilities, [N, K], if asked.
@@ -124,12 +124,12 @@ class Inference:
             # Each part is a walk through all trees, whose start costs as much as 4,000 rows.
             return min(_LARGEST_SHARE, share)
         # Another process has cores of its own, and a message to it costs more than a thread.
-        return _LARGEST_PART if classifier.remote else min(_LARGEST_PART, share)
+        return _LARGEST_PART if classifier.in_other_process else min(_LARGEST_PART, share)
 
 
 def _is_doubtful(classifier: Classifier, part: Floats) -> bool:
     """Tell whether labels may be given only after their probabilities proved finite."""
-    if classifier.doubtful:
+    if classifier.may_label_nan:
         return True
     return classifier.has_probabilities and _has_huge(part)
 

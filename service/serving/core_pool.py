@@ -15,7 +15,7 @@ def usable() -> int:
     return len(os.sched_getaffinity(0))
 
 
-class Cores:
+class CorePool:
     """Does the parts of a piece of work on all cores; may be called from any thread.
 
     The caller works as well, and never waits for others' work: while all other cores are taken it

@@ -7,7 +7,7 @@ from service.serving.predictor import Predictor
 
 
 @dataclass(frozen=True, slots=True)
-class InUse:
+class LoadedVersion:
     """A version that is loaded and warm, under the epoch in which it was put in use."""
 
     predictor: Predictor
@@ -25,12 +25,12 @@ class InUse:
         return self.predictor.version
 
 
-class Slot:
+class CurrentModel:
     """Holds what `/predict` answers from."""
 
     def __init__(self) -> None:
-        self.in_use: InUse | None = None
-        self.trouble: str | None = None
+        self.in_use: LoadedVersion | None = None
+        self.load_error: str | None = None
         """Why the newest entry of the log of use is not served, if it is not."""
 
     @property
@@ -38,15 +38,15 @@ class Slot:
         """The epoch that this replica serves; 0 before the first."""
         return 0 if self.in_use is None else self.in_use.epoch
 
-    def get(self) -> InUse:
+    def get(self) -> LoadedVersion:
         """Give the model in use; raises NoModelInUse."""
         if self.in_use is None:
-            raise NoModelInUse(self.trouble)
+            raise NoModelInUse(self.load_error)
         return self.in_use
 
     def swap(self, predictor: Predictor, epoch: int, sha256: str) -> bool:
         """Put `predictor` in use unless an epoch as high is: an older one never comes back."""
         if epoch <= self.epoch:
             return False
-        self.in_use = InUse(predictor, epoch, sha256)
+        self.in_use = LoadedVersion(predictor, epoch, sha256)
         return True

@@ -15,7 +15,7 @@ from service.common.errors import InvalidRequest, JobFailed, Overloaded
 from service.common.settings import Settings
 from service.processes.job_files import MATRIX, write_answers
 from service.processes.limits import JobLimits
-from service.processes.pool import Children
+from service.processes.pool import WorkerPool
 from service.schema.contract import encode, spelling
 from service.serving.predictor import Predictor
 
@@ -29,11 +29,11 @@ _MOST = 8
 _QUOTED = (b",", b'"', b"\n", b"\r")
 
 
-class Bulk:
+class FilePredictions:
     """Answers files of rows; its methods may be called from any thread."""
 
-    def __init__(self, children: Children, settings: Settings) -> None:
-        self._children = children
+    def __init__(self, workers: WorkerPool, settings: Settings) -> None:
+        self._workers = workers
         self._settings = settings
         self._under_way = 0
 
@@ -56,11 +56,11 @@ class Bulk:
         Raises InvalidInput, what `columns.read_matrix` raises, JobFailed or ChildrenUnavailable.
         """
         if probabilities:
-            predictor.inference.check_has_probabilities()
+            predictor.classification.check_has_probabilities()
         matrix = self._matrix(predictor, folder, media)
-        labels, rows = predictor.inference.of(matrix, probabilities, folder / MATRIX)
+        labels, rows = predictor.classification.classify(matrix, probabilities, folder / MATRIX)
         if form == "json":
-            return predictor.replies.of(labels, rows), len(matrix)
+            return predictor.replies.encode(labels, rows), len(matrix)
         if form == "csv":
             return _csv(predictor, labels, rows), len(matrix)
         write_answers(folder, labels, rows)
@@ -82,7 +82,7 @@ class Bulk:
 
     def _run(self, kind: str, folder: Path, order: dict[str, Any]) -> dict[str, Any]:
         limits = JobLimits(_SECONDS, _MEMORY, self._settings.training_disk_bytes)
-        job = self._children.start(kind, folder, order, limits)
+        job = self._workers.start(kind, folder, order, limits)
         try:
             found = job.wait(_SECONDS)
         except TimeoutError as error:

@@ -18,7 +18,7 @@ class _Means(NamedTuple):
         return _Means(*(old + weight * (new - old) for old, new in zip(self, found, strict=True)))
 
 
-class Pace:
+class LatencyModel:
     """How long the classifier takes: `base` seconds a run, and `row` for each of its rows.
 
     The line of least squares through the latest runs. Counted is what they had of the processor, by

@@ -31,12 +31,12 @@ from service.common.errors import (
 from service.models.classifier import Classifier, replay
 from service.models.onnx_classifier import load_onnx
 from service.processes.limits import JobLimits
-from service.processes.pool import Children
-from service.processes.remote_classifier import ChildClassifier
+from service.processes.pool import WorkerPool
+from service.processes.remote_classifier import RemoteClassifier
 from service.schema.contract import Schema, decode
 from service.schema.decoder import Limits
 from service.serving.alternate import Alternate
-from service.serving.core_pool import Cores
+from service.serving.core_pool import CorePool
 from service.serving.predictor import Predictor
 
 logger = logging.getLogger(__name__)
@@ -68,15 +68,15 @@ class Loader:
     def __init__(
         self,
         versions: Versions,
-        children: Children,
+        workers: WorkerPool,
         cache: Path,
         limits: Limits,
         allow_pickle: bool,
         classifier_lost: Callable[[], None] = lambda: None,
-        cores: Cores | None = None,
+        cores: CorePool | None = None,
     ) -> None:
         self._versions = versions
-        self._children = children
+        self._workers = workers
         self._cache = cache
         self._limits = limits
         self._allow_pickle = allow_pickle
@@ -185,7 +185,7 @@ class Loader:
     def _adopt(self, fetched: Path, folder: Path) -> Path:
         """Have a child make what it can of a foreign version; raises ValueError if nothing."""
         order = {"source": str(fetched.resolve()), "allow_pickle": self._allow_pickle}
-        job = self._children.start("adopt", folder, order, _ADOPTION)
+        job = self._workers.start("adopt", folder, order, _ADOPTION)
         try:
             result = job.wait(_ADOPTION.seconds)
         except (JobFailed, TimeoutError) as error:
@@ -230,7 +230,7 @@ class Loader:
             )
             predictor.warm()
         except BaseException:
-            if isinstance(classifier, ChildClassifier):
+            if isinstance(classifier, RemoteClassifier):
                 classifier.close()  # whoever keeps the error would keep its process
             raise
         return predictor
@@ -238,7 +238,7 @@ class Loader:
     def _alternate(self, version: Version, schema: Schema) -> Alternate:
         """Prepare scikit-learn beside a graph; it is not started before it is needed."""
 
-        def start() -> ChildClassifier:
+        def start() -> RemoteClassifier:
             child = self._child(version, schema, lambda: None)
             try:
                 _replay(child, self._files(version)["golden.npz"])
@@ -247,11 +247,13 @@ class Loader:
                 raise
             return child
 
-        return Alternate(_title(version), start, self._children.idle_seconds)
+        return Alternate(_title(version), start, self._workers.idle_seconds)
 
-    def _child(self, version: Version, schema: Schema, lost: Callable[[], None]) -> ChildClassifier:
-        return ChildClassifier(
-            self._children,
+    def _child(
+        self, version: Version, schema: Schema, lost: Callable[[], None]
+    ) -> RemoteClassifier:
+        return RemoteClassifier(
+            self._workers,
             _title(version),
             # Kept on the disk alone: it may be needed again, and may be large.
             lambda: self._files(version)["model.skops"],

@@ -18,7 +18,7 @@ T = TypeVar("T")
 Deliver = Callable[[Sequence[T], Sequence[bytes | Exception]], None]
 
 
-class Turns(Generic[T]):
+class LoopBatcher(Generic[T]):
     """Collects the rows of one model in use; lives on the event loop's thread.
 
     Each row comes with somebody who waits for its answer: `deliver` gets them together with the
@@ -48,7 +48,7 @@ class Turns(Generic[T]):
         rows, all_waiting = self._sure if probabilities else self._plain
         rows.append(row)
         all_waiting.append(waiting)
-        if len(rows) >= self._predictor.rows_a_turn:
+        if len(rows) >= self._predictor.max_loop_batch:
             self.flush()
 
     def flush(self) -> None:
@@ -62,7 +62,7 @@ class Turns(Generic[T]):
             self._run(*sure, True)
 
     def _end(self) -> None:
-        self._crowded = self._seen > 1 and self._predictor.rows_a_turn > 1
+        self._crowded = self._seen > 1 and self._predictor.max_loop_batch > 1
         self._seen = 0
         self.flush()
 

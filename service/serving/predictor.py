@@ -13,13 +13,13 @@ from service.common.errors import InvalidInput
 from service.models.classifier import Classifier
 from service.models.onnx_classifier import BoundRun, OnnxClassifier
 from service.schema.contract import Schema
-from service.schema.decoder import Decoder, Doubt, Limits, Row
-from service.schema.example import Guide
+from service.schema.decoder import Decoder, FastDecodeFailed, Limits, Row
+from service.schema.example import RequestHelp
 from service.serving.alternate import Alternate
-from service.serving.classification import Inference
-from service.serving.core_pool import Cores
-from service.serving.latency_model import Pace
-from service.serving.reply_encoder import Replies
+from service.serving.classification import Classification
+from service.serving.core_pool import CorePool
+from service.serving.latency_model import LatencyModel
+from service.serving.reply_encoder import ReplyEncoder
 
 _QUICK_SECONDS = 0.001
 """What is expected to take longer than this does not run on the event loop."""
@@ -60,27 +60,27 @@ class Predictor:
         schema: Schema,
         classifier: Classifier,
         limits: Limits,
-        cores: Cores | None = None,
+        cores: CorePool | None = None,
         alternate: Alternate | None = None,
     ) -> None:
         self.name = name
         self.version = version
         self.schema = schema
         self.classifier = classifier
-        self.guide = Guide(schema)
-        self.pace = Pace()
+        self.guide = RequestHelp(schema)
+        self.latency_model = LatencyModel()
         self.slow = False
         """Whether even a single row may take too long for the event loop, or has to wait."""
-        self.rows_a_turn = 1
+        self.max_loop_batch = 1
         """How many single rows may be answered by one run on the event loop."""
-        self.rows_a_batch = 1
+        self.max_thread_batch = 1
         """How many single rows are answered by one run in a thread, where the model is slow."""
-        self.queue_seconds = _LONGEST_QUEUE_SECONDS
+        self.target_queue_seconds = _LONGEST_QUEUE_SECONDS
         """In how many seconds such a row has to be expected to be begun, lest it be refused."""
         self._decoder = Decoder(schema, limits)
         title = f"Model {name!r} version {version}"
-        self.inference = Inference(title, classifier, cores, alternate)
-        self.replies = Replies(name, version, schema.classes)
+        self.classification = Classification(title, classifier, cores, alternate)
+        self.replies = ReplyEncoder(name, version, schema.classes)
         self._turns = _bind(classifier, probabilities=False)
         self._sure_turns = _bind(classifier, probabilities=True)
         self._bound = bool(self._turns)
@@ -102,7 +102,9 @@ class Predictor:
         self.predict(body)
         one = self._decoder.decode(body)[0]
         many = np.repeat(one, 64, axis=0)
-        self.pace = Pace(min(self._time(one) for _ in range(3)), self._time(many), len(many))
+        self.latency_model = LatencyModel(
+            min(self._time(one) for _ in range(3)), self._time(many), len(many)
+        )
         self._conclude()
 
     def _time(self, matrix: NDArray[np.float64]) -> float:
@@ -111,22 +113,24 @@ class Predictor:
         return self.classifier.clock() - start
 
     def _learn(self, rows: int, seconds: float) -> None:
-        self.pace.learn(rows, seconds)
+        self.latency_model.learn(rows, seconds)
         self._untimed = 0 if seconds > _SHORT_SECONDS else _UNTIMED
         self._conclude()
 
     def _conclude(self) -> None:
         """Draw the conclusions from the pace."""
-        self.slow = self.classifier.remote or self.pace.seconds(1) >= _QUICK_SECONDS
+        self.slow = (
+            self.classifier.in_other_process or self.latency_model.seconds(1) >= _QUICK_SECONDS
+        )
         self._short = self._bound and not self.slow
         most = min(_TURN_ROWS, _TURN_NUMBERS // len(self.schema.features))
-        row = max(self.pace.row, 1e-9)
-        together = max(_SHARE * self.pace.base, _SHORT_RUN_SECONDS)
-        self.rows_a_batch = max(1, min(most, int(together / row)))
-        queue = max(_SHORTEST_QUEUE_SECONDS, _QUEUE_RUNS * self.pace.seconds(1))
-        self.queue_seconds = min(_LONGEST_QUEUE_SECONDS, queue)
+        row = max(self.latency_model.row, 1e-9)
+        together = max(_SHARE * self.latency_model.base, _SHORT_RUN_SECONDS)
+        self.max_thread_batch = max(1, min(most, int(together / row)))
+        queue = max(_SHORTEST_QUEUE_SECONDS, _QUEUE_RUNS * self.latency_model.seconds(1))
+        self.target_queue_seconds = min(_LONGEST_QUEUE_SECONDS, queue)
         if self._bound:
-            self.rows_a_turn = max(1, min(most, int(_QUICK_SECONDS / row)))
+            self.max_loop_batch = max(1, min(most, int(_QUICK_SECONDS / row)))
 
     def is_quick(self, body_bytes: int) -> bool:
         """Tell whether a body of so many bytes may be answered on the event loop.
@@ -134,12 +138,12 @@ class Predictor:
         Never where another process answers: the loop would wait for it. A row takes at least two
         bytes a feature, which bounds the rows from the bytes.
         """
-        if self.classifier.remote:
+        if self.classifier.in_other_process:
             return False
         rows = max(1, body_bytes // (2 * len(self.schema.features) + 1))
-        return self.pace.seconds(rows) + body_bytes / _BYTES_A_SECOND < _QUICK_SECONDS
+        return self.latency_model.seconds(rows) + body_bytes / _BYTES_A_SECOND < _QUICK_SECONDS
 
-    def one_row(self, body: bytes) -> tuple[Row, bool] | None:
+    def row_for_loop(self, body: bytes) -> tuple[Row, bool] | None:
         """Give the row of a request that has one, and whether it asks for probabilities.
 
         None where it may not be answered here: use `predict`.
@@ -151,7 +155,7 @@ class Predictor:
             return None
         return found
 
-    def slow_row(self, body: bytes) -> tuple[Row, bool] | None:
+    def row_for_thread(self, body: bytes) -> tuple[Row, bool] | None:
         """Give the same where the model is slow, for `predict_batch`; None: use `predict`."""
         if not self.slow:
             return None
@@ -163,7 +167,7 @@ class Predictor:
     def predict_batch(
         self, rows: Sequence[Row], probabilities: bool
     ) -> Sequence[bytes | InvalidInput]:
-        """Answer rows that `slow_row` gave by one run, in whatever thread.
+        """Answer rows that `row_for_thread` gave by one run, in whatever thread.
 
         A row that the classifier cannot take gets what `predict` would raise; the others do not
         suffer from it. Raises what befalls the classifier's process.
@@ -172,7 +176,9 @@ class Predictor:
             return [self._by_itself(rows[0], probabilities)]
         start = self.classifier.clock()
         try:
-            labels, chances = self.inference.of(np.array(rows, np.float64), probabilities)
+            labels, chances = self.classification.classify(
+                np.array(rows, np.float64), probabilities
+            )
         except InvalidInput:
             return [self._by_itself(row, probabilities) for row in rows]
         self._learn(len(rows), self.classifier.clock() - start)
@@ -184,7 +190,7 @@ class Predictor:
     def predict_rows(
         self, rows: Sequence[Row], probabilities: bool = False
     ) -> Sequence[bytes | InvalidInput]:
-        """Answer rows that `one_row` gave by one run; at most `rows_a_turn` of them.
+        """Answer rows that `row_for_loop` gave by one run; at most `max_loop_batch` of them.
 
         A row that the classifier cannot take gets what `predict` would raise; the others do not
         suffer from it.
@@ -255,7 +261,7 @@ class Predictor:
             return None
         try:
             decoded = self._decoder.read(body)
-        except Doubt:
+        except FastDecodeFailed:
             if not self._decoder.explains_at_once(body):
                 return None
             decoded = self._decoder.explain(body)
@@ -264,15 +270,15 @@ class Predictor:
     def _predict(self, matrix: NDArray[np.float64], probabilities: bool) -> tuple[bytes, int]:
         rows = len(matrix)
         start = self.classifier.clock()
-        reply = self.replies.of(*self.inference.of(matrix, probabilities))
-        if not self.inference.is_shared(rows):  # else the clock is that of a part
+        reply = self.replies.encode(*self.classification.classify(matrix, probabilities))
+        if not self.classification.is_shared(rows):  # else the clock is that of a part
             self._learn(rows, self.classifier.clock() - start)
         return reply, rows
 
 
 def _bind(classifier: Classifier, *, probabilities: bool) -> dict[int, BoundRun]:
     """Give a run of one row on buffers of its own, where the classifier has such a thing."""
-    if not isinstance(classifier, OnnxClassifier) or classifier.doubtful:
+    if not isinstance(classifier, OnnxClassifier) or classifier.may_label_nan:
         return {}
     try:
         return {1: classifier.bind(1, probabilities=probabilities)}

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 _WITH_PROBABILITIES = b'%b%b],"classes":%b,"probabilities":%b}'
 
 
-class Replies:
+class ReplyEncoder:
     """Writes replies of one version of a model."""
 
     def __init__(self, name: str, version: int, classes: Sequence[object]) -> None:
@@ -24,7 +24,7 @@ class Replies:
         texts = (self._head, self._labels[label], self._classes, orjson.dumps([chances]))
         return _WITH_PROBABILITIES % texts
 
-    def of(self, labels: NDArray[np.int64], rows: NDArray[np.float64] | None) -> bytes:
+    def encode(self, labels: NDArray[np.int64], rows: NDArray[np.float64] | None) -> bytes:
         """Give the reply to rows: their classes [N] and, if asked, probabilities [N, K]."""
         texts = self._labels
         predictions = b",".join([texts[label] for label in labels.tolist()])

@@ -29,7 +29,7 @@ class Listed:
     age_seconds: float
 
 
-class Listing:
+class VersionListing:
     """Lists versions; keeps a snapshot of the newest thousand for when MLflow is down."""
 
     def __init__(self, versions: Versions, loader: Loader) -> None:

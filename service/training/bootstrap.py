@@ -7,8 +7,8 @@ import orjson
 
 from service.common.domain import Registry
 from service.common.errors import VersionNotServable
-from service.rollout.coordinator import Replicas
-from service.training.queue import Trainer
+from service.rollout.coordinator import Coordinator
+from service.training.queue import TrainingQueue
 from service.training.uploads import Uploads
 
 logger = logging.getLogger(__name__)
@@ -17,23 +17,23 @@ _PATIENCE = 12
 """Steps, some seconds apart, after which whoever claimed the starter model must be gone."""
 
 
-class Starter:
+class Bootstrap:
     """Sees to it that something is in use where nothing has ever been."""
 
     def __init__(
         self,
         data_set: str,
         registry: Registry,
-        replicas: Replicas,
+        replicas: Coordinator,
         uploads: Uploads,
-        trainer: Trainer,
+        training_queue: TrainingQueue,
     ) -> None:
         """Use the built-in `data_set`, whose name is the model's too; empty: do nothing."""
         self._data_set = data_set
         self._registry = registry
         self._replicas = replicas
         self._uploads = uploads
-        self._trainer = trainer
+        self._trainer = training_queue
         self._training = ""
         self._waited = 0
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from service.common.domain import Registry, Training
 from service.common.errors import RegistryUnavailable, TrainingNotFound
 from service.common.metrics import Metrics
-from service.training.run import Course
+from service.training.run import TrainingRun
 
 logger = logging.getLogger(__name__)
 
@@ -18,15 +18,15 @@ ORPHAN_SECONDS = 60.0
 _GONE = "The replica that ran it is gone; send the request again."
 
 
-class Beats:
+class Heartbeats:
     """Says every few seconds that what is open here is still worked on, in a thread of its own."""
 
     def __init__(
-        self, registry: Registry, metrics: Metrics, courses: Callable[[], Collection[Course]]
+        self, registry: Registry, metrics: Metrics, runs: Callable[[], Collection[TrainingRun]]
     ) -> None:
         self._registry = registry
         self._metrics = metrics
-        self._courses = courses
+        self._runs = runs
         self._lock = threading.Lock()
         self._unclosed: dict[str, Training] = {}
         self._stopping = threading.Event()
@@ -62,7 +62,7 @@ class Beats:
         now = time.time()
         found = self._registry.open_trainings()
         # Looked at afterwards: one that was opened here since the search began is among these.
-        here = {course.training.id for course in self._courses()}
+        here = {run.training.id for run in self._runs()}
         for training in found:
             if training.id in here or now - training.beat_at < older_than:
                 continue
@@ -87,11 +87,11 @@ class Beats:
                 logger.exception("the beats met a defect")
 
     def _beat(self) -> None:
-        for course in self._courses():
+        for run in self._runs():
             try:
-                self._registry.beat(course.training.id, time.time())
+                self._registry.beat(run.training.id, time.time())
             except TrainingNotFound:
-                logger.warning("training %s was deleted in MLflow", course.training.id)
+                logger.warning("training %s was deleted in MLflow", run.training.id)
 
     def _close_late(self) -> None:
         with self._lock:

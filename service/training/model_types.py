@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from service.common.errors import ChildrenUnavailable, JobFailed, ModelTypeNotFound
+from service.common.errors import JobFailed, ModelTypeNotFound, WorkersUnavailable
 from service.processes.limits import JobLimits
-from service.processes.pool import Children
+from service.processes.pool import WorkerPool
 
 _LIMITS = JobLimits(seconds=60.0, memory_bytes=2**30)
 
@@ -16,8 +16,8 @@ _LIMITS = JobLimits(seconds=60.0, memory_bytes=2**30)
 class ModelTypes:
     """Asks once and remembers: the catalogue is that of the installed scikit-learn."""
 
-    def __init__(self, children: Children, work: Path) -> None:
-        self._children = children
+    def __init__(self, workers: WorkerPool, work: Path) -> None:
+        self._workers = workers
         self._work = work
         self._lock = threading.Lock()
         self._known: dict[str, list[dict[str, Any]]] = {}
@@ -41,12 +41,12 @@ class ModelTypes:
         with self._lock:
             if kind not in self._known:
                 with tempfile.TemporaryDirectory(dir=self._work) as name:
-                    job = self._children.start(kind, Path(name), {}, _LIMITS)
+                    job = self._workers.start(kind, Path(name), {}, _LIMITS)
                     try:
                         result = job.wait(_LIMITS.seconds)
                     except (TimeoutError, JobFailed) as error:
                         job.stop("It took too long.")
-                        raise ChildrenUnavailable from error
+                        raise WorkersUnavailable from error
                 assert isinstance(result, list)
                 self._known[kind] = result
             return self._known[kind]

@@ -11,30 +11,30 @@ from dataclasses import replace
 from service.common.domain import Training
 from service.common.errors import QueueFull, TrainingEnded
 from service.common.metrics import Metrics
-from service.training.heartbeats import Beats
-from service.training.run import Course, Order, Workshop
+from service.training.heartbeats import Heartbeats
+from service.training.run import TrainingRun, TrainingServices, TrainingSpec
 
 logger = logging.getLogger(__name__)
 
 _CANCEL_SECONDS = 15.0
 
 
-class Trainer:
+class TrainingQueue:
     """Runs the trainings of this replica."""
 
-    def __init__(self, owner: str, workshop: Workshop, metrics: Metrics) -> None:
+    def __init__(self, owner: str, services: TrainingServices, metrics: Metrics) -> None:
         self._owner = owner
-        self._workshop = workshop
+        self._services = services
         self._metrics = metrics
         self._changed = threading.Condition()
-        self._waiting: deque[Course] = deque()
-        self._open: dict[str, Course] = {}
+        self._waiting: deque[TrainingRun] = deque()
+        self._open: dict[str, TrainingRun] = {}
         self._opening = 0
         self._stopping = False
-        self.beats = Beats(workshop.registry, metrics, self._courses)
+        self.beats = Heartbeats(services.registry, metrics, self._runs)
         self._threads = [
             threading.Thread(target=self._work, name=f"trainer-{index}", daemon=True)
-            for index in range(workshop.limits.at_once)
+            for index in range(services.limits.at_once)
         ]
 
     def start(self) -> None:
@@ -47,8 +47,8 @@ class Trainer:
         """Stop the trainings that are open, record that, and take no more."""
         with self._changed:
             self._stopping = True
-            for course in self._open.values():
-                course.drain()
+            for run in self._open.values():
+                run.drain()
             self._changed.notify_all()
         for thread in self._threads:
             thread.join(timeout=10)
@@ -60,11 +60,11 @@ class Trainer:
             self._check_room()
 
     def _check_room(self) -> None:
-        limits = self._workshop.limits
+        limits = self._services.limits
         if len(self._open) + self._opening >= limits.at_once + limits.queued or self._stopping:
             raise QueueFull(len(self._waiting))
 
-    def submit(self, order: Order, details: Mapping[str, str]) -> Training:
+    def submit(self, order: TrainingSpec, details: Mapping[str, str]) -> Training:
         """Accept a training: record it and put it in the queue.
 
         Raises QueueFull or RegistryUnavailable; then the order's folder is the caller's again.
@@ -74,7 +74,7 @@ class Trainer:
             self._opening += 1
         try:
             now = time.time()
-            training = self._workshop.registry.open_training(
+            training = self._services.registry.open_training(
                 Training(
                     id="",
                     state="queued",
@@ -94,30 +94,30 @@ class Trainer:
             raise
         with self._changed:
             self._opening -= 1
-            course = self._open[training.id] = Course(training, order)
+            run = self._open[training.id] = TrainingRun(training, order)
             late = self._stopping
             if not late:
-                self._waiting.append(course)
+                self._waiting.append(run)
                 self._metrics.trainings_queued.set(len(self._waiting))
                 self._changed.notify()
         if late:  # the threads are gone, or going
-            course.drain()
-            self._end(course, course.run(self._workshop))
-        return course.training
+            run.drain()
+            self._end(run, run.run(self._services))
+        return run.training
 
     def get(self, identifier: str) -> Training:
         """Give a training, with the progress of this moment if it runs here."""
-        course = self.course(identifier)
-        if course is None:
-            return self._workshop.registry.get_training(identifier)
-        return course.training
+        run = self.run(identifier)
+        if run is None:
+            return self._services.registry.get_training(identifier)
+        return run.training
 
     def current(self, training: Training) -> Training:
         """Give the newest that is known of a training that the registry listed."""
-        course = self.course(training.id)
-        return training if course is None else course.training
+        run = self.run(training.id)
+        return training if run is None else run.training
 
-    def course(self, identifier: str) -> Course | None:
+    def run(self, identifier: str) -> TrainingRun | None:
         """Give a training that is open here."""
         with self._changed:
             return self._open.get(identifier)
@@ -125,32 +125,32 @@ class Trainer:
     def cancel(self, identifier: str) -> Training:
         """Cancel a training; raises TrainingNotFound or TrainingEnded."""
         with self._changed:
-            course = self._open.get(identifier)
-            waits = course in self._waiting
-            if course is not None and waits:
-                self._waiting.remove(course)
+            run = self._open.get(identifier)
+            waits = run in self._waiting
+            if run is not None and waits:
+                self._waiting.remove(run)
                 self._metrics.trainings_queued.set(len(self._waiting))
-        if course is None:
+        if run is None:
             return self._cancel_elsewhere(identifier)
-        course.cancel()
+        run.cancel()
         if waits:
-            self._end(course, course.run(self._workshop))
-        training = _result_within(course.ended, _CANCEL_SECONDS) or course.training
+            self._end(run, run.run(self._services))
+        training = _result_within(run.ended, _CANCEL_SECONDS) or run.training
         if training.state == "succeeded":
             raise TrainingEnded(identifier, training.state)
         return training
 
     def _cancel_elsewhere(self, identifier: str) -> Training:
         """Close a training that is not open here: one that ended, or that lost its owner."""
-        training = self._workshop.registry.get_training(identifier)
+        training = self._services.registry.get_training(identifier)
         if training.ended:
             raise TrainingEnded(identifier, training.state)
         now = time.time()
         closed = replace(training, state="cancelled", finished_at=now, error="It was cancelled.")
-        self._workshop.registry.close_training(closed)
+        self._services.registry.close_training(closed)
         return closed
 
-    def _courses(self) -> list[Course]:
+    def _runs(self) -> list[TrainingRun]:
         with self._changed:
             return list(self._open.values())
 
@@ -160,16 +160,16 @@ class Trainer:
                 self._changed.wait_for(lambda: self._waiting or self._stopping)
                 if not self._waiting:
                     return
-                course = self._waiting.popleft()
+                run = self._waiting.popleft()
                 self._metrics.trainings_queued.set(len(self._waiting))
             try:
                 with self._metrics.trainings_running.track_inprogress():
-                    self._end(course, course.run(self._workshop))
+                    self._end(run, run.run(self._services))
             except Exception:
                 # The edge of the thread: a defect of ours must not end the queue with it.
-                logger.exception("the end of training %s met a defect", course.training.id)
+                logger.exception("the end of training %s met a defect", run.training.id)
 
-    def _end(self, course: Course, training: Training) -> None:
+    def _end(self, run: TrainingRun, training: Training) -> None:
         """Record the end of a training, and let those know who wait for it."""
         try:
             # MLflow's clock, which said when it was opened, may be ahead of ours.
@@ -180,7 +180,7 @@ class Trainer:
         finally:
             with self._changed:
                 del self._open[training.id]
-            course.ended.set_result(training)
+            run.ended.set_result(training)
         logger.info("training %s %s", training.id, training.state, extra={"model": training.name})
 
 

@@ -25,8 +25,8 @@ from service.common.errors import (
 from service.processes import job_files as files
 from service.processes.job import Job
 from service.processes.limits import JobLimits
-from service.processes.pool import Children
-from service.rollout.coordinator import Replicas
+from service.processes.pool import WorkerPool
+from service.rollout.coordinator import Coordinator
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class TrainingSpec:
     """A training that was looked at and may begin."""
 
     name: str
@@ -58,19 +58,19 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Workshop:
+class TrainingServices:
     """What every training needs."""
 
     registry: Registry
-    children: Children
-    replicas: Replicas
+    workers: WorkerPool
+    replicas: Coordinator
     limits: Limits
 
 
-class Course:
+class TrainingRun:
     """A training that is open in this replica."""
 
-    def __init__(self, training: Training, order: Order) -> None:
+    def __init__(self, training: Training, order: TrainingSpec) -> None:
         self.training = training
         """As it is at this moment; its record in MLflow may be some seconds older."""
         self.ended: Future[Training] = Future()
@@ -97,10 +97,10 @@ class Course:
                 if self._job is not None:
                     self._job.stop(reason)
 
-    def run(self, workshop: Workshop) -> Training:
+    def run(self, services: TrainingServices) -> Training:
         """Go through all stages; give the training as it ended. Raises nothing."""
         try:
-            training = self._train(workshop)
+            training = self._train(services)
         except JobStopped as error:
             # Stopped by nobody's wish: it took too long.
             state, fault = ("failed", "request") if self._stopped is None else self._stopped[:2]
@@ -126,14 +126,14 @@ class Course:
         self.training = replace(training, finished_at=time.time())
         return self.training
 
-    def _train(self, workshop: Workshop) -> Training:
+    def _train(self, services: TrainingServices) -> Training:
         start = time.monotonic()
-        order, limits, registry = self._order, workshop.limits, workshop.registry
+        order, limits, registry = self._order, services.limits, services.registry
         self._look()
         self._note(registry, state="running", stage="starting")
         with self._lock:
             self._look()
-            job = self._job = workshop.children.start("train", order.folder, {}, limits.each)
+            job = self._job = services.workers.start("train", order.folder, {}, limits.each)
         result = self._follow(job, start + limits.each.seconds)
         seconds = {**result["seconds"], "total": time.monotonic() - start}
         self._note(
@@ -162,7 +162,7 @@ class Course:
         self._note(registry, stage="putting in use", progress=0.95, version=version.version)
         used = False
         if order.use and not (order.only_first and registry.newest_use() is not None):
-            change = workshop.replicas.use(version, f"training {self.training.id}")
+            change = services.replicas.use(version, f"training {self.training.id}")
             used = not change.missing
         return replace(
             self.training,

@@ -17,8 +17,8 @@ from service.common.errors import Forbidden, InvalidRequest, JobFailed
 from service.common.settings import Settings
 from service.processes.job_files import ROWS, TABLE
 from service.processes.limits import JobLimits
-from service.processes.pool import Children
-from service.training.run import Order
+from service.processes.pool import WorkerPool
+from service.training.run import TrainingSpec
 
 Media = Literal["json", "csv", "parquet"]
 
@@ -52,10 +52,10 @@ class Uploads:
     """Makes folders for uploads and has children look at what is in them."""
 
     def __init__(
-        self, data_sets: DataSets, children: Children, work: Path, settings: Settings
+        self, data_sets: DataSets, workers: WorkerPool, work: Path, settings: Settings
     ) -> None:
         self._data_sets = data_sets
-        self._children = children
+        self._workers = workers
         self._work = work
         self._settings = settings
         work.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ class Uploads:
     def open(self) -> Upload:
         """Make the folder of an upload; `close` removes it, or a training does."""
         # What is to look at it starts, if it must, while the body arrives.
-        self._children.warm()
+        self._workers.warm()
         folder = self._work / uuid.uuid4().hex
         folder.mkdir()
         return Upload(folder)
@@ -93,7 +93,7 @@ class Uploads:
 
     def training(
         self, upload: Upload, in_use: Version | None, wait: float, role: str = "admin"
-    ) -> tuple[Order, float]:
+    ) -> tuple[TrainingSpec, float]:
         """Read and plan a training; give the order, and how long the client waits.
 
         With a lesser role than admin it is put in use only by somebody else, later. Raises
@@ -116,7 +116,7 @@ class Uploads:
         if found["use"] and not may_use:
             raise Forbidden("admin", role, "Putting the model in use")
         return (
-            Order(
+            TrainingSpec(
                 name=found["name"],
                 model_type=found["model_type"],
                 params=found["params"],
@@ -143,7 +143,7 @@ class Uploads:
     def _run(self, kind: str, upload: Upload, order: Mapping[str, Any]) -> dict[str, Any]:
         settings = self._settings
         limits = JobLimits(_SECONDS, settings.training_memory_bytes, settings.training_disk_bytes)
-        job = self._children.start(kind, upload.folder, order, limits)
+        job = self._workers.start(kind, upload.folder, order, limits)
         try:
             result = job.wait(_SECONDS)
         except TimeoutError:

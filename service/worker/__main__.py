@@ -25,9 +25,9 @@ from pathlib import Path
 import orjson
 
 from service.processes import process_tree
-from service.processes.host_messages import LONGEST, MOST_FILES, SERVE, WARM
+from service.processes.host_messages import LONGEST, MOST_FILES, PREFORK, SERVE
 from service.processes.job_files import OUTPUT
-from service.processes.limits import JobLimits, Passed
+from service.processes.limits import JobLimits, LimitExceeded
 from service.worker.forked import fork
 from service.worker.training_job import warm
 
@@ -43,12 +43,12 @@ _SHOWN_BYTES = 16_384
 
 
 @dataclass(slots=True)
-class _Child:
+class _Worker:
     id: int
     way: socket.socket
     folder: Path | None = None
     limits: JobLimits | None = None
-    passed: Passed | None = None
+    passed: LimitExceeded | None = None
     told: bool = False
     """Whether the service knows that it has ended."""
 
@@ -57,21 +57,21 @@ class _Child:
         """Whether it is a job that is under way."""
         return self.limits is not None and not self.told
 
-    def look(self, pid: int) -> Passed | None:
+    def look(self, pid: int) -> LimitExceeded | None:
         """Give the limit that it has passed."""
         if self.limits is None or self.folder is None:
             return None
         pids = process_tree.tree([pid])
         if len(pids) > self.limits.processes:
-            return Passed.PROCESSES
+            return LimitExceeded.PROCESSES
         if process_tree.memory_of(pids, self.limits.memory_bytes) > self.limits.memory_bytes:
-            return Passed.MEMORY
+            return LimitExceeded.MEMORY
         if process_tree.disk_of(self.folder, pids) > self.limits.disk_bytes:
-            return Passed.DISK
+            return LimitExceeded.DISK
         return None
 
 
-class Host:
+class WorkerHost:
     """Forks children, looks after them, and tells how they end."""
 
     def __init__(self, orders: socket.socket) -> None:
@@ -80,7 +80,7 @@ class Host:
         self._woken, self._waking = socket.socketpair()
         self._waking.setblocking(False)
         self._selector = selectors.DefaultSelector()
-        self._children: dict[int, _Child] = {}
+        self._children: dict[int, _Worker] = {}
         self._spare: tuple[int, socket.socket] | None = None
         """A child that waits for an order."""
         self._next_look = 0.0
@@ -115,13 +115,13 @@ class Host:
             self._ends = True
             return
         order = orjson.loads(data)
-        if order["kind"] == WARM:
+        if order["kind"] == PREFORK:
             self._spare = self._spare or self._fork()
             return
         pid, way = self._ordered(data, files)
         for file in files:
             os.close(file)
-        child = self._children[pid] = _Child(order["id"], way)
+        child = self._children[pid] = _Worker(order["id"], way)
         if order["kind"] == SERVE:
             way.close()
         else:
@@ -164,12 +164,12 @@ class Host:
             self._kill_orphans()
             self._end(child, status[0])
 
-    def _forget_way(self, child: _Child) -> None:
+    def _forget_way(self, child: _Worker) -> None:
         if child.way.fileno() >= 0:
             self._selector.unregister(child.way)
             child.way.close()
 
-    def _end(self, child: _Child, status: int) -> None:
+    def _end(self, child: _Worker, status: int) -> None:
         if child.told:
             return
         child.told = True
@@ -190,7 +190,7 @@ class Host:
 
     def _reap(self) -> None:
         self._woken.recv(4096)
-        ended: list[tuple[_Child, int]] = []
+        ended: list[tuple[_Worker, int]] = []
         with contextlib.suppress(ChildProcessError):
             while (found := os.waitpid(-1, os.WNOHANG))[0]:
                 pid, status = found
@@ -226,7 +226,7 @@ def main() -> None:
     warm()
     _tell({"id": 0})  # no child's: its imports are done, and it answers at once from here on
     with socket.socket(fileno=0) as orders:
-        Host(orders).run()
+        WorkerHost(orders).run()
 
 
 def _tell(message: dict[str, int]) -> None:

@@ -59,7 +59,7 @@ def _load(connection: socket) -> Classifier | None:
         "pid": os.getpid(),
         "classes": len(classifier.classes),
         "has_probabilities": classifier.has_probabilities,
-        "doubtful": classifier.doubtful,
+        "may_label_nan": classifier.may_label_nan,
     }
     told = orjson.dumps(facts)
     send(connection, Head(Kind.LOADED, 0.0, len(told), 0), [told])

@@ -14,7 +14,7 @@ import orjson
 from service.common.disk_errors import NO_STORAGE
 from service.common.errors import ServiceError, clip
 from service.processes.job_files import ERROR, ORDER, OUTPUT, RESULT, write
-from service.processes.limits import Passed
+from service.processes.limits import LimitExceeded
 from service.worker import matrix_job
 from service.worker.data.table import BUILT_IN, built_in
 from service.worker.learning import classifiers
@@ -29,12 +29,12 @@ def run(kind: str, folder: Path, disk_bytes: int) -> int:
         _capture(folder)
         _run(kind, folder)
     except MemoryError:
-        return Passed.MEMORY
+        return LimitExceeded.MEMORY
     except OSError as error:
         # Told by the status: what is written down needs the disk, too.
         largest, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
         if error.errno == errno.EFBIG and largest == disk_bytes:
-            return Passed.DISK
+            return LimitExceeded.DISK
         if error.errno is not None and error.errno in NO_STORAGE:
             return error.errno
         traceback.print_exc()

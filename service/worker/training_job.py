@@ -71,12 +71,12 @@ def train(folder: Path, _order: Mapping[str, Any]) -> Any:
         graph, parity, reason = _convert(fitted, names, planned.table.to_frame(names))
         _pack(version, fitted, names, graph)
     seconds = {**fitted.seconds, "convert": time.perf_counter() - start}
-    route = "native" if graph is None else "onnx"
+    backend = "native" if graph is None else "onnx"
     write(report / "by_class.json", [asdict(row) for row in fitted.report])
     write(
         report / "serving.json",
         {
-            "route": route,
+            "route": backend,
             "reason": reason,
             "parity": None if parity is None else asdict(parity),
             "notes": fitted.notes,
@@ -85,7 +85,7 @@ def train(folder: Path, _order: Mapping[str, Any]) -> Any:
     return {
         "metrics": fitted.metrics,
         "seconds": seconds,
-        "params": _recorded(request, fitted, route),
+        "params": _recorded(request, fitted, backend),
         "sha256": {
             path.name: hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted(version.iterdir())
@@ -157,7 +157,9 @@ def _pack(folder: Path, fitted: Fitted, names: list[str], graph: bytes | None) -
         (folder / "model.onnx").write_bytes(graph)
         classifier = OnnxClassifier(graph)
     else:
-        classifier = NativeClassifier(fitted.pipeline, Preparation.of(fitted.pipeline, names))
+        classifier = NativeClassifier(
+            fitted.pipeline, Preparation.from_pipeline(fitted.pipeline, names)
+        )
     golden = made_up_rows(fitted.X, fitted.schema.features)
     arrays: dict[str, Any] = {"X": golden}
     if classifier.has_probabilities:
@@ -169,7 +171,7 @@ def _pack(folder: Path, fitted: Fitted, names: list[str], graph: bytes | None) -
     (folder / "golden.npz").write_bytes(buffer.getvalue())
 
 
-def _recorded(request: TrainRequest, fitted: Fitted, route: str) -> dict[str, str]:
+def _recorded(request: TrainRequest, fitted: Fitted, backend: str) -> dict[str, str]:
     """Give the parameters as MLflow records them: those of the fit and those of the request."""
     asked = {
         "model_type": request.model_type,
@@ -179,7 +181,7 @@ def _recorded(request: TrainRequest, fitted: Fitted, route: str) -> dict[str, st
         "preprocessing": request.preprocessing,
         "class_weight": request.class_weight,
         "refit": request.refit,
-        "served_by": route,
+        "served_by": backend,
     }
     estimator = fitted.pipeline["classify"]
     settings = {f"param.{key}": value for key, value in estimator.get_params(deep=False).items()}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.auth.api_keys import Keys
+from service.auth.api_keys import ApiKeys
 from service.common.errors import Forbidden, RateExceeded, StartError, Unauthorized
 from tests.support.fakes import FakeRegistry
 from tests.support.server import Client, serve, settings_for
@@ -47,7 +47,7 @@ def bearer(secret: str) -> bytes:
 
 
 def test_a_key_in_force_has_its_role(path: Path) -> None:
-    assert Keys(path).check(bearer(OLD), "predict") == "predict"
+    assert ApiKeys(path).check(bearer(OLD), "predict") == "predict"
 
 
 @pytest.mark.parametrize(
@@ -57,14 +57,14 @@ def test_whatever_is_no_key_in_force_is_refused(path: Path, sent: bytes | None) 
     path.write_text(line("predict", "an"))
 
     with pytest.raises(Unauthorized):
-        Keys(path).check(sent, "predict")
+        ApiKeys(path).check(sent, "predict")
 
 
 @pytest.mark.parametrize("role", SECRETS)
 @pytest.mark.parametrize("needed", SECRETS)
 def test_a_role_includes_those_before_it(path: Path, role: str, needed: str) -> None:
     path.write_text(line(role, "key"))
-    keys, roles = Keys(path), list(SECRETS)
+    keys, roles = ApiKeys(path), list(SECRETS)
 
     if roles.index(role) >= roles.index(needed):
         assert keys.check(b"Bearer key", needed) == role
@@ -75,7 +75,7 @@ def test_a_role_includes_those_before_it(path: Path, role: str, needed: str) -> 
 
 def test_keys_are_rotated_without_a_restart(path: Path) -> None:
     path.write_text(line("predict", "old"))
-    keys = Keys(path, Clock())
+    keys = ApiKeys(path, Clock())
 
     path.write_text(line("predict", "old") + line("train", "new"))
     assert keys.check(b"Bearer old", "predict") == "predict"
@@ -89,7 +89,7 @@ def test_keys_are_rotated_without_a_restart(path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "nonsense", line("root", "x"), "predict: 12\n", "\xff"])
 def test_a_file_that_became_wrong_changes_nothing(path: Path, text: str) -> None:
     path.write_text(line("predict", "old"))
-    keys = Keys(path, Clock())
+    keys = ApiKeys(path, Clock())
 
     path.write_bytes(text.encode("latin-1"))
 
@@ -114,12 +114,12 @@ def test_a_wrong_file_stops_the_start_with_a_sentence(path: Path, text: str, sai
     path.write_text(text)
 
     with pytest.raises(StartError, match=said):
-        Keys(path)
+        ApiKeys(path)
 
 
 def test_a_file_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(StartError, match="No such file"):
-        Keys(tmp_path / "nothing")
+        ApiKeys(tmp_path / "nothing")
 
 
 class Watch:
@@ -135,7 +135,7 @@ class Watch:
 def test_a_key_with_a_limit_asks_so_often_and_no_oftener(path: Path) -> None:
     watch = Watch()
     path.write_text(line("predict", "few").strip() + " 5/s # a client\n" + line("predict", "many"))
-    keys = Keys(path, watch)
+    keys = ApiKeys(path, watch)
 
     def taken(key: bytes, times: int) -> int:
         count = 0
@@ -159,7 +159,7 @@ def test_a_key_with_a_limit_asks_so_often_and_no_oftener(path: Path) -> None:
 
 def test_who_has_no_right_is_not_counted(path: Path) -> None:
     path.write_text(line("predict", "few").strip() + " 1/s\n")
-    keys = Keys(path, Watch())
+    keys = ApiKeys(path, Watch())
 
     for _ in range(5):
         with pytest.raises(Forbidden):

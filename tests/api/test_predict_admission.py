@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from service.api.predict import Predict
 from service.common.metrics import Metrics
-from service.rollout.hold import Gate
-from service.serving.current_model import Slot
+from service.rollout.hold import Hold
+from service.serving.current_model import CurrentModel
 from tests.serving.test_predictor import FakeClassifier, predictor_of
 
 BODY = b'{"instances": [[1.5, 2]]}'
@@ -63,9 +63,9 @@ def _serve(
     classifier: FakeClassifier, scene: Callable[[Predict], Any], width: int = 2, most: int = 2
 ) -> Any:
     async def run() -> Any:
-        slot = Slot()
-        slot.swap(predictor_of(classifier, width), 1, "")
-        predict = Predict(slot, Gate(), Metrics(), 2**20, most, threads=1)
+        current_model = CurrentModel()
+        current_model.swap(predictor_of(classifier, width), 1, "")
+        predict = Predict(current_model, Hold(), Metrics(), 2**20, most, threads=1)
         try:
             return await scene(predict)
         finally:

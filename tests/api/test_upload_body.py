@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 from starlette.requests import Request
 
-from service.api.services import State
+from service.api.services import Services
 from service.api.upload_body import receive_upload
 from service.common.errors import BodyTooLarge
 from service.training.uploads import Upload
@@ -38,7 +38,7 @@ def _receive(folder: Path, chunks: list[bytes]) -> tuple[Upload, FakeState]:
     scope = {"type": "http", "method": "POST", "headers": headers, "query_string": b""}
     request = Request(scope, receive=cast(Any, stream.__anext__))
     upload, state = Upload(folder), FakeState(folder)
-    asyncio.run(receive_upload(request, cast(State, state), upload, ("text/csv",)))
+    asyncio.run(receive_upload(request, cast(Services, state), upload, ("text/csv",)))
     return upload, state
 
 

@@ -72,7 +72,7 @@ def test_trainings_invalid_input_and_the_process_are_shown(client: Client) -> No
 
 def test_a_latency_falls_into_its_bucket_and_all_above() -> None:
     metrics = Metrics()
-    metrics.predict.of("m", 1, "ok").observe(0.0003)
+    metrics.predict.series("m", 1, "ok").observe(0.0003)
 
     (family,) = [f for f in metrics.predict.collect() if f.name == "service_predict_seconds"]
 
@@ -86,7 +86,7 @@ def test_versions_that_were_in_use_long_ago_are_forgotten() -> None:
     latency = PredictLatency()
 
     for version in range(1, 1001):
-        latency.of("m", version, "ok").observe(0.001)
+        latency.series("m", version, "ok").observe(0.001)
 
     (family,) = [f for f in latency.collect() if f.name == "service_predict_seconds"]
     versions = {sample.labels["version"] for sample in family.samples}

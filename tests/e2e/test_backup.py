@@ -25,7 +25,7 @@ ROWS = 1000
 READY_SECONDS = 600
 CLAIM = "copies"
 
-Answers = dict[str, tuple[str, str]]
+PredictReplies = dict[str, tuple[str, str]]
 """Of each version: the digests of its record, and the reply to a thousand rows."""
 
 
@@ -112,10 +112,10 @@ def _in_use(api: httpx.Client) -> tuple[str, int]:
     return found["name"], found["version"]
 
 
-def _answers(api: httpx.Client) -> Answers:
+def _answers(api: httpx.Client) -> PredictReplies:
     """Ask every version for a thousand rows; the one in use is in use again afterwards."""
     name, version = _in_use(api)
-    answers: Answers = {}
+    answers: PredictReplies = {}
     for each in api.get("/models").json()["models"]:
         chosen = {"name": each["name"], "version": each["version"]}
         shown = api.get(f"/models/{each['name']}/versions/{each['version']}").json()

@@ -91,9 +91,9 @@ def test_predictions_go_on_without(
 ) -> None:
     """Predictions: all. What needs the part: 503 in 3 s. 30 s after its return: as before."""
     first, second = release.ready_pods("api")[:2]
-    with open_api(release, first.name) as trainer, open_api(release, second.name) as api:
+    with open_api(release, first.name) as training_queue, open_api(release, second.name) as api:
         # A version that the pod which is asked for it has never loaded.
-        trained = trainer.post("/train", json={**ORDER, "name": "spare"})
+        trained = training_queue.post("/train", json={**ORDER, "name": "spare"})
         assert trained.status_code == 201, trained.text
         outage = Outage(release, part, trained.json()["version"])
         assert api.get("/models").json()["stale"] is False

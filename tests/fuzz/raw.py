@@ -297,9 +297,9 @@ def attack(port: int, seed: int, count: int, at_once: int = 32) -> Found:
 
 def _fill_pools(port: int) -> None:
     """Have as many connections to the store opened as there may be: they stay."""
-    listing = b"GET /models HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    version_list = b"GET /models HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
     with ThreadPoolExecutor(32) as pool:
-        list(pool.map(lambda _: talk(port, [listing], 30), range(400)))
+        list(pool.map(lambda _: talk(port, [version_list], 30), range(400)))
 
 
 def files_return(files: Callable[[], int], before: int, seconds: float = 20) -> int:

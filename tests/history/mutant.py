@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from service.__main__ import main
-from service.rollout.coordinator import Replicas
+from service.rollout.coordinator import Coordinator
 from service.rollout.replica import Confirmation, LocalReplica, Replica, Swapped
 
 _LATE_SECONDS = 0.5
@@ -19,25 +19,25 @@ _LATE_SECONDS = 0.5
 
 def _acknowledge_early() -> None:
     """Answer as soon as the change is committed; have it served everywhere a little later."""
-    flip = Replicas._flip
+    flip = Coordinator._switch
 
     def early(
-        self: Replicas, everyone: Sequence[Replica], leader: str, epoch: int
+        self: Coordinator, everyone: Sequence[Replica], leader: str, epoch: int
     ) -> tuple[list[Confirmation], list[str]]:
         threading.Timer(_LATE_SECONDS, flip, (self, everyone, leader, epoch)).start()
         return [Confirmation(one.id, "", epoch) for one in everyone], []
 
-    Replicas._flip = early  # type: ignore[method-assign]
+    Coordinator._switch = early  # type: ignore[method-assign]
 
 
-def _late() -> None:
+def _stragglers() -> None:
     """Confirm at once what is served half a second later."""
     swap = LocalReplica.swap
 
     def late(self: LocalReplica) -> Swapped:
         staged = self._staged
         epoch = self.confirm().epoch if staged is None else staged.use.epoch
-        self._gate.set(False)
+        self._hold.engage(False)
         threading.Timer(_LATE_SECONDS, swap, (self,)).start()
         return Swapped(Confirmation(self.id, self.url, epoch), held=True)
 
@@ -61,7 +61,7 @@ def _no_hold() -> None:
 
 MUTANTS: dict[str, Callable[[], None]] = {
     "acknowledge-early": _acknowledge_early,
-    "late": _late,
+    "late": _stragglers,
     "no-hold": _no_hold,
 }
 

@@ -98,7 +98,7 @@ def test_a_stored_pipeline_answers_as_the_one_that_was_stored(name: str) -> None
     pipeline = fit(data, entry.classifier, scale=entry.scale, impute=entry.impute)
     rows = hard_rows(data, pipeline, 300)
     loaded: Classifier = load_native(skops.io.dumps(pipeline), data.names)
-    assert loaded.route == "native"
+    assert loaded.backend == "native"
     M = matrix(pipeline, rows)
     classes = pipeline["classify"].classes_
     with np.errstate(invalid="ignore"):  # Label propagation knows nothing of what is far away.
@@ -119,7 +119,7 @@ def test_a_native_classifier_uses_one_job_everywhere_and_leaves_the_pipeline_alo
     voting = VotingClassifier([("a", forest)], voting="soft", n_jobs=2)
     steps = [("prepare", "passthrough"), ("classify", voting)]
     pipeline = Pipeline(steps).fit(IRIS.frame, IRIS.y)
-    loaded = NativeClassifier(pipeline, Preparation.of(pipeline, IRIS.names))
+    loaded = NativeClassifier(pipeline, Preparation.from_pipeline(pipeline, IRIS.names))
     inner = loaded._classifier
     assert [inner.n_jobs, inner.estimators_[0].n_jobs] == [1, 1]
     # Fitted on a frame, it would warn about a matrix, and a warning here is an error.
@@ -139,7 +139,7 @@ def test_an_outlier_of_no_class_is_an_error_and_no_label() -> None:
             type(data)("numbers", data.frame, y, data.booleans),
             RadiusNeighborsClassifier(radius=1e-9, outlier_label=7),
         )
-        loaded = NativeClassifier(pipeline, Preparation.of(pipeline, data.names))
+        loaded = NativeClassifier(pipeline, Preparation.from_pipeline(pipeline, data.names))
         with pytest.raises(ValueError, match="none of its classes"):
             loaded.labels(matrix(pipeline, data.frame) + 0.1)
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from service.common.errors import ChildrenUnavailable, JobFailed, JobStopped
+from service.common.errors import JobFailed, JobStopped, WorkersUnavailable
 from service.processes.job import Job
 from service.processes.limits import JobLimits
-from service.processes.pool import Children
+from service.processes.pool import WorkerPool
 from tests.support.fakes import FakeRegistry
 from tests.support.server import ENDLESS, serve, settings_for
 from tests.support.waiting import wait_until
@@ -23,7 +23,7 @@ ROW = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
 LIMITS = JobLimits(seconds=60, memory_bytes=2**29, disk_bytes=64 * 2**20)
 
 
-class MisbehavingChildren(Children):
+class MisbehavingChildren(WorkerPool):
     """Has hosts whose jobs are those of `misbehaving`, and knows all their processes."""
 
     def __init__(self) -> None:
@@ -48,24 +48,24 @@ class MisbehavingChildren(Children):
 
 
 @pytest.fixture(scope="module")
-def children() -> Iterator[MisbehavingChildren]:
-    children = MisbehavingChildren()
-    yield children
-    children.close()
-    wait_until(lambda: not children.processes())
+def workers() -> Iterator[MisbehavingChildren]:
+    workers = MisbehavingChildren()
+    yield workers
+    workers.close()
+    wait_until(lambda: not workers.processes())
 
 
 @pytest.fixture
-def start(children: MisbehavingChildren, tmp_path: Path) -> Iterator[Any]:
+def start(workers: MisbehavingChildren, tmp_path: Path) -> Iterator[Any]:
     """Start a misbehaviour. After the test no process of it is left, and the host works."""
 
     def start(kind: str, limits: JobLimits = LIMITS, **order: object) -> Job:
-        return children.start(kind, tmp_path, order, limits)
+        return workers.start(kind, tmp_path, order, limits)
 
     yield start
-    wait_until(lambda: children.processes() <= {children.host}, seconds=20)
+    wait_until(lambda: workers.processes() <= {workers.host}, seconds=20)
     (tmp_path / "next").mkdir()
-    job = children.start("behaves", tmp_path / "next", {"works": True}, LIMITS)
+    job = workers.start("behaves", tmp_path / "next", {"works": True}, LIMITS)
     assert job.wait(60) == {"works": True}
 
 
@@ -158,12 +158,12 @@ def test_a_job_that_fills_the_disk_ends(start: Any, kind: str) -> None:
 def test_the_log_gets_what_a_job_prints_but_only_its_end(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    children = MisbehavingChildren()
+    workers = MisbehavingChildren()
     order = {"text": "a word ", "times": 10_000}
 
-    assert children.start("says", tmp_path, order, LIMITS).wait(60) is None
+    assert workers.start("says", tmp_path, order, LIMITS).wait(60) is None
 
-    children.close()
+    workers.close()
 
     said = capfd.readouterr().err
     assert said.endswith("a word ")
@@ -194,7 +194,7 @@ def test_a_job_that_ends_its_host_is_lost_and_the_log_tells_of_the_next_host(
 ) -> None:
     job = start("signals", to="host", signal=number)
 
-    with pytest.raises(ChildrenUnavailable):
+    with pytest.raises(WorkersUnavailable):
         job.wait(25)
     again = start("behaves")
 
@@ -206,7 +206,7 @@ def test_a_job_that_ends_its_host_is_lost_and_the_log_tells_of_the_next_host(
 def test_what_a_job_has_hidden_goes_with_a_host_that_is_killed(start: Any) -> None:
     job = start("leaves_a_session", then="kill the host")
 
-    with pytest.raises(ChildrenUnavailable):
+    with pytest.raises(WorkersUnavailable):
         job.wait(25)
     start("behaves").wait(60)
 

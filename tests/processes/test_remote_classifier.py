@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 from sklearn.neighbors import KNeighborsClassifier, RadiusNeighborsClassifier
 from sklearn.svm import LinearSVC
 
-from service.common.errors import ChildrenUnavailable, ClassifierUnavailable
-from service.processes.connection import Defect, Facts, Line
-from service.processes.job import LOST, Child
-from service.processes.pool import Children
-from service.processes.remote_classifier import ChildClassifier, Pauses
+from service.common.errors import ClassifierUnavailable, WorkersUnavailable
+from service.processes.connection import ClassifierInfo, Defect, WorkerConnection
+from service.processes.job import HOST_DIED, WorkerProcess
+from service.processes.pool import WorkerPool
+from service.processes.remote_classifier import Backoff, RemoteClassifier
 from service.worker.classify_server import answer_all
 from service.worker.sklearn_models.classifier import load_native
 from tests.support.pipelines import fit, iris
@@ -47,17 +47,17 @@ NEAR = stored(KNeighborsClassifier())
 
 
 @pytest.fixture(scope="module")
-def children() -> Iterator[Children]:
-    children = Children()
-    yield children
-    children.close()
+def workers() -> Iterator[WorkerPool]:
+    workers = WorkerPool()
+    yield workers
+    workers.close()
 
 
-def served(children: Children, data: bytes = NEAR, **more: Any) -> ChildClassifier:
-    return ChildClassifier(children, "near version 1", lambda: data, IRIS.names, **more)
+def served(workers: WorkerPool, data: bytes = NEAR, **more: Any) -> RemoteClassifier:
+    return RemoteClassifier(workers, "near version 1", lambda: data, IRIS.names, **more)
 
 
-def pid_of(classifier: ChildClassifier) -> int:
+def pid_of(classifier: RemoteClassifier) -> int:
     line = wait_until(lambda: classifier._keeper.line)
     return line.facts.pid
 
@@ -73,13 +73,15 @@ def is_gone(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("name", native())
-def test_a_child_answers_bit_by_bit_as_the_classifier_itself(children: Children, name: str) -> None:
+def test_a_child_answers_bit_by_bit_as_the_classifier_itself(
+    workers: WorkerPool, name: str
+) -> None:
     data = stored(native()[name].classifier)
-    here, there = load_native(data, IRIS.names), served(children, data)
+    here, there = load_native(data, IRIS.names), served(workers, data)
     rows = np.asfortranarray(np.concatenate([X, X * 1.7, X[:1] * 1e9]))
 
     assert there.has_probabilities == here.has_probabilities
-    assert there.doubtful == here.doubtful
+    assert there.may_label_nan == here.may_label_nan
     assert there.labels(rows).tobytes() == here.labels(rows).tobytes()
     if here.has_probabilities:
         labels, chances = here.labels_and_probabilities(rows)
@@ -88,25 +90,25 @@ def test_a_child_answers_bit_by_bit_as_the_classifier_itself(children: Children,
         assert rows_found.tobytes() == np.ascontiguousarray(chances).tobytes()
 
 
-def test_what_the_classifier_cannot_take_is_told_in_the_same_sentence(children: Children) -> None:
+def test_what_the_classifier_cannot_take_is_told_in_the_same_sentence(workers: WorkerPool) -> None:
     data = stored(RadiusNeighborsClassifier(radius=1e-9, outlier_label="zz"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with pytest.raises(ValueError, match="none of its classes") as here:
             load_native(data, IRIS.names).labels(X + 0.1)
-    classifier = served(children, data)
+    classifier = served(workers, data)
 
     with pytest.raises(ValueError, match="none of its classes") as there:
         classifier.labels(X + 0.1)
     with pytest.raises(ValueError, match="no probabilities"):
-        served(children, stored(LinearSVC())).labels_and_probabilities(X)
+        served(workers, stored(LinearSVC())).labels_and_probabilities(X)
 
     assert str(there.value) == str(here.value)
     assert classifier.labels(X).tolist() == np.unique(IRIS.y, return_inverse=True)[1].tolist()
 
 
-def test_its_clock_counts_what_the_child_spends_for_this_thread(children: Children) -> None:
-    classifier = served(children)
+def test_its_clock_counts_what_the_child_spends_for_this_thread(workers: WorkerPool) -> None:
+    classifier = served(workers)
     rows = np.repeat(X, 20, axis=0)
     start, own = classifier.clock(), thread_time()
 
@@ -118,8 +120,8 @@ def test_its_clock_counts_what_the_child_spends_for_this_thread(children: Childr
     assert classifier.clock() - start > thread_time() - own + 0.001
 
 
-def test_many_threads_get_their_own_answers(children: Children) -> None:
-    classifier = served(children)
+def test_many_threads_get_their_own_answers(workers: WorkerPool) -> None:
+    classifier = served(workers)
     expected = classifier.labels(X)
 
     def ask(index: int) -> bool:
@@ -132,9 +134,9 @@ def test_many_threads_get_their_own_answers(children: Children) -> None:
 
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_rows_of_a_matrix_that_lies_in_a_file_are_answered_as_those_that_are_sent(
-    children: Children, tmp_path: Path, order: Literal["C", "F"]
+    workers: WorkerPool, tmp_path: Path, order: Literal["C", "F"]
 ) -> None:
-    classifier = served(children)
+    classifier = served(workers)
     np.save(tmp_path / "matrix.npy", np.asarray(X, order=order))
     rows = slice(7, 93)
 
@@ -149,9 +151,9 @@ def test_rows_of_a_matrix_that_lies_in_a_file_are_answered_as_those_that_are_sen
 
 
 def test_a_file_that_is_not_there_is_a_defect_that_the_child_survives(
-    children: Children, tmp_path: Path
+    workers: WorkerPool, tmp_path: Path
 ) -> None:
-    classifier = served(children)
+    classifier = served(workers)
 
     with pytest.raises(Defect, match="FileNotFoundError"):
         classifier.of_file(tmp_path / "none.npy", slice(0, 5), False)
@@ -161,10 +163,10 @@ def test_a_file_that_is_not_there_is_a_defect_that_the_child_survives(
 class FakeClassifier:
     """Does what a test says before it answers the first class."""
 
-    route: Literal["native"] = "native"
+    backend: Literal["native"] = "native"
     has_probabilities = False
-    doubtful = False
-    remote = False
+    may_label_nan = False
+    in_other_process = False
     ready = True
     clock = staticmethod(thread_time)
 
@@ -181,13 +183,13 @@ class FakeClassifier:
         return self.labels(X), np.ones((len(X), 1))
 
 
-def line_to(classifier: FakeClassifier) -> Line:
+def line_to(classifier: FakeClassifier) -> WorkerConnection:
     """Give a line of two connections, answered by threads of this process."""
     pairs = [socket.socketpair() for _ in range(2)]
     for _, theirs in pairs:
         threading.Thread(target=answer_all, args=(theirs, classifier)).start()
-    line = Line(Child(1, 1), [ours for ours, _ in pairs])
-    line.facts = Facts(1, 1, False, False)
+    line = WorkerConnection(WorkerProcess(1, 1), [ours for ours, _ in pairs])
+    line.facts = ClassifierInfo(1, 1, False, False)
     return line
 
 
@@ -219,7 +221,7 @@ def test_a_defect_in_the_child_is_no_clients_fault_and_stops_nothing(
 def test_an_answer_to_another_question_is_none() -> None:
     line = line_to(FakeClassifier(bool))
     assert line.ask(X, True)[2] is not None
-    line.facts = Facts(1, 3, True, False)
+    line.facts = ClassifierInfo(1, 3, True, False)
 
     with pytest.raises(EOFError):
         line.ask(X, True)
@@ -233,7 +235,7 @@ def test_it_answers_at_the_services_priority_without_a_limit_of_time_and_has_no_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SERVICE_PEER_KEY", "hunter2")
-    own = Children()
+    own = WorkerPool()
     classifier = served(own)
     pid = pid_of(classifier)
 
@@ -250,27 +252,27 @@ def test_it_answers_at_the_services_priority_without_a_limit_of_time_and_has_no_
     wait_until(lambda: is_gone(pid))
 
 
-def test_a_file_that_is_not_trusted_is_refused_and_leaves_no_process(children: Children) -> None:
-    before = set(children._children)
+def test_a_file_that_is_not_trusted_is_refused_and_leaves_no_process(workers: WorkerPool) -> None:
+    before = set(workers._children)
 
     with pytest.raises(ValueError, match="no skops file"):
-        served(children, pickle.dumps(KNeighborsClassifier()))
+        served(workers, pickle.dumps(KNeighborsClassifier()))
 
-    wait_until(lambda: set(children._children) <= before)
+    wait_until(lambda: set(workers._children) <= before)
 
 
-class FakeChildren(Children):
+class FakeChildren(WorkerPool):
     """Starts a child that ends at once with this status."""
 
     def __init__(self, status: int) -> None:
         super().__init__()
         self.status = status
 
-    def serve(self, connections: int) -> tuple[Child, list[socket.socket]]:
+    def serve(self, connections: int) -> tuple[WorkerProcess, list[socket.socket]]:
         pairs = [socket.socketpair() for _ in range(connections)]
         for _, theirs in pairs:
             theirs.close()
-        child = Child(1, 1)
+        child = WorkerProcess(1, 1)
         child.status.set_result(self.status)
         return child, [ours for ours, _ in pairs]
 
@@ -278,8 +280,8 @@ class FakeChildren(Children):
 def test_a_file_whose_loading_ends_the_process_is_refused() -> None:
     with pytest.raises(ValueError, match="ended by SIGSEGV"):
         served(FakeChildren(-signal.SIGSEGV))
-    with pytest.raises(ChildrenUnavailable):
-        served(FakeChildren(LOST))
+    with pytest.raises(WorkersUnavailable):
+        served(FakeChildren(HOST_DIED))
 
 
 def test_serving_a_native_classifier_imports_no_scikit_learn() -> None:
@@ -312,10 +314,10 @@ children.close()
 # How it ends
 
 
-def test_it_ends_when_nobody_holds_the_classifier_any_more(children: Children) -> None:
+def test_it_ends_when_nobody_holds_the_classifier_any_more(workers: WorkerPool) -> None:
     gc.disable()  # it must not take a collection
     try:
-        classifier = served(children)
+        classifier = served(workers)
         pid = pid_of(classifier)
         classifier.labels(X)
         del classifier
@@ -325,11 +327,11 @@ def test_it_ends_when_nobody_holds_the_classifier_any_more(children: Children) -
 
 
 def test_a_child_that_is_killed_costs_its_requests_an_error_and_comes_back(
-    children: Children,
+    workers: WorkerPool,
 ) -> None:
     lost: list[int] = []
-    classifier = served(children, lost=lambda: lost.append(1))
-    beside = served(children)
+    classifier = served(workers, lost=lambda: lost.append(1))
+    beside = served(workers)
     pid, expected = pid_of(classifier), classifier.labels(X)
     stop(pid)
     with ThreadPoolExecutor(2) as pool:
@@ -350,8 +352,8 @@ def test_a_child_that_is_killed_costs_its_requests_an_error_and_comes_back(
     assert lost == [1]
 
 
-def test_a_child_that_is_killed_while_nobody_asks_is_started_again(children: Children) -> None:
-    classifier = served(children)
+def test_a_child_that_is_killed_while_nobody_asks_is_started_again(workers: WorkerPool) -> None:
+    classifier = served(workers)
     pid = pid_of(classifier)
 
     os.kill(pid, signal.SIGKILL)
@@ -360,8 +362,8 @@ def test_a_child_that_is_killed_while_nobody_asks_is_started_again(children: Chi
     assert (classifier.labels(X) == classifier.labels(X)).all()
 
 
-def test_a_child_that_hangs_is_killed_and_replaced(children: Children) -> None:
-    classifier = served(children, seconds=0.2)
+def test_a_child_that_hangs_is_killed_and_replaced(workers: WorkerPool) -> None:
+    classifier = served(workers, seconds=0.2)
     pid = pid_of(classifier)
     stop(pid)
 
@@ -374,10 +376,10 @@ def test_a_child_that_hangs_is_killed_and_replaced(children: Children) -> None:
 
 
 def test_a_host_that_is_killed_takes_its_children_along_and_they_come_back() -> None:
-    children = Children()
-    classifier = served(children)
+    workers = WorkerPool()
+    classifier = served(workers)
     pid, expected = pid_of(classifier), classifier.labels(X)
-    host = children._host
+    host = workers._host
     assert host is not None
 
     host.kill()
@@ -385,17 +387,17 @@ def test_a_host_that_is_killed_takes_its_children_along_and_they_come_back() -> 
     wait_until(lambda: is_gone(pid))
     wait_until(lambda: classifier.ready and pid_of(classifier) != pid)
     assert classifier.labels(X).tolist() == expected.tolist()
-    children.close()
+    workers.close()
 
 
-def test_nothing_is_started_again_for_a_classifier_that_was_let_go(children: Children) -> None:
+def test_nothing_is_started_again_for_a_classifier_that_was_let_go(workers: WorkerPool) -> None:
     started: list[int] = []
 
     def source() -> bytes:
         started.append(1)
         return NEAR
 
-    classifier = ChildClassifier(children, "near", source, IRIS.names)
+    classifier = RemoteClassifier(workers, "near", source, IRIS.names)
     pid = pid_of(classifier)
     del classifier
     wait_until(lambda: is_gone(pid))
@@ -404,21 +406,21 @@ def test_nothing_is_started_again_for_a_classifier_that_was_let_go(children: Chi
 
 
 def test_one_that_keeps_ending_is_started_ever_more_seldom() -> None:
-    pauses = Pauses()
+    pauses = Backoff()
 
     assert [pauses.after(0.1) for _ in range(8)] == [0, 1, 2, 4, 8, 16, 30, 30]
     assert [pauses.after(61), pauses.after(0.1)] == [0, 1]
 
 
-def test_nothing_is_left_of_fifty_classifiers(children: Children) -> None:
+def test_nothing_is_left_of_fifty_classifiers(workers: WorkerPool) -> None:
     def files() -> int:
         return len(os.listdir("/proc/self/fd"))
 
-    kept = served(children)
-    before, known = files(), set(children._children)
+    kept = served(workers)
+    before, known = files(), set(workers._children)
     for _ in range(50):
-        assert len(served(children).labels(X[:3])) == 3
+        assert len(served(workers).labels(X[:3])) == 3
 
-    wait_until(lambda: set(children._children) <= known)
+    wait_until(lambda: set(workers._children) <= known)
     assert files() <= before  # what earlier tests left behind may go meanwhile
     assert cast(Any, kept.labels(X[:1])).size == 1

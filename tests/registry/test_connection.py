@@ -22,7 +22,7 @@ class Lines(ThreadingHTTPServer):
     strangers = (404, b"")
 
 
-class Answers(BaseHTTPRequestHandler):
+class PredictReplies(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Lines
 
@@ -44,7 +44,7 @@ class Answers(BaseHTTPRequestHandler):
 
 @contextmanager
 def lines(status: int, body: bytes) -> Iterator[str]:
-    with Lines(("127.0.0.1", 0), Answers) as server:
+    with Lines(("127.0.0.1", 0), PredictReplies) as server:
         server.strangers = (status, body)
         thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()

@@ -16,7 +16,7 @@ from service.common.errors import (
     VersionNotServable,
 )
 from service.common.metrics import Metrics
-from service.rollout.coordinator import Change, Replicas
+from service.rollout.coordinator import Change, Coordinator
 from service.rollout.poller import Poller
 from service.rollout.replica import Confirmation, Replica, Swapped
 from tests.support.fakes import FakeRegistry
@@ -88,7 +88,7 @@ class FakePeers:
     def find(self) -> Sequence[Replica]:
         return self.peers
 
-    def settled(self) -> bool:
+    def is_discoverable(self) -> bool:
         return True
 
     def close(self) -> None:
@@ -104,7 +104,7 @@ class Scene:
         self.a, self.b, self.c = (FakeReplica(n, self.journal, self.registry) for n in "abc")
         self.peers = FakePeers([self.b, self.c])
         self.metrics = Metrics()
-        self.replicas = Replicas(self.a, self.peers, self.registry, self.metrics)  # type: ignore[arg-type]
+        self.replicas = Coordinator(self.a, self.peers, self.registry, self.metrics)  # type: ignore[arg-type]
 
     def use(self, expected_epoch: int | None = None) -> Change:
         return self.replicas.use(VERSION, "a test", expected_epoch)
@@ -254,7 +254,7 @@ def test_one_that_comes_during_the_change_follows_it_too(scene: Scene) -> None:
 
 
 def test_two_changes_never_mix(scene: Scene) -> None:
-    others = Replicas(scene.b, FakePeers([scene.a, scene.c]), scene.registry, Metrics())  # type: ignore[arg-type]
+    others = Coordinator(scene.b, FakePeers([scene.a, scene.c]), scene.registry, Metrics())  # type: ignore[arg-type]
     threads = [
         threading.Thread(target=replicas.use, args=(VERSION, "a test"))
         for replicas in (scene.replicas, others)
@@ -284,7 +284,7 @@ def test_a_change_that_names_the_epoch_it_follows_loses_to_one_before_it(scene: 
 def test_an_entry_that_nobody_leads_is_brought_to_all_at_once(scene: Scene) -> None:
     scene.registry.commit_use(VERSION, "by hand")
 
-    scene.replicas.bring(1)
+    scene.replicas.catch_up(1)
 
     steps = [entry.split()[0] for entry in scene.journal if entry[:4] in ("hold", "swap")]
     assert steps == ["hold"] * 3 + ["swap"] * 3
@@ -322,7 +322,7 @@ def test_while_mlflow_is_slow_a_restarted_replica_serves_what_a_peer_confirms(
 ) -> None:
     scene.use()
     local = Restarted("a", scene.journal, scene.registry)
-    replicas = Replicas(local, scene.peers, scene.registry, scene.metrics)  # type: ignore[arg-type]
+    replicas = Coordinator(local, scene.peers, scene.registry, scene.metrics)  # type: ignore[arg-type]
     poller = Poller(local, replicas, 1, scene.metrics)  # type: ignore[arg-type]
     poller.slow_seconds = 0.0
 
@@ -337,7 +337,7 @@ def test_what_mlflow_has_told_is_awaited_and_not_looked_for_elsewhere(scene: Sce
     scene.use()
     local = Restarted("a", scene.journal, scene.registry)
     local.newest = scene.registry.newest_use()
-    replicas = Replicas(local, scene.peers, scene.registry, scene.metrics)  # type: ignore[arg-type]
+    replicas = Coordinator(local, scene.peers, scene.registry, scene.metrics)  # type: ignore[arg-type]
     poller = Poller(local, replicas, 1, scene.metrics)  # type: ignore[arg-type]
 
     poller.recover_if_untold()

@@ -10,7 +10,7 @@ import urllib3
 
 from service.auth.peer_signatures import HEADER, sign
 from service.common.errors import ReplicaDown, ReplicaSilent
-from service.rollout.peers import NamedPeers, Peer
+from service.rollout.peers import DiscoveredPeers, Peer
 from service.server.server import listen, url
 from tests.support.fakes import FakeRegistry
 from tests.support.mlflow_server import free_port
@@ -156,7 +156,7 @@ def test_one_that_was_silent_just_now_is_not_waited_for_again(
 ) -> None:
     monkeypatch.setattr("service.rollout.peers.CONFIRM_SECONDS", 0.2)
     listener = listen(settings_for(tmp_path))
-    peers = NamedPeers([url(listener)], "me", "")
+    peers = DiscoveredPeers([url(listener)], "me", "")
     (mute,) = peers.find()
     listener.close()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service.auth.api_keys import Keys
+from service.auth.api_keys import ApiKeys
 from service.schema.contract import Feature, Schema
 from tests.support.fakes import FakeRegistry
 from tests.support.server import Client, serve, settings_for
@@ -50,7 +50,7 @@ def test_a_connection_that_ends_with_an_answer_is_not_reset(
     keys: Path, segments: list[bytes], closed: bool, ended: bool
 ) -> None:
     async def scene() -> None:
-        site = Site(predictor_for(SCHEMA), Keys(keys))
+        site = Site(predictor_for(SCHEMA), ApiKeys(keys))
         protocol, transport = site.connect()
 
         for segment in segments:
@@ -71,7 +71,7 @@ def test_a_short_request_without_a_right_costs_no_connection(
     keys: Path, segments: list[bytes]
 ) -> None:
     async def scene() -> None:
-        site = Site(predictor_for(SCHEMA), Keys(keys))
+        site = Site(predictor_for(SCHEMA), ApiKeys(keys))
         protocol, transport = site.connect()
 
         for _ in range(3):

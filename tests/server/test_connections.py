@@ -207,7 +207,7 @@ def test_what_is_not_answered_in_time_gets_a_problem(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Trainings go on, so that who waits for one waits for longer than the server does.
-    monkeypatch.setattr("service.training.queue.Trainer.stop", lambda _: None)
+    monkeypatch.setattr("service.training.queue.TrainingQueue.stop", lambda _: None)
     service = running(settings_for(tmp_path / "data"), FakeRegistry(tmp_path))
     with service as (server, client), connect(client, 30) as connection:
         server.drain_seconds = 0.2

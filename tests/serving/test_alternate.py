@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.common.errors import ChildrenUnavailable
+from service.common.errors import WorkersUnavailable
 from service.models.classifier import Classifier
 from service.serving.alternate import MANY, Alternate
 from tests.serving.test_predictor import ClockedClassifier
@@ -28,13 +28,13 @@ class Scene:
         self.rows = {"graph": graph_row, "child": child_row}
         self.graph, self.child = ClockedClassifier(0, 0), ClockedClassifier(0, 0)
         self.started = 0
-        self.trouble: Exception | None = None
+        self.load_error: Exception | None = None
         self.alternate = Alternate("m", self._start, idle_seconds, lambda: self.now)
 
     def _start(self) -> Classifier:
         self.started += 1
-        if self.trouble is not None:
-            raise self.trouble
+        if self.load_error is not None:
+            raise self.load_error
         return self.child
 
     def ask(self, rows: int = MANY) -> str:
@@ -42,8 +42,8 @@ class Scene:
 
         def ask(classifier: Classifier) -> str:
             who = "child" if classifier is self.child else "graph"
-            if who == "child" and self.trouble is not None:
-                raise self.trouble
+            if who == "child" and self.load_error is not None:
+                raise self.load_error
             self.now += rows * self.rows[who]
             return who
 
@@ -91,15 +91,15 @@ def test_what_the_graph_answers_fast_starts_no_child() -> None:
     assert scene.started == 0
 
 
-@pytest.mark.parametrize("trouble", [ChildrenUnavailable(), RuntimeError("a defect")])
-def test_the_graph_answers_where_the_child_fails_or_is_not_ready(trouble: Exception) -> None:
+@pytest.mark.parametrize("trouble", [WorkersUnavailable(), RuntimeError("a defect")])
+def test_the_graph_answers_where_the_child_fails_or_is_not_ready(load_error: Exception) -> None:
     scene = Scene(graph_row=3e-6, child_row=1e-6)
     scene.ask()
     scene.wait_for_child()
 
-    scene.trouble = trouble
+    scene.load_error = load_error
     lost = scene.ask()
-    scene.trouble = None
+    scene.load_error = None
     scene.child.ready = False
     absent = scene.ask()
     scene.child.ready = True
@@ -107,19 +107,19 @@ def test_the_graph_answers_where_the_child_fails_or_is_not_ready(trouble: Except
     assert [lost, absent, scene.ask()] == ["graph", "graph", "child"]
 
 
-@pytest.mark.parametrize("trouble", [ChildrenUnavailable(), ValueError("another label")])
+@pytest.mark.parametrize("trouble", [WorkersUnavailable(), ValueError("another label")])
 def test_a_child_that_cannot_be_had_is_not_tried_again(
-    trouble: Exception, caplog: pytest.LogCaptureFixture
+    load_error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     scene = Scene(graph_row=3e-6, child_row=1e-6)
-    scene.trouble = trouble
+    scene.load_error = load_error
 
     scene.ask()
     scene.wait_for_child()
 
     assert [scene.ask(), scene.ask()] == ["graph", "graph"]
     assert scene.started == 1
-    assert str(trouble) in caplog.text
+    assert str(load_error) in caplog.text
 
 
 def test_what_is_wrong_with_the_rows_is_told_whoever_finds_it() -> None:
@@ -127,7 +127,7 @@ def test_what_is_wrong_with_the_rows_is_told_whoever_finds_it() -> None:
     scene.ask()
     scene.wait_for_child()
 
-    scene.trouble = ValueError("a number is too large")
+    scene.load_error = ValueError("a number is too large")
 
     with pytest.raises(ValueError, match="too large"):
         scene.ask()

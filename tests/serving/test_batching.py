@@ -11,8 +11,8 @@ from sklearn.datasets import load_iris
 
 from service.common.errors import InvalidRequest, Overloaded
 from service.schema.decoder import Row
-from service.serving.admission import Crew
-from service.serving.batching import Batches
+from service.serving.admission import Admission
+from service.serving.batching import ThreadBatcher
 from tests.support.server import Client
 from tests.support.waiting import wait_until
 
@@ -21,8 +21,8 @@ class FakePredictor:
     """Answers a row with its first number once it is let, and remembers what came together."""
 
     def __init__(self, most: int = 64) -> None:
-        self.rows_a_batch = most
-        self.queue_seconds = 0.05
+        self.max_thread_batch = most
+        self.target_queue_seconds = 0.05
         self.runs: list[tuple[list[float], bool]] = []
         self.let = threading.Event()
         self.begun = threading.Semaphore(0)
@@ -45,9 +45,9 @@ class Scene:
         self, predictor: FakePredictor, threads: int = 1, most: int = 64, cores: int = 2
     ) -> None:
         self.gauge = Gauge("in_flight", "For a test.", registry=CollectorRegistry())
-        self.crew = Crew(threads, most, self.gauge, cores)
+        self.admission = Admission(threads, most, self.gauge, cores)
         self.predictor = predictor
-        self.batches = Batches(self.crew, predictor)  # type: ignore[arg-type]
+        self.batches = ThreadBatcher(self.admission, predictor)  # type: ignore[arg-type]
         self.asked: list[asyncio.Task[bytes]] = []
 
     async def ask(self, *rows: float, probabilities: bool = False) -> None:
@@ -62,7 +62,7 @@ class Scene:
     async def answers(self) -> list[bytes | BaseException]:
         self.predictor.let.set()
         found = await asyncio.gather(*self.asked, return_exceptions=True)
-        self.crew.close()
+        self.admission.close()
         return found
 
 
@@ -155,7 +155,7 @@ def test_a_run_that_fails_is_told_to_all_that_were_in_it_and_the_next_one_goes_o
         found = await asyncio.gather(*scene.asked, return_exceptions=True)
         predictor.fails = False
         after = await scene.batches.answer((7.0,), False)
-        scene.crew.close()
+        scene.admission.close()
         return found, after
 
     answers, after = asyncio.run(run())
@@ -195,7 +195,7 @@ def test_as_many_are_let_in_as_are_expected_to_be_begun_in_half_the_time(
 ) -> None:
     async def run() -> list[bytes | BaseException]:
         scene = Scene(FakePredictor(a_batch), most=most)
-        scene.crew.expect(seconds)
+        scene.admission.expect(seconds)
         await scene.ask(*map(float, range(70)))
         return await scene.answers()
 

@@ -4,11 +4,11 @@ import threading
 
 import pytest
 
-from service.serving.core_pool import Cores
+from service.serving.core_pool import CorePool
 
 
 def test_parts_come_back_in_order_whoever_did_them() -> None:
-    cores = Cores(3)
+    cores = CorePool(3)
     both = threading.Barrier(2)
     threads: set[str] = set()
 
@@ -25,7 +25,7 @@ def test_parts_come_back_in_order_whoever_did_them() -> None:
 
 
 def test_a_caller_does_all_parts_itself_while_the_other_cores_are_taken() -> None:
-    cores = Cores(2)
+    cores = CorePool(2)
     release, taken = threading.Event(), threading.Event()
 
     def hold(part: int) -> int:
@@ -48,7 +48,7 @@ def test_a_caller_does_all_parts_itself_while_the_other_cores_are_taken() -> Non
 
 @pytest.mark.parametrize("failing", ["caller", "helper"])
 def test_what_goes_wrong_in_a_part_is_raised_and_the_rest_is_left(failing: str) -> None:
-    cores = Cores(2)
+    cores = CorePool(2)
     both = threading.Barrier(2)
     done: list[int] = []
     caller = threading.current_thread()
@@ -69,7 +69,7 @@ def test_what_goes_wrong_in_a_part_is_raised_and_the_rest_is_left(failing: str) 
 
 
 def test_one_core_and_a_service_that_ends_have_no_helpers() -> None:
-    alone, closed = Cores(1), Cores(4)
+    alone, closed = CorePool(1), CorePool(4)
     closed.close()
 
     assert alone.map(str, [1, 2, 3]) == ["1", "2", "3"]

@@ -9,7 +9,7 @@ import pytest
 from sklearn.datasets import load_iris
 
 from service.schema.decoder import Row
-from service.serving.loop_batching import Turns
+from service.serving.loop_batching import LoopBatcher
 from tests.support.server import Client
 
 
@@ -17,7 +17,7 @@ class FakePredictor:
     """Answers a row with its first number, and remembers how many rows came together."""
 
     def __init__(self, most: int = 64, fails: bool = False) -> None:
-        self.rows_a_turn = most
+        self.max_loop_batch = most
         self.fails = fails
         self.runs: list[tuple[int, bool]] = []
 
@@ -33,7 +33,7 @@ class Crowd:
 
     def __init__(self, predictor: FakePredictor) -> None:
         self.answers: dict[int, bytes | Exception] = {}
-        self._turns: Turns[int] = Turns(predictor, self._take)  # type: ignore[arg-type]
+        self._turns: LoopBatcher[int] = LoopBatcher(predictor, self._take)  # type: ignore[arg-type]
         self._asked = 0
 
     def _take(self, waiting: Sequence[int], answers: Sequence[bytes | Exception]) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from service.common.errors import InvalidInput
 from service.schema.contract import Feature, Schema
 from service.schema.decoder import Limits
-from service.serving.latency_model import Pace
+from service.serving.latency_model import LatencyModel
 from service.serving.predictor import Predictor
 
 BODY = b'{"instances": [[1.5, 2]]}'
@@ -19,10 +19,10 @@ BODY = b'{"instances": [[1.5, 2]]}'
 class FakeClassifier:
     """Answers the first class, and takes so much of the processor as it is told."""
 
-    route: Literal["native"] = "native"
+    backend: Literal["native"] = "native"
     has_probabilities = True
-    doubtful = False
-    remote = False
+    may_label_nan = False
+    in_other_process = False
     ready = True
     clock = staticmethod(time.thread_time)
 
@@ -50,17 +50,17 @@ def predictor_of(classifier: FakeClassifier, width: int = 2) -> Predictor:
 
 
 def test_a_pace_moves_to_what_runs_take_and_an_outlier_hardly_counts() -> None:
-    pace = Pace(0.001, 0.001 + 63e-6)
-    assert (pace.base, pace.row) == pytest.approx((0.999e-3, 1e-6))
-    pace.learn(1, 10.0)
-    assert pace.seconds(1) < 0.0015
+    latency_model = LatencyModel(0.001, 0.001 + 63e-6)
+    assert (latency_model.base, latency_model.row) == pytest.approx((0.999e-3, 1e-6))
+    latency_model.learn(1, 10.0)
+    assert latency_model.seconds(1) < 0.0015
 
     for _ in range(100):
-        pace.learn(1, 0.004)
-        pace.learn(10_000, 0.054)
+        latency_model.learn(1, 0.004)
+        latency_model.learn(10_000, 0.054)
 
-    assert pace.base == pytest.approx(0.004, rel=0.1)
-    assert pace.row == pytest.approx(5e-6, rel=0.1)
+    assert latency_model.base == pytest.approx(0.004, rel=0.1)
+    assert latency_model.row == pytest.approx(5e-6, rel=0.1)
 
 
 def test_a_model_that_was_misfiled_finds_its_place_again() -> None:
@@ -95,7 +95,7 @@ def test_waiting_for_the_processor_does_not_make_a_model_slow() -> None:
 
 def test_what_another_process_answers_is_never_waited_for_on_the_event_loop() -> None:
     class Remote(FakeClassifier):
-        remote = True
+        in_other_process = True
 
     predictor = predictor_of(Remote())
 
@@ -103,7 +103,7 @@ def test_what_another_process_answers_is_never_waited_for_on_the_event_loop() ->
     assert not predictor.is_quick(len(BODY))
     assert predictor.predict_at_once(BODY) is None
     assert predictor.predict_at_once(b'{"instances": [{"featuer 1": 1}]}') is None
-    assert predictor.one_row(BODY) is None
+    assert predictor.row_for_loop(BODY) is None
 
 
 def test_what_another_process_spends_counts_as_the_models_pace() -> None:
@@ -117,7 +117,7 @@ def test_what_another_process_spends_counts_as_the_models_pace() -> None:
             self.spent += 0.02
             return super().labels(X)
 
-    assert predictor_of(Remote()).pace.seconds(1) == pytest.approx(0.02, rel=0.2)
+    assert predictor_of(Remote()).latency_model.seconds(1) == pytest.approx(0.02, rel=0.2)
 
 
 def test_what_is_wrong_is_worked_out_at_once_only_where_that_is_short() -> None:
@@ -175,7 +175,7 @@ class ClockedClassifier(FakeClassifier):
     `broken` rows get a probability that is no number, as where a classifier overflows.
     """
 
-    remote = True
+    in_other_process = True
 
     def __init__(self, run: float, row: float, broken: float = np.inf) -> None:
         super().__init__()
@@ -202,16 +202,16 @@ class ClockedClassifier(FakeClassifier):
 
 @pytest.mark.parametrize("together", [1, 5, 30])
 def test_a_pace_is_told_apart_whatever_number_of_rows_came_last(together: int) -> None:
-    pace = Pace(0.003, 0.003 + 63e-3)
+    latency_model = LatencyModel(0.003, 0.003 + 63e-3)
 
     for _ in range(50):
         for rows in (1, 7, 2):
-            pace.learn(rows, 0.0005 + rows * 0.0002)
+            latency_model.learn(rows, 0.0005 + rows * 0.0002)
     for _ in range(1000):
-        pace.learn(together, 0.0005 + together * 0.0002)
+        latency_model.learn(together, 0.0005 + together * 0.0002)
 
-    assert pace.base == pytest.approx(0.0005, rel=0.15)
-    assert pace.row == pytest.approx(0.0002, rel=0.15)
+    assert latency_model.base == pytest.approx(0.0005, rel=0.15)
+    assert latency_model.row == pytest.approx(0.0002, rel=0.15)
 
 
 @pytest.mark.parametrize(
@@ -220,8 +220,8 @@ def test_a_pace_is_told_apart_whatever_number_of_rows_came_last(together: int) -
 def test_rows_go_together_as_far_as_that_saves_much(run: float, row: float, most: int) -> None:
     predictor = predictor_of(ClockedClassifier(run, row))
 
-    assert predictor.rows_a_batch in (most - 1, most)  # what lies on the edge is rounded
-    assert predictor.rows_a_batch >= 1
+    assert predictor.max_thread_batch in (most - 1, most)  # what lies on the edge is rounded
+    assert predictor.max_thread_batch >= 1
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_a_row_waits_eight_times_as_long_as_it_takes_within_bounds(
 ) -> None:
     predictor = predictor_of(ClockedClassifier(run, 1e-9))
 
-    assert predictor.queue_seconds == pytest.approx(queue, rel=0.01)
+    assert predictor.target_queue_seconds == pytest.approx(queue, rel=0.01)
 
 
 def test_a_batch_is_one_run_and_each_row_gets_the_reply_it_would_get_alone() -> None:
@@ -241,8 +241,8 @@ def test_a_batch_is_one_run_and_each_row_gets_the_reply_it_would_get_alone() -> 
     rows = [(0.0, 1.0), (2.0, 1.0), (1.5, 0.0)]
     bodies = [b'{"instances": [[%f, %f]]}' % row for row in rows]
     sure = [body[:-1] + b', "probabilities": true}' for body in bodies]
-    assert [predictor.slow_row(body) for body in bodies] == [(row, False) for row in rows]
-    assert [predictor.slow_row(body) for body in sure] == [(row, True) for row in rows]
+    assert [predictor.row_for_thread(body) for body in bodies] == [(row, False) for row in rows]
+    assert [predictor.row_for_thread(body) for body in sure] == [(row, True) for row in rows]
     alone = [predictor.predict(body)[0] for body in bodies]
     alone_sure = [predictor.predict(body)[0] for body in sure]
     classifier.sizes.clear()
@@ -271,5 +271,5 @@ def test_probabilities_that_there_are_not_are_no_matter_for_a_batch() -> None:
 
     predictor = predictor_of(Certain(1e-3, 1e-6))
 
-    assert predictor.slow_row(BODY) == ((1.5, 2.0), False)
-    assert predictor.slow_row(BODY[:-1] + b', "probabilities": true}') is None
+    assert predictor.row_for_thread(BODY) == ((1.5, 2.0), False)
+    assert predictor.row_for_thread(BODY[:-1] + b', "probabilities": true}') is None

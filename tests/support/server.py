@@ -13,7 +13,7 @@ import httpx
 from service.app import create_app
 from service.common.domain import Registry
 from service.common.settings import Settings
-from service.processes.pool import Children
+from service.processes.pool import WorkerPool
 from service.server.server import Server, listen, url
 from tests.support.waiting import wait_until
 
@@ -53,7 +53,7 @@ class Client(httpx.Client):
         return wait_until(ended)
 
 
-class SharedChildren(Children):
+class SharedChildren(WorkerPool):
     """One host of children for all tests of a run: it imports scikit-learn once, for seconds."""
 
     def close(self) -> None:
@@ -75,20 +75,20 @@ def settings_for(folder: Path, **changes: Any) -> Settings:
 
 @contextmanager
 def serve(
-    settings: Settings, registry: Registry | None = None, children: Children = _SHARED
+    settings: Settings, registry: Registry | None = None, workers: WorkerPool = _SHARED
 ) -> Iterator[Client]:
     """Run the service while the block runs; give a client of it."""
-    with running(settings, registry, children) as (_, client):
+    with running(settings, registry, workers) as (_, client):
         yield client
 
 
 @contextmanager
 def running(
-    settings: Settings, registry: Registry | None = None, children: Children = _SHARED
+    settings: Settings, registry: Registry | None = None, workers: WorkerPool = _SHARED
 ) -> Iterator[tuple[Server, Client]]:
     """Run the service while the block runs, or until the block ends the server."""
     listener = listen(settings)
-    server = Server(create_app(settings, registry, children), settings)
+    server = Server(create_app(settings, registry, workers), settings)
     address = url(listener)
     thread = threading.Thread(target=server.run, args=([listener],), name="server")
     thread.start()

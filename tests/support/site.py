@@ -11,15 +11,15 @@ from uvicorn.server import ServerState
 
 from service.api.application import RequestScope, Service
 from service.api.predict import Predict
-from service.auth.api_keys import Keys
+from service.auth.api_keys import ApiKeys
 from service.common.metrics import Metrics
 from service.common.settings import Settings
 from service.models.onnx_classifier import OnnxClassifier
-from service.rollout.hold import Gate
+from service.rollout.hold import Hold
 from service.schema.contract import Schema
 from service.schema.decoder import Limits
 from service.server.server import server_config
-from service.serving.current_model import Slot
+from service.serving.current_model import CurrentModel
 from service.serving.predictor import Predictor
 from service.worker.onnx_export.builder import Answer, Graph
 
@@ -82,17 +82,17 @@ class Site:
     """A server of one model; to be made within a running event loop."""
 
     def __init__(
-        self, predictor: Predictor | None, keys: Keys | None = None, **changes: Any
+        self, predictor: Predictor | None, keys: ApiKeys | None = None, **changes: Any
     ) -> None:
-        self.slot, self.gate, self.metrics = Slot(), Gate(), Metrics()
-        self.gate.bind(asyncio.get_running_loop())
+        self.current_model, self.hold, self.metrics = CurrentModel(), Hold(), Metrics()
+        self.hold.bind(asyncio.get_running_loop())
         if predictor is not None:
-            self.slot.swap(predictor, 1, "")
+            self.current_model.swap(predictor, 1, "")
         settings = Settings(**{"data_dir": Path("none"), **changes})
         self.predict = Predict(
-            self.slot, self.gate, self.metrics, settings.max_body_bytes, 64, threads=1
+            self.current_model, self.hold, self.metrics, settings.max_body_bytes, 64, threads=1
         )
-        self.predict.crew.patience = 60.0  # a machine that stalls refuses nobody
+        self.predict.admission.max_queue_seconds = 60.0  # a machine that stalls refuses nobody
         rest = RequestScope(_REST, self.metrics)
         self.scopes = 0
         """How many requests came by ASGI."""

@@ -16,27 +16,27 @@ import pytest
 from service import app
 from service.common.domain import DataSet, Training, Use, Version
 from service.common.errors import (
-    ChildrenUnavailable,
     InvalidRequest,
     QueueFull,
     RegistryUnavailable,
     VersionInUse,
+    WorkersUnavailable,
 )
 from service.common.metrics import Metrics
 from service.processes.limits import JobLimits
-from service.processes.pool import Children
+from service.processes.pool import WorkerPool
 from service.registry.mlflow_registry import MlflowRegistry
-from service.rollout.coordinator import Alone, Replicas
-from service.rollout.last_served import LastUse
+from service.rollout.coordinator import Coordinator, NoPeers
+from service.rollout.last_served import LastServed
 from service.rollout.poller import Poller
 from service.rollout.replica import LocalReplica
 from service.schema.decoder import Limits
-from service.serving.current_model import Slot
+from service.serving.current_model import CurrentModel
 from service.serving.loader import Loader
-from service.training.heartbeats import Beats
-from service.training.queue import Trainer
-from service.training.run import Course, Order, Workshop
+from service.training.heartbeats import Heartbeats
+from service.training.queue import TrainingQueue
 from service.training.run import Limits as TrainingLimits
+from service.training.run import TrainingRun, TrainingServices, TrainingSpec
 from tests.support.fakes import FakeRegistry
 from tests.support.server import ENDLESS, Client, serve, settings_for
 from tests.support.waiting import wait_until
@@ -45,19 +45,21 @@ LIMITS = JobLimits(seconds=60, memory_bytes=2**32)
 
 
 @pytest.fixture
-def children() -> Iterator[Children]:
-    children = Children()
-    yield children
-    children.close()
+def workers() -> Iterator[WorkerPool]:
+    workers = WorkerPool()
+    yield workers
+    workers.close()
 
 
-def _local(registry: FakeRegistry, children: Children, folder: Path) -> LocalReplica:
-    loader = Loader(registry, children, folder / "cache", Limits(), False)
-    return LocalReplica("me", registry, loader, Slot(), Metrics(), LastUse(folder / "last.json"))
+def _local(registry: FakeRegistry, workers: WorkerPool, folder: Path) -> LocalReplica:
+    loader = Loader(registry, workers, folder / "cache", Limits(), False)
+    return LocalReplica(
+        "me", registry, loader, CurrentModel(), Metrics(), LastServed(folder / "last.json")
+    )
 
 
-def _order(folder: Path) -> Order:
-    return Order("m", "SVC", {}, DataSet("d", "0", 1, (), None, 0.0), True, folder)
+def _order(folder: Path) -> TrainingSpec:
+    return TrainingSpec("m", "SVC", {}, DataSet("d", "0", 1, (), None, 0.0), True, folder)
 
 
 def _version(name: str = "m", version: int = 1) -> Version:
@@ -94,17 +96,17 @@ def test_a_host_that_is_killed_costs_its_jobs_a_503_and_the_next_job_works(tmp_p
 
 
 def test_a_job_of_a_lost_host_raises_what_a_client_may_try_again(
-    children: Children, tmp_path: Path
+    workers: WorkerPool, tmp_path: Path
 ) -> None:
-    children.warm()
-    job = children.start("model_types", tmp_path, {}, LIMITS)
+    workers.warm()
+    job = workers.start("model_types", tmp_path, {}, LIMITS)
     os.kill(job.host, signal.SIGKILL)
 
-    with contextlib.suppress(ChildrenUnavailable):  # unless it had ended before its host did
+    with contextlib.suppress(WorkersUnavailable):  # unless it had ended before its host did
         job.wait(30)
 
     wait_until(lambda: not Path(f"/proc/{job.host}/task").exists() or _is_zombie(job.host))
-    again = children.start("model_types", tmp_path, {}, LIMITS)
+    again = workers.start("model_types", tmp_path, {}, LIMITS)
     assert again.host != job.host
     assert again.wait(60)
 
@@ -187,26 +189,28 @@ def test_what_a_type_does_not_take_is_refused_also_where_the_type_is_the_one_in_
 
 
 def test_a_training_that_is_opened_while_the_service_goes_is_closed_and_not_left(
-    children: Children, tmp_path: Path
+    workers: WorkerPool, tmp_path: Path
 ) -> None:
     class Slow(FakeRegistry):
         def open_training(self, training: Training, details: Mapping[str, str]) -> Training:
-            trainer.stop()
+            training_queue.stop()
             return super().open_training(training, details)
 
     registry = Slow(tmp_path)
     metrics = Metrics()
-    replicas = Replicas(_local(registry, children, tmp_path), Alone(), registry, metrics)
+    replicas = Coordinator(_local(registry, workers, tmp_path), NoPeers(), registry, metrics)
     limits = TrainingLimits(at_once=1, queued=1, each=LIMITS)
-    trainer = Trainer("me", Workshop(registry, children, replicas, limits), metrics)
-    trainer.start()
+    training_queue = TrainingQueue(
+        "me", TrainingServices(registry, workers, replicas, limits), metrics
+    )
+    training_queue.start()
 
-    training = trainer.submit(_order(tmp_path / "order"), {})
+    training = training_queue.submit(_order(tmp_path / "order"), {})
 
     assert registry.get_training(training.id).state == "failed"
     assert registry.get_training(training.id).fault == "service"
     with pytest.raises(QueueFull):
-        trainer.check_room()
+        training_queue.check_room()
 
 
 # Beats and polls
@@ -216,8 +220,8 @@ def test_a_beat_that_comes_late_does_not_bring_a_training_back_to_life(tmp_path:
     registry = FakeRegistry(tmp_path)
     opened = registry.open_training(Training("", "running", 0.0), {})
     order = _order(tmp_path / "none")
-    course = Course(opened, order)
-    beats = Beats(registry, Metrics(), lambda: [course])
+    run = TrainingRun(opened, order)
+    beats = Heartbeats(registry, Metrics(), lambda: [run])
 
     registry.close_training(replace(opened, state="succeeded", version=3))
     beats._beat()
@@ -230,7 +234,7 @@ def test_orphans_are_closed_only_where_nobody_here_runs_them(tmp_path: Path) -> 
     mine = registry.open_training(Training("", "running", 0.0), {})
     other = registry.open_training(Training("", "running", 0.0), {})
     order = _order(tmp_path / "none")
-    beats = Beats(registry, Metrics(), lambda: [Course(mine, order)])
+    beats = Heartbeats(registry, Metrics(), lambda: [TrainingRun(mine, order)])
 
     beats.close_orphans(60)
 
@@ -242,7 +246,7 @@ def test_orphans_are_closed_only_where_nobody_here_runs_them(tmp_path: Path) -> 
 def test_the_end_of_a_training_is_recorded_when_mlflow_is_back(tmp_path: Path) -> None:
     registry = FakeRegistry(tmp_path)
     opened = registry.open_training(Training("", "running", 0.0), {})
-    beats = Beats(registry, Metrics(), list)
+    beats = Heartbeats(registry, Metrics(), list)
 
     registry.down = True
     beats.close(replace(opened, state="succeeded"))
@@ -253,15 +257,15 @@ def test_the_end_of_a_training_is_recorded_when_mlflow_is_back(tmp_path: Path) -
 
 
 def test_a_poll_that_meets_a_defect_is_not_the_last(
-    children: Children, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    workers: WorkerPool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Broken(FakeRegistry):
         def newest_use(self) -> None:
             raise ZeroDivisionError
 
     registry = Broken(tmp_path)
-    local = _local(registry, children, tmp_path)
-    poller = Poller(local, Replicas(local, Alone(), registry, Metrics()), 1.0, Metrics())
+    local = _local(registry, workers, tmp_path)
+    poller = Poller(local, Coordinator(local, NoPeers(), registry, Metrics()), 1.0, Metrics())
 
     with caplog.at_level(logging.CRITICAL, "service.rollout.poller"):
         poller.poll()
@@ -340,12 +344,12 @@ def test_a_data_set_may_be_called_like_the_log_of_use(client: Client) -> None:
 
 
 def test_a_version_that_is_put_in_use_meanwhile_is_not_deleted(
-    children: Children, tmp_path: Path
+    workers: WorkerPool, tmp_path: Path
 ) -> None:
     registry = FakeRegistry(tmp_path)
     version = _version()
     registry.versions["m", 1] = version
-    replicas = Replicas(_local(registry, children, tmp_path), Alone(), registry, Metrics())
+    replicas = Coordinator(_local(registry, workers, tmp_path), NoPeers(), registry, Metrics())
     registry.commit_use(version, "a test")
 
     with pytest.raises(VersionInUse):

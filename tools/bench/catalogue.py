@@ -59,7 +59,9 @@ def _line(kind: str, data_set: str, table: Table, target: str) -> str:
     try:
         parity = check(convert(fitted.pipeline, names), fitted.pipeline, frame, fitted.X)
     except NotConvertible as error:
-        native = NativeClassifier(fitted.pipeline, Preparation.of(fitted.pipeline, names))
+        native = NativeClassifier(
+            fitted.pipeline, Preparation.from_pipeline(fitted.pipeline, names)
+        )
         wanted = np.searchsorted(native.classes, fitted.pipeline.predict(frame))
         differ = int((native.labels(fitted.X) != wanted).sum())
         away = 0.0

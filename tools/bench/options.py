@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.bench.processes import Cores
+from tools.bench.processes import CorePool
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +12,7 @@ class Options:
 
     seconds: int
     rounds: int
-    cores: Cores
+    cores: CorePool
     root: Path
 
     def folder(self, part: str) -> Path:

@@ -50,7 +50,7 @@ def measure(data: DataSet, name: str, entry: Entry, count: int) -> Line:
     try:
         model = convert(pipeline, data.names)
     except NotConvertible:
-        served = NativeClassifier(pipeline, Preparation.of(pipeline, data.names))
+        served = NativeClassifier(pipeline, Preparation.from_pipeline(pipeline, data.names))
         return Line(
             data.name, name, "native", _compare(served, pipeline, rows, X), _time(served, X)
         )

@@ -19,7 +19,7 @@ _ADDRESS = re.compile(rb"http://127\.0\.0\.1:(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Cores:
+class CorePool:
     """Which core a server is pinned to, and which its client; None where there are not two."""
 
     server: int | None
@@ -31,10 +31,10 @@ class Cores:
         return f"servers pinned to core {self.server}, clients to core {self.client}"
 
 
-def two_cores(pin: bool) -> Cores:
+def two_cores(pin: bool) -> CorePool:
     """Choose two cores, if this process may use as many and pinning is wished."""
     usable = sorted(os.sched_getaffinity(0))
-    return Cores(usable[1], usable[0]) if pin and len(usable) > 1 else Cores(None, None)
+    return CorePool(usable[1], usable[0]) if pin and len(usable) > 1 else CorePool(None, None)
 
 
 @contextmanager

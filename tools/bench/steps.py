@@ -16,7 +16,7 @@ from typing import Any
 
 import httptools
 
-from service.auth.api_keys import Keys
+from service.auth.api_keys import ApiKeys
 from service.models.onnx_classifier import OnnxClassifier
 from service.schema.contract import Feature, Schema
 from service.schema.decoder import Limits
@@ -62,13 +62,13 @@ def measure(count: int) -> str:
     head = b"POST /predict HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
     request = head + b"content-length: %d\r\n\r\n%b" % (len(body), body)
     predictor = predictor_of(forest)
-    found = predictor.one_row(body)
+    found = predictor.row_for_loop(body)
     assert found is not None
     row = found[0]
     parser = httptools.HttpRequestParser(_Deaf())
     rows = [
         ["httptools parses the request", _time(lambda: parser.feed_data(request), count)],
-        ["the row is decoded and checked", _time(lambda: predictor.one_row(body), count)],
+        ["the row is decoded and checked", _time(lambda: predictor.row_for_loop(body), count)],
         ["the model runs, 1 row", _time(lambda: predictor.predict_rows([row]), count)],
     ]
     for size in (_CROWD, 32):
@@ -78,7 +78,7 @@ def measure(count: int) -> str:
     with tempfile.NamedTemporaryFile("w") as file:
         file.write(f"predict: {hashlib.sha256(_KEY).hexdigest()}\n")
         file.flush()
-        keys = Keys(Path(file.name))
+        keys = ApiKeys(Path(file.name))
         with_key = request.replace(b"\r\n", b"\r\nauthorization: Bearer " + _KEY + b"\r\n", 1)
         for name, sent, changes in (
             ("short way", request, {"short_way": True}),

@@ -2,7 +2,7 @@
 
 from hashlib import sha256
 
-from service.auth.api_keys import Keys
+from service.auth.api_keys import ApiKeys
 
 END = b"\r\n\r\n"
 """Ends the head of a request."""
@@ -11,7 +11,7 @@ _LONGEST = 1024
 _MOST = 512
 
 
-class Heads:
+class HeadCache:
     """Keeps how many bytes of body follow a head."""
 
     def __init__(self) -> None:
@@ -36,13 +36,13 @@ class Heads:
         self._known[head] = body_bytes
 
 
-class KeyedHeads(Heads):
+class KeyedHeadCache(HeadCache):
     """The same where a head holds a key: of each only a digest is kept, while its key is in force.
 
     A head is to be learned only after its key was found to be in force.
     """
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: ApiKeys) -> None:
         super().__init__()
         self._keys = keys
         self._generation = keys.generation

@@ -13,13 +13,13 @@ from time import monotonic, perf_counter
 
 from service.api import problems
 from service.api.predict import Predict
-from service.auth.api_keys import Keys
+from service.auth.api_keys import ApiKeys
 from service.common.metrics import Metrics
 from service.common.settings import Settings
 from service.schema.decoder import Row
 from service.server.fast_path.head_cache import END
-from service.server.fast_path.replies import Lane, Lanes
-from service.server.limits import EdgeProtocol, Refused, edge_protocol
+from service.server.fast_path.replies import FastPath, FastPathModel
+from service.server.limits import LimitedProtocol, RequestRejected, limited_protocol
 
 _ORDINARY = frozenset(
     (
@@ -34,13 +34,13 @@ _ORDINARY = frozenset(
 """Headers that ask for more than an answer."""
 
 
-class ShortWayProtocol(EdgeProtocol):
+class FastPathProtocol(LimitedProtocol):
     """One connection, whose requests go the short way where they can.
 
     A request is on it from its head until it is whole, and may be handed over at any moment.
     """
 
-    lanes: Lanes
+    fast_path: FastPath
 
     parts: list[bytes] | None = None
     """What came of the body of the request that is on the short way, if one is."""
@@ -48,7 +48,7 @@ class ShortWayProtocol(EdgeProtocol):
     """Whether the body was awaited after its head had come."""
     begun = 0.0
     sent_id: bytes | None = None
-    lane: Lane | None = None
+    model: FastPathModel | None = None
     """Where a whole request waits for its answer."""
     size = 0
     """The bytes of its body."""
@@ -59,18 +59,23 @@ class ShortWayProtocol(EdgeProtocol):
 
     def is_idle(self) -> bool:
         """Tell whether no request is under way, or on its way."""
-        return self.lane is None and super().is_idle()
+        return self.model is None and super().is_idle()
 
     def data_received(self, data: bytes) -> None:
         """Take what arrived. What stands behind a request in it may make that the last one."""
         at = data.find(END) + len(END)
-        if self.lanes.heads.find(data[:at]) == len(data) - at and self._take(data[at:]):
+        if self.fast_path.heads.find(data[:at]) == len(data) - at and self._take(data[at:]):
             return
         between = self.done is self.scope
         super().data_received(data)
         if self.row is not None:
-            if between and self.done is self.scope and self.sent_id is None and not self.last:
-                self.lanes.heads.learn(data, self.size)
+            if (
+                between
+                and self.done is self.scope
+                and self.sent_id is None
+                and not self.close_after_next
+            ):
+                self.fast_path.heads.learn(data, self.size)
             self._join()
 
     def _take(self, body: bytes) -> bool:
@@ -80,44 +85,44 @@ class ShortWayProtocol(EdgeProtocol):
         """
         if (
             self.done is not self.scope
-            or self.lane is not None
+            or self.model is not None
             or not self.steady
-            or self.last
-            or self.refused
+            or self.close_after_next
+            or self.rejected
             or self.in_reserve
             or self.flow.write_paused
             or (self.cycle is not None and not self.cycle.response_complete)
         ):
             return False
         begun = perf_counter()
-        lane = self.lanes.current()
-        row = None if lane is None else self._row(lane, body)
-        if lane is None or row is None:
+        model = self.fast_path.current()
+        row = None if model is None else self._row(model, body)
+        if model is None or row is None:
             return False
         self.begun = begun
         self.since = self.sent_id = None
-        self.lane = lane
-        lane.turns.add(*row, self)
+        self.model = model
+        model.loop_batcher.add(*row, self)
         return True
 
     def _join(self) -> None:
         row, self.row = self.row, None
         assert row is not None
-        assert self.lane is not None
-        self.lane.turns.add(*row, self)
+        assert self.model is not None
+        self.model.loop_batcher.add(*row, self)
 
     def on_headers_complete(self) -> None:
         """Choose the way."""
-        if self.lane is not None:  # This one was sent ahead: the other is answered before it.
-            lane = self.lane
+        if self.model is not None:  # This one was sent ahead: the other is answered before it.
+            model = self.model
             if self.unparsed > self.small:
                 self._check_head()
             if self.row is not None:
                 self._join()
-            lane.turns.flush()
+            model.loop_batcher.flush()
             if self.transport.is_closing():  # that was the last one
-                self.refused = True
-                raise Refused
+                self.rejected = True
+                raise RequestRejected
         self.steady = self._is_plain()
         if not self.steady:
             super().on_headers_complete()
@@ -131,7 +136,7 @@ class ShortWayProtocol(EdgeProtocol):
         parser, cycle = self.parser, self.cycle
         if (
             self.url != b"/predict"
-            or self.last
+            or self.close_after_next
             or self.in_reserve
             or self.flow.write_paused
             or (cycle is not None and not cycle.response_complete)
@@ -150,7 +155,7 @@ class ShortWayProtocol(EdgeProtocol):
             elif name in _ORDINARY:
                 return False
         self.sent_id = sent_id
-        return content_type == b"application/json" and self.lanes.admits(authorization)
+        return content_type == b"application/json" and self.fast_path.admits(authorization)
 
     def on_body(self, body: bytes) -> None:
         """Keep a piece of the body."""
@@ -169,9 +174,9 @@ class ShortWayProtocol(EdgeProtocol):
             super().on_message_complete()
             return
         body = parts[0] if len(parts) == 1 else b"".join(parts)
-        lane = self.lanes.current()
-        row = None if lane is None else self._row(lane, body)
-        if lane is None or (row is None and not lane.is_full(len(body))):
+        model = self.fast_path.current()
+        row = None if model is None else self._row(model, body)
+        if model is None or (row is None and not model.is_full(len(body))):
             self._hand_over()
             super().on_message_complete()
             return
@@ -179,19 +184,19 @@ class ShortWayProtocol(EdgeProtocol):
         self.stands = False
         self.done = self.scope
         if not self.parser.should_keep_alive():
-            self.last = True
+            self.close_after_next = True
         if row is None:
-            lane.refuse(self)
+            model.refuse(self)
             return
-        self.lane = lane
+        self.model = model
         self.row = row
         self.size = len(body)
 
-    def _row(self, lane: Lane, body: bytes) -> tuple[Row, bool] | None:
-        if len(body) > self.lanes.longest:
+    def _row(self, model: FastPathModel, body: bytes) -> tuple[Row, bool] | None:
+        if len(body) > self.fast_path.longest:
             return None
         try:
-            return lane.one_row(body)
+            return model.row_for_loop(body)
         except Exception:  # The ordinary way meets the same defect, and knows what to say.
             return None
 
@@ -228,30 +233,30 @@ class ShortWayProtocol(EdgeProtocol):
         """Close after the request that is under way, or on its way, or none after a moment."""
         if self.parts is not None:
             self._hand_over()
-        if self.lane is not None:
-            self.last = True
+        if self.model is not None:
+            self.close_after_next = True
         else:
             super().shutdown()
 
     def close_answered(self) -> None:
         """Close: the last answer is written."""
-        if self.refused:
+        if self.rejected:
             self._close_later()
         else:
             self.transport.close()
 
     def _end(self, answer: problems.Answer) -> None:
         """Answer with a problem, unless an earlier request waits: then that is the last answer."""
-        if self.lane is not None:
-            self.refused = self.last = True
+        if self.model is not None:
+            self.rejected = self.close_after_next = True
         else:
             super()._end(answer)
 
 
-def short_way_protocol(
-    settings: Settings, metrics: Metrics, predict: Predict, keys: Keys | None
-) -> type[ShortWayProtocol]:
+def fast_path_protocol(
+    settings: Settings, metrics: Metrics, predict: Predict, keys: ApiKeys | None
+) -> type[FastPathProtocol]:
     """Give the protocol class for these settings."""
-    ordinary = edge_protocol(settings, metrics)
-    kept = {"lanes": Lanes(predict, keys)}
-    return type("ConfiguredShortWay", (ShortWayProtocol, ordinary), kept)
+    ordinary = limited_protocol(settings, metrics)
+    kept = {"fast_path": FastPath(predict, keys)}
+    return type("ConfiguredFastPath", (FastPathProtocol, ordinary), kept)

@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 from service.api import problems
 from service.api.predict import Predict
-from service.api.predict_replies import Answers, Headers, Route
-from service.auth.api_keys import Keys
+from service.api.predict_replies import Headers, PredictReplies, ServedModel
+from service.auth.api_keys import ApiKeys
 from service.common.errors import Overloaded, ServiceError, Unauthorized
-from service.server.fast_path.head_cache import Heads, KeyedHeads
-from service.serving.loop_batching import Turns
+from service.server.fast_path.head_cache import HeadCache, KeyedHeadCache
+from service.serving.loop_batching import LoopBatcher
 
 
 class Waiting(Protocol):
@@ -24,25 +24,25 @@ class Waiting(Protocol):
     transport: Any
     begun: float
     sent_id: bytes | None
-    last: bool
+    close_after_next: bool
     answered_at: float
-    lane: "Lane | None"
+    model: "FastPathModel | None"
 
     def close_answered(self) -> None:
         """Close: the last answer is written."""
 
 
-class Lanes:
+class FastPath:
     """Finds out which model answers, and whether one may just now."""
 
-    def __init__(self, predict: Predict, keys: Keys | None) -> None:
+    def __init__(self, predict: Predict, keys: ApiKeys | None) -> None:
         self.longest = predict.longest_row
         self._predict = predict
-        self._gate = predict.gate
+        self._hold = predict.hold
         self._answers = predict.answers
-        self._lane: Lane | None = None
+        self._model: FastPathModel | None = None
         self._keys = keys
-        self.heads = Heads() if keys is None else KeyedHeads(keys)
+        self.heads = HeadCache() if keys is None else KeyedHeadCache(keys)
 
     def admits(self, authorization: bytes | None) -> bool:
         """Tell whether a key in force was sent where there are keys, and none where there are not.
@@ -56,34 +56,36 @@ class Lanes:
         except Unauthorized:
             return False
 
-    def current(self) -> "Lane | None":
+    def current(self) -> "FastPathModel | None":
         """Give the lane of the model in use; None where there is none, or it is being changed."""
-        route = self._answers.route()
-        if route is None or self._gate.shut is not None:
+        served = self._answers.served()
+        if served is None or self._hold.event is not None:
             return None
-        lane = self._lane
-        if lane is None or lane.route is not route:
-            self._lane = lane = Lane(route, self._predict)
-        return lane
+        model = self._model
+        if model is None or model.served is not served:
+            self._model = model = FastPathModel(served, self._predict)
+        return model
 
 
-class Lane:
+class FastPathModel:
     """The short way to one model in use: its rows of a turn, and its replies, made once.
 
     A request is answered from the model that it was decoded for, whatever is in use by then.
     """
 
-    def __init__(self, route: Route, predict: Predict) -> None:
-        self.route = route
-        self.one_row = route.predictor.one_row
+    def __init__(self, served: ServedModel, predict: Predict) -> None:
+        self.served = served
+        self.row_for_loop = served.predictor.row_for_loop
         self._is_full = predict.is_full
         # In an object of their own, lest a cycle keep the model after it has gone out of use.
-        self._replies = _Replies(route, predict.answers)
-        self.turns: Turns[Waiting] = Turns(route.predictor, self._replies.deliver)
+        self._replies = _Replies(served, predict.answers)
+        self.loop_batcher: LoopBatcher[Waiting] = LoopBatcher(
+            served.predictor, self._replies.deliver
+        )
 
     def is_full(self, size: int) -> bool:
         """Tell whether a request of so many bytes is for the threads, and they would refuse it."""
-        return self._is_full(self.route.predictor, size)
+        return self._is_full(self.served.predictor, size)
 
     def refuse(self, connection: Waiting) -> None:
         """Refuse a request that there is no thread for.
@@ -96,11 +98,11 @@ class Lane:
 class _Replies:
     """What is written to connections: replies made once, and others as they come."""
 
-    def __init__(self, route: Route, answers: Answers) -> None:
-        self._route = route
+    def __init__(self, served: ServedModel, answers: PredictReplies) -> None:
+        self._served = served
         self._answers = answers
         self._whole: dict[bytes | Exception, bytes] = {}
-        for reply in route.predictor.replies.single:
+        for reply in served.predictor.replies.single:
             self._whole[reply] = _message(self._headers(reply, None), reply)
         self._defaults: object = None
         self._begin = b""
@@ -114,20 +116,20 @@ class _Replies:
         begin, whole, now = self._begin, self._whole, monotonic()
         for connection, answer in zip(connections, answers, strict=True):
             made = whole.get(answer)
-            if made is None or connection.sent_id is not None or connection.last:
+            if made is None or connection.sent_id is not None or connection.close_after_next:
                 made = self._made(connection, answer)
             else:
                 made = begin + made
-            connection.lane = None
+            connection.model = None
             connection.answered_at = now
             transport = connection.transport
             if transport.is_closing():
                 continue
             transport.write(made)
             state.total_requests += 1
-            if connection.last:
+            if connection.close_after_next:
                 connection.close_answered()
-        end, predicted, ok = perf_counter(), 0, self._route.ok
+        end, predicted, ok = perf_counter(), 0, self._served.ok
         for connection, answer in zip(connections, answers, strict=True):
             if type(answer) is bytes:
                 predicted += 1
@@ -139,8 +141,8 @@ class _Replies:
         """Make an answer that was not made before, or has more to say than others."""
         if isinstance(answer, bytes):
             headers = self._headers(answer, connection.sent_id)
-            return self._begin + _message(headers, answer, connection.last)
-        about = (self._route, connection.sent_id, connection.begun)
+            return self._begin + _message(headers, answer, connection.close_after_next)
+        about = (self._served, connection.sent_id, connection.begun)
         more: Headers = ()
         if isinstance(answer, ServiceError):
             try:
@@ -150,10 +152,12 @@ class _Replies:
         else:
             problem = self._answers.defect(answer, *about)
         begin = _begin(problem.status, connection.server_state.default_headers)
-        return begin + _message([*problem.headers, *more], problem.body, connection.last)
+        return begin + _message(
+            [*problem.headers, *more], problem.body, connection.close_after_next
+        )
 
     def _headers(self, reply: bytes, sent_id: bytes | None) -> Headers:
-        headers = [*self._route.headers, (b"content-length", b"%d" % len(reply))]
+        headers = [*self._served.headers, (b"content-length", b"%d" % len(reply))]
         if sent_id is not None:
             headers.append((b"x-request-id", problems.request_id_of(sent_id).encode()))
         return headers
@@ -164,9 +168,13 @@ def _begin(status: int, headers: Headers) -> bytes:
     return b"HTTP/1.1 %d %b\r\n%b" % (status, HTTPStatus(status).phrase.encode(), _lines(headers))
 
 
-def _message(headers: Headers, body: bytes, last: bool = False) -> bytes:
+def _message(headers: Headers, body: bytes, close_after_next: bool = False) -> bytes:
     """Give the rest of a reply."""
-    return b"%b%b\r\n%b" % (_lines(headers), b"connection: close\r\n" if last else b"", body)
+    return b"%b%b\r\n%b" % (
+        _lines(headers),
+        b"connection: close\r\n" if close_after_next else b"",
+        body,
+    )
 
 
 def _lines(headers: Headers) -> bytes:

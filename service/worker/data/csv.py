@@ -201,11 +201,11 @@ def _parse(data: bytes, separator: str, width: int, at: str) -> list[Any]:
                 "The CSV cannot be read: its quotes or its rows are broken.", at
             ) from error
     if ragged:
-        place = _Lines(data)
+        lines = _Lines(data)
         problems = [
             Problem(
                 at,
-                f"{place.of(row.number)} has {row.actual_columns:,} fields, and the header has "
+                f"{lines.line_of(row.number)} has {row.actual_columns:,} fields; the header has "
                 f"{row.expected_columns:,}",
             )
             for row in ragged
@@ -230,7 +230,7 @@ class _Lines:
             else [number for number, line in enumerate(data.splitlines(), 1) if line]
         )
 
-    def of(self, record: int) -> str:
+    def line_of(self, record: int) -> str:
         if self.starts is None:
             return f"record {record:,} (the header is the first)"
         return f"line {self.starts[record - 1]:,}"

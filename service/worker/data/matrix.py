@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from service.common.domain import RowsMedia
 from service.common.errors import UnusableData, clip
 from service.schema.contract import Feature, Schema
-from service.schema.explanation import MOST, Explanation
+from service.schema.explanation import MOST, StrictDecoder
 from service.worker.data.csv import read_fields, read_numbers_at_once
 from service.worker.data.parquet import read_arrow_table
 from service.worker.data.table import Limits, check_names
@@ -235,7 +235,7 @@ def _explained(
         }
         for row in wrong
     }
-    return Explanation(schema, rows, 1).of_rows(instances, rows, count)
+    return StrictDecoder(schema, rows, 1).of_rows(instances, rows, count)
 
 
 def _value(value: Any, read_as: str | None) -> Any:

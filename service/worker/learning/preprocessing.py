@@ -76,7 +76,7 @@ def schema(
 ) -> Schema:
     """Describe what the fitted pipeline expects; `fitted` are the rows it was fitted on."""
     categories, missing_codes = _categories(pipeline)
-    bounds = Preparation.of(pipeline, names).bounds(pipeline["classify"])
+    bounds = Preparation.from_pipeline(pipeline, names).bounds(pipeline["classify"])
     features = []
     for name, (low, high) in zip(names, bounds, strict=True):
         column = table.columns[name]

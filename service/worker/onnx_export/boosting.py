@@ -50,7 +50,7 @@ def emit_gradient_boosting(graph: Graph, classifier: GradientBoostingClassifier,
     for stage in classifier.estimators_:
         for target, fitted in enumerate(stage):
             weights = classifier.learning_rate * leaf_values(fitted)[:, 0]
-            total.add(Tree.of(fitted), target, weights)
+            total.add(Tree.from_fitted(fitted), target, weights)
     raw = total.emit(graph, graph.double(graph.single(x)))
     if len(start) > 1:
         return Answer(graph.largest(raw), graph.softmax(raw), raw)
@@ -100,7 +100,7 @@ def emit_adaboost(graph: Graph, classifier: AdaBoostClassifier, x: str) -> Answe
         vote = np.full((len(values), classes), -1 / (classes - 1) * weight)
         vote[np.arange(len(values)), chosen] = weight
         votes.append(vote)
-    trees = [Tree.of(tree) for tree in classifier.estimators_]
+    trees = [Tree.from_fitted(tree) for tree in classifier.estimators_]
     total = sum_of_leaves(graph, x, trees, votes)
     decision = graph.divide(total, graph.constant(classifier.estimator_weights_.sum()))
     if classes > 2:

@@ -107,7 +107,7 @@ def convert(pipeline: Pipeline, names: Sequence[str]) -> bytes:
     Raises NotConvertible for a classifier that is served natively, and ValueError for
     preprocessing that nothing here can repeat.
     """
-    preparation = Preparation.of(pipeline, names)
+    preparation = Preparation.from_pipeline(pipeline, names)
     classifier = pipeline["classify"]
     graph = Graph(EMITTERS)
     answer = graph.classify(classifier, emit_preparation(graph, preparation, "X"))

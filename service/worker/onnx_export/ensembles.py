@@ -36,7 +36,9 @@ def emit_bagging(graph: Graph, classifier: BaggingClassifier, x: str) -> Answer:
     if any(len(estimator.classes_) != classes for estimator in estimators):
         raise NotConvertible("an estimator inside it has not seen every class")
     if all(isinstance(estimator, BaseDecisionTree) for estimator in estimators):
-        trees = [Tree.of(tree, places) for tree, places in zip(estimators, columns, strict=True)]
+        trees = [
+            Tree.from_fitted(tree, places) for tree, places in zip(estimators, columns, strict=True)
+        ]
         return mean_of_leaves(graph, x, trees, [leaf_values(tree) for tree in estimators])
     total = graph.constant(np.zeros((1, classes)))
     for estimator, places in zip(estimators, columns, strict=True):

@@ -35,7 +35,7 @@ class Tree:
     """1 where a missing value goes left."""
 
     @classmethod
-    def of(cls, fitted: BaseDecisionTree, features: Ints | None = None) -> "Tree":
+    def from_fitted(cls, fitted: BaseDecisionTree, features: Ints | None = None) -> "Tree":
         """Read a fitted tree, whose column c is column `features[c]` of the matrix."""
         tree = fitted.tree_
         leaf = tree.children_left == -1
@@ -65,7 +65,9 @@ def leaf_values(fitted: BaseDecisionTree) -> Floats:
 
 def emit_tree(graph: Graph, classifier: BaseDecisionTree, x: str) -> Answer:
     """Add one tree."""
-    probabilities = sum_of_leaves(graph, x, [Tree.of(classifier)], [leaf_values(classifier)])
+    probabilities = sum_of_leaves(
+        graph, x, [Tree.from_fitted(classifier)], [leaf_values(classifier)]
+    )
     return Answer(graph.largest(probabilities), probabilities)
 
 
@@ -73,7 +75,7 @@ def emit_forest(
     graph: Graph, classifier: RandomForestClassifier | ExtraTreesClassifier, x: str
 ) -> Answer:
     """Add a forest: the mean of its trees."""
-    trees = [Tree.of(tree) for tree in classifier.estimators_]
+    trees = [Tree.from_fitted(tree) for tree in classifier.estimators_]
     values = [leaf_values(tree) for tree in classifier.estimators_]
     return mean_of_leaves(graph, x, trees, values)
 
@@ -131,7 +133,7 @@ def ensemble(
     `x` [N, features], the thresholds, the weights and the result [N, targets] are all `real`;
     `target` and `weights` have an entry a leaf, tree by tree.
     """
-    nodes = _Nodes.of(trees)
+    nodes = _Nodes.from_trees(trees)
     thresholds = nodes.threshold if real is np.float64 else _round_down(nodes.threshold)
     attributes: dict[str, Any] = {}
     if nodes.missing_left.any():
@@ -181,7 +183,7 @@ class _Nodes:
     right_leaf: Ints
 
     @classmethod
-    def of(cls, trees: Sequence[Tree]) -> "_Nodes":
+    def from_trees(cls, trees: Sequence[Tree]) -> "_Nodes":
         roots: list[int] = []
         parts: list[_Nodes] = []
         inner_nodes = leaves = 0

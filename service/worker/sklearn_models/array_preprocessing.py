@@ -70,7 +70,7 @@ class Preparation:
     text_codes: Floats | None = None
 
     @classmethod
-    def of(cls, pipeline: Pipeline, names: Sequence[str]) -> Self:
+    def from_pipeline(cls, pipeline: Pipeline, names: Sequence[str]) -> Self:
         """Read a fitted pipeline with the steps "prepare" and "classify".
 
         `names` are the features in the schema's order. Raises ValueError for preprocessing that

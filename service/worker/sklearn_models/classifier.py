@@ -1,7 +1,7 @@
 """A fitted scikit-learn classifier as it is.
 
 It imports scikit-learn, so that no module of the serving process imports this one: there a
-`service.processes.remote_classifier.ChildClassifier` stands for it.
+`service.processes.remote_classifier.RemoteClassifier` stands for it.
 """
 
 import copy
@@ -39,9 +39,9 @@ class NativeClassifier:
     It works on the calling thread, and on a copy: the pipeline keeps its names and `n_jobs`.
     """
 
-    route: Literal["native"] = "native"
+    backend: Literal["native"] = "native"
 
-    remote = False
+    in_other_process = False
     ready = True
     clock = staticmethod(thread_time)
 
@@ -52,7 +52,7 @@ class NativeClassifier:
         forget_names(self._classifier)
         self.classes: NDArray[Any] = np.asarray(self._classifier.classes_)
         self._most_probable = predicts_most_probable(self._classifier)
-        self.doubtful = type(self._classifier).__name__ in _DOUBTFUL
+        self.may_label_nan = type(self._classifier).__name__ in _DOUBTFUL
         # OpenMP and BLAS would start a thread a core, and one process serves on one.
         threadpool_limits(1)
 
@@ -102,4 +102,4 @@ def load_native(
     pipeline = load_skops(data, limit)
     if type(pipeline) is not Pipeline:
         raise UntrustedArtifact(f"the file holds a {type(pipeline).__name__}, not a pipeline")
-    return NativeClassifier(pipeline, Preparation.of(pipeline, names))
+    return NativeClassifier(pipeline, Preparation.from_pipeline(pipeline, names))

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.auth.api_keys import Keys
+from service.auth.api_keys import ApiKeys
 from service.schema.contract import Feature, Schema
 from tests.schema.test_decoder import bodies, schemas
 from tests.serving.test_predictor import FakeClassifier, predictor_of
@@ -131,7 +131,7 @@ async def _play(site: Site, segments: Sequence[Segment]) -> tuple[list[bytes], A
 @settings(max_examples=300, deadline=None)
 @given(st.data(), st.booleans())
 def test_both_ways_give_the_same_bytes_and_counts_for_all_requests(
-    keys: Keys, data: st.DataObject, keyed: bool
+    keys: ApiKeys, data: st.DataObject, keyed: bool
 ) -> None:
     schema = data.draw(schemas())
     segments = data.draw(traffic(schema, keyed))
@@ -149,8 +149,8 @@ def test_both_ways_give_the_same_bytes_and_counts_for_all_requests(
 def test_what_a_slow_model_has_no_thread_for_is_refused_alike_and_without_a_scope() -> None:
     async def scene(site: Site) -> Any:
         with ExitStack() as places:
-            while not site.predict.crew.is_full(60.0):
-                places.enter_context(site.predict.crew.place(60.0))
+            while not site.predict.admission.is_full(60.0):
+                places.enter_context(site.predict.admission.admit(60.0))
             sent = request(ROW, JSON, b"x-request-id: mine") + request(b"what it is, nobody reads")
             last = request(ROW, JSON, b"connection: close")
             segments = [Segment(0, sent, False), Segment(1, last, False)]

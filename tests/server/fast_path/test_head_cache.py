@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from service.auth.api_keys import Keys
-from service.server.fast_path.head_cache import KeyedHeads
+from service.auth.api_keys import ApiKeys
+from service.server.fast_path.head_cache import KeyedHeadCache
 from tests.api.test_authentication import Clock, line
 from tests.support.scenes import JSON, KEY, ROW, SCHEMA, ask, request, serve_site, status
 from tests.support.site import Site, predictor_for
@@ -14,7 +14,7 @@ OTHER = b"authorization: Bearer other"
 def test_heads_that_are_kept_are_few_and_short() -> None:
     async def scene(site: Site) -> int:
         ((protocol, _),) = ask(site, request())
-        heads = protocol.lanes.heads
+        heads = protocol.fast_path.heads
         protocol.data_received(request(ROW, JSON, b"x-long: " + b"v" * 1100))
         assert len(heads) == 1
         most = 0
@@ -27,7 +27,7 @@ def test_heads_that_are_kept_are_few_and_short() -> None:
 
 
 def test_with_a_key_in_force_no_scope_is_needed_and_without_one_nothing_is_answered(
-    keys: Keys,
+    keys: ApiKeys,
 ) -> None:
     async def scene(site: Site) -> None:
         for _ in range(3):  # from the second time on its head is known
@@ -54,7 +54,7 @@ def test_with_a_key_in_force_no_scope_is_needed_and_without_one_nothing_is_answe
 def test_a_head_is_forgotten_with_its_key(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     path.write_text(line("predict", "mine"))
-    keys = Keys(path, Clock())
+    keys = ApiKeys(path, Clock())
 
     async def scene(site: Site) -> None:
         for _ in range(3):
@@ -70,8 +70,8 @@ def test_a_head_is_forgotten_with_its_key(tmp_path: Path) -> None:
     serve_site(predictor_for(SCHEMA), scene, keys=keys)
 
 
-def test_no_key_stays_in_memory(keys: Keys) -> None:
-    heads = KeyedHeads(keys)
+def test_no_key_stays_in_memory(keys: ApiKeys) -> None:
+    heads = KeyedHeadCache(keys)
     whole = request(ROW, JSON, KEY)
 
     heads.learn(whole, len(ROW))
@@ -84,7 +84,7 @@ def test_no_key_stays_in_memory(keys: Keys) -> None:
 def test_a_key_with_a_limit_is_counted_once_and_not_on_the_short_way(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     path.write_text(line("predict", "mine").strip() + " 3/s\n")
-    keys = Keys(path, lambda: 0.0)
+    keys = ApiKeys(path, lambda: 0.0)
 
     async def scene(site: Site) -> list[int]:
         found = []

@@ -180,7 +180,7 @@ def test_a_defect_of_the_decoder_is_500_and_not_the_client_s_fault() -> None:
         return status(transport)
 
     predictor = predictor_for(SCHEMA)
-    predictor.one_row = broken  # type: ignore[assignment]
+    predictor.row_for_loop = broken  # type: ignore[assignment]
 
     assert serve_site(predictor, scene) == 500
 
@@ -189,7 +189,7 @@ def test_a_row_is_answered_by_the_model_that_it_was_decoded_for() -> None:
     async def scene(site: Site) -> None:
         await crowd(site)
         ((_, before),) = ask(site, request())
-        site.slot.swap(predictor_for(SCHEMA, version=2), 2, "")
+        site.current_model.swap(predictor_for(SCHEMA, version=2), 2, "")
         ((_, after),) = ask(site, request())
         await site.settle()
 
@@ -204,14 +204,14 @@ def test_a_row_is_answered_by_the_model_that_it_was_decoded_for() -> None:
 
 def test_while_the_gate_is_shut_a_request_waits_and_gets_the_new_model() -> None:
     async def scene(site: Site) -> None:
-        site.gate.close()
+        site.hold.close()
         ((_, transport),) = ask(site, request())
         for _ in range(5):
             await asyncio.sleep(0)
         assert transport.written == b""
 
-        site.slot.swap(predictor_for(SCHEMA, version=2), 2, "")
-        site.gate.open()
+        site.current_model.swap(predictor_for(SCHEMA, version=2), 2, "")
+        site.hold.open()
         await site.settle()
 
         assert b"x-model-epoch: 2\r\n" in transport.written

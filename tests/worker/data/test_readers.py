@@ -126,8 +126,8 @@ def test_csv_rows_of_another_length_are_listed_with_their_lines() -> None:
         read_csv(b"a,b\n1,2\n\n3\n4,5,6\n7,8\n")
     messages = [problem.message for problem in caught.value.problems]
     assert messages == [
-        "line 4 has 1 fields, and the header has 2",
-        "line 5 has 3 fields, and the header has 2",
+        "line 4 has 1 fields; the header has 2",
+        "line 5 has 3 fields; the header has 2",
     ]
 
 

@@ -114,7 +114,7 @@ def test_matrix_holds_what_the_pipeline_would_see() -> None:
     table = mixed()
     fitted = trained(table)
     names = [feature.name for feature in fitted.schema.features]
-    prepared = Preparation.of(fitted.pipeline, names).apply(fitted.X)
+    prepared = Preparation.from_pipeline(fitted.pipeline, names).apply(fitted.X)
     expected = fitted.pipeline[:-1].transform(table.to_frame(names))
     assert prepared.tolist() == expected.tolist()
     assert fitted.X.dtype == np.float64

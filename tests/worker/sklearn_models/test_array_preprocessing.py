@@ -37,7 +37,7 @@ SETS = {data.name: data for data in (iris(), breast_cancer(), mixed(), magnitude
 
 def prepared(data: DataSet, scale: str, impute: bool = True) -> tuple[Pipeline, Preparation]:
     pipeline = fit(data, HistGradientBoostingClassifier(max_iter=1), scale=scale, impute=impute)
-    return pipeline, Preparation.of(pipeline, data.names)
+    return pipeline, Preparation.from_pipeline(pipeline, data.names)
 
 
 def bits(matrix: Any) -> Any:
@@ -99,7 +99,7 @@ def test_a_passthrough_leaves_the_matrix_alone() -> None:
     steps = [("prepare", "passthrough"), ("classify", GaussianNB())]
     pipeline = Pipeline(steps).fit(data.frame, data.y)
     X = data.frame.to_numpy()
-    assert Preparation.of(pipeline, data.names).apply(X) is X
+    assert Preparation.from_pipeline(pipeline, data.names).apply(X) is X
 
 
 def test_a_constant_column_with_no_value_at_all_is_prepared() -> None:
@@ -125,19 +125,19 @@ def test_preprocessing_that_is_not_known_is_refused(transformer: Any, sentence: 
     pipeline = Pipeline([("prepare", prepare), ("classify", GaussianNB(var_smoothing=1.0))])
     pipeline.fit(data.frame, data.y)
     with pytest.raises(ValueError, match=sentence):
-        Preparation.of(pipeline, data.names)
+        Preparation.from_pipeline(pipeline, data.names)
 
 
 def test_a_column_that_is_no_feature_is_refused() -> None:
     pipeline, _ = prepared(SETS["iris"], "none")
     with pytest.raises(ValueError, match="'f3' is not among the features"):
-        Preparation.of(pipeline, ["f0", "f1", "f2"])
+        Preparation.from_pipeline(pipeline, ["f0", "f1", "f2"])
 
 
 def test_steps_of_other_names_are_refused() -> None:
     pipeline = Pipeline([("classify", GaussianNB())])
     with pytest.raises(ValueError, match="has the steps"):
-        Preparation.of(pipeline, ["f0"])
+        Preparation.from_pipeline(pipeline, ["f0"])
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_steps_of_other_names_are_refused() -> None:
 def test_bounds_are_those_of_what_the_classifier_reads(classifier: Any, largest: float) -> None:
     data = SETS["iris"]
     pipeline = fit(data, classifier)
-    preparation = Preparation.of(pipeline, data.names)
+    preparation = Preparation.from_pipeline(pipeline, data.names)
     assert preparation.bounds(pipeline["classify"]) == [(-largest, largest)] * 4
     if largest == LARGEST_FLOAT32:
         row = data.frame[:1].copy()
@@ -175,7 +175,7 @@ def test_the_next_number_beyond_a_bound_does_not_stay_finite(classifier: Any, sc
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pipeline = fit(data, classifier, scale=scale)
-    preparation = Preparation.of(pipeline, data.names)
+    preparation = Preparation.from_pipeline(pipeline, data.names)
     largest = LARGEST_FLOAT32 if isinstance(classifier, DecisionTreeClassifier) else LARGEST
     unlimited = preparation.scaling.unlimited()
     assert preparation.columns is not None

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from service.common.domain import ARTIFACTS, Version
-from service.processes.pool import Children
+from service.processes.pool import WorkerPool
 from tests.support import hostile
 from tests.support.fakes import FakeRegistry
 from tests.support.server import Client, serve, settings_for
@@ -56,8 +56,8 @@ KINDS: Mapping[Callable[[Path], hostile.Files], str] = {
 
 
 @pytest.fixture(scope="module")
-def children() -> Iterator[Children]:
-    children = Children()
+def children() -> Iterator[WorkerPool]:
+    children = WorkerPool()
     yield children
     children.close()
 
@@ -69,7 +69,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> FakeRegistry:
 
 @pytest.fixture(scope="module")
 def service(
-    planted: FakeRegistry, children: Children, tmp_path_factory: pytest.TempPathFactory
+    planted: FakeRegistry, children: WorkerPool, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Client]:
     """The service with a good model in use, and a registry to plant others in."""
     settings = settings_for(tmp_path_factory.mktemp("hostile") / "data")
@@ -79,7 +79,7 @@ def service(
 
 
 @pytest.fixture(autouse=True)
-def undisturbed(service: Client, children: Children, tmp_path: Path) -> Iterator[None]:
+def undisturbed(service: Client, children: WorkerPool, tmp_path: Path) -> Iterator[None]:
     """Whatever a test plants: nothing ran, predictions go on, and no child is left."""
     yield
     assert not (tmp_path / "canary").exists()
