@@ -34,7 +34,7 @@ class FakeStore:
 
     def _item(self, key: str) -> dict[str, Any]:
         data = self.objects[key]
-        return {"ApiKey": key, "ETag": hashlib.md5(data).hexdigest(), "Size": len(data)}
+        return {"Key": key, "ETag": hashlib.md5(data).hexdigest(), "Size": len(data)}
 
     def download_file(self, _: str, key: str, path: str) -> None:
         self.fetched.append(key)

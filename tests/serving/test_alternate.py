@@ -28,13 +28,13 @@ class Scene:
         self.rows = {"graph": graph_row, "child": child_row}
         self.graph, self.child = ClockedClassifier(0, 0), ClockedClassifier(0, 0)
         self.started = 0
-        self.load_error: Exception | None = None
+        self.trouble: Exception | None = None
         self.alternate = Alternate("m", self._start, idle_seconds, lambda: self.now)
 
     def _start(self) -> Classifier:
         self.started += 1
-        if self.load_error is not None:
-            raise self.load_error
+        if self.trouble is not None:
+            raise self.trouble
         return self.child
 
     def ask(self, rows: int = MANY) -> str:
@@ -42,8 +42,8 @@ class Scene:
 
         def ask(classifier: Classifier) -> str:
             who = "child" if classifier is self.child else "graph"
-            if who == "child" and self.load_error is not None:
-                raise self.load_error
+            if who == "child" and self.trouble is not None:
+                raise self.trouble
             self.now += rows * self.rows[who]
             return who
 
@@ -92,14 +92,14 @@ def test_what_the_graph_answers_fast_starts_no_child() -> None:
 
 
 @pytest.mark.parametrize("trouble", [WorkersUnavailable(), RuntimeError("a defect")])
-def test_the_graph_answers_where_the_child_fails_or_is_not_ready(load_error: Exception) -> None:
+def test_the_graph_answers_where_the_child_fails_or_is_not_ready(trouble: Exception) -> None:
     scene = Scene(graph_row=3e-6, child_row=1e-6)
     scene.ask()
     scene.wait_for_child()
 
-    scene.load_error = load_error
+    scene.trouble = trouble
     lost = scene.ask()
-    scene.load_error = None
+    scene.trouble = None
     scene.child.ready = False
     absent = scene.ask()
     scene.child.ready = True
@@ -109,17 +109,17 @@ def test_the_graph_answers_where_the_child_fails_or_is_not_ready(load_error: Exc
 
 @pytest.mark.parametrize("trouble", [WorkersUnavailable(), ValueError("another label")])
 def test_a_child_that_cannot_be_had_is_not_tried_again(
-    load_error: Exception, caplog: pytest.LogCaptureFixture
+    trouble: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     scene = Scene(graph_row=3e-6, child_row=1e-6)
-    scene.load_error = load_error
+    scene.trouble = trouble
 
     scene.ask()
     scene.wait_for_child()
 
     assert [scene.ask(), scene.ask()] == ["graph", "graph"]
     assert scene.started == 1
-    assert str(load_error) in caplog.text
+    assert str(trouble) in caplog.text
 
 
 def test_what_is_wrong_with_the_rows_is_told_whoever_finds_it() -> None:
@@ -127,7 +127,7 @@ def test_what_is_wrong_with_the_rows_is_told_whoever_finds_it() -> None:
     scene.ask()
     scene.wait_for_child()
 
-    scene.load_error = ValueError("a number is too large")
+    scene.trouble = ValueError("a number is too large")
 
     with pytest.raises(ValueError, match="too large"):
         scene.ask()
