@@ -25,6 +25,7 @@ from service.common.errors import (
 from service.common.metrics import Metrics
 from service.rollout.hold import Hold
 from service.serving.admission import Admission
+from service.serving.batching import ThreadBatcher
 from service.serving.current_model import CurrentModel
 from service.serving.predictor import Predictor
 
@@ -46,8 +47,6 @@ READERS: Mapping[bytes, Reader | RowsMedia] = {
 """What reads a body of each content type and answers it, or the kind of file that it is."""
 
 _LONGEST_ROW = 65_535
-_BYTES_A_SECOND = 1e6
-"""For so many bytes a request may wait a second longer: many rows take their time in any case."""
 
 
 class Predict:
@@ -65,14 +64,15 @@ class Predict:
         self.hold = hold
         self._current_model = current_model
         self._max_body_bytes = max_body_bytes
-        self.admission = Admission(threads, max_in_flight, metrics.in_flight)
-        self.answers = PredictReplies(current_model, self.admission, metrics)
+        self.admission = Admission(max_in_flight, metrics.in_flight)
+        self.thread_batcher = ThreadBatcher(self.admission, threads)
+        self.answers = PredictReplies(current_model, metrics)
         self.longest_row = min(_LONGEST_ROW, max_body_bytes)
         """A single row longer than this many bytes is not looked for."""
 
     def close(self) -> None:
         """Let the threads go."""
-        self.admission.close()
+        self.thread_batcher.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -108,23 +108,24 @@ class Predict:
             if served is not None and self.is_full(served.predictor, said_bytes(length)):
                 raise Overloaded  # before the body is read
             message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Gone
             body = message.get("body", b"")
             if message.get("more_body") or len(body) > self._max_body_bytes:
                 body = await self._rest(body, length, receive)
             if served is None:
                 raise NoModelInUse(self._current_model.load_error)
-            rows, row, row_for_thread = 1, None, None
+            rows, row = 1, None
             if len(body) <= self.longest_row and reader is Predictor.predict:
-                row = served.predictor.row_for_loop(body)
-                row_for_thread = None if row else served.predictor.row_for_thread(body)
-            if row is not None:
+                row = served.predictor.decode_row(body)
+            if row is None:
+                reply, rows = await self._answer(served.predictor, reader, body)
+            elif served.predictor.slow:
+                reply = await self.thread_batcher.answer_row(served.predictor, *row, len(body))
+            else:
                 waiting = asyncio.get_running_loop().create_future()
                 served.loop_batcher.add(*row, waiting)
                 reply = await waiting
-            elif row_for_thread is not None:
-                reply = await served.thread_batcher.answer(*row_for_thread)
-            else:
-                reply, rows = await self._answer(served.predictor, reader, body)
         except ServiceError as error:
             refusal = self.answers.refusal(error, served, sent_id, start, as_csv=reader == "csv")
             await self._send(*refusal, send)
@@ -172,23 +173,11 @@ class Predict:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": reply})
 
-    def is_full(self, predictor: Predictor, size: int) -> bool:
-        """Tell whether a request of so many bytes is for the threads, and they would refuse it."""
-        admission = self.admission
-        if predictor.slow:
-            target_delay = predictor.target_queue_seconds + admission.target_delay(
-                self._more_patience(size)
-            )
-            return admission.is_full(target_delay, predictor.max_thread_batch)
-        return not predictor.is_quick(size) and admission.is_full(
-            admission.target_delay(self._patience(size))
-        )
-
-    def _patience(self, size: int) -> float:
-        return self.admission.max_queue_seconds + self._more_patience(size)
-
-    def _more_patience(self, size: int) -> float:
-        return min(size, self._max_body_bytes) / _BYTES_A_SECOND
+    def is_full(self, predictor: Predictor, body_bytes: int) -> bool:
+        """Return whether a request of this size has to run in a thread and would be refused."""
+        if not predictor.slow and predictor.is_quick(body_bytes):
+            return False
+        return self.thread_batcher.is_full(predictor, min(body_bytes, self._max_body_bytes))
 
     async def _rest(self, body: bytes, length: bytes | None, receive: Receive) -> bytes:
         """Read the rest of a body, never more than the limit of it."""
@@ -212,10 +201,10 @@ class Predict:
     async def _answer(self, predictor: Predictor, reader: Reader, body: bytes) -> tuple[bytes, int]:
         """Answer here what is quick, and in a thread what is not."""
         if reader is Predictor.predict:
-            found = predictor.predict_at_once(body)
-            if found is not None:
-                return found
-        return await self.admission.run(self._patience(len(body)), reader, predictor, body)
+            answer = predictor.predict_at_once(body)
+            if answer is not None:
+                return answer
+        return await self.thread_batcher.run(predictor, body, reader, predictor, body)
 
     async def _send(
         self, answer: problems.Answer, headers: Sequence[tuple[bytes, bytes]], send: Send

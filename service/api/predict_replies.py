@@ -13,10 +13,8 @@ from service.api import problems
 from service.common.errors import BodyTooLarge, InvalidInput, ServiceError, clip
 from service.common.json_logs import request_id
 from service.common.metrics import Metrics
-from service.serving.admission import Admission
-from service.serving.batching import ThreadBatcher
+from service.serving.batching import LoopBatcher, deliver
 from service.serving.current_model import CurrentModel, LoadedVersion
-from service.serving.loop_batching import LoopBatcher, deliver
 from service.serving.predictor import Predictor
 
 logger = logging.getLogger(__name__)
@@ -31,7 +29,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 class ServedModel:
     """What is kept for one model in use; made on the event loop's thread."""
 
-    def __init__(self, in_use: LoadedVersion, metrics: Metrics, admission: Admission) -> None:
+    def __init__(self, in_use: LoadedVersion, metrics: Metrics) -> None:
         self.in_use = in_use
         self.predictor = in_use.predictor
         self.model_headers = model_headers(in_use)
@@ -39,7 +37,6 @@ class ServedModel:
         """Of a prediction, but for its length."""
         self.ok = metrics.predict.series(in_use.name, in_use.version, "ok").observe
         self.loop_batcher: LoopBatcher[asyncio.Future[bytes]] = LoopBatcher(self.predictor, deliver)
-        self.thread_batcher = ThreadBatcher(admission, self.predictor)
         self._metrics = metrics
 
     def observe(self, outcome: str, seconds: float) -> None:
@@ -61,9 +58,8 @@ def model_headers(in_use: LoadedVersion) -> list[tuple[bytes, bytes]]:
 class PredictReplies:
     """Answers from the model in use, and problems, counted as they are made."""
 
-    def __init__(self, current_model: CurrentModel, admission: Admission, metrics: Metrics) -> None:
+    def __init__(self, current_model: CurrentModel, metrics: Metrics) -> None:
         self.current_model = current_model
-        self._admission = admission
         self._metrics = metrics
         self._served: ServedModel | None = None
         self.predicted: Callable[[int], None] = metrics.requests.labels(
@@ -78,8 +74,7 @@ class PredictReplies:
         if in_use is None:
             return None
         if served is None or served.in_use is not in_use:
-            self._served = served = ServedModel(in_use, self._metrics, self._admission)
-            self._admission.expect(in_use.predictor.latency_model.seconds(1))
+            self._served = served = ServedModel(in_use, self._metrics)
         return served
 
     def refusal(

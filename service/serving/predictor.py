@@ -22,28 +22,31 @@ from service.serving.latency_model import LatencyModel
 from service.serving.reply_encoder import ReplyEncoder
 
 _QUICK_SECONDS = 0.001
-"""What is expected to take longer than this does not run on the event loop."""
+"""A request that is expected to take longer than this does not run on the event loop."""
 
-_TURN_ROWS = 64
-_TURN_NUMBERS = 65_536
+_LOOP_BATCH_ROWS = 64
+_LOOP_BATCH_NUMBERS = 65_536
 """Rows, and numbers, in one run of several requests' rows: each number of rows keeps buffers."""
 
-_SHARE = 4
+_SHARED_COST = 4
 _SHORT_RUN_SECONDS = 0.003
-"""Rows of several requests are put together until they cost so many times what any run does, when
-more would save little, or for so long, where the handing over of a run is what matters."""
+"""A batch grows until its rows cost this many times what a run costs without them, because more
+would save little, or until it takes this long, where handing a run to a thread is what costs."""
 
 _QUEUE_RUNS = 8
-_SHORTEST_QUEUE_SECONDS = 0.01
-_LONGEST_QUEUE_SECONDS = 0.05
-"""A row may have to wait so many times as long as it takes alone, within these bounds."""
+_MIN_QUEUE_SECONDS = 0.01
+_MAX_QUEUE_SECONDS = 0.05
+"""A request should begin within this many times what it takes alone, within these bounds."""
+
+_QUEUED_BYTES_PER_SECOND = 1e6
+"""A request may wait one second longer for this many bytes of body: it takes its time anyway."""
 
 _SHORT_SECONDS = 0.0002
-_UNTIMED = 63
-"""So many runs of less than that pass between two that are timed; longer ones are all timed."""
+_UNTIMED_RUNS = 63
+"""Runs shorter than that are timed once in this many and one; longer ones are all timed."""
 
-_BYTES_A_SECOND = 60e6
-"""A low guess of how fast JSON is decoded; only bounds what may stay on the event loop."""
+_DECODED_BYTES_PER_SECOND = 60e6
+"""A low estimate of how fast JSON is decoded; it only bounds what may stay on the event loop."""
 
 
 class Predictor:
@@ -72,19 +75,19 @@ class Predictor:
         self.slow = False
         """Whether even a single row may take too long for the event loop, or has to wait."""
         self.max_loop_batch = 1
-        """How many single rows may be answered by one run on the event loop."""
+        """The most single rows that one run on the event loop may answer."""
         self.max_thread_batch = 1
-        """How many single rows are answered by one run in a thread, where the model is slow."""
-        self.target_queue_seconds = _LONGEST_QUEUE_SECONDS
-        """In how many seconds such a row has to be expected to be begun, lest it be refused."""
+        """The most single rows that one run in a thread answers, where the model is slow."""
+        self.seconds_of_batched_row = 0.0
+        """What a row is expected to cost as part of a full batch, in seconds."""
         self._decoder = Decoder(schema, limits)
         title = f"Model {name!r} version {version}"
         self.classification = Classification(title, classifier, cores, alternate)
         self.replies = ReplyEncoder(name, version, schema.classes)
-        self._turns = _bind(classifier, probabilities=False)
-        self._sure_turns = _bind(classifier, probabilities=True)
-        self._bound = bool(self._turns)
-        self._sure = bool(self._sure_turns)
+        self._runs = _bind(classifier, probabilities=False)
+        self._probability_runs = _bind(classifier, probabilities=True)
+        self._bound = bool(self._runs)
+        self._row_bytes = len(orjson.dumps([f.example for f in schema.features]))
         self._untimed = 0
         self._conclude()
 
@@ -114,23 +117,36 @@ class Predictor:
 
     def _learn(self, rows: int, seconds: float) -> None:
         self.latency_model.learn(rows, seconds)
-        self._untimed = 0 if seconds > _SHORT_SECONDS else _UNTIMED
+        self._untimed = 0 if seconds > _SHORT_SECONDS else _UNTIMED_RUNS
         self._conclude()
 
     def _conclude(self) -> None:
-        """Draw the conclusions from the pace."""
-        self.slow = (
-            self.classifier.in_other_process or self.latency_model.seconds(1) >= _QUICK_SECONDS
-        )
-        self._short = self._bound and not self.slow
-        most = min(_TURN_ROWS, _TURN_NUMBERS // len(self.schema.features))
-        row = max(self.latency_model.row, 1e-9)
-        together = max(_SHARE * self.latency_model.base, _SHORT_RUN_SECONDS)
-        self.max_thread_batch = max(1, min(most, int(together / row)))
-        queue = max(_SHORTEST_QUEUE_SECONDS, _QUEUE_RUNS * self.latency_model.seconds(1))
-        self.target_queue_seconds = min(_LONGEST_QUEUE_SECONDS, queue)
+        """Draw the conclusions from the latency model."""
+        latency = self.latency_model
+        self.slow = self.classifier.in_other_process or latency.seconds(1) >= _QUICK_SECONDS
+        most = max(1, min(_LOOP_BATCH_ROWS, _LOOP_BATCH_NUMBERS // len(self.schema.features)))
+        row = max(latency.row, 1e-9)
+        seconds = max(_SHARED_COST * latency.base, _SHORT_RUN_SECONDS)
+        self.max_thread_batch = max(1, min(most, int(seconds / row)))
+        self.seconds_of_batched_row = latency.seconds(self.max_thread_batch) / self.max_thread_batch
         if self._bound:
             self.max_loop_batch = max(1, min(most, int(_QUICK_SECONDS / row)))
+
+    def target_queue_seconds(self, body_bytes: int) -> float:
+        """Return within how many seconds a request of this size should begin in a thread."""
+        rows = max(1, body_bytes // self._row_bytes)
+        seconds = max(_MIN_QUEUE_SECONDS, _QUEUE_RUNS * self.latency_model.seconds(rows))
+        return min(_MAX_QUEUE_SECONDS, seconds) + self.more_queue_seconds(body_bytes) / 2
+
+    @staticmethod
+    def more_queue_seconds(body_bytes: int) -> float:
+        """Return how much longer than a single row a request of this size may wait, in seconds."""
+        return body_bytes / _QUEUED_BYTES_PER_SECOND
+
+    def seconds_of_body(self, body: bytes) -> float:
+        """Return how long a request is expected to take; its rows are estimated by its brackets."""
+        rows = max(1, body.count(b"{") - 1, body.count(b"[") - 1)
+        return self.latency_model.seconds(rows) + len(body) / _DECODED_BYTES_PER_SECOND
 
     def is_quick(self, body_bytes: int) -> bool:
         """Tell whether a body of so many bytes may be answered on the event loop.
@@ -141,36 +157,29 @@ class Predictor:
         if self.classifier.in_other_process:
             return False
         rows = max(1, body_bytes // (2 * len(self.schema.features) + 1))
-        return self.latency_model.seconds(rows) + body_bytes / _BYTES_A_SECOND < _QUICK_SECONDS
+        return (
+            self.latency_model.seconds(rows) + body_bytes / _DECODED_BYTES_PER_SECOND
+            < _QUICK_SECONDS
+        )
 
-    def row_for_loop(self, body: bytes) -> tuple[Row, bool] | None:
-        """Give the row of a request that has one, and whether it asks for probabilities.
+    def decode_row(self, body: bytes) -> tuple[Row, bool] | None:
+        """Return the row of a request that has one, and whether it asks for probabilities.
 
-        None where it may not be answered here: use `predict`.
+        `predict_rows` answers it, or `predict_batch` where the model is slow. None says nothing
+        about the request: use `predict`.
         """
-        if not self._short:
+        decoded = self._decoder.one(body)
+        if decoded is not None and decoded[1] and not self.classifier.has_probabilities:
             return None
-        found = self._decoder.one(body)
-        if found is not None and found[1] and not self._sure:
-            return None
-        return found
-
-    def row_for_thread(self, body: bytes) -> tuple[Row, bool] | None:
-        """Give the same where the model is slow, for `predict_batch`; None: use `predict`."""
-        if not self.slow:
-            return None
-        found = self._decoder.one(body)
-        if found is not None and found[1] and not self.classifier.has_probabilities:
-            return None
-        return found
+        return decoded
 
     def predict_batch(
         self, rows: Sequence[Row], probabilities: bool
     ) -> Sequence[bytes | InvalidInput]:
-        """Answer rows that `row_for_thread` gave by one run, in whatever thread.
+        """Answer rows from `decode_row` by one run, in any thread.
 
-        A row that the classifier cannot take gets what `predict` would raise; the others do not
-        suffer from it. Raises what befalls the classifier's process.
+        A row that the classifier cannot take gets what `predict` would raise; the others are not
+        affected. Raises what ends the classifier's process.
         """
         if len(rows) == 1:
             return [self._by_itself(rows[0], probabilities)]
@@ -190,12 +199,18 @@ class Predictor:
     def predict_rows(
         self, rows: Sequence[Row], probabilities: bool = False
     ) -> Sequence[bytes | InvalidInput]:
-        """Answer rows that `row_for_loop` gave by one run; at most `max_loop_batch` of them.
+        """Answer rows from `decode_row` by one run on the event loop; at most `max_loop_batch`.
 
-        A row that the classifier cannot take gets what `predict` would raise; the others do not
-        suffer from it.
+        A row that the classifier cannot take gets what `predict` would raise; the others are not
+        affected.
         """
-        bound = self._bound_for(len(rows), probabilities)
+        runs = self._probability_runs if probabilities else self._runs
+        if not runs:
+            return self.predict_batch(rows, probabilities)
+        bound = runs.get(len(rows))
+        if bound is None:
+            assert isinstance(self.classifier, OnnxClassifier)
+            bound = runs[len(rows)] = self.classifier.bind(len(rows), probabilities=probabilities)
         bound.inputs[:] = rows
         try:
             self._untimed -= 1
@@ -209,14 +224,6 @@ class Predictor:
             return self._with_probabilities(bound, rows)
         replies = self.replies.single
         return [replies[label] for label in bound.labels.tolist()]
-
-    def _bound_for(self, rows: int, probabilities: bool) -> BoundRun:
-        turns = self._sure_turns if probabilities else self._turns
-        bound = turns.get(rows)
-        if bound is None:
-            assert isinstance(self.classifier, OnnxClassifier)
-            bound = turns[rows] = self.classifier.bind(rows, probabilities=probabilities)
-        return bound
 
     def _with_probabilities(
         self, bound: BoundRun, rows: Sequence[Row]

@@ -1,8 +1,6 @@
-"""Threads for slow predictions: who is let in, who waits, and who is refused at once."""
+"""The rule that admits slow predictions: by the work that waits, whatever kind of request it is."""
 
-import asyncio
-import threading
-import time
+from contextlib import ExitStack
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
@@ -11,86 +9,70 @@ from service.common.errors import Overloaded
 from service.serving.admission import Admission
 
 
-def _admission(threads: int = 1, most: int = 64) -> tuple[Admission, Gauge]:
-    gauge = Gauge("in_flight", "For a test.", registry=CollectorRegistry())
-    return Admission(threads, most, gauge), gauge
+def gauge() -> Gauge:
+    return Gauge("in_flight", "For a test.", registry=CollectorRegistry())
 
 
-async def _burst(
-    admission: Admission, count: int, release: threading.Event
-) -> list[bool | BaseException]:
-    tasks = [
-        asyncio.create_task(admission.run(admission.max_queue_seconds, release.wait, 10))
-        for _ in range(count)
-    ]
-    await asyncio.sleep(0)
-    release.set()
-    return await asyncio.gather(*tasks, return_exceptions=True)
+def admitted(admission: Admission, seconds: float, target: float, parallel: int = 1) -> int:
+    """Return how many requests of this many seconds are admitted before one is refused."""
+    with ExitStack() as requests:
+        for count in range(1000):
+            try:
+                requests.enter_context(admission.admit(target, parallel))
+            except Overloaded:
+                return count
+            admission.enqueue(seconds)
+    raise AssertionError("all were admitted")
 
 
 @pytest.mark.parametrize(
-    ("seconds", "most", "threads", "admitted"),
-    [(0.006, 64, 2, 18), (0.006, 8, 2, 8), (1.0, 64, 2, 4), (1.0, 2, 2, 2), (0.0001, 64, 1, 64)],
+    ("seconds", "parallel", "most", "count"),
+    [(0.008, 1, 64, 7), (0.008, 2, 64, 13), (0.008, 2, 8, 8), (1.0, 1, 64, 4), (1.0, 1, 2, 2)],
 )
-def test_as_many_are_let_in_as_are_expected_to_be_begun_in_half_the_time(
-    seconds: float, most: int, threads: int, admitted: int
+def test_requests_are_admitted_while_the_work_before_them_fits_into_their_time(
+    seconds: float, parallel: int, most: int, count: int
 ) -> None:
-    admission, gauge = _admission(threads, most)
-    admission.expect(seconds)
-
-    answers = asyncio.run(_burst(admission, 70, threading.Event()))
-
-    assert sum(answer is True for answer in answers) == admitted
-    assert sum(isinstance(answer, Overloaded) for answer in answers) == 70 - admitted
-    assert [s.value for family in gauge.collect() for s in family.samples] == [0]
-    admission.close()
+    assert admitted(Admission(most, gauge()), seconds, 0.05, parallel) == count
 
 
-def test_who_brings_more_patience_waits_longer_and_is_let_in_behind_more() -> None:
-    admission, _ = _admission()
-    admission.expect(0.15)
+def test_one_large_request_counts_as_the_many_rows_that_it_has() -> None:
+    admission = Admission(64, gauge())
+    admission.enqueue(0.04)
 
-    async def scene() -> list[object]:
-        first = admission.run(admission.max_queue_seconds, time.sleep, 0.15)
-        patient = [admission.run(10.0, str, index) for index in range(20)]
-        return await asyncio.gather(first, *patient, return_exceptions=True)
-
-    assert asyncio.run(scene()) == [None, *map(str, range(20))]
-    admission.close()
+    assert admitted(admission, 0.001, 0.05) == 10
 
 
-def test_who_waited_too_long_is_refused_and_never_run() -> None:
-    admission, _ = _admission()
-    ran: list[int] = []
+def test_work_that_has_begun_makes_room() -> None:
+    admission = Admission(64, gauge())
+    admission.enqueue(1.0)
+    assert admitted(admission, 0.01, 0.05) == 4
+    admission.dequeue(1.04)
 
-    async def scene() -> tuple[object, object]:
-        first = asyncio.create_task(admission.run(admission.max_queue_seconds, time.sleep, 0.15))
-        late = asyncio.create_task(admission.run(admission.max_queue_seconds, ran.append, 1))
-        return await asyncio.gather(first, late, return_exceptions=True)
-
-    answers = asyncio.run(scene())
-
-    assert answers[0] is None
-    assert isinstance(answers[1], Overloaded)
-    assert ran == []
-    admission.close()
+    assert admitted(admission, 0.01, 0.05) == 5
 
 
-def test_a_model_that_proves_slow_lets_in_fewer_and_one_slip_hardly_counts() -> None:
-    admission, _ = _admission()
-    admission.expect(0.0005)
-    event = threading.Event()
+def test_long_runs_that_were_expected_do_not_get_short_ones_refused() -> None:
+    admission = Admission(64, gauge())
+    for _ in range(100):
+        admission.learn(2.0, 2.0)
 
-    async def scene() -> tuple[int, int]:
-        await admission.run(admission.max_queue_seconds, time.sleep, 0.2)
-        after_one = sum(answer is True for answer in await _burst(admission, 70, event))
-        for _ in range(40):
-            await admission.run(admission.max_queue_seconds, time.sleep, 0.01)
-        event.clear()
-        return after_one, sum(answer is True for answer in await _burst(admission, 70, event))
+    assert admitted(admission, 0.01, 0.05) == 5
 
-    after_one, after_many = asyncio.run(scene())
 
-    assert after_one == 64
-    assert after_many <= 16
-    admission.close()
+def test_runs_that_take_longer_than_expected_let_in_fewer_and_one_slip_hardly_counts() -> None:
+    admission = Admission(64, gauge())
+    admission.learn(0.001, 10.0)
+    assert admitted(admission, 0.005, 0.05) in (8, 9)
+
+    admission = Admission(64, gauge())
+    for _ in range(100):
+        admission.learn(0.001, 0.002)
+    assert admitted(admission, 0.005, 0.05) in (5, 6)
+
+
+def test_the_gauge_shows_the_requests_that_are_not_answered() -> None:
+    shown = gauge()
+    admission = Admission(64, shown)
+    with admission.admit(1.0, 1), admission.admit(1.0, 1):
+        assert [sample.value for family in shown.collect() for sample in family.samples] == [2]
+    assert [sample.value for family in shown.collect() for sample in family.samples] == [0]

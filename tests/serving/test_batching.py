@@ -1,8 +1,9 @@
-"""Rows for a slow model: those that wait for a thread are answered by one run."""
+"""Rows that share a run, in a thread or on the event loop: each gets its own answer."""
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from sklearn.datasets import load_iris
 from service.common.errors import InvalidRequest, Overloaded
 from service.schema.decoder import Row
 from service.serving.admission import Admission
-from service.serving.batching import ThreadBatcher
+from service.serving.batching import LoopBatcher, ThreadBatcher
+from service.serving.latency_model import LatencyModel
 from tests.support.server import Client
 from tests.support.waiting import wait_until
 
@@ -20,13 +22,23 @@ from tests.support.waiting import wait_until
 class FakePredictor:
     """Answers a row with its first number once it is let, and remembers what came together."""
 
-    def __init__(self, most: int = 64) -> None:
+    def __init__(self, most: int = 64, seconds: float = 0.001) -> None:
         self.max_thread_batch = most
-        self.target_queue_seconds = 0.05
+        self.latency_model = LatencyModel(seconds, 64 * seconds)
+        self.seconds_of_batched_row = seconds
         self.runs: list[tuple[list[float], bool]] = []
         self.let = threading.Event()
         self.begun = threading.Semaphore(0)
         self.fails = False
+
+    def target_queue_seconds(self, body_bytes: int) -> float:
+        return 0.05 + self.more_queue_seconds(body_bytes) / 2
+
+    def more_queue_seconds(self, body_bytes: int) -> float:
+        return body_bytes / 1e6
+
+    def seconds_of_body(self, body: bytes) -> float:
+        return float(body)
 
     def predict_batch(self, rows: Sequence[Row], probabilities: bool) -> list[bytes | Exception]:
         self.runs.append(([row[0] for row in rows], probabilities))
@@ -39,37 +51,44 @@ class FakePredictor:
 
 
 class Scene:
-    """A crew of so many threads, and the answers to what was asked of it."""
+    """A queue with this many threads, and the answers to what was asked of it."""
 
     def __init__(
         self, predictor: FakePredictor, threads: int = 1, most: int = 64, cores: int = 2
     ) -> None:
         self.gauge = Gauge("in_flight", "For a test.", registry=CollectorRegistry())
-        self.admission = Admission(threads, most, self.gauge, cores)
+        self.batcher = ThreadBatcher(Admission(most, self.gauge), threads, cores)
         self.predictor = predictor
-        self.batches = ThreadBatcher(self.admission, predictor)  # type: ignore[arg-type]
-        self.asked: list[asyncio.Task[bytes]] = []
+        self.asked: list[asyncio.Task[Any]] = []
 
-    async def ask(self, *rows: float, probabilities: bool = False) -> None:
+    async def ask(
+        self, *rows: float, probabilities: bool = False, of: FakePredictor | None = None
+    ) -> None:
+        predictor: Any = self.predictor if of is None else of
         for row in rows:
-            asking = self.batches.answer((row,), probabilities)
+            asking = self.batcher.answer_row(predictor, (row,), probabilities, 100)
             self.asked.append(asyncio.create_task(asking))
+        await asyncio.sleep(0)
+
+    async def run(self, body: bytes, function: Callable[[], object]) -> None:
+        predictor: Any = self.predictor
+        self.asked.append(asyncio.create_task(self.batcher.run(predictor, body, function)))
         await asyncio.sleep(0)
 
     async def has_begun(self) -> None:
         await asyncio.to_thread(self.predictor.begun.acquire)
 
-    async def answers(self) -> list[bytes | BaseException]:
+    async def answers(self) -> list[Any]:
         self.predictor.let.set()
-        found = await asyncio.gather(*self.asked, return_exceptions=True)
-        self.admission.close()
-        return found
+        answers = await asyncio.gather(*self.asked, return_exceptions=True)
+        self.batcher.close()
+        return answers
 
 
 def test_a_request_alone_waits_for_nobody_and_those_meanwhile_go_together() -> None:
     predictor = FakePredictor()
 
-    async def run() -> list[bytes | BaseException]:
+    async def run() -> list[Any]:
         scene = Scene(predictor)
         await scene.ask(0)
         await scene.has_begun()
@@ -83,7 +102,7 @@ def test_a_request_alone_waits_for_nobody_and_those_meanwhile_go_together() -> N
 def test_each_thread_has_a_batch_and_none_is_larger_than_what_pays() -> None:
     predictor = FakePredictor(most=2)
 
-    async def run() -> list[bytes | BaseException]:
+    async def run() -> list[Any]:
         scene = Scene(predictor, threads=2)
         await scene.ask(0, 1)
         await scene.has_begun()
@@ -104,9 +123,9 @@ def test_batches_share_no_core_and_runs_of_single_rows_do() -> None:
         await scene.has_begun()
         if a_batch == 1:
             await scene.has_begun()
-        found = len(predictor.runs)
+        runs = len(predictor.runs)
         await scene.answers()
-        return found
+        return runs
 
     assert asyncio.run(begun(a_batch=2)) == 1
     assert asyncio.run(begun(a_batch=1)) == 2
@@ -115,7 +134,7 @@ def test_batches_share_no_core_and_runs_of_single_rows_do() -> None:
 def test_those_with_probabilities_go_by_themselves_and_the_eldest_goes_first() -> None:
     predictor = FakePredictor()
 
-    async def run() -> list[bytes | BaseException]:
+    async def run() -> list[Any]:
         scene = Scene(predictor)
         await scene.ask(0)
         await scene.has_begun()
@@ -129,7 +148,7 @@ def test_those_with_probabilities_go_by_themselves_and_the_eldest_goes_first() -
 
 
 def test_one_that_cannot_be_answered_fails_alone() -> None:
-    async def run() -> list[bytes | BaseException]:
+    async def run() -> list[Any]:
         scene = Scene(FakePredictor())
         await scene.ask(0)
         await scene.has_begun()
@@ -145,18 +164,18 @@ def test_one_that_cannot_be_answered_fails_alone() -> None:
 def test_a_run_that_fails_is_told_to_all_that_were_in_it_and_the_next_one_goes_on() -> None:
     predictor = FakePredictor()
 
-    async def run() -> tuple[list[bytes | BaseException], bytes]:
+    async def run() -> tuple[list[Any], bytes]:
         scene = Scene(predictor)
         predictor.fails = True
         await scene.ask(0)
         await scene.has_begun()
         await scene.ask(1, 2)
         predictor.let.set()
-        found = await asyncio.gather(*scene.asked, return_exceptions=True)
+        answers = await asyncio.gather(*scene.asked, return_exceptions=True)
         predictor.fails = False
-        after = await scene.batches.answer((7.0,), False)
-        scene.admission.close()
-        return found, after
+        scene.asked = []
+        await scene.ask(7)
+        return answers, (await scene.answers())[0]
 
     answers, after = asyncio.run(run())
 
@@ -167,7 +186,7 @@ def test_a_run_that_fails_is_told_to_all_that_were_in_it_and_the_next_one_goes_o
 def test_who_leaves_is_left_out_and_nobody_else_suffers() -> None:
     predictor = FakePredictor()
 
-    async def run() -> tuple[list[bytes | BaseException], float]:
+    async def run() -> tuple[list[Any], float]:
         scene = Scene(predictor)
         await scene.ask(0)
         await scene.has_begun()
@@ -187,15 +206,13 @@ def test_who_leaves_is_left_out_and_nobody_else_suffers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "most", "a_batch", "admitted"),
-    [(0.01, 64, 1, 6), (0.01, 64, 4, 24), (0.01, 12, 4, 12), (1.0, 64, 1, 4), (1.0, 64, 4, 4)],
+    ("seconds", "most", "admitted"), [(0.012, 64, 6), (0.012, 4, 4), (1.0, 64, 4), (0.0005, 64, 64)]
 )
-def test_as_many_are_let_in_as_are_expected_to_be_begun_in_half_the_time(
-    seconds: float, most: int, a_batch: int, admitted: int
+def test_rows_are_admitted_while_the_work_before_them_fits_into_their_time(
+    seconds: float, most: int, admitted: int
 ) -> None:
-    async def run() -> list[bytes | BaseException]:
-        scene = Scene(FakePredictor(a_batch), most=most)
-        scene.admission.expect(seconds)
+    async def run() -> list[Any]:
+        scene = Scene(FakePredictor(1, seconds), most=most)
         await scene.ask(*map(float, range(70)))
         return await scene.answers()
 
@@ -205,15 +222,15 @@ def test_as_many_are_let_in_as_are_expected_to_be_begun_in_half_the_time(
     assert sum(isinstance(answer, Overloaded) for answer in answers) == 70 - admitted
 
 
-def test_who_waited_too_long_is_refused_and_never_run() -> None:
+def test_a_row_that_waited_too_long_is_refused_and_never_run() -> None:
     predictor = FakePredictor()
 
-    async def run() -> list[bytes | BaseException]:
+    async def run() -> list[Any]:
         scene = Scene(predictor)
         await scene.ask(0)
         await scene.has_begun()
+        scene.batcher.max_queue_seconds = 0.0
         await scene.ask(1, 2)
-        await asyncio.sleep(0.12)  # what the tenth of a second is about
         return await scene.answers()
 
     answers = asyncio.run(run())
@@ -221,6 +238,58 @@ def test_who_waited_too_long_is_refused_and_never_run() -> None:
     assert answers[0] == b"0"
     assert [type(answer) for answer in answers[1:]] == [Overloaded, Overloaded]
     assert predictor.runs == [([0], False)]
+
+
+def test_a_larger_request_may_wait_longer() -> None:
+    async def run() -> list[Any]:
+        scene = Scene(FakePredictor())
+        await scene.ask(0)
+        await scene.has_begun()
+        scene.batcher.max_queue_seconds = 0.0
+        await scene.run(b"0.001".rjust(10_000_000), lambda: "large")
+        await scene.run(b"0.001", lambda: "small")
+        return await scene.answers()
+
+    answers = asyncio.run(run())
+
+    assert answers[:2] == [b"0", "large"]
+    assert isinstance(answers[2], Overloaded)
+
+
+def test_a_request_of_many_rows_keeps_its_place_among_single_rows() -> None:
+    predictor = FakePredictor()
+    order: list[object] = []
+
+    async def run() -> list[Any]:
+        scene = Scene(predictor)
+        await scene.ask(0)
+        await scene.has_begun()
+        await scene.run(b"0.001", lambda: order.append([run for run, _ in predictor.runs]))
+        await scene.ask(1, 2)
+        return await scene.answers()
+
+    asyncio.run(run())
+
+    assert order == [[[0]]]
+    assert predictor.runs == [([0], False), ([1, 2], False)]
+
+
+def test_rows_of_two_models_never_share_a_run() -> None:
+    predictor, other = FakePredictor(), FakePredictor()
+    other.let.set()
+
+    async def run() -> list[Any]:
+        scene = Scene(predictor)
+        await scene.ask(0)
+        await scene.has_begun()
+        await scene.ask(1)
+        await scene.ask(2, of=other)
+        await scene.ask(3)
+        return await scene.answers()
+
+    assert asyncio.run(run()) == [b"0", b"1", b"2", b"3"]
+    assert predictor.runs == [([0], False), ([1, 3], False)]
+    assert other.runs == [([2], False)]
 
 
 def test_a_native_model_answers_a_crowd_as_it_answers_each_alone(client: Client) -> None:
@@ -247,3 +316,127 @@ def test_a_native_model_answers_a_crowd_as_it_answers_each_alone(client: Client)
 
     assert [found[index] for index in range(len(bodies))] == alone
     wait_until(lambda: "service_predictions_in_flight 0.0" in client.get("/metrics").text)
+
+
+class FakeLoopPredictor:
+    """Answers a row with its first number, and remembers how many rows came together."""
+
+    def __init__(self, most: int = 64, fails: bool = False) -> None:
+        self.max_loop_batch = most
+        self.fails = fails
+        self.runs: list[tuple[int, bool]] = []
+
+    def predict_rows(self, rows: Sequence[Row], probabilities: bool) -> list[bytes | Exception]:
+        self.runs.append((len(rows), probabilities))
+        if self.fails:
+            raise ValueError("no answer")
+        return [b"%d" % row[0] for row in rows]
+
+
+class Crowd:
+    """Adds rows, a turn at a time, and takes the answers."""
+
+    def __init__(self, predictor: FakeLoopPredictor) -> None:
+        self.answers: dict[int, bytes | Exception] = {}
+        self._batcher: LoopBatcher[int] = LoopBatcher(predictor, self._take)  # type: ignore[arg-type]
+        self._asked = 0
+
+    def _take(self, waiting: Sequence[int], answers: Sequence[bytes | Exception]) -> None:
+        assert not self.answers.keys() & waiting
+        self.answers.update(zip(waiting, answers, strict=True))
+
+    async def turn(self, *sure: bool) -> None:
+        """Ask for so many rows in one turn, each with probabilities or without."""
+        for probabilities in sure:
+            self._batcher.add((float(self._asked),), probabilities, self._asked)
+            self._asked += 1
+        await asyncio.sleep(0)
+
+    @property
+    def right(self) -> bool:
+        """Whether everybody got the answer to the own row."""
+        return self.answers == {index: b"%d" % index for index in range(self._asked)}
+
+
+def _run(predictor: FakeLoopPredictor, *turns: Sequence[bool]) -> Crowd:
+    async def run() -> Crowd:
+        crowd = Crowd(predictor)
+        for sure in turns:
+            await crowd.turn(*sure)
+        return crowd
+
+    return asyncio.run(run())
+
+
+def test_a_request_alone_is_answered_at_once() -> None:
+    async def run() -> None:
+        crowd = Crowd(predictor)
+        for index in range(5):
+            asking = crowd.turn(False)
+            # As far as its end of the turn, which a request alone does not wait for.
+            asking.send(None)
+            assert len(crowd.answers) == index + 1
+            await asyncio.sleep(0)
+            asking.close()
+
+    predictor = FakeLoopPredictor()
+    asyncio.run(run())
+
+    assert predictor.runs == [(1, False)] * 5
+
+
+def test_a_crowd_shares_one_run_and_each_gets_its_own_answer() -> None:
+    predictor = FakeLoopPredictor()
+
+    crowd = _run(predictor, [False] * 2, [False] * 20, [False] * 20)
+
+    # The first turn finds out that there is a crowd.
+    assert predictor.runs == [(1, False), (1, False), (20, False), (20, False)]
+    assert crowd.right
+
+
+def test_who_wants_probabilities_and_who_does_not_have_a_run_each() -> None:
+    predictor = FakeLoopPredictor()
+
+    crowd = _run(predictor, [False] * 2, [True, False] * 5)
+
+    assert predictor.runs[2:] == [(5, False), (5, True)]
+    assert crowd.right
+
+
+def test_a_run_is_never_larger_than_the_predictor_allows() -> None:
+    predictor = FakeLoopPredictor(most=8)
+
+    crowd = _run(predictor, [False] * 2, [False] * 20)
+
+    assert predictor.runs[2:] == [(8, False), (8, False), (4, False)]
+    assert crowd.right
+
+
+def test_a_run_that_fails_is_told_to_all_who_wait() -> None:
+    crowd = _run(FakeLoopPredictor(fails=True), [False] * 2, [False, True, False])
+
+    assert [type(answer) for answer in crowd.answers.values()] == [ValueError] * 5
+
+
+@pytest.mark.parametrize("kind", ["RandomForestClassifier", "LogisticRegression"])
+def test_many_connections_get_the_answers_that_one_gets(client: Client, kind: str) -> None:
+    client.train(name="crowd", dataset="iris", model_type=kind)
+    rows: list[list[float]] = load_iris().data.tolist()
+    expected = client.predict({"instances": rows}).json()["predictions"]
+    wrong: list[tuple[int, str]] = []
+
+    def ask(start: int) -> None:
+        with Client(base_url=client.base_url, timeout=30) as own:
+            for index in np.roll(np.arange(len(rows)), start).tolist():
+                answer = own.predict({"instances": [rows[index]]}).json()["predictions"]
+                if answer != [expected[index]]:
+                    wrong.append((index, str(answer)))
+
+    threads = [threading.Thread(target=ask, args=(13 * i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert wrong == []

@@ -103,7 +103,6 @@ def test_what_another_process_answers_is_never_waited_for_on_the_event_loop() ->
     assert not predictor.is_quick(len(BODY))
     assert predictor.predict_at_once(BODY) is None
     assert predictor.predict_at_once(b'{"instances": [{"featuer 1": 1}]}') is None
-    assert predictor.row_for_loop(BODY) is None
 
 
 def test_what_another_process_spends_counts_as_the_models_pace() -> None:
@@ -232,7 +231,7 @@ def test_a_row_waits_eight_times_as_long_as_it_takes_within_bounds(
 ) -> None:
     predictor = predictor_of(ClockedClassifier(run, 1e-9))
 
-    assert predictor.target_queue_seconds == pytest.approx(queue, rel=0.01)
+    assert predictor.target_queue_seconds(0) == pytest.approx(queue, rel=0.01)
 
 
 def test_a_batch_is_one_run_and_each_row_gets_the_reply_it_would_get_alone() -> None:
@@ -241,8 +240,8 @@ def test_a_batch_is_one_run_and_each_row_gets_the_reply_it_would_get_alone() -> 
     rows = [(0.0, 1.0), (2.0, 1.0), (1.5, 0.0)]
     bodies = [b'{"instances": [[%f, %f]]}' % row for row in rows]
     sure = [body[:-1] + b', "probabilities": true}' for body in bodies]
-    assert [predictor.row_for_thread(body) for body in bodies] == [(row, False) for row in rows]
-    assert [predictor.row_for_thread(body) for body in sure] == [(row, True) for row in rows]
+    assert [predictor.decode_row(body) for body in bodies] == [(row, False) for row in rows]
+    assert [predictor.decode_row(body) for body in sure] == [(row, True) for row in rows]
     alone = [predictor.predict(body)[0] for body in bodies]
     alone_sure = [predictor.predict(body)[0] for body in sure]
     classifier.sizes.clear()
@@ -271,5 +270,5 @@ def test_probabilities_that_there_are_not_are_no_matter_for_a_batch() -> None:
 
     predictor = predictor_of(Certain(1e-3, 1e-6))
 
-    assert predictor.row_for_thread(BODY) == ((1.5, 2.0), False)
-    assert predictor.row_for_thread(BODY[:-1] + b', "probabilities": true}') is None
+    assert predictor.decode_row(BODY) == ((1.5, 2.0), False)
+    assert predictor.decode_row(BODY[:-1] + b', "probabilities": true}') is None

@@ -92,7 +92,7 @@ class Site:
         self.predict = Predict(
             self.current_model, self.hold, self.metrics, settings.max_body_bytes, 64, threads=1
         )
-        self.predict.admission.max_queue_seconds = 60.0  # a machine that stalls refuses nobody
+        self.predict.thread_batcher.max_queue_seconds = 60.0  # a machine that stalls refuses nobody
         rest = RequestScope(_REST, self.metrics)
         self.scopes = 0
         """How many requests came by ASGI."""

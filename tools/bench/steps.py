@@ -62,13 +62,13 @@ def measure(count: int) -> str:
     head = b"POST /predict HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
     request = head + b"content-length: %d\r\n\r\n%b" % (len(body), body)
     predictor = predictor_of(forest)
-    found = predictor.row_for_loop(body)
+    found = predictor.decode_row(body)
     assert found is not None
     row = found[0]
     parser = httptools.HttpRequestParser(_Deaf())
     rows = [
         ["httptools parses the request", _time(lambda: parser.feed_data(request), count)],
-        ["the row is decoded and checked", _time(lambda: predictor.row_for_loop(body), count)],
+        ["the row is decoded and checked", _time(lambda: predictor.decode_row(body), count)],
         ["the model runs, 1 row", _time(lambda: predictor.predict_rows([row]), count)],
     ]
     for size in (_CROWD, 32):

@@ -193,10 +193,10 @@ class FastPathProtocol(LimitedProtocol):
         self.size = len(body)
 
     def _row(self, model: FastPathModel, body: bytes) -> tuple[Row, bool] | None:
-        if len(body) > self.fast_path.longest:
+        if len(body) > self.fast_path.longest or model.served.predictor.slow:
             return None
         try:
-            return model.row_for_loop(body)
+            return model.decode_row(body)
         except Exception:  # The ordinary way meets the same defect, and knows what to say.
             return None
 

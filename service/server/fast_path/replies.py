@@ -14,7 +14,7 @@ from service.api.predict_replies import Headers, PredictReplies, ServedModel
 from service.auth.api_keys import ApiKeys
 from service.common.errors import Overloaded, ServiceError, Unauthorized
 from service.server.fast_path.head_cache import HeadCache, KeyedHeadCache
-from service.serving.loop_batching import LoopBatcher
+from service.serving.batching import LoopBatcher
 
 
 class Waiting(Protocol):
@@ -75,7 +75,7 @@ class FastPathModel:
 
     def __init__(self, served: ServedModel, predict: Predict) -> None:
         self.served = served
-        self.row_for_loop = served.predictor.row_for_loop
+        self.decode_row = served.predictor.decode_row
         self._is_full = predict.is_full
         # In an object of their own, lest a cycle keep the model after it has gone out of use.
         self._replies = _Replies(served, predict.answers)

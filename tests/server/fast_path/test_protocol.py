@@ -180,7 +180,7 @@ def test_a_defect_of_the_decoder_is_500_and_not_the_client_s_fault() -> None:
         return status(transport)
 
     predictor = predictor_for(SCHEMA)
-    predictor.row_for_loop = broken  # type: ignore[assignment]
+    predictor.decode_row = broken  # type: ignore[assignment]
 
     assert serve_site(predictor, scene) == 500
 
