@@ -35,15 +35,18 @@ class ServedModel:
         self.model_headers = model_headers(in_use)
         self.headers = [_JSON, *self.model_headers]
         """Of a prediction, but for its length."""
-        self.ok = metrics.predict.series(in_use.name, in_use.version, "ok").observe
+        self._latencies = metrics.predict.open(in_use.name, in_use.version)
+        self.ok = self._latencies["ok"].observe
         self.loop_batcher: LoopBatcher[asyncio.Future[bytes]] = LoopBatcher(self.predictor, deliver)
         self._metrics = metrics
 
     def observe(self, outcome: str, seconds: float) -> None:
         """Count a request that was not answered with a prediction."""
-        self._metrics.predict.series(self.in_use.name, self.in_use.version, outcome).observe(
-            seconds
-        )
+        self._latencies[outcome].observe(seconds)
+
+    def close(self) -> None:
+        """Say that another model is in use from now on."""
+        self._metrics.predict.close(self.in_use.name, self.in_use.version)
 
 
 def model_headers(in_use: LoadedVersion) -> list[tuple[bytes, bytes]]:
@@ -74,6 +77,8 @@ class PredictReplies:
         if in_use is None:
             return None
         if served is None or served.in_use is not in_use:
+            if served is not None:
+                served.close()
             self._served = served = ServedModel(in_use, self._metrics)
         return served
 

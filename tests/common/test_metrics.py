@@ -72,7 +72,7 @@ def test_trainings_invalid_input_and_the_process_are_shown(client: Client) -> No
 
 def test_a_latency_falls_into_its_bucket_and_all_above() -> None:
     metrics = Metrics()
-    metrics.predict.series("m", 1, "ok").observe(0.0003)
+    metrics.predict.open("m", 1)["ok"].observe(0.0003)
 
     (family,) = [f for f in metrics.predict.collect() if f.name == "service_predict_seconds"]
 
@@ -82,13 +82,28 @@ def test_a_latency_falls_into_its_bucket_and_all_above() -> None:
     assert buckets["0.0005"] == buckets["+Inf"] == 1
 
 
+def _shown(latency: PredictLatency) -> set[str]:
+    (family,) = [f for f in latency.collect() if f.name == "service_predict_seconds"]
+    return {sample.labels["version"] for sample in family.samples}
+
+
 def test_versions_that_were_in_use_long_ago_are_forgotten() -> None:
     latency = PredictLatency()
 
     for version in range(1, 1001):
-        latency.series("m", version, "ok").observe(0.001)
+        latency.open("m", version)["ok"].observe(0.001)
+        latency.close("m", version)
 
-    (family,) = [f for f in latency.collect() if f.name == "service_predict_seconds"]
-    versions = {sample.labels["version"] for sample in family.samples}
-    assert len(versions) <= 100
-    assert "1000" in versions
+    assert _shown(latency) == {str(version) for version in range(976, 1001)}
+
+
+def test_the_version_that_answers_is_never_forgotten_however_many_come_after_it() -> None:
+    latency = PredictLatency()
+    latency.open("m", 1)["ok"].observe(0.001)
+
+    for version in range(2, 1001):
+        latency.open("m", version)["ok"].observe(0.001)
+        latency.close("m", version)
+
+    assert "1" in _shown(latency)
+    assert len(_shown(latency)) == 25
