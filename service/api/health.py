@@ -27,12 +27,12 @@ async def readyz(request: Request) -> Response:
 
     503 also while a native model's process is being started again.
     """
-    state = services_of(request)
-    if state.draining:
+    services = services_of(request)
+    if services.draining:
         raise NotReady("The replica is going away.")
-    if not state.poller.reached:
+    if not services.poller.reached:
         raise NotReady("What is in use has not been read from MLflow since the start.")
-    in_use = state.current_model.get()
+    in_use = services.current_model.get()
     if not in_use.predictor.classifier.ready:
         # Other replicas can answer meanwhile.
         raise ClassifierUnavailable

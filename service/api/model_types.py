@@ -16,9 +16,9 @@ router = APIRouter(tags=["training"])
 )
 async def list_model_types(request: Request) -> Response:
     """Give every classifier with its parameters, their bounds and defaults."""
-    state = services_of(request)
+    services = services_of(request)
     only_query(request)
-    return reply({"model_types": await state.run(state.model_types.all)})
+    return reply({"model_types": await services.run(services.model_types.all)})
 
 
 @router.get(
@@ -28,5 +28,5 @@ async def list_model_types(request: Request) -> Response:
 )
 async def get_model_type(request: Request, name: str) -> Response:
     """Give one classifier."""
-    state = services_of(request)
-    return reply(await state.run(state.model_types.get, name))
+    services = services_of(request)
+    return reply(await services.run(services.model_types.get, name))

@@ -9,12 +9,12 @@ from typing import Any, cast
 from starlette.requests import Request
 
 from service.api import predict_file, problems
-from service.api.predict_file import Gone
 from service.api.predict_replies import PredictReplies, ServedModel
 from service.api.request_body import said_bytes
 from service.common.domain import RowsMedia
 from service.common.errors import (
     BodyTooLarge,
+    ClientGone,
     EpochNotReached,
     InvalidRequest,
     NoModelInUse,
@@ -109,7 +109,7 @@ class Predict:
                 raise Overloaded  # before the body is read
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise Gone
+                raise ClientGone
             body = message.get("body", b"")
             if message.get("more_body") or len(body) > self._max_body_bytes:
                 body = await self._rest(body, length, receive)
@@ -130,7 +130,7 @@ class Predict:
             refusal = self.answers.refusal(error, served, sent_id, start, as_csv=reader == "csv")
             await self._send(*refusal, send)
             return
-        except Gone:
+        except ClientGone:
             return
         except Exception as error:
             # The edge of the route: whatever comes here is a defect of ours.
@@ -189,7 +189,7 @@ class Predict:
         while size <= limit:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise Gone
+                raise ClientGone
             parts.append(message.get("body", b""))
             size += len(parts[-1])
             if not message.get("more_body"):

@@ -1,6 +1,8 @@
 """`POST /predict` with a file of rows: CSV, Parquet, an Arrow stream; the reply follows Accept."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Coroutine, Mapping
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect, Request
@@ -8,9 +10,11 @@ from starlette.requests import ClientDisconnect, Request
 from service.api.services import services_of
 from service.api.upload_body import receive_rows
 from service.common.domain import RowsMedia
-from service.common.errors import InvalidRequest, Problem, clip
-from service.serving.file_predictions import Form
+from service.common.errors import ClientGone, InvalidRequest, Problem, clip
+from service.serving.file_predictions import Deadline, Form
 from service.serving.predictor import Predictor
+
+T = TypeVar("T")
 
 MEDIA: Mapping[bytes, RowsMedia] = {
     b"text/csv": "csv",
@@ -31,28 +35,47 @@ _TYPES: Mapping[Form, bytes] = {
 }
 
 
-class Gone(Exception):
-    """The client left before its request was whole; nobody is there to answer."""
-
-
 async def answer(
     request: Request, predictor: Predictor, media: RowsMedia, probabilities: bool
 ) -> tuple[bytes, int, bytes]:
     """Give the reply to a file of rows, their number, and the reply's content type."""
-    state = services_of(request)
+    services = services_of(request)
     form = _form(request.headers.get("accept", ""))
-    with state.file_predictions.turn():
-        upload = await state.run(state.uploads.open)
+    with services.file_predictions.turn():
+        upload = await services.run(services.uploads.open)
         try:
-            await receive_rows(request, state, upload)
-            reply, rows = await state.run(
-                state.file_predictions.answer, predictor, upload.folder, media, probabilities, form
+            await receive_rows(request, services, upload)
+            deadline = Deadline()
+            answering = services.run(
+                services.file_predictions.answer,
+                predictor,
+                upload.folder,
+                media,
+                probabilities,
+                form,
+                deadline,
             )
+            reply, rows = await _unless_disconnected(request, answering, deadline)
         except ClientDisconnect as error:
-            raise Gone from error
+            raise ClientGone from error
         finally:
-            await state.run(state.uploads.close, upload)
+            await services.run(services.uploads.close, upload)
     return reply, rows, _TYPES[form]
+
+
+async def _unless_disconnected(
+    request: Request, answering: Coroutine[Any, Any, T], deadline: Deadline
+) -> T:
+    """Return the answer; where the client leaves before it is there, have the work end early."""
+    work = asyncio.ensure_future(answering)
+    leaving = asyncio.ensure_future(request.receive())  # after the body, only that can come
+    try:
+        await asyncio.wait((work, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            deadline.client_left = True
+        return await work
+    finally:
+        leaving.cancel()
 
 
 def asked_for(query: bytes) -> bool:

@@ -354,6 +354,10 @@ class Overloaded(Unavailable):
         super().__init__(f"Too many {what}; try again.")
 
 
+class ClientGone(Exception):
+    """The client has left. Nobody is there to answer, so this is no ServiceError."""
+
+
 class StartError(ServiceError):
     """The process cannot start: a setting, the data folder, or the port is not usable."""
 

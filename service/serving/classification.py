@@ -1,6 +1,6 @@
 """Rows to labels and probabilities: what a classifier is asked, and what is never passed on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,18 +45,23 @@ class Classification:
         self._alternate = alternate
 
     def classify(
-        self, matrix: Floats, probabilities: bool, file: Path | None = None
+        self,
+        matrix: Floats,
+        probabilities: bool,
+        file: Path | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> tuple[Labels, Floats | None]:
-        """Give the index of the class of each row, [N], and the probabilities, [N, K], if asked.
+        """Return the index of the class of each row, [N], and the probabilities, [N, K], if asked.
 
-        `file` is the one (.npy) that the matrix is mapped from, if it is. Raises InvalidInput for
-        numbers that the classifier cannot take.
+        `file` is the one (.npy) that the matrix is mapped from, if it is. `check` is called before
+        each part of the rows, and may raise to end the work. Raises InvalidInput for numbers that
+        the classifier cannot take.
         """
         if probabilities:
             self.check_has_probabilities()
 
         def ask(classifier: Classifier) -> _Answers:
-            return self._ask(classifier, matrix, probabilities, file)
+            return self._ask(classifier, matrix, probabilities, file, check)
 
         try:
             alternate = self._choice(len(matrix))
@@ -94,11 +99,17 @@ class Classification:
         return self._alternate if rows >= MANY else None
 
     def _ask(
-        self, classifier: Classifier, matrix: Floats, probabilities: bool, file: Path | None
+        self,
+        classifier: Classifier,
+        matrix: Floats,
+        probabilities: bool,
+        file: Path | None,
+        check: Callable[[], None],
     ) -> _Answers:
         """Have all rows answered, part by part."""
 
         def ask(rows: slice) -> _Answer:
+            check()
             part = matrix[rows]
             sure = probabilities or _is_doubtful(classifier, part)
             if file is not None and isinstance(classifier, ReadsFiles):

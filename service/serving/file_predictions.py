@@ -4,6 +4,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +12,7 @@ import orjson
 from numpy.typing import NDArray
 
 from service.common.domain import RowsMedia
-from service.common.errors import InvalidRequest, JobFailed, Overloaded
+from service.common.errors import BodyTooLarge, ClientGone, InvalidRequest, JobFailed, Overloaded
 from service.common.settings import Settings
 from service.processes.job_files import MATRIX, write_answers
 from service.processes.limits import JobLimits
@@ -21,12 +22,35 @@ from service.serving.predictor import Predictor
 
 Form = Literal["json", "csv", "arrow"]
 
+MAX_PROBABILITIES = 10_000_000
+"""The most probabilities, rows times classes, in a reply: as text they take 200 MB of memory."""
+
 _MEMORY = 2 * 2**30
-_SECONDS = 60.0
+_SECONDS = 120.0
+"""How long a file may take as a whole."""
+_LOOK_SECONDS = 0.25
 _MOST = 8
-"""So many may be under way or wait; one more is refused."""
+"""Files that may be under way or wait; one more is refused."""
 
 _QUOTED = (b",", b'"', b"\n", b"\r")
+
+
+class Deadline:
+    """When the work on a file is given up: after its time, or because its client has left."""
+
+    def __init__(self, seconds: float = _SECONDS) -> None:
+        self._seconds = seconds
+        self._expires = monotonic() + seconds
+        self.client_left = False
+
+    def check(self) -> None:
+        """Raise ClientGone, or InvalidRequest after the time."""
+        if self.client_left:
+            raise ClientGone
+        if monotonic() > self._expires:
+            raise InvalidRequest(
+                f"Predicting the file took more than {self._seconds:g} s; send fewer rows at once."
+            )
 
 
 class FilePredictions:
@@ -49,49 +73,70 @@ class FilePredictions:
             self._under_way -= 1
 
     def answer(
-        self, predictor: Predictor, folder: Path, media: RowsMedia, probabilities: bool, form: Form
+        self,
+        predictor: Predictor,
+        folder: Path,
+        media: RowsMedia,
+        probabilities: bool,
+        form: Form,
+        deadline: Deadline,
     ) -> tuple[bytes, int]:
-        """Answer the rows that were uploaded to a folder; give the reply and their number.
+        """Answer the rows that were uploaded to a folder; return the reply and their number.
 
-        Raises InvalidInput, what `columns.read_matrix` raises, JobFailed or ChildrenUnavailable.
+        Raises InvalidInput, what `matrix.read_matrix` raises, JobFailed, WorkersUnavailable,
+        BodyTooLarge where more probabilities are asked for than a reply may have, and what
+        `deadline` raises.
         """
         if probabilities:
             predictor.classification.check_has_probabilities()
-        matrix = self._matrix(predictor, folder, media)
-        labels, rows = predictor.classification.classify(matrix, probabilities, folder / MATRIX)
+        matrix = self._matrix(predictor, folder, media, deadline)
+        if probabilities and len(matrix) * len(predictor.schema.classes) > MAX_PROBABILITIES:
+            what = "The number of probabilities (rows x classes)"
+            raise BodyTooLarge(what, MAX_PROBABILITIES, "in a reply")
+        labels, rows = predictor.classification.classify(
+            matrix, probabilities, folder / MATRIX, deadline.check
+        )
         if form == "json":
             return predictor.replies.encode(labels, rows), len(matrix)
         if form == "csv":
             return _csv(predictor, labels, rows), len(matrix)
         write_answers(folder, labels, rows)
         order = {"classes": list(predictor.schema.classes)}
-        return (folder / self._run("arrow_answers", folder, order)["file"]).read_bytes(), len(
-            matrix
-        )
+        file = self._run("arrow_answers", folder, order, deadline)["file"]
+        return (folder / file).read_bytes(), len(matrix)
 
-    def _matrix(self, predictor: Predictor, folder: Path, media: RowsMedia) -> NDArray[np.float64]:
+    def _matrix(
+        self, predictor: Predictor, folder: Path, media: RowsMedia, deadline: Deadline
+    ) -> NDArray[np.float64]:
         order = {
             "media": media,
             "schema": encode(predictor.schema).decode(),
             "max_rows": self._settings.max_bulk_rows,
             "max_columns": self._settings.max_columns,
         }
-        self._run("matrix", folder, order)
+        self._run("matrix", folder, order, deadline)
         matrix: NDArray[np.float64] = np.load(folder / MATRIX, mmap_mode="r", allow_pickle=False)
         return matrix
 
-    def _run(self, kind: str, folder: Path, order: dict[str, Any]) -> dict[str, Any]:
+    def _run(
+        self, kind: str, folder: Path, order: dict[str, Any], deadline: Deadline
+    ) -> dict[str, Any]:
         limits = JobLimits(_SECONDS, _MEMORY, self._settings.training_disk_bytes)
         job = self._workers.start(kind, folder, order, limits)
-        try:
-            found = job.wait(_SECONDS)
-        except TimeoutError as error:
-            job.stop("It took too long.")
-            raise InvalidRequest(f"Reading the rows took more than {_SECONDS:.0f} s.") from error
-        except JobFailed as error:
-            raise InvalidRequest(f"The rows cannot be read: {error}") from error
-        assert isinstance(found, dict)
-        return found
+        while True:
+            try:
+                result = job.wait(_LOOK_SECONDS)
+            except TimeoutError:
+                try:
+                    deadline.check()
+                except (ClientGone, InvalidRequest):
+                    job.stop("Nobody waits for it any more.")
+                    raise
+            except JobFailed as error:
+                raise InvalidRequest(f"The rows cannot be read: {error}") from error
+            else:
+                assert isinstance(result, dict)
+                return result
 
 
 def _csv(

@@ -128,3 +128,19 @@ def test_a_refusal_of_a_wide_model_is_small_and_holds_nobody_up(instances: list[
     assert "example" not in problem
     assert problem["detail"].endswith(" GET /schema shows all that the model expects.")
     assert gap < 0.005
+
+
+def test_a_client_that_leaves_before_its_body_is_no_invalid_input() -> None:
+    async def scene(predict: Predict) -> list[str]:
+        sent: list[str] = []
+
+        async def receive() -> MutableMapping[str, Any]:
+            return {"type": "http.disconnect"}
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            sent.append(message["type"])
+
+        await predict({"headers": [(b"content-type", b"application/json")]}, receive, send)
+        return sent
+
+    assert _serve(FakeClassifier(), scene) == []
