@@ -1,7 +1,7 @@
 """More requests than the service can answer: `python -m tools.bench.overload [--picture FILE]`.
 
-Two models, one of which takes milliseconds a row. For each, capacity C is what it answers to 4
-clients that always wait for their reply; then requests come at 0.5 to 10 times C on up to 500
+Two models, one of which takes milliseconds a row, and requests of several rows. Capacity C is what
+4 clients get that always wait for their reply; then requests come at 0.5 to 10 times C on up to 500
 connections, whether they are answered or not, as far as the client keeps up. Half of them come on
 fresh connections, in both. One core serves, the other one sends.
 """
@@ -33,11 +33,12 @@ _CLIENTS = 4
 _PROBE_SECONDS = 0.05
 
 _SLOW = {"algorithm": "brute", "metric": "minkowski", "p": 3}
-_MODELS: Mapping[str, tuple[str, Mapping[str, object], int]] = {
-    "nearest of 1,000 rows": ("KNeighborsClassifier", _SLOW, 1250),
-    "nearest of 26,000 rows": ("KNeighborsClassifier", _SLOW, 32_500),
+_MODELS: Mapping[str, tuple[str, Mapping[str, object], int, int]] = {
+    "nearest of 1,000 rows": ("KNeighborsClassifier", _SLOW, 1250, 1),
+    "nearest of 26,000 rows": ("KNeighborsClassifier", _SLOW, 32_500, 1),
+    "nearest of 3,400 rows, 10 rows a request": ("KNeighborsClassifier", _SLOW, 4_250, 10),
 }
-"""Class, parameters, and rows of the data set."""
+"""Class, parameters, rows of the data set, and rows of a request."""
 
 
 @dataclass(slots=True)
@@ -54,6 +55,7 @@ def main() -> int:
     """Print a table for each model."""
     parser = argparse.ArgumentParser(prog="python -m tools.bench.overload", description=__doc__)
     parser.add_argument("--seconds", type=float, default=5.0, help="of each rate")
+    parser.add_argument("--only", default="", help="the models whose title holds this")
     parser.add_argument("--picture", type=Path, help="draw the curve to this file")
     asked = parser.parse_args()
     curves: dict[str, tuple[float, list[_Step]]] = {}
@@ -64,9 +66,11 @@ def main() -> int:
         processes.pinned(cores.client),
     ):
         client = service.client()
-        for title, (kind, params, rows) in _MODELS.items():
+        for title, (kind, params, rows, instances) in _MODELS.items():
+            if asked.only not in title:
+                continue
             tell(f"training {title}")
-            body = _train(client, kind, params, rows)
+            body = _train(client, kind, params, rows, instances)
             one = _latency(client, body)
             capacity, steps = asyncio.run(_measure(service, body, asked.seconds))
             curves[title] = capacity, steps
@@ -76,15 +80,18 @@ def main() -> int:
     return 0
 
 
-def _train(client: Client, kind: str, params: Mapping[str, object], rows: int) -> bytes:
-    """Train a model and put it in use; give a request of one row."""
+def _train(
+    client: Client, kind: str, params: Mapping[str, object], rows: int, instances: int
+) -> bytes:
+    """Train a model and put it in use; return a request."""
     random = np.random.default_rng(0)
     X = random.normal(size=(rows, 20))
     name = f"rows-{rows}"
     upload(client, name, X.round(4), X[:, :5].sum(axis=1) + random.normal(size=rows) > 0)
     order = {"dataset": name, "model_type": kind, "params": params, "wait": 300}
     client.ask("POST", "/train", order)
-    return json.dumps(client.ask("GET", "/schema")["example"]).encode()
+    example = client.ask("GET", "/schema")["example"]
+    return json.dumps({"instances": example["instances"] * instances}).encode()
 
 
 def _latency(client: Client, body: bytes) -> float:
