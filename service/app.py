@@ -101,7 +101,7 @@ def create_app(
         services.registry.close()
         folder.close()
 
-    app = fastapi_application(lifespan, current_model, settings.max_rows)
+    app = fastapi_application(lifespan)
     return Service(predict, RequestScope(app, metrics), metrics, drain, keys)
 
 

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, cast
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -31,7 +32,6 @@ from service.auth.api_keys import ApiKeys
 from service.common.errors import ServiceError
 from service.common.json_logs import request_id
 from service.common.metrics import Metrics
-from service.serving.current_model import CurrentModel
 
 logger = logging.getLogger(__name__)
 
@@ -123,8 +123,6 @@ def _method(method: str) -> str:
 
 def fastapi_application(
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[Lifespan]],
-    current_model: CurrentModel,
-    max_rows: int,
 ) -> FastAPI:
     """Return FastAPI with every route but the one that answers predictions."""
     app = FastAPI(
@@ -135,9 +133,13 @@ def fastapi_application(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        openapi_url=None,
+        generate_unique_id_function=lambda route: route.name,
+        responses=openapi.DEFAULT_RESPONSES,
         exception_handlers={
             ServiceError: error_handlers.on_service_error,
             HTTPException: error_handlers.on_http_exception,
+            RequestValidationError: error_handlers.on_validation_error,
             OSError: error_handlers.on_os_error,
             Exception: error_handlers.on_defect,
         },
@@ -147,5 +149,5 @@ def fastapi_application(
     ):  # fmt: skip
         app.include_router(module.router)
     app.mount("/docs/assets", openapi.assets())
-    app.openapi = lambda: openapi.openapi(app, current_model, max_rows)  # type: ignore[method-assign]
+    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     return app

@@ -1,5 +1,6 @@
 """Asks for a key before anything else is done, where there are keys."""
 
+from contextlib import suppress
 from math import inf
 from typing import Any
 
@@ -52,6 +53,10 @@ class AuthMiddleware:
             except (Unauthorized, Forbidden, RateExceeded) as error:
                 await self._refuse(error, scope, send)
                 return
+        elif scope["path"] == "/openapi.json":
+            # It needs no key, and shows the model in use to clients that have one.
+            with suppress(Unauthorized, Forbidden, RateExceeded):
+                scope["role"] = self._keys.check(header(scope, b"authorization"), "predict")
         await self._app(scope, receive, send)
 
     async def _refuse(

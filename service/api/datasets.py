@@ -1,11 +1,12 @@
 """`/datasets`: rows kept by name."""
 
-from typing import Any
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
+from pydantic.json_schema import SkipJsonSchema
 
 from service.api.models import timestamp
-from service.api.request_body import NAME, name_in_query, only_query, reply
+from service.api.parameters import STRICT_QUERY, Name
 from service.api.schemas import DataSetList, DataSetReply, ProblemReply
 from service.api.services import Services, services_of
 from service.api.upload_body import FORM, MEDIA, receive_upload
@@ -17,23 +18,24 @@ router = APIRouter(tags=["data sets"])
 
 _PROBLEM = {"model": ProblemReply}
 _BINARY = {"type": "string", "format": "binary"}
+_NAME = {"name": "$response.body#/name"}
 
 
-def _shown(data_set: DataSet, built_in: bool = False) -> dict[str, Any]:
-    return {
-        "name": data_set.name,
-        "sha256": data_set.sha256,
-        "rows": data_set.rows,
-        "columns": [dict(column) for column in data_set.columns],
-        "target": data_set.target,
-        "created_at": None if built_in else timestamp(data_set.created_at),
-        "built_in": built_in,
-    }
+def _reply(data_set: DataSet) -> DataSetReply:
+    return DataSetReply(
+        name=data_set.name,
+        sha256=data_set.sha256,
+        rows=data_set.rows,
+        columns=[dict(column) for column in data_set.columns],
+        target=data_set.target,
+        created_at=timestamp(data_set.created_at),
+        built_in=False,
+    )
 
 
-async def _built_ins(services: Services) -> list[dict[str, Any]]:
-    found = await services.run(services.model_types.built_in_data_sets)
-    return [{**item, "created_at": None, "built_in": True} for item in found]
+async def _built_ins(services: Services) -> list[DataSetReply]:
+    data_sets = await services.run(services.model_types.built_in_data_sets)
+    return [DataSetReply(**item, created_at=None, built_in=True) for item in data_sets]
 
 
 _CELL = {"type": ["number", "string", "boolean", "null"]}
@@ -76,25 +78,17 @@ _INLINE = {
     "/datasets",
     summary="Keep rows under a name",
     status_code=201,
+    dependencies=STRICT_QUERY,
     responses={
-        201: {"model": DataSetReply},
+        201: {
+            "links": {
+                "show": {"operationId": "get_data_set", "parameters": _NAME},
+                "delete": {"operationId": "delete_data_set", "parameters": _NAME},
+            }
+        },
         **dict.fromkeys((400, 409, 413, 415, 503), _PROBLEM),
     },
     openapi_extra={
-        "parameters": [
-            {
-                "name": "name",
-                "in": "query",
-                "description": "Needed, unless a form has a `name` or a file with a name.",
-                "schema": NAME,
-            },
-            {
-                "name": "target",
-                "in": "query",
-                "description": "The column that trainings predict, where they name no other.",
-                "schema": {"type": "string"},
-            },
-        ],
         "requestBody": {
             "required": True,
             "content": {
@@ -124,10 +118,20 @@ _INLINE = {
         },
     },
 )
-async def add_data_set(request: Request) -> Response:
+async def add_data_set(
+    request: Request,
+    response: Response,
+    name: Annotated[
+        Name | SkipJsonSchema[None],
+        Query(description="Needed, unless a form has a `name` or a file with a name."),
+    ] = None,
+    target: Annotated[
+        str | SkipJsonSchema[None],
+        Query(description="The column that trainings predict, where they name no other."),
+    ] = None,
+) -> DataSetReply:
     """Read the rows and keep them; the same rows under the same name again change nothing."""
     services = services_of(request)
-    only_query(request, "name", "target")
     await services.ask(services.registry.newest_use)
     upload = await services.run(services.uploads.open)
     try:
@@ -137,46 +141,45 @@ async def add_data_set(request: Request) -> Response:
                 raise InvalidRequest(f"{key[:64]!r} is not a field of this form.")
         if upload.form and not upload.has_file:
             raise InvalidRequest("The form has no file.")
-        name = upload.fields.get("name") or upload.file_name
-        if "name" in request.query_params:
-            name = name_in_query(request.query_params["name"])
+        name = name or upload.fields.get("name") or upload.file_name
         if name in BUILT_IN_DATA_SETS:
             raise DataSetConflict(name)
-        target = request.query_params.get("target") or upload.fields.get("target") or None
+        target = target or upload.fields.get("target") or None
         async with services.reading:
-            found = await services.run(services.uploads.data_set, upload, name, target)
-        kept = await services.run(services.registry.add_data_set, found, upload.table)
+            data_set = await services.run(services.uploads.data_set, upload, name, target)
+        added = await services.run(services.registry.add_data_set, data_set, upload.table)
     finally:
         await services.run(services.uploads.close, upload)
-    return reply(_shown(kept), 201, {"location": f"/datasets/{kept.name}"})
+    response.headers["location"] = f"/datasets/{added.name}"
+    return _reply(added)
 
 
 @router.get(
     "/datasets",
     summary="List the data sets",
-    responses={200: {"model": DataSetList}, 503: _PROBLEM},
+    dependencies=STRICT_QUERY,
+    responses={400: _PROBLEM, 503: _PROBLEM},
 )
-async def list_data_sets(request: Request) -> Response:
-    """Give those that scikit-learn ships, and those that were uploaded."""
+async def list_data_sets(request: Request) -> DataSetList:
+    """Return the data sets that scikit-learn ships, and those that were uploaded."""
     services = services_of(request)
-    only_query(request)
-    kept = await services.ask(services.registry.list_data_sets)
-    return reply({"datasets": [*map(_shown, kept), *await _built_ins(services)]})
+    uploaded = await services.ask(services.registry.list_data_sets)
+    return DataSetList(datasets=[*map(_reply, uploaded), *await _built_ins(services)])
 
 
 @router.get(
     "/datasets/{name}",
     summary="Show a data set",
-    responses={200: {"model": DataSetReply}, 404: _PROBLEM, 503: _PROBLEM},
+    responses={404: _PROBLEM, 503: _PROBLEM},
 )
-async def get_data_set(request: Request, name: str) -> Response:
-    """Give one data set."""
+async def get_data_set(request: Request, name: str) -> DataSetReply:
+    """Return one data set."""
     services = services_of(request)
     if name in BUILT_IN_DATA_SETS:
-        return reply(next(item for item in await _built_ins(services) if item["name"] == name))
+        return next(item for item in await _built_ins(services) if item.name == name)
     if not is_name(name):
         raise DataSetNotFound(name)
-    return reply(_shown(await services.ask(services.registry.get_data_set, name)))
+    return _reply(await services.ask(services.registry.get_data_set, name))
 
 
 @router.delete(
@@ -185,7 +188,7 @@ async def get_data_set(request: Request, name: str) -> Response:
     status_code=204,
     responses={404: _PROBLEM, 409: _PROBLEM, 503: _PROBLEM},
 )
-async def delete_data_set(request: Request, name: str) -> Response:
+async def delete_data_set(request: Request, name: str) -> None:
     """Delete all versions of a data set."""
     services = services_of(request)
     if name in BUILT_IN_DATA_SETS:
@@ -194,4 +197,3 @@ async def delete_data_set(request: Request, name: str) -> Response:
         raise DataSetNotFound(name)
     await services.ask(services.registry.get_data_set, name)
     await services.run(services.registry.delete_data_set, name)
-    return Response(status_code=204)

@@ -1,11 +1,13 @@
 """What FastAPI answers where something was raised: the service's errors as problems."""
 
 from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 
 from service.api import problems
 from service.api.predict_replies import DEFECT
+from service.api.request_body import invalid_request
 from service.api.services import services_of
 from service.common.disk_errors import lack
 from service.common.errors import ServiceError, StorageUnavailable
@@ -21,6 +23,12 @@ async def on_service_error(request: Request, error: Exception) -> Response:
     return _response(answer)
 
 
+async def on_validation_error(request: Request, error: Exception) -> Response:
+    """Answer 400 with every problem that pydantic found."""
+    assert isinstance(error, RequestValidationError)
+    return await on_service_error(request, invalid_request(error, request.scope["route"]))
+
+
 async def on_os_error(request: Request, error: Exception) -> Response:
     """Answer 503 where the disk is full or read-only; anything else is a defect."""
     reason = lack(error)
@@ -33,7 +41,7 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     """Answer where no route is found, or not this method of it."""
     assert isinstance(error, HTTPException)
     detail = {
-        404: "There is no such route; GET /docs shows those that there are.",
+        404: "No such route; see GET /docs.",
         405: f"{request.method[:16]} is not a method of this route.",
     }.get(error.status_code, str(error.detail))
     allow = [(b"allow", _allowed(request, error))] if error.status_code == 405 else []

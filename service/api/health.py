@@ -1,31 +1,31 @@
 """Liveness, readiness and metrics: what a cluster asks, never answered by way of a thread."""
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from service.api.request_body import reply
-from service.api.schemas import ProblemReply
+from service.api.schemas import HealthReply, ProblemReply, ReadyReply
 from service.api.services import services_of
 from service.common.errors import ClassifierUnavailable, NotReady
 
 router = APIRouter(tags=["health"])
 
 
-@router.get("/healthz", summary="Tell whether the process turns")
-async def healthz() -> Response:
-    """Answer; nothing but the event loop is asked."""
-    return reply({"status": "ok"})
+@router.get("/healthz", summary="Liveness: the event loop responds")
+async def healthz() -> HealthReply:
+    """Return at once; nothing but the event loop is asked."""
+    return HealthReply(status="ok")
 
 
 @router.get(
     "/readyz",
-    summary="Tell whether predictions are answered from the newest model in use",
+    summary="Readiness: predictions are answered from the newest model in use",
     responses={503: {"model": ProblemReply}},
 )
-async def readyz(request: Request) -> Response:
-    """Answer 200 when a model is loaded and warm and its epoch was confirmed since the start.
+async def readyz(request: Request) -> ReadyReply:
+    """Return 200 when a model is loaded and warm and its epoch was confirmed since the start.
 
-    503 also while a native model's process is being started again.
+    It is 503 also while a native model's process is being started again.
     """
     services = services_of(request)
     if services.draining:
@@ -36,15 +36,15 @@ async def readyz(request: Request) -> Response:
     if not in_use.predictor.classifier.ready:
         # Other replicas can answer meanwhile.
         raise ClassifierUnavailable
-    return reply({"status": "ready", "model": in_use.name, "version": in_use.version})
+    return ReadyReply(status="ready", model=in_use.name, version=in_use.version)
 
 
 @router.get(
     "/metrics",
-    summary="Give metrics for Prometheus",
-    responses={200: {"content": {"text/plain": {}}}},
+    summary="Metrics for Prometheus",
+    response_class=PlainTextResponse,
 )
 async def metrics(request: Request) -> Response:
-    """Give every metric of the process."""
+    """Return every metric of the process."""
     text = generate_latest(services_of(request).metrics.registry)
     return Response(text, media_type=CONTENT_TYPE_LATEST)

@@ -5,9 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Request
 
-from service.api.request_body import reply
 from service.api.services import Services, services_of
 from service.auth.peer_signatures import HEADER, is_signed
 from service.common.errors import Conflict, InvalidRequest, NotAPeer, NotFound
@@ -96,7 +95,7 @@ _STEPS: Mapping[str, Callable[[Services, Members], Members]] = {
 
 
 @router.post("/internal/{step}")
-async def internal(request: Request, step: str) -> Response:
+async def internal(request: Request, step: str) -> dict[str, Any]:
     """Take one step; 403 where the call does not come from a replica."""
     services = services_of(request)
     body = b""
@@ -112,7 +111,7 @@ async def internal(request: Request, step: str) -> Response:
         raise InvalidRequest("The body is not JSON.") from error
     if not isinstance(members, dict):
         raise InvalidRequest("The body must be an object.")
-    return reply(dict(await services.step(_STEPS[step], services, members)))
+    return dict(await services.step(_STEPS[step], services, members))
 
 
 def _is_peer(services: Services, request: Request, body: bytes) -> bool:

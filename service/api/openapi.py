@@ -5,16 +5,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel
 from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
-from service.api.schema import BODIES
-from service.api.schemas import HealthReply, PredictRequest, ReadyReply, UseModelRequest
+from service.api.schemas import PredictRequest, ProblemReply
+from service.api.services import services_of
 from service.schema.json_schema import request_schema
-from service.serving.current_model import CurrentModel
+from service.serving.current_model import LoadedVersion
 
 router = APIRouter(include_in_schema=False)
 
@@ -39,11 +38,13 @@ SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true}
 _PROBLEM = "#/components/schemas/ProblemReply"
 _PROBLEM_CONTENT = {"application/problem+json": {"schema": {"$ref": _PROBLEM}}}
 
-_REPLIES: dict[str, type[BaseModel]] = {"/healthz": HealthReply, "/readyz": ReadyReply}
-"""Small replies, shown here so that `health` need not."""
-
-_TAKES_NO_QUERY = ("/model-types", "/datasets")
-"""Lists whose only bad request is a query parameter."""
+DEFAULT_RESPONSES: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "model": ProblemReply,
+        "description": "Any other error: 400 for what is not HTTP, 401 and 403 where there are "
+        "keys, 405, 408, 431, and 500 for a defect of the service",
+    }
+}
 
 _HEADERS: dict[str, dict[str, Any]] = {
     "X-Request-ID": {
@@ -80,89 +81,57 @@ _HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string"},
     },
 }
-_VERSION = {"name": "$response.body#/name", "version": "$response.body#/version"}
-_NEWEST = {
-    "name": "$response.body#/models/0/name",
-    "version": "$response.body#/models/0/version",
-}
-_LINKS: dict[tuple[str, str, str], dict[str, tuple[str, str, dict[str, Any]]]] = {
-    ("/train", "post", "201"): {
-        "training": ("/trainings/{training}", "get", {"training": "$response.body#/id"}),
-        "version": ("/models/{name}/versions/{version}", "get", _VERSION),
-        "use": ("/use-model", "post", _VERSION),
-    },
-    ("/train", "post", "202"): {
-        "training": ("/trainings/{training}", "get", {"training": "$response.body#/id"}),
-        "cancel": ("/trainings/{training}", "delete", {"training": "$response.body#/id"}),
-    },
-    ("/trainings/{training}", "get", "200"): {
-        "version": ("/models/{name}/versions/{version}", "get", _VERSION),
-        "use": ("/use-model", "post", _VERSION),
-    },
-    ("/models", "get", "200"): {
-        "newest": ("/models/{name}/versions/{version}", "get", _NEWEST),
-        "delete": ("/models/{name}/versions/{version}", "delete", _NEWEST),
-    },
-    ("/trainings", "get", "200"): {
-        "cancel": (
-            "/trainings/{training}",
-            "delete",
-            {"training": "$response.body#/trainings/0/id"},
-        )
-    },
-    ("/models/{name}/versions/{version}", "get", "200"): {
-        "use": ("/use-model", "post", _VERSION),
-        "delete": ("/models/{name}/versions/{version}", "delete", _VERSION),
-    },
-    ("/use-model", "post", "200"): {"predict": ("/predict", "post", {})},
-    ("/datasets", "post", "201"): {
-        "show": ("/datasets/{name}", "get", {"name": "$response.body#/name"}),
-        "delete": ("/datasets/{name}", "delete", {"name": "$response.body#/name"}),
-    },
-}
-"""Where a reply leads: the operation, and what it takes from the reply's body."""
-
 _MODEL = ("X-Model-Name", "X-Model-Version", "X-Model-Epoch")
 
 
 @router.get("/docs")
-async def docs() -> Response:
-    """Give the page."""
+async def docs() -> HTMLResponse:
+    """Return the page that shows the API."""
     return HTMLResponse(_PAGE)
 
 
 @router.get("/")
-async def root() -> Response:
-    """Lead a person to the page."""
+async def root() -> RedirectResponse:
+    """Lead a person to that page."""
     return RedirectResponse("/docs")
 
 
+@router.get("/openapi.json")
+async def openapi(request: Request) -> dict[str, Any]:
+    """Return the document; it shows the model in use only to clients that may read it."""
+    services = services_of(request)
+    document: dict[str, Any] = request.app.openapi()
+    in_use = services.current_model.in_use
+    needs_key = services.settings.api_keys_file is not None
+    if in_use is None or (needs_key and "role" not in request.scope):
+        return document
+    return _of_model(document, in_use, services.settings.max_rows)
+
+
 def assets() -> StaticFiles:
-    """Give Swagger UI's files; the package that carries them is not imported (it needs Flask)."""
+    """Return Swagger UI's files; the package that carries them is not imported: it needs Flask."""
     spec = find_spec("flask_swagger_ui")
     assert spec is not None
     assert spec.submodule_search_locations
     return StaticFiles(directory=Path(next(iter(spec.submodule_search_locations))) / "dist")
 
 
-def openapi(app: FastAPI, current_model: CurrentModel, max_rows: int) -> dict[str, Any]:
-    """Give the document, which shows of `/predict` what the model in use takes."""
-    document = _document(app)
-    in_use = current_model.in_use
-    found = None if in_use is None else request_schema(in_use.predictor.schema, max_rows)
-    if in_use is None or found is None:
-        return document
+def _of_model(document: dict[str, Any], in_use: LoadedVersion, max_rows: int) -> dict[str, Any]:
+    """Return the document with what `/predict` takes for the model in use."""
     predictor = in_use.predictor
+    schema = request_schema(predictor.schema, max_rows)
+    if schema is None:
+        return document
     item = document["paths"]["/predict"]
     body = item["post"]["requestBody"]
     examples = {"application/json": predictor.example, "text/csv": predictor.guide.csv}
     content = {
-        kind: {**shown, "example": examples[kind]} if kind in examples else shown
-        for kind, shown in body["content"].items()
+        kind: {**described, "example": examples[kind]} if kind in examples else described
+        for kind, described in body["content"].items()
     }
     post = {**item["post"], "requestBody": {**body, "content": content}}
     components = document["components"]
-    schemas = {**components["schemas"], PredictRequest.__name__: found}
+    schemas = {**components["schemas"], PredictRequest.__name__: schema}
     return {
         **document,
         "paths": {**document["paths"], "/predict": {**item, "post": post}},
@@ -170,71 +139,33 @@ def openapi(app: FastAPI, current_model: CurrentModel, max_rows: int) -> dict[st
     }
 
 
-def _document(app: FastAPI) -> dict[str, Any]:
-    """Give FastAPI's document, without the 422 that is never answered, problems as such."""
+def document(app: FastAPI) -> dict[str, Any]:
+    """Return FastAPI's document, with problems and headers as they are sent; made once."""
     if app.openapi_schema is not None:
         return app.openapi_schema
-    document = get_openapi(
+    made = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
-    schemas = document["components"]["schemas"]
-    models: list[type[BaseModel]] = [*BODIES, UseModelRequest, *_REPLIES.values()]
-    for model in models:
-        schemas[model.__name__] = model.model_json_schema(
-            ref_template="#/components/schemas/{model}"
-        )
-    for name in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(name, None)
-    document["components"]["headers"] = _HEADERS
-    document["components"]["securitySchemes"] = {
+    components = made["components"]
+    # `/predict` has a reader of its own, so that FastAPI does not meet its model.
+    components["schemas"][PredictRequest.__name__] = PredictRequest.model_json_schema()
+    components["headers"] = _HEADERS
+    components["securitySchemes"] = {
         "key": {"type": "http", "scheme": "bearer", "description": "Where the service has keys."}
     }
-    document["security"] = [{}, {"key": []}]
-    for path, item in document["paths"].items():
+    made["security"] = [{}, {"key": []}]
+    for path, item in made["paths"].items():
         for method, operation in item.items():
-            _complete(path, method, operation["responses"])
-    for (path, method, status), links in _LINKS.items():
-        response = document["paths"][path][method]["responses"][status]
-        response["links"] = {
-            name: _link(document["paths"][target][verb], taken)
-            for name, (target, verb, taken) in links.items()
-        }
-    app.openapi_schema = document
-    return document
-
-
-def _complete(path: str, method: str, responses: dict[str, Any]) -> None:
-    """Make the responses of an operation what is answered."""
-    responses.pop("422", None)
-    if path in _REPLIES:
-        schema = {"$ref": f"#/components/schemas/{_REPLIES[path].__name__}"}
-        responses["200"]["content"]["application/json"]["schema"] = schema
-    if path == "/metrics":
-        del responses["200"]["content"]["application/json"]
-    if path in _TAKES_NO_QUERY:
-        responses.setdefault("400", {"description": "Bad Request", "content": _PROBLEM_CONTENT})
-    responses["default"] = {
-        "description": "Any other error: 400 for what is no HTTP, 401 and 403 where there are "
-        "keys, 405, 408, 431, and 500 for a defect of the service",
-        "content": _PROBLEM_CONTENT,
-    }
-    for status, response in responses.items():
-        shown = response.get("content", {}).get("application/json", {}).get("schema", {})
-        if shown.get("$ref") == _PROBLEM:
-            response["content"] = _PROBLEM_CONTENT
-        response["headers"] = {
-            name: {"$ref": f"#/components/headers/{name}"}
-            for name in _headers(path, method, status)
-        }
-
-
-def _link(operation: dict[str, Any], taken: dict[str, Any]) -> dict[str, Any]:
-    """Give a link to an operation: what is taken goes to its parameters, or to its body."""
-    link: dict[str, Any] = {"operationId": operation["operationId"]}
-    if taken:
-        in_path = any(item["in"] == "path" for item in operation.get("parameters", ()))
-        link["parameters" if in_path else "requestBody"] = taken
-    return link
+            for status, response in operation["responses"].items():
+                kinds = response.get("content", {}).values()
+                if any(kind.get("schema", {}).get("$ref") == _PROBLEM for kind in kinds):
+                    response["content"] = _PROBLEM_CONTENT
+                response["headers"] = {
+                    name: {"$ref": f"#/components/headers/{name}"}
+                    for name in _headers(path, method, status)
+                }
+    app.openapi_schema = made
+    return made
 
 
 def _headers(path: str, method: str, status: str) -> Iterator[str]:

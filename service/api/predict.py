@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from service.api import predict_file, problems
 from service.api.predict_replies import PredictReplies, ServedModel
-from service.api.request_body import said_bytes
+from service.api.request_body import check_charset, declared_bytes
 from service.common.domain import RowsMedia
 from service.common.errors import (
     BodyTooLarge,
@@ -105,7 +105,7 @@ class Predict:
                 return
             if sure:
                 reader = _SURE_READER
-            if served is not None and self.is_full(served.predictor, said_bytes(length)):
+            if served is not None and self.is_full(served.predictor, declared_bytes(length)):
                 raise Overloaded  # before the body is read
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -182,7 +182,7 @@ class Predict:
     async def _rest(self, body: bytes, length: bytes | None, receive: Receive) -> bytes:
         """Read the rest of a body, never more than the limit of it."""
         limit = self._max_body_bytes
-        if said_bytes(length) > limit:
+        if declared_bytes(length) > limit:
             raise BodyTooLarge("The body", limit, "bytes")
         parts = [body]
         size = len(body)
@@ -227,7 +227,9 @@ def _reader(content_type: bytes | None, encoding: bytes | None) -> Reader | Rows
         raise UnsupportedMediaType(
             f"Content-Encoding {encoding.decode('latin-1')[:40]!r}", ["the body as it is"]
         )
-    kind = (content_type or b"").split(b";")[0].strip().lower()
+    kind, _, parameters = (content_type or b"").partition(b";")
+    kind = kind.strip().lower()
+    check_charset(kind.decode("latin-1"), parameters.decode("latin-1"))
     if kind not in READERS:
         accepted = [name.decode() for name in READERS]
         raise UnsupportedMediaType(f"{kind.decode('latin-1')[:64]!r}" if kind else "", accepted)

@@ -3,8 +3,12 @@
 from fastapi import APIRouter, Request, Response
 
 from service.api.predict_replies import model_headers
-from service.api.request_body import reply
-from service.api.schemas import PredictReply, PredictRequest, ProblemReply, SchemaReply
+from service.api.schemas import (
+    FeatureReply,
+    PredictReply,
+    ProblemReply,
+    SchemaReply,
+)
 from service.api.services import services_of
 from service.schema.example import describe
 
@@ -23,22 +27,23 @@ _FILE = {"type": "string", "format": "binary"}
 @router.get(
     "/schema",
     summary="Show what the model in use expects, with an example",
-    responses={200: {"model": SchemaReply}, 503: _PROBLEM},
+    response_model_exclude_unset=True,
+    responses={503: _PROBLEM},
 )
-async def get_schema(request: Request) -> Response:
-    """Give features, classes and a request that works."""
+async def get_schema(request: Request, response: Response) -> SchemaReply:
+    """Return features, classes and a request that works."""
     in_use = services_of(request).current_model.get()
     predictor = in_use.predictor
-    body = {
-        "model": in_use.name,
-        "version": in_use.version,
-        "epoch": in_use.epoch,
-        "features": [describe(feature) for feature in predictor.schema.features],
-        "classes": list(predictor.schema.classes),
-        "example": predictor.example,
-    }
-    headers = {name.decode(): value.decode() for name, value in model_headers(in_use)}
-    return reply(body, 200, headers)
+    for name, value in model_headers(in_use):
+        response.headers[name.decode()] = value.decode()
+    return SchemaReply(
+        model=in_use.name,
+        version=in_use.version,
+        epoch=in_use.epoch,
+        features=[FeatureReply(**describe(feature)) for feature in predictor.schema.features],
+        classes=list(predictor.schema.classes),
+        example=predictor.example,
+    )
 
 
 @router.post(
@@ -81,9 +86,5 @@ async def get_schema(request: Request) -> Response:
     },
 )
 async def predict(request: Request) -> Response:
-    """Stand in OpenAPI: `app` dispatches this route before FastAPI sees it."""
+    """Describe the route for OpenAPI: `application` answers it before FastAPI sees it."""
     raise AssertionError(request.url.path)
-
-
-BODIES = (PredictRequest,)
-"""Models that only `openapi_extra` names, and that OpenAPI has to define."""

@@ -2,12 +2,12 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from service.common.domain import NAME, NEW_MODEL_NAME
+from service.api.parameters import Name
+from service.common.domain import NEW_MODEL_NAME
 
 Label = str | int | bool
-_NAME = f"^{NAME}$"
 _DIGITS = "in digits alone: 1.0, which JSON Schema takes for an integer, is refused"
 
 
@@ -78,7 +78,7 @@ class SchemaReply(_Reply):
 
 
 class HealthReply(_Reply):
-    """The process turns."""
+    """The event loop responds."""
 
     status: Literal["ok"]
 
@@ -139,14 +139,20 @@ class UseModelRequest(_Request):
         }
     )
 
-    # The pattern is only shown: `name_in_body` checks it, and says what is wrong in words.
-    name: str = Field(min_length=1, json_schema_extra={"pattern": _NAME})
+    name: Name
     version: int | None = Field(None, ge=1, le=2**31 - 1, description=_DIGITS)
     alias: str | None = Field(None, min_length=1, max_length=255)
     expected_epoch: int | None = Field(None, ge=0, le=2**31 - 1, description=_DIGITS)
 
+    @field_validator("alias")
+    @classmethod
+    def _without_version(cls, alias: str | None, info: ValidationInfo) -> str | None:
+        if alias is not None and info.data.get("version") is not None:
+            raise ValueError("cannot be sent beside version; send one of them")
+        return alias
 
-class PlaceInUse(_Reply):
+
+class EpochReply(_Reply):
     """A version under the epoch in which it was put in use."""
 
     name: str
@@ -162,7 +168,7 @@ class ReplicaReply(_Reply):
     epoch: int
 
 
-class UseReply(PlaceInUse):
+class UseReply(EpochReply):
     """What is in use, and who confirms it."""
 
     replicas: list[ReplicaReply]
@@ -172,7 +178,7 @@ class UseReply(PlaceInUse):
 class ChangeReply(UseReply):
     """What became of a change."""
 
-    previous: PlaceInUse | None
+    previous: EpochReply | None
     seconds: float
 
 

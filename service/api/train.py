@@ -3,19 +3,20 @@
 import asyncio
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Header, Request, Response
+from pydantic import StringConstraints
+from pydantic.json_schema import SkipJsonSchema
 
 from service.api.models import timestamp
-from service.api.request_body import PAGING, only_query, page_limit, page_token, reply
+from service.api.parameters import STRICT_QUERY, Limit, PageToken
 from service.api.schemas import ProblemReply, TrainingList, TrainingReply, TrainRequest
 from service.api.services import Services, services_of
 from service.api.upload_body import FORM, receive_upload
 from service.common.domain import Fault, Training, Version
 from service.common.errors import (
     IdempotencyConflict,
-    InvalidRequest,
     JobFailed,
     NotFound,
     ServiceError,
@@ -43,49 +44,65 @@ _FAILURES: Mapping[Fault | None, type[ServiceError]] = {
 }
 
 
-def shown(training: Training) -> dict[str, Any]:
-    """Give a training as the API shows it; what is not known yet is left out."""
-    item: dict[str, Any] = {
-        "id": training.id,
-        "state": training.state,
-        "name": training.name,
-        "model_type": training.model_type,
-        "run_id": training.id,
-        "created_at": timestamp(training.created_at),
-        "progress": round(training.progress, 3),
-    }
+_TRAINING = {"training": "$response.body#/id"}
+_VERSION = {"name": "$response.body#/name", "version": "$response.body#/version"}
+_LINKS = {
+    "version": {"operationId": "get_version", "parameters": _VERSION},
+    "use": {"operationId": "use_model", "requestBody": _VERSION},
+}
+
+
+def _reply(training: Training) -> TrainingReply:
+    """Return a training as the API shows it; what is not known yet is left out."""
+    optional: dict[str, Any] = {}
     if training.stage:
-        item["stage"] = training.stage
+        optional["stage"] = training.stage
     if training.finished_at is not None:
-        item["finished_at"] = timestamp(training.finished_at)
+        optional["finished_at"] = timestamp(training.finished_at)
     if training.error is not None:
-        item["error"] = training.error
+        optional["error"] = training.error
     if training.version is not None:
-        item |= {"version": training.version, "metrics": dict(training.metrics)}
-        item["used"] = training.used
+        optional["version"] = training.version
+        optional["metrics"] = dict(training.metrics)
+        optional["used"] = training.used
     if training.seconds:
-        item["seconds"] = {key: round(value, 4) for key, value in training.seconds.items()}
-    return item
+        optional["seconds"] = {key: round(value, 4) for key, value in training.seconds.items()}
+    return TrainingReply(
+        id=training.id,
+        state=training.state,
+        name=training.name,
+        model_type=training.model_type,
+        run_id=training.id,
+        created_at=timestamp(training.created_at),
+        progress=round(training.progress, 3),
+        **optional,
+    )
 
 
 @router.post(
     "/train",
     summary="Train a classifier and put it in use",
     status_code=201,
+    dependencies=STRICT_QUERY,
+    response_model_exclude_unset=True,
     responses={
-        201: {"model": TrainingReply},
-        202: {"model": TrainingReply, "description": "It goes on; follow it where Location says"},
+        201: {
+            "links": {
+                "training": {"operationId": "get_training", "parameters": _TRAINING},
+                **_LINKS,
+            }
+        },
+        202: {
+            "model": TrainingReply,
+            "description": "It goes on; follow it where Location says",
+            "links": {
+                "training": {"operationId": "get_training", "parameters": _TRAINING},
+                "cancel": {"operationId": "cancel_training", "parameters": _TRAINING},
+            },
+        },
         **dict.fromkeys((400, 404, 409, 413, 415, 429, 503), _PROBLEM),
     },
     openapi_extra={
-        "parameters": [
-            {
-                "name": "Idempotency-Key",
-                "in": "header",
-                "description": "Sent again with the same body, it gets what the first one got.",
-                "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-            }
-        ],
         "requestBody": {
             "required": True,
             "content": {
@@ -103,11 +120,17 @@ def shown(training: Training) -> dict[str, Any]:
         },
     },
 )
-async def train(request: Request) -> Response:
+async def train(
+    request: Request,
+    response: Response,
+    idempotency_key: Annotated[
+        Annotated[str, StringConstraints(min_length=1, max_length=255)] | SkipJsonSchema[None],
+        Header(description="Sent again with the same body, it gets what the first one got."),
+    ] = None,
+) -> TrainingReply:
     """Look at the rows, put the training in the queue, and wait for its end if that is wished."""
     services = services_of(request)
     role = request.scope.get("role", "admin")
-    only_query(request)
     services.training_queue.check_room()
     # Before anything is received: questions that find out whether MLflow and its storage answer.
     await asyncio.gather(
@@ -117,10 +140,10 @@ async def train(request: Request) -> Response:
     training, wait = None, 0.0
     try:
         await receive_upload(request, services, upload, ("application/json", FORM))
-        details = {}
-        key = request.headers.get("idempotency-key")
-        if key is not None:
-            details = await services.run(_identity, key, upload)
+        if idempotency_key is None:
+            training, wait = await _submit(services, upload, {}, role)
+        else:
+            details = await services.run(_identity, idempotency_key, upload)
             async with services.one_per_key(details["idempotency_key"]):
                 earlier = await _earlier(services, details)
                 if earlier is None:
@@ -129,14 +152,12 @@ async def train(request: Request) -> Response:
                 wait = await services.run(
                     services.uploads.wait_of, upload, services.settings.wait_seconds
                 )
-                return await _result(services, earlier, wait)
-        else:
-            training, wait = await _submit(services, upload, details, role)
+                return await _result(services, earlier, wait, response)
     finally:
         if training is None:
             await services.run(services.uploads.close, upload)
     assert training is not None
-    return await _result(services, training, wait)
+    return await _result(services, training, wait, response)
 
 
 async def _submit(
@@ -162,9 +183,7 @@ async def _version_in_use(services: Services) -> Version | None:
 
 
 def _identity(key: str, upload: Upload) -> dict[str, str]:
-    """Give what tells whether a request is the same as an earlier one."""
-    if not 1 <= len(key) <= 255:
-        raise InvalidRequest("Idempotency-Key must have 1 to 255 characters.")
+    """Return what tells whether a request is the same as an earlier one."""
     told = (upload.media, upload.file_name, sorted(upload.fields.items()))
     digest = hashlib.sha256(repr(told).encode())
     if upload.rows.is_file():
@@ -187,8 +206,10 @@ async def _earlier(services: Services, details: dict[str, str]) -> Training | No
     return training
 
 
-async def _result(services: Services, training: Training, wait: float) -> Response:
-    """Wait for the end of a training, and give what a client of `/train` gets."""
+async def _result(
+    services: Services, training: Training, wait: float, response: Response
+) -> TrainingReply:
+    """Wait for the end of a training, and return what a client of `/train` gets."""
     run = services.training_queue.run(training.id)
     if run is not None:
         try:
@@ -204,47 +225,62 @@ async def _result(services: Services, training: Training, wait: float) -> Respon
         raise _FAILURES.get(training.fault, JobFailed)(training.error or "The training failed.")
     if training.state == "cancelled":
         raise TrainingCancelled(training.id)
-    status = 201 if training.ended else 202
-    return reply(shown(training), status, {"location": f"/trainings/{training.id}"})
+    response.status_code = 201 if training.ended else 202
+    response.headers["location"] = f"/trainings/{training.id}"
+    return _reply(training)
 
 
 @router.get(
     "/trainings",
     summary="List trainings, the newest first",
-    responses={200: {"model": TrainingList}, 400: _PROBLEM, 503: _PROBLEM},
-    openapi_extra={"parameters": PAGING},
+    dependencies=STRICT_QUERY,
+    response_model_exclude_unset=True,
+    responses={
+        200: {
+            "links": {
+                "cancel": {
+                    "operationId": "cancel_training",
+                    "parameters": {"training": "$response.body#/trainings/0/id"},
+                }
+            }
+        },
+        400: _PROBLEM,
+        503: _PROBLEM,
+    },
 )
-async def list_trainings(request: Request) -> Response:
-    """Give trainings, whatever became of them."""
+async def list_trainings(
+    request: Request, limit: Limit = 100, page_token: PageToken = None
+) -> TrainingList:
+    """Return trainings, in whatever state."""
     services = services_of(request)
-    only_query(request, "limit", "page_token")
-    limit, token = page_limit(request), page_token(request)
-    page = await services.ask(services.registry.list_trainings, limit, token)
-    trainings = [shown(services.training_queue.current(training)) for training in page.items]
-    return reply({"trainings": trainings, "next_page_token": page.next_page_token})
+    page = await services.ask(services.registry.list_trainings, limit, page_token)
+    trainings = [_reply(services.training_queue.current(training)) for training in page.items]
+    return TrainingList(trainings=trainings, next_page_token=page.next_page_token)
 
 
 @router.get(
     "/trainings/{training}",
     summary="Follow a training",
-    responses={200: {"model": TrainingReply}, 404: _PROBLEM, 503: _PROBLEM},
+    response_model_exclude_unset=True,
+    responses={200: {"links": _LINKS}, 404: _PROBLEM, 503: _PROBLEM},
 )
-async def get_training(request: Request, training: str) -> Response:
-    """Give one training, with its progress."""
+async def get_training(request: Request, training: str) -> TrainingReply:
+    """Return one training, with its progress."""
     services = services_of(request)
-    return reply(shown(await services.ask(services.training_queue.get, training)))
+    return _reply(await services.ask(services.training_queue.get, training))
 
 
 @router.delete(
     "/trainings/{training}",
     summary="Cancel a training",
-    responses={200: {"model": TrainingReply}, 404: _PROBLEM, 409: _PROBLEM, 503: _PROBLEM},
+    response_model_exclude_unset=True,
+    responses={404: _PROBLEM, 409: _PROBLEM, 503: _PROBLEM},
 )
-async def cancel_training(request: Request, training: str) -> Response:
+async def cancel_training(request: Request, training: str) -> TrainingReply:
     """Stop a training that waits or runs; 409 where it has ended."""
     services = services_of(request)
     if services.training_queue.run(training) is None and await services.run(
         services.coordinator.cancel, training
     ):
-        return reply(shown(await services.run(services.training_queue.get, training)))
-    return reply(shown(await services.run(services.training_queue.cancel, training)))
+        return _reply(await services.run(services.training_queue.get, training))
+    return _reply(await services.run(services.training_queue.cancel, training))

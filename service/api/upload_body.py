@@ -8,7 +8,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from service.api.request_body import media_type, said_bytes
+from service.api.request_body import declared_bytes, media_type
 from service.api.services import Services
 from service.common.errors import BodyTooLarge, InvalidRequest, UnsupportedMediaType, clip
 from service.training.uploads import Media, Upload
@@ -65,7 +65,7 @@ async def _gathered(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 async def _capped(request: Request, limit: int) -> AsyncIterator[bytes]:
-    if said_bytes(request.headers.get("content-length", "").encode("latin-1")) > limit:
+    if declared_bytes(request.headers.get("content-length", "").encode("latin-1")) > limit:
         raise BodyTooLarge("The body", limit, "bytes")
     size = 0
     async for chunk in request.stream():

@@ -1,17 +1,24 @@
 """`/use-model`: what every replica answers from."""
 
 from dataclasses import asdict
-from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from service.api.request_body import name_in_body, read_json, reply
-from service.api.schemas import ChangeReply, ProblemReply, UseModelRequest, UseReply
+from service.api.request_body import StrictJsonRoute
+from service.api.schemas import (
+    ChangeReply,
+    EpochReply,
+    ProblemReply,
+    ReplicaReply,
+    UseModelRequest,
+    UseReply,
+)
 from service.api.services import Services, services_of
 from service.common.domain import LOG_OF_USE, Use, Version
-from service.common.errors import InvalidRequest, ModelNotFound, NoModelInUse, Problem
+from service.common.errors import ModelNotFound, NoModelInUse
+from service.rollout.replica import Confirmation
 
-router = APIRouter(tags=["use"])
+router = APIRouter(tags=["use"], route_class=StrictJsonRoute)
 
 _PROBLEM = {"model": ProblemReply}
 
@@ -20,74 +27,66 @@ _PROBLEM = {"model": ProblemReply}
     "/use-model",
     summary="Put a version in use, in every replica",
     responses={
-        200: {"model": ChangeReply},
+        200: {"links": {"predict": {"operationId": "predict"}}},
         202: {"model": ChangeReply, "description": "A replica has not confirmed the change yet"},
         **dict.fromkeys((400, 404, 409, 413, 415, 503), _PROBLEM),
     },
     openapi_extra={
         "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {
-                    "schema": {"$ref": "#/components/schemas/UseModelRequest"},
-                    "example": {"name": "iris", "version": 1},
-                }
-            },
+            "content": {"application/json": {"example": {"name": "iris", "version": 1}}}
         }
     },
 )
-async def use_model(request: Request) -> Response:
+async def use_model(request: Request, wanted: UseModelRequest, response: Response) -> ChangeReply:
     """Prepare the version everywhere, commit, tell everyone, answer."""
     services = services_of(request)
-    wanted = await read_json(request, UseModelRequest)
-    name = name_in_body(wanted.name)
-    if wanted.version is not None and wanted.alias is not None:
-        message = "cannot stand beside version; send one of them"
-        raise InvalidRequest(f"alias {message}.", [Problem("/alias", message)])
-    if name == LOG_OF_USE:
-        raise ModelNotFound(name)
-    version = await _find(services, name, wanted)
+    if wanted.name == LOG_OF_USE:
+        raise ModelNotFound(wanted.name)
+    version = await _find(services, wanted)
     change = await services.run(
         services.coordinator.use, version, f"replica {services.local.id}", wanted.expected_epoch
     )
-    previous = change.previous
-    body = {
-        **_place(change.use),
-        "previous": _place(previous) if previous is not None else None,
-        "replicas": [asdict(confirmation) for confirmation in change.replicas],
-        "missing": list(change.missing),
-        "seconds": round(change.seconds, 4),
-    }
-    return reply(body, 202 if change.missing else 200)
+    if change.missing:
+        response.status_code = 202
+    return ChangeReply(
+        **_entry(change.use).model_dump(),
+        previous=None if change.previous is None else _entry(change.previous),
+        replicas=[_replica(confirmation) for confirmation in change.replicas],
+        missing=list(change.missing),
+        seconds=round(change.seconds, 4),
+    )
 
 
-async def _find(services: Services, name: str, wanted: UseModelRequest) -> Version:
+async def _find(services: Services, wanted: UseModelRequest) -> Version:
+    registry, name = services.registry, wanted.name
     if wanted.alias is not None:
-        return await services.ask(services.registry.version_of_alias, name, wanted.alias)
+        return await services.ask(registry.version_of_alias, name, wanted.alias)
     if wanted.version is not None:
-        return await services.ask(services.registry.get_version, name, wanted.version)
-    return await services.ask(services.registry.newest_version, name)
+        return await services.ask(registry.get_version, name, wanted.version)
+    return await services.ask(registry.newest_version, name)
 
 
-def _place(use: Use) -> dict[str, Any]:
-    return {"name": use.name, "version": use.version, "epoch": use.epoch}
+def _entry(use: Use) -> EpochReply:
+    return EpochReply(name=use.name, version=use.version, epoch=use.epoch)
+
+
+def _replica(confirmation: Confirmation) -> ReplicaReply:
+    return ReplicaReply(**asdict(confirmation))
 
 
 @router.get(
     "/use-model",
     summary="Show what is in use, and what each replica confirms",
-    responses={200: {"model": UseReply}, 503: _PROBLEM},
+    responses={503: _PROBLEM},
 )
-async def get_use(request: Request) -> Response:
-    """Give the newest entry of the log of use that this replica has seen."""
+async def get_use(request: Request) -> UseReply:
+    """Return the newest entry of the log of use that this replica has seen."""
     services = services_of(request)
     use, confirmations, missing = await services.run(services.coordinator.status)
     if use is None:
         raise NoModelInUse(services.current_model.load_error)
-    return reply(
-        {
-            **_place(use),
-            "replicas": [asdict(confirmation) for confirmation in confirmations],
-            "missing": missing,
-        }
+    return UseReply(
+        **_entry(use).model_dump(),
+        replicas=[_replica(confirmation) for confirmation in confirmations],
+        missing=missing,
     )

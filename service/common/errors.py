@@ -97,7 +97,7 @@ class ModelNotFound(NotFound):
 class VersionNotFound(NotFound):
     """The model exists, or may, and has no such version."""
 
-    def __init__(self, name: str, version: int) -> None:
+    def __init__(self, name: str, version: int | str) -> None:
         super().__init__(f"Model {clip(name)!r} has no version {clip(version)}.")
 
 

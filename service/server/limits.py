@@ -155,6 +155,8 @@ class LimitedProtocol(ClosingProtocol):
             self.close_after_next = True
         if self.unparsed > self.small:
             self._check_head()
+        if not self.url.startswith(b"/"):
+            self._check_host()
         if self.in_reserve and self.url.partition(b"?")[0] not in _PROBES:
             self._turn_away()
             raise RequestRejected
@@ -236,6 +238,15 @@ class LimitedProtocol(ClosingProtocol):
         if sum(len(name) + len(value) for name, value in self.headers) > self.max_header_bytes:
             self._refuse_headers()
             raise RequestRejected
+
+    def _check_host(self) -> None:
+        """Refuse an absolute URL of another host than the one that the Host header names."""
+        scheme, separator, rest = self.url.partition(b"://")
+        if separator and scheme.lower() in (b"http", b"https"):
+            host = next((value for name, value in self.headers if name == b"host"), b"")
+            if rest.partition(b"/")[0].lower() != host.strip().lower():
+                self.refuse(400, "The URL names another host than the Host header does.")
+                raise RequestRejected
 
     def close_if_silent(self, now: float) -> None:
         """Answer 408 to half a request, close a connection without one, after the deadline."""

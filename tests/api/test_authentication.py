@@ -273,3 +273,20 @@ def test_a_refused_request_carries_its_id(locked: Client) -> None:
 def test_without_a_file_no_key_is_needed(tmp_path: Path) -> None:
     with serve(settings_for(tmp_path / "data"), FakeRegistry(tmp_path)) as client:
         assert client.get("/models").status_code == 200
+
+
+def test_openapi_shows_the_model_in_use_only_to_a_client_with_a_key(locked: Client) -> None:
+    admin = {"authorization": "Bearer administers"}
+    rows = {"columns": ["ward", "y"], "rows": [["oncology", "a"], ["surgery", "b"]] * 10}
+    body = {"name": "secret", "model_type": "GaussianNB", "dataset": rows, "target": "y"}
+    assert locked.post("/train", json=body, headers=admin).status_code == 201
+
+    without = locked.get("/openapi.json")
+    wrong = locked.get("/openapi.json", headers={"authorization": "Bearer bad"})
+    with_key = locked.get("/openapi.json", headers={"authorization": "Bearer predicts"})
+
+    assert without.status_code == wrong.status_code == 200
+    assert "oncology" in with_key.text
+    assert "oncology" not in without.text
+    assert "ward" not in without.text
+    assert without.json() == wrong.json()

@@ -337,6 +337,18 @@ ROUTES: dict[str, tuple[str, str, dict[str, str], int]] = {
     "H1 XML": ("POST", "/predict", {"content-type": "application/xml"}, 415),
     "H1 form": ("POST", "/predict", {"content-type": "application/x-www-form-urlencoded"}, 415),
     "H1 none": ("POST", "/predict", {}, 415),
+    "JSON in Latin-1": (
+        "POST",
+        "/predict",
+        {"content-type": "application/json; charset=latin-1"},
+        415,
+    ),
+    "JSON in UTF-16": (
+        "POST",
+        "/use-model",
+        {"content-type": 'application/json;charset="UTF-16"'},
+        415,
+    ),
     "H3 gzip": (
         "POST",
         "/predict",

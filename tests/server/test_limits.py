@@ -16,6 +16,7 @@ BROKEN = {
     "H8 negative length": HEAD + b"content-length: -1\r\n\r\n",
     "H8 length is a word": HEAD + b"content-length: abc\r\n\r\n",
     "H8 length with a sign": HEAD + b"content-length: +5\r\n\r\n{}   ",
+    "a URL of another host": b"GET http://other.example/ HTTP/1.1\r\nhost: x\r\n\r\n",
     "H9 no HTTP": b"hello\r\n\r\n",
     "H9 a method nobody knows": b"FOO / HTTP/1.1\r\nhost: x\r\n\r\n",
 }
@@ -24,6 +25,12 @@ BROKEN = {
 @pytest.mark.parametrize("case", BROKEN)
 def test_broken_http_is_400_and_closed(impatient: Client, case: str) -> None:
     check(talk(impatient, BROKEN[case]), 400)
+
+
+def test_an_absolute_url_of_the_host_that_was_asked_is_answered(client: Client) -> None:
+    request = b"GET HTTP://X/healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+
+    assert talk(client, request).startswith(b"HTTP/1.1 200 ")
 
 
 def test_h10_headers_over_16_kib_are_431(impatient: Client) -> None:

@@ -1,0 +1,69 @@
+"""Parameters of paths and queries: their types, and what is said of a wrong one."""
+
+import re
+from typing import Annotated, NamedTuple
+
+from fastapi import Depends, Query, Request
+from pydantic import AfterValidator, StringConstraints, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
+
+from service.common.did_you_mean import did_you_mean
+from service.common.domain import LOG_OF_USE, NAME, NEXT_PAGE, is_name
+from service.common.errors import InvalidRequest, ModelNotFound, VersionNotFound, clip
+
+NAMES = "must be 1 to 128 of A-Z a-z 0-9 . _ -, and not . or .. alone"
+
+
+def _check_name(name: str) -> str:
+    if not is_name(name):
+        raise ValueError(NAMES)
+    return name
+
+
+Name = Annotated[
+    str,
+    AfterValidator(_check_name),
+    WithJsonSchema({"type": "string", "pattern": f"^{NAME}$"}),
+]
+"""The name of a model or a data set in a query or a body; one that is ill-formed is 400."""
+
+Limit = Annotated[int, Query(ge=1, le=1000)]
+"""The most items of a page."""
+
+PageToken = Annotated[
+    Annotated[str, StringConstraints(pattern=f"^{NEXT_PAGE}$")] | SkipJsonSchema[None],
+    Query(description="The `next_page_token` of the page before."),
+]
+
+
+async def only_known_parameters(request: Request) -> None:
+    """Refuse a query parameter that the route does not have, or that was sent twice."""
+    known = [field.alias for field in request.scope["route"].dependant.query_params]
+    seen: set[str] = set()
+    for key, _ in request.query_params.multi_items():
+        if key not in known:
+            hint = did_you_mean(key, known) or "."
+            raise InvalidRequest(f"{clip(key)!r} is not a parameter of this route{hint}")
+        if key in seen:
+            raise InvalidRequest(f"{key} was sent twice.")
+        seen.add(key)
+
+
+STRICT_QUERY = [Depends(only_known_parameters)]
+
+
+class _VersionId(NamedTuple):
+    name: str
+    version: int
+
+
+async def _version_in_path(name: str, version: str) -> _VersionId:
+    if not is_name(name) or name == LOG_OF_USE:
+        raise ModelNotFound(name)
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", version):
+        raise VersionNotFound(name, version)
+    return _VersionId(name, int(version))
+
+
+VersionId = Annotated[_VersionId, Depends(_version_in_path)]
+"""The version that a path names; one that cannot exist is 404."""
