@@ -1,23 +1,25 @@
-"""How good a classifier is: metrics from class indexes and probabilities of rows it never saw."""
+"""How good a classifier is on rows that it never saw: scikit-learn's metrics, as numbers."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn import metrics
 
 from service.schema.contract import Label
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-MOST_CLASSES_FOR_ROC = 50
-"""Beyond, the area under each class's curve takes longer than it tells."""
+MAX_CLASSES_FOR_ROC = 50
+"""Beyond that, the area under each class's curve takes longer than it tells."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClassReport:
-    """How well one class is told from the others; a share that has no rows is 0."""
+    """How well one class is told from the others; a share of no rows is 0."""
 
     label: Label
     precision: float
@@ -27,93 +29,50 @@ class ClassReport:
 
 
 def confusion(truth: Ints, predicted: Ints, classes: int) -> Ints:
-    """Count [true class, predicted class]."""
-    flat = np.bincount(truth * classes + predicted, minlength=classes * classes)
-    return flat.reshape(classes, classes).astype(np.int64)
+    """Count rows by [true class, predicted class]; all are indexes of classes."""
+    counts: Ints = metrics.confusion_matrix(truth, predicted, labels=np.arange(classes))
+    return counts
 
 
-def report(matrix: Ints, classes: Sequence[Label]) -> list[ClassReport]:
-    """Give precision, recall, F1 and support by class."""
-    precision, recall, f1 = _shares(matrix)
-    support = matrix.sum(axis=1)
+def report(truth: Ints, predicted: Ints, classes: Sequence[Label]) -> list[ClassReport]:
+    """Return precision, recall, F1 and support by class."""
+    shares = metrics.precision_recall_fscore_support(
+        truth, predicted, labels=np.arange(len(classes)), zero_division=0
+    )
     return [
-        ClassReport(label, float(precision[k]), float(recall[k]), float(f1[k]), int(support[k]))
-        for k, label in enumerate(classes)
+        ClassReport(label, float(precision), float(recall), float(f1), int(support))
+        for label, precision, recall, f1, support in zip(classes, *shares, strict=True)
     ]
 
 
-def _shares(matrix: Ints) -> tuple[Floats, Floats, Floats]:
-    hits = np.diag(matrix).astype(np.float64)
-    actual, predicted = matrix.sum(axis=1), matrix.sum(axis=0)
-    precision = np.divide(hits, predicted, out=np.zeros_like(hits), where=predicted > 0)
-    recall = np.divide(hits, actual, out=np.zeros_like(hits), where=actual > 0)
-    both = actual + predicted
-    f1 = np.divide(2 * hits, both, out=np.zeros_like(hits), where=both > 0)
-    return precision, recall, f1
+def measure(
+    truth: Ints, predicted: Ints, probabilities: Floats | None, classes: int
+) -> dict[str, float]:
+    """Return scikit-learn's metrics of predictions [N] and probabilities [N, classes].
 
-
-def measure(truth: Ints, matrix: Ints, probabilities: Floats | None) -> dict[str, float]:
-    """Give the metrics, by the definitions of scikit-learn; one that is not finite is left out.
-
-    `f1` is the macro average over the classes that were there or were predicted, `roc_auc` that of
-    each class against the rest; of two classes it is that of the second.
+    `f1` is the macro average over the classes that occur or are predicted; `roc_auc` is that of
+    each class against the rest, or of the second of two. What cannot be computed is left out.
     """
-    _, recall, f1 = _shares(matrix)
-    there = matrix.sum(axis=1) > 0
-    found = {
-        "accuracy": float(np.trace(matrix) / matrix.sum()),
-        "balanced_accuracy": float(recall[there].mean()),
-        "f1": float(f1[there | (matrix.sum(axis=0) > 0)].mean()),
-    }
+    with warnings.catch_warnings():
+        # A class that is predicted and does not occur is no news to whoever reads the report.
+        warnings.simplefilter("ignore", UserWarning)
+        measured = {
+            "accuracy": metrics.accuracy_score(truth, predicted),
+            "balanced_accuracy": metrics.balanced_accuracy_score(truth, predicted),
+            "f1": metrics.f1_score(truth, predicted, average="macro", zero_division=0),
+        }
     if probabilities is not None and np.isfinite(probabilities).all():
-        smallest = np.finfo(np.float64).eps
-        clipped = np.clip(probabilities, smallest, 1 - smallest)
-        given = clipped[np.arange(len(truth)), truth]
-        # Rows of zeros (no neighbour within the radius) have no likelihood to speak of.
-        totals = probabilities.sum(axis=1)
-        if (totals > 0).all():
-            found["log_loss"] = float(-np.log(given).mean())
-        if there.all() and len(there) <= MOST_CLASSES_FOR_ROC:
-            found["roc_auc"] = _roc_auc(truth, probabilities)
-    return {name: value for name, value in found.items() if np.isfinite(value)}
+        # Rows of zeros (no neighbour within the radius) have no likelihood.
+        if (probabilities.sum(axis=1) > 0).all():
+            labels = np.arange(classes)
+            measured["log_loss"] = metrics.log_loss(truth, probabilities, labels=labels)
+        if classes <= MAX_CLASSES_FOR_ROC and len(np.unique(truth)) == classes:
+            measured["roc_auc"] = _roc_auc(truth, probabilities)
+    return {name: float(value) for name, value in measured.items() if np.isfinite(value)}
 
 
 def _roc_auc(truth: Ints, probabilities: Floats) -> float:
     classes = probabilities.shape[1]
     columns = [1] if classes == 2 else range(classes)
-    return float(np.mean([area(truth == k, probabilities[:, k]) for k in columns]))
-
-
-def area(positive: NDArray[np.bool_], scores: Floats) -> float:
-    """Give the area under the ROC curve: the chance that a positive row scores higher.
-
-    Equal scores count half (Mann and Whitney's U).
-    """
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = np.cumsum(counts) - (counts - 1) / 2
-    above = ranks[inverse][positive].sum()
-    ones = int(positive.sum())
-    zeros = len(positive) - ones
-    return float((above - ones * (ones + 1) / 2) / (ones * zeros))
-
-
-def roc_curve(positive: NDArray[np.bool_], scores: Floats) -> tuple[Floats, Floats]:
-    """Give the false and true positive rates at each threshold, from (0, 0) to (1, 1)."""
-    order = np.argsort(-scores, kind="stable")
-    sorted_scores = scores[order]
-    last = np.append(np.flatnonzero(np.diff(sorted_scores)), len(scores) - 1)
-    hits = np.cumsum(positive[order])[last]
-    misses = last + 1 - hits
-    return np.append(0.0, misses / max(misses[-1], 1)), np.append(0.0, hits / max(hits[-1], 1))
-
-
-def calibration(
-    positive: NDArray[np.bool_], scores: Floats, bins: int = 10
-) -> tuple[Floats, Floats, Ints]:
-    """Give mean score, share of positives and rows of each bin of equal width that has rows."""
-    place = np.clip((scores * bins).astype(np.int64), 0, bins - 1)
-    rows = np.bincount(place, minlength=bins)
-    kept = rows > 0
-    means = np.bincount(place, weights=scores, minlength=bins)[kept] / rows[kept]
-    shares = np.bincount(place, weights=positive, minlength=bins)[kept] / rows[kept]
-    return means, shares, rows[kept]
+    areas = [metrics.roc_auc_score(truth == k, probabilities[:, k]) for k in columns]
+    return float(np.mean(areas))

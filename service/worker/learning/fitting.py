@@ -139,8 +139,10 @@ def fit(plan: Plan, progress: Progress = _silent) -> Fitted:
         tested = np.isin(checked, plan.test, assume_unique=True)
         held_out = None if probabilities is None else probabilities[tested]
         truth = plan.codes[plan.test]
-        confusion = evaluation.confusion(truth, predicted[tested], len(plan.classes))
-        metrics |= evaluation.measure(truth, confusion, held_out)
+        answered = predicted[tested]
+        confusion = evaluation.confusion(truth, answered, len(plan.classes))
+        report = evaluation.report(truth, answered, plan.classes)
+        metrics |= evaluation.measure(truth, answered, held_out, len(plan.classes))
         right = predicted[~tested] == plan.codes[checked[~tested]]
         metrics["train_accuracy"] = float(np.mean(right))
     rows = plan.train
@@ -177,7 +179,7 @@ def fit(plan: Plan, progress: Progress = _silent) -> Fitted:
         probabilities=probabilities,
         held_out=held_out,
         metrics=metrics,
-        report=evaluation.report(confusion, plan.classes),
+        report=report,
         confusion=confusion,
         notes=log.notes,
         seconds=log.seconds,

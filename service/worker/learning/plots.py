@@ -1,4 +1,4 @@
-"""Pictures of how good a classifier is on the rows held out, as PNG files."""
+"""Pictures of how good a classifier is on the held-out rows, as PNG files."""
 
 import io
 import warnings
@@ -9,22 +9,17 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from sklearn.calibration import CalibrationDisplay
+from sklearn.metrics import ConfusionMatrixDisplay, RocCurveDisplay
 
 from service.common.errors import clip
 from service.schema.contract import spelling
-from service.worker.learning import evaluation
 from service.worker.learning.fitting import Fitted
 
-MOST_CURVES = 10
-_MOST_NUMBERS = 15
-_MOST_TICKS = 30
+MAX_CURVES = 10
+_MAX_NUMBERS = 15
+_MAX_TICKS = 30
 _DPI = 110
-
-_INK, _FAINT = "#22303c", "#c9d1d9"
-_COLOURS = (
-    *("#1f6feb", "#d9480f", "#2b8a3e", "#862e9c", "#e8a200"),
-    *("#0b7285", "#c2255c", "#5f3dc4", "#66800b", "#868e96"),
-)
 
 Curve = tuple[str, NDArray[np.bool_], NDArray[np.float64]]
 """A class, the rows that are of it, and the probability given to it."""
@@ -37,7 +32,7 @@ def pictures(fitted: Fitted) -> dict[str, bytes]:
     calibration of more than three is drawn for all together.
     """
     names = [_name(label) for label in fitted.schema.classes]
-    drawn = {"confusion_matrix.png": _png(confusion_matrix(fitted.confusion, names))}
+    drawn = {"confusion_matrix.png": _png(_confusion_matrix(fitted.confusion, names))}
     scores, truth = fitted.held_out, fitted.codes[fitted.test]
     if scores is None or not np.isfinite(scores).all():
         return drawn
@@ -47,7 +42,7 @@ def pictures(fitted: Fitted) -> dict[str, bytes]:
         hits = truth == k
         if hits.any() and not hits.all():
             curves.append((names[k], hits, np.clip(scores[:, k], 0.0, 1.0)))
-    if curves and len(names) <= MOST_CURVES:
+    if curves and len(names) <= MAX_CURVES:
         drawn["roc_curve.png"] = _png(_roc(curves, fitted.metrics.get("roc_auc")))
         drawn["calibration_curve.png"] = _png(_calibration(_pooled(curves)))
     return drawn
@@ -65,20 +60,21 @@ def _name(label: object) -> str:
     return clip(" ".join(spelling(label).split()) or "(empty)", 24)
 
 
-def _axes(width: float, height: float) -> Axes:
-    figure = Figure(figsize=(width, height), dpi=_DPI, facecolor="white")
+def _axes(size: float) -> Axes:
+    figure = Figure(figsize=(size, size), dpi=_DPI, facecolor="white")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    for side in axes.spines.values():
-        side.set_color(_FAINT)
-    axes.tick_params(colors=_INK, labelsize=9, length=0)
-    return axes
+    return figure.add_subplot()
 
 
 def _png(axes: Axes) -> bytes:
-    sink = io.BytesIO()
     figure = axes.get_figure(root=True)
     assert figure is not None
+    texts = [*axes.get_xticklabels(), *axes.get_yticklabels()]
+    if (legend := axes.get_legend()) is not None:
+        texts += legend.get_texts()
+    for text in texts:
+        text.set_parse_math(False)  # a label may hold any character
+    sink = io.BytesIO()
     with warnings.catch_warnings():
         # A label in a script that the font lacks is drawn as boxes; that is no reason to fail.
         warnings.simplefilter("ignore", UserWarning)
@@ -88,100 +84,55 @@ def _png(axes: Axes) -> bytes:
     return sink.getvalue()
 
 
-def _title(axes: Axes, title: str, x: str, y: str) -> None:
-    axes.set_title(title, loc="left", fontsize=11, color=_INK, pad=10, parse_math=False)
-    axes.set_xlabel(x, fontsize=9, color=_INK, labelpad=8)
-    axes.set_ylabel(y, fontsize=9, color=_INK, labelpad=8)
-
-
-def confusion_matrix(matrix: NDArray[np.int64], names: Sequence[str]) -> Axes:
+def _confusion_matrix(matrix: NDArray[np.int64], names: Sequence[str]) -> Axes:
     """Draw the counts on a ground of each true class's shares."""
     count = len(names)
-    size = 1.4 + 1.1 * count if count <= 4 else min(3.2 + 0.36 * count, 9.0)
-    axes = _axes(size, size)
+    axes = _axes(1.4 + 1.1 * count if count <= 4 else min(3.2 + 0.36 * count, 9.0))
     support = matrix.sum(axis=1, keepdims=True)
     shares = np.divide(matrix, support, out=np.zeros(matrix.shape), where=support > 0)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
-    step = -(-count // _MOST_TICKS)
-    places = list(range(0, count, step))
+    display = ConfusionMatrixDisplay(shares).plot(
+        ax=axes, cmap="Blues", colorbar=False, include_values=count <= _MAX_NUMBERS
+    )
+    display.im_.set_clim(0, 1)
+    if display.text_ is not None:
+        largest = len(f"{matrix.max():,}")
+        for place, text in np.ndenumerate(display.text_):
+            text.set_text(f"{matrix[place]:,}" if matrix[place] else "")
+            text.set_fontsize(min(11.0, (30.0 if count > 4 else 44.0) / largest))
+            text.set_color("white" if shares[place] > 0.5 else "black")
+    places = range(0, count, -(-count // _MAX_TICKS))
     shown = [names[place] for place in places]
     slanted = max(map(len, shown)) > (11 if count <= 4 else 2)
     axes.set_xticks(
-        places,
-        shown,
-        rotation=45 if slanted else 0,
-        ha="right" if slanted else "center",
-        rotation_mode="anchor",
-        parse_math=False,
+        places, shown, rotation=45 if slanted else 0, ha="right" if slanted else "center"
     )
-    axes.set_yticks(places, shown, parse_math=False)
-    if count <= _MOST_NUMBERS:
-        largest = len(f"{matrix.max():,}")
-        font = min(11.0, 30.0 / largest if count > 4 else 44.0 / largest)
-        for row, column in np.ndindex(count, count):
-            if matrix[row, column]:
-                axes.text(
-                    column,
-                    row,
-                    f"{matrix[row, column]:,}",
-                    ha="center",
-                    va="center",
-                    fontsize=font,
-                    color="white" if shares[row, column] > 0.5 else _INK,
-                )
-    right = np.trace(matrix)
-    title = f"Confusion matrix: {right:,} of {matrix.sum():,} right"
-    _title(axes, title, "predicted class", "true class")
+    axes.set_yticks(places, shown)
+    axes.set_title(f"Confusion matrix: {np.trace(matrix):,} of {matrix.sum():,} right")
+    axes.set(xlabel="predicted class", ylabel="true class")
     return axes
-
-
-def _square(title: str, x: str, y: str) -> Axes:
-    axes = _axes(4.6, 4.6)
-    axes.plot([0, 1], [0, 1], color=_FAINT, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-    axes.set_xlim(-0.015, 1.015)
-    axes.set_ylim(-0.015, 1.015)
-    axes.set_aspect("equal")
-    axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
-    axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
-    axes.grid(color="#eef1f4", linewidth=0.8)
-    axes.set_axisbelow(True)
-    _title(axes, title, x, y)
-    return axes
-
-
-def _legend(axes: Axes) -> None:
-    legend = axes.legend(
-        loc="upper left",
-        bbox_to_anchor=(1.02, 1.0),
-        borderaxespad=0,
-        fontsize=8,
-        frameon=False,
-        labelcolor=_INK,
-        handlelength=1.4,
-    )
-    for text in legend.get_texts():
-        text.set_parse_math(False)
 
 
 def _roc(curves: Sequence[Curve], mean: float | None) -> Axes:
-    shown = "" if mean is None else f", area {mean:.3f}"
-    title = f"ROC curve{'' if len(curves) == 1 else 's, each class against the rest'}{shown}"
-    axes = _square(title, "false positive rate", "true positive rate")
-    for (name, hits, scores), colour in zip(curves, _COLOURS, strict=False):
-        label = f"{name}  {evaluation.area(hits, scores):.3f}"
-        axes.plot(*evaluation.roc_curve(hits, scores), color=colour, linewidth=1.6, label=label)
-    _legend(axes)
+    axes = _axes(4.6)
+    for name, hits, scores in curves:
+        RocCurveDisplay.from_predictions(hits, scores, name=name, ax=axes)
+    area = "" if mean is None else f", area {mean:.3f}"
+    axes.set_title(f"ROC curve{'' if len(curves) == 1 else 's, each class against the rest'}{area}")
+    axes.plot([0, 1], [0, 1], color="lightgrey", linestyle="--", zorder=1)
+    _place_legend(axes)
+    axes.set(xlabel="false positive rate", ylabel="true positive rate")
     return axes
 
 
 def _calibration(curves: Sequence[Curve]) -> Axes:
-    title = "Calibration: how often it is right when it says so"
-    axes = _square(title, "mean probability given", "share of rows of the class")
-    for (name, hits, scores), colour in zip(curves, _COLOURS, strict=False):
-        means, shares, rows = evaluation.calibration(hits, scores)
-        # A share of a handful of rows is noise, and draws a zigzag.
-        enough = rows >= min(5, rows.max())
-        means, shares = means[enough], shares[enough]
-        axes.plot(means, shares, color=colour, linewidth=1.4, marker="o", markersize=4, label=name)
-    _legend(axes)
+    axes = _axes(4.6)
+    for name, hits, scores in curves:
+        CalibrationDisplay.from_predictions(hits, scores, n_bins=10, name=name, ax=axes)
+    axes.set_title("Calibration: how often it is right when it says so")
+    _place_legend(axes)
+    axes.set(xlabel="mean probability given", ylabel="share of rows of the class")
     return axes
+
+
+def _place_legend(axes: Axes) -> None:
+    axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), fontsize=8, frameon=False)
