@@ -89,12 +89,10 @@ def test_no_probabilities_are_bound_where_there_are_none() -> None:
 NATIVE = {**convertible(), **native()}
 
 
-@pytest.mark.parametrize("name", [name for name in NATIVE if not name.startswith("TunedThreshold")])
+@pytest.mark.parametrize("name", NATIVE)
 def test_a_stored_pipeline_answers_as_the_one_that_was_stored(name: str) -> None:
     entry = NATIVE[name]
     data = breast_cancer() if entry.two_classes or name == "NearestCentroid" else mixed()
-    if entry.partly_labelled:
-        data = data.partly_labelled()
     pipeline = fit(data, entry.classifier, scale=entry.scale, impute=entry.impute)
     rows = hard_rows(data, pipeline, 300)
     loaded: Classifier = load_native(skops.io.dumps(pipeline), data.names)

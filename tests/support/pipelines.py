@@ -1,7 +1,7 @@
 """Data sets, fitted pipelines of the service's shape, and rows that are hard to answer alike."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -45,12 +45,6 @@ class DataSet:
         """The columns of numbers."""
         special = {*self.booleans, *self.texts}
         return tuple(c for c in self.names if c not in special)
-
-    def partly_labelled(self) -> "DataSet":
-        """Give integers for labels, and every tenth row none, as self-training wants them."""
-        y = np.unique(self.y, return_inverse=True)[1]
-        y[::10] = -1
-        return replace(self, y=y)
 
     def features(self) -> list[Feature]:
         """Give the schema's view of the columns."""

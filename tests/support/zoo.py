@@ -15,8 +15,6 @@ from sklearn.ensemble import (
     GradientBoostingClassifier,
     HistGradientBoostingClassifier,
     RandomForestClassifier,
-    StackingClassifier,
-    VotingClassifier,
 )
 from sklearn.gaussian_process import GaussianProcessClassifier
 from sklearn.linear_model import (
@@ -27,12 +25,10 @@ from sklearn.linear_model import (
     RidgeClassifierCV,
     SGDClassifier,
 )
-from sklearn.model_selection import TunedThresholdClassifierCV
-from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import BernoulliNB, ComplementNB, GaussianNB, MultinomialNB
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid, RadiusNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
-from sklearn.semi_supervised import LabelPropagation, LabelSpreading, SelfTrainingClassifier
+from sklearn.semi_supervised import LabelPropagation, LabelSpreading
 from sklearn.svm import SVC, LinearSVC, NuSVC
 from sklearn.tree import DecisionTreeClassifier, ExtraTreeClassifier
 
@@ -48,16 +44,6 @@ class Entry:
     impute: bool = True
     two_classes: bool = False
     """Whether it is for two classes only."""
-    partly_labelled: bool = False
-    """Whether it wants integers for labels, and rows without one."""
-
-
-def _three() -> list[tuple[str, Any]]:
-    return [
-        ("a", LogisticRegression(max_iter=500)),
-        ("b", RandomForestClassifier(10, max_depth=5, random_state=0)),
-        ("c", GaussianNB()),
-    ]
 
 
 def convertible() -> dict[str, Entry]:
@@ -146,9 +132,6 @@ def convertible() -> dict[str, Entry]:
             ),
             "none",
         ),
-        "BaggingClassifier(LogisticRegression)": Entry(
-            BaggingClassifier(logistic, 5, random_state=0)
-        ),
         "CalibratedClassifierCV(SVC)": Entry(calibrated(SVC(), ensemble=False, cv=3)),
         "CalibratedClassifierCV(RandomForest)": Entry(
             calibrated(RandomForestClassifier(10, random_state=0), cv=3), "none"
@@ -159,26 +142,6 @@ def convertible() -> dict[str, Entry]:
         "CalibratedClassifierCV(LinearSVC, isotonic)": Entry(
             calibrated(LinearSVC(), method="isotonic", cv=3)
         ),
-        "OneVsRestClassifier(LogisticRegression)": Entry(OneVsRestClassifier(logistic)),
-        "OneVsRestClassifier(RandomForest)": Entry(
-            OneVsRestClassifier(RandomForestClassifier(10, max_depth=4, random_state=0)), "none"
-        ),
-        "OneVsRestClassifier(SVC)": Entry(OneVsRestClassifier(SVC())),
-        "VotingClassifier(soft)": Entry(VotingClassifier(_three(), voting="soft")),
-        "VotingClassifier(weights)": Entry(
-            VotingClassifier(_three(), voting="soft", weights=[1, 2, 0.5])
-        ),
-        "VotingClassifier(hard)": Entry(VotingClassifier(_three(), voting="hard")),
-        "StackingClassifier": Entry(StackingClassifier(_three(), cv=3)),
-        "TunedThresholdClassifierCV(LogisticRegression)": Entry(
-            TunedThresholdClassifierCV(logistic), two_classes=True
-        ),
-        "TunedThresholdClassifierCV(RandomForest)": Entry(
-            TunedThresholdClassifierCV(RandomForestClassifier(10, max_depth=4, random_state=0)),
-            "none",
-            two_classes=True,
-        ),
-        "SelfTrainingClassifier": Entry(SelfTrainingClassifier(logistic), partly_labelled=True),
     }
 
 

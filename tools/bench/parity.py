@@ -41,8 +41,6 @@ class Line:
 
 def measure(data: DataSet, name: str, entry: Entry, count: int) -> Line:
     """Fit, convert, compare `count` rows and time one."""
-    if entry.partly_labelled:
-        data = data.partly_labelled()
     pipeline = fit(data, entry.classifier, scale=entry.scale, impute=entry.impute)
     rows = hard_rows(data, pipeline, count)
     X = matrix(pipeline, rows)

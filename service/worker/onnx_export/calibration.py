@@ -6,7 +6,6 @@ import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
 
 from service.worker.onnx_export.builder import Answer, Graph, NotConvertible
-from service.worker.onnx_export.ensembles import decision_of, probabilities_of
 from service.worker.sklearn_models.estimator_walk import is_forest
 
 STEEPEST = 1e5
@@ -40,9 +39,14 @@ def _scores(graph: Graph, estimator: Any, x: str, classes: int) -> str:
     """Add what is calibrated: a column, or one for each class."""
     answer = graph.classify(estimator, x)
     if hasattr(estimator, "decision_function"):
-        return decision_of(estimator, answer)
-    probabilities = probabilities_of(answer)
-    return graph.columns(probabilities, [1]) if classes == 2 else probabilities
+        if answer.decision is None:
+            raise NotConvertible("a classifier inside it has a decision that is not built")
+        if getattr(estimator, "decision_function_shape", "ovr") != "ovr":
+            raise NotConvertible("a classifier inside it decides for pairs of classes")
+        return answer.decision
+    if answer.probabilities is None:
+        raise NotConvertible("a classifier inside it has no probabilities")
+    return graph.columns(answer.probabilities, [1]) if classes == 2 else answer.probabilities
 
 
 def _sigmoid(graph: Graph, calibrators: list[Any], scores: str) -> str:

@@ -15,24 +15,18 @@ from sklearn.ensemble import (
     GradientBoostingClassifier,
     HistGradientBoostingClassifier,
     RandomForestClassifier,
-    StackingClassifier,
-    VotingClassifier,
 )
 from sklearn.linear_model import (
     LogisticRegression,
     LogisticRegressionCV,
-    PassiveAggressiveClassifier,
     Perceptron,
     RidgeClassifier,
     RidgeClassifierCV,
     SGDClassifier,
 )
-from sklearn.model_selection import TunedThresholdClassifierCV
-from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import BernoulliNB, ComplementNB, GaussianNB, MultinomialNB
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
-from sklearn.semi_supervised import SelfTrainingClassifier
 from sklearn.svm import SVC, LinearSVC, NuSVC
 from sklearn.tree import DecisionTreeClassifier, ExtraTreeClassifier
 
@@ -49,14 +43,7 @@ from service.worker.onnx_export.boosting import (
 )
 from service.worker.onnx_export.builder import Emitter, Graph, NotConvertible
 from service.worker.onnx_export.calibration import emit_calibrated
-from service.worker.onnx_export.ensembles import (
-    emit_bagging,
-    emit_one_vs_rest,
-    emit_self_training,
-    emit_stacking,
-    emit_threshold,
-    emit_voting,
-)
+from service.worker.onnx_export.ensembles import emit_bagging
 from service.worker.onnx_export.linear import emit_linear, emit_logistic, emit_sgd
 from service.worker.onnx_export.mlp import emit_perceptron
 from service.worker.onnx_export.preprocessing import emit_preparation
@@ -73,7 +60,6 @@ EMITTERS: dict[type, Emitter] = {
     RidgeClassifierCV: emit_linear,
     SGDClassifier: emit_sgd,
     Perceptron: emit_linear,
-    PassiveAggressiveClassifier: emit_linear,
     LinearSVC: emit_linear,
     SVC: emit_svc,
     NuSVC: emit_svc,
@@ -92,12 +78,7 @@ EMITTERS: dict[type, Emitter] = {
     HistGradientBoostingClassifier: emit_histogram_boosting,
     AdaBoostClassifier: emit_adaboost,
     BaggingClassifier: emit_bagging,
-    VotingClassifier: emit_voting,
-    StackingClassifier: emit_stacking,
     CalibratedClassifierCV: emit_calibrated,
-    OneVsRestClassifier: emit_one_vs_rest,
-    TunedThresholdClassifierCV: emit_threshold,
-    SelfTrainingClassifier: emit_self_training,
 }
 
 
