@@ -13,6 +13,7 @@ from starlette.staticfiles import StaticFiles
 from service.api.schemas import PredictRequest, ProblemReply
 from service.api.services import services_of
 from service.schema.json_schema import request_schema
+from service.schema.train_request import Search
 from service.serving.current_model import LoadedVersion
 
 router = APIRouter(include_in_schema=False)
@@ -147,8 +148,9 @@ def document(app: FastAPI) -> dict[str, Any]:
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
     components = made["components"]
-    # `/predict` has a reader of its own, so that FastAPI does not meet its model.
-    components["schemas"][PredictRequest.__name__] = PredictRequest.model_json_schema()
+    # `/predict` and `/train` have readers of their own, so that FastAPI does not meet these.
+    for model in (PredictRequest, Search):
+        components["schemas"][model.__name__] = model.model_json_schema()
     components["headers"] = _HEADERS
     components["securitySchemes"] = {
         "key": {"type": "http", "scheme": "bearer", "description": "Where the service has keys."}

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from service.api.parameters import Name
-from service.common.domain import NEW_MODEL_NAME
+from service.schema.train_request import TrainRequest
 
 Label = str | int | bool
 _DIGITS = "in digits alone: 1.0, which JSON Schema takes for an integer, is refused"
@@ -249,31 +249,9 @@ class ModelTypeList(_Reply):
     model_types: list[ModelTypeReply]
 
 
-class TrainRequest(BaseModel):
-    """A training: a classifier, its parameters, and the rows."""
+class TrainBody(TrainRequest):
+    """A training and its rows."""
 
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
-
-    name: str | None = Field(
-        None,
-        pattern=f"^{NEW_MODEL_NAME}$",
-        description="the model's; else the data set's, with '-' for '.'",
-    )
-    model_type: str | None = Field(None, description="one of GET /model-types; else that in use")
-    params: dict[str, Any] | None = None
     dataset: str | dict[str, Any] = Field(
         description='a name, or inline {"columns": […], "rows": [[…]]} or {"records": [{…}]}'
     )
-    target: str | None = Field(
-        None, min_length=1, description="the column to predict; else the data set's own"
-    )
-    test_size: float = Field(0.2, gt=0, lt=1)
-    seed: int = Field(0, ge=0, lt=2**32)
-    preprocessing: Literal["auto", "none"] = "auto"
-    cv: int | None = Field(None, ge=2, le=20)
-    search: dict[str, Any] | None = None
-    class_weight: Literal["balanced"] | dict[str, float] | None = None
-    unknown_categories: Literal["refuse", "ignore"] = "refuse"
-    refit: bool = False
-    use: bool = True
-    wait: float = Field(30, ge=0, le=300)

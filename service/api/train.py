@@ -11,7 +11,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from service.api.models import timestamp
 from service.api.parameters import STRICT_QUERY, Limit, PageToken
-from service.api.schemas import ProblemReply, TrainingList, TrainingReply, TrainRequest
+from service.api.schemas import ProblemReply, TrainBody, TrainingList, TrainingReply
 from service.api.services import Services, services_of
 from service.api.upload_body import FORM, receive_upload
 from service.common.domain import Fault, Training, Version
@@ -34,7 +34,8 @@ _EXAMPLE = {
     "params": {"n_estimators": 50},
     "dataset": "wine",
 }
-_SCHEMA = TrainRequest.model_json_schema(ref_template="#/components/schemas/{model}")
+_SCHEMA = TrainBody.model_json_schema(ref_template="#/components/schemas/{model}")
+_SCHEMA.pop("$defs")  # openapi defines what it refers to
 
 
 _FAILURES: Mapping[Fault | None, type[ServiceError]] = {

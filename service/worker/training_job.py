@@ -11,7 +11,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 from skops.io import dumps
 
@@ -21,11 +20,11 @@ from service.models.classifier import Classifier
 from service.models.onnx_classifier import OnnxClassifier
 from service.processes.job_files import PROGRESS, REPORT, REQUEST, TABLE, VERSION, write
 from service.schema.contract import encode
+from service.schema.train_request import TrainRequest
 from service.worker.data.table import Column, Table
 from service.worker.learning import plots
 from service.worker.learning.fitting import Fitted, fit
 from service.worker.learning.plan import plan
-from service.worker.learning.request import TrainRequest
 from service.worker.onnx_export.builder import NotConvertible
 from service.worker.onnx_export.convert import convert
 from service.worker.onnx_export.parity import Parity, check, made_up_rows
@@ -54,7 +53,7 @@ def warm() -> None:
 
 def train(folder: Path, _order: Mapping[str, Any]) -> Any:
     """Fit what was planned; leaves the version's files and a report."""
-    request = msgspec.json.decode((folder / REQUEST).read_bytes(), type=TrainRequest)
+    request = TrainRequest.model_validate_json((folder / REQUEST).read_bytes())
     planned = plan(Table.from_parquet((folder / TABLE).read_bytes()), request)
 
     def progress(stage: str, share: float) -> None:

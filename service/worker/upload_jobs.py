@@ -1,11 +1,9 @@
 """What is uploaded, read: a data set, or a training with its rows."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import orjson
 
 from service.common.did_you_mean import did_you_mean
@@ -13,12 +11,13 @@ from service.common.domain import is_name, is_new_model_name
 from service.common.errors import InvalidRequest, Problem
 from service.processes.job_files import REQUEST, ROWS, TABLE
 from service.schema import strict_json
+from service.schema.train_request import TrainRequest
 from service.worker.data.csv import read_csv
 from service.worker.data.inline import read_inline
 from service.worker.data.parquet import read_parquet
 from service.worker.data.table import BUILT_IN, Limits, Table, built_in
 from service.worker.learning.plan import plan
-from service.worker.learning.request import TrainRequest, parse_form, parse_request
+from service.worker.learning.request import parse_form, parse_request
 
 
 def summary(name: str, table: Table, target: str | None) -> dict[str, Any]:
@@ -75,7 +74,7 @@ def inspect_training(folder: Path, order: Mapping[str, Any]) -> Any:
     request = _complete(request, order, named or order["file_name"], known_target)
     planned = plan(table, request, "/file" if order["form"] and not named else "/dataset")
     (folder / TABLE).write_bytes(table.to_parquet())
-    (folder / REQUEST).write_bytes(msgspec.json.encode(planned.request))
+    (folder / REQUEST).write_text(planned.request.model_dump_json())
     return {
         "name": request.name,
         "model_type": request.model_type,
@@ -146,4 +145,5 @@ def _complete(
         raise InvalidRequest(f"{told}.", problems)
     wait = order["wait"] if request.wait is None else request.wait
     use = order["use"] if request.use is None else request.use
-    return replace(request, name=name, target=request.target or target, use=use, wait=wait)
+    changes = {"name": name, "target": request.target or target, "use": use, "wait": wait}
+    return request.model_copy(update=changes)

@@ -1,16 +1,15 @@
 """Small tables, and trainings on them, for tests of what is planned and fitted."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from service.common.errors import UnusableData
+from service.schema.train_request import TrainRequest
 from service.worker.data.table import Column, Table
 from service.worker.learning.fitting import Fitted, fit
 from service.worker.learning.plan import plan
-from service.worker.learning.request import TrainRequest
 
 
 def texts(values: list[Any]) -> Column:
@@ -34,7 +33,7 @@ def small(rows: int = 60, **columns: Column) -> Table:
 
 
 def request(**keys: Any) -> TrainRequest:
-    return replace(TrainRequest(model_type="LogisticRegression", target="y"), **keys)
+    return TrainRequest(**{"model_type": "LogisticRegression", "target": "y", **keys})
 
 
 def trained(table: Table, **keys: Any) -> Fitted:

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.common.errors import InvalidRequest
+from service.schema.train_request import TrainRequest
 from service.worker.data.table import BUILT_IN, Column, Table, built_in
 from service.worker.learning.classifiers import catalogue
 from service.worker.learning.fitting import fit
 from service.worker.learning.plan import plan
-from service.worker.learning.request import TrainRequest
 from service.worker.onnx_export.builder import NotConvertible
 from service.worker.onnx_export.convert import convert
 from service.worker.onnx_export.parity import check

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from service.schema.train_request import TrainRequest
 from service.worker.data.table import Table, built_in
 from service.worker.learning.fitting import fit
 from service.worker.learning.plan import plan
-from service.worker.learning.request import TrainRequest
 from tests.support.tables import table, tell
 from tools.bench import processes
 from tools.bench.catalogue import mixed

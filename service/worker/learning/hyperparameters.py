@@ -285,8 +285,8 @@ def unknown(settable: Mapping[str, Parameter], name: str) -> str:
         return ""
     if name in UNSETTABLE and (name != "penalty" or "l1_ratio" in settable):
         return UNSETTABLE[name]
-    hint = did_you_mean(name, settable) or f"; there are: {', '.join(sorted(settable))}"
-    return f"is no parameter of it{hint}"
+    hint = did_you_mean(name, settable)
+    return f"is not a parameter of it (there are: {', '.join(sorted(settable))}){hint}"
 
 
 def _shown(value: object) -> str:

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from service.common.did_you_mean import did_you_mean
 from service.common.errors import Problem, UnusableData, clip, escape
 from service.schema.contract import Label, spelling
+from service.schema.train_request import TrainRequest
 from service.worker.data.table import Table
 from service.worker.learning import classifiers, column_checks
 from service.worker.learning.classifiers import ModelType
-from service.worker.learning.request import MOST_PROBLEMS, Search, TrainRequest
+from service.worker.learning.request import MAX_PROBLEMS
 
 MOST_WIDTH = 20_000
 MOST_CELLS = 100_000_000
@@ -108,7 +109,7 @@ def plan(table: Table, request: TrainRequest, at: str = "/dataset") -> Plan:
 def _unusable(problems: list[Problem]) -> UnusableData:
     count = f"{len(problems)} problems with the data: " if len(problems) > 1 else ""
     shown = "; ".join(problem.message for problem in problems[:2])
-    return UnusableData(f"{count}{shown[0].upper() + shown[1:]}.", problems[:MOST_PROBLEMS])
+    return UnusableData(f"{count}{shown[0].upper() + shown[1:]}.", problems[:MAX_PROBLEMS])
 
 
 def _names(table: Table) -> str:
@@ -242,11 +243,15 @@ def _check_cost(
             f"{fits:,} fits of {kind.name} on {rows:,} rows and {width:,} inputs with these "
             f"parameters are about {work / MOST_WORK:,.1f} times what one training may take"
         )
-        problems.append(Problem("/params", message))
+        cause = "/search" if request.search else "/params" if request.params else "/model_type"
+        problems.append(Problem(cause, message))
     neighbours = _largest(request, "n_neighbors", 0)
-    if neighbours > rows * (1 - 1 / request.cv if request.cv else 1):
-        message = f"n_neighbors must be at most the number of rows to train on, {rows:,}"
-        problems.append(Problem("/params/n_neighbors", message))
+    folds = request.cv or (5 if request.search else 0)
+    if neighbours > rows * (1 - 1 / folds if folds else 1):
+        searched = request.search is not None and "n_neighbors" in request.search.params
+        pointer = f"{'/search' if searched else ''}/params/n_neighbors"
+        message = f"'n_neighbors' must be at most the number of rows to train on, {rows:,}"
+        problems.append(Problem(pointer, message))
     if problems:
         raise _unusable(problems)
 
@@ -265,8 +270,8 @@ def _work(kind: ModelType, request: TrainRequest, classes: int) -> float:
 
 
 def _largest(request: TrainRequest, name: str, default: float) -> float:
-    tried: Search = request.search or Search({})
-    values = [value for value in tried.params.get(name, []) if isinstance(value, int)]
+    searched = request.search.params.get(name, []) if request.search else []
+    values = [value for value in searched if isinstance(value, int)]
     return float(max([*values, request.params.get(name, default)]))
 
 

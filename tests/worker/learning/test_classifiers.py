@@ -9,6 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import all_estimators
 
 from service.common.errors import ModelTypeNotFound
+from service.schema.train_request import TrainRequest
 from service.worker.data.table import Column, Table, built_in
 from service.worker.learning import classifiers
 from service.worker.learning.classifiers import (
@@ -22,7 +23,6 @@ from service.worker.learning.classifiers import (
 from service.worker.learning.fitting import Fitted, fit
 from service.worker.learning.hyperparameters import Range
 from service.worker.learning.plan import plan
-from service.worker.learning.request import TrainRequest
 
 
 def texts(values: list[str | None]) -> Column:

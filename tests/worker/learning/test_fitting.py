@@ -14,11 +14,11 @@ from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 
 from service.common.errors import UnusableData
 from service.schema import contract
+from service.schema.train_request import Search
 from service.worker.data.table import Column, Table, built_in
 from service.worker.learning.fitting import Fitted, fit
 from service.worker.learning.plan import Plan, plan
 from service.worker.learning.preprocessing import encode, typical
-from service.worker.learning.request import Search
 from service.worker.sklearn_models.array_preprocessing import Preparation
 from tests.support.fitting import mixed, numbers, request, small, texts, trained
 
@@ -215,7 +215,7 @@ def test_cross_validation_is_of_the_training_part_and_scikit_learns() -> None:
 
 def test_search_finds_what_scikit_learns_search_finds() -> None:
     lists = {"C": [1e-4, 1e-2, 1.0, 100.0]}
-    planned = plan(mixed(), request(search=Search(lists), cv=3))
+    planned = plan(mixed(), request(search=Search(params=lists), cv=3))
     fitted = fit(planned)
     frame = planned.table.to_frame(planned.features).iloc[planned.train]
     folds = StratifiedKFold(3, shuffle=True, random_state=0)
@@ -227,7 +227,7 @@ def test_search_finds_what_scikit_learns_search_finds() -> None:
 
 def test_search_at_random_tries_as_many_as_asked_and_keeps_the_other_params() -> None:
     seen: list[tuple[str, float]] = []
-    asked = Search({"C": [0.1, 1.0, 10.0], "tol": [1e-4, 1e-3]}, n_iter=2)
+    asked = Search(params={"C": [0.1, 1.0, 10.0], "tol": [1e-4, 1e-3]}, n_iter=2)
     planned = plan(small(), request(search=asked, params={"max_iter": 500}))
     fitted = fit(planned, lambda stage, share: seen.append((stage, share)))
     assert set(fitted.params) == {"C", "tol", "max_iter"}
@@ -235,16 +235,18 @@ def test_search_at_random_tries_as_many_as_asked_and_keeps_the_other_params() ->
 
 
 def test_search_passes_over_candidates_that_cannot_be_fitted() -> None:
-    fitted = trained(small(), search=Search({"solver": ["lbfgs", "saga"], "l1_ratio": [0.5]}))
+    fitted = trained(
+        small(), search=Search(params={"solver": ["lbfgs", "saga"], "l1_ratio": [0.5]})
+    )
     assert fitted.params["solver"] == "saga"
     assert any("cannot be fitted" in note for note in fitted.notes)
     with pytest.raises(UnusableData):
-        trained(small(), search=Search({"l1_ratio": [0.5]}))
+        trained(small(), search=Search(params={"l1_ratio": [0.5]}))
 
 
 def test_progress_goes_forward_to_the_end() -> None:
     seen: list[tuple[str, float]] = []
-    keys: dict[str, Any] = {"search": Search({"C": [1.0, 2.0]}), "cv": 3, "refit": True}
+    keys: dict[str, Any] = {"search": Search(params={"C": [1.0, 2.0]}), "cv": 3, "refit": True}
     fitted = fit(plan(small(), request(**keys)), lambda stage, share: seen.append((stage, share)))
     shares = [share for _, share in seen]
     assert shares == sorted(shares)

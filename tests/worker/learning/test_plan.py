@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from service.common.errors import UnusableData
+from service.schema.train_request import Search
 from service.worker.data.table import Column, Table
 from service.worker.learning.plan import plan
-from service.worker.learning.request import Search
 from tests.support.fitting import numbers, reason, request, small, texts, trained
 
 
@@ -161,7 +161,7 @@ def test_test_size_that_leaves_no_row_of_a_rare_class_to_train_with_is_refused()
 def test_more_folds_than_rows_of_a_class_are_refused() -> None:
     table = small(y=texts(["rare"] * 2 + ["a", "b"] * 29))
     assert "'rare' has" in reason(table, "/cv", cv=5)
-    assert "'rare' has" in reason(table, "/cv", search=Search({"C": [1, 2]}))
+    assert "'rare' has" in reason(table, "/cv", search=Search(params={"C": [1, 2]}))
 
 
 def test_classifier_that_splits_again_needs_two_rows_of_each_class() -> None:
@@ -208,15 +208,23 @@ def test_training_whose_cost_grows_with_the_square_is_bounded(
 def test_training_that_multiplies_its_cost_is_refused() -> None:
     keys = {
         "model_type": "RandomForestClassifier",
-        "search": Search({"n_estimators": [2000], "max_depth": list(range(1, 51))}),
+        "search": Search(params={"n_estimators": [2000], "max_depth": list(range(1, 51))}),
         "cv": 10,
     }
-    assert "times what one training may take" in reason(small(50_000), "/params", **keys)
+    assert "times what one training may take" in reason(small(50_000), "/search", **keys)
 
 
 def test_more_neighbours_than_rows_are_refused() -> None:
     keys = {"model_type": "KNeighborsClassifier", "params": {"n_neighbors": 49}}
     assert "48" in reason(small(), "/params/n_neighbors", **keys)
+
+
+def test_more_neighbours_in_a_search_than_rows_are_refused_where_they_were_sent() -> None:
+    keys = {
+        "model_type": "KNeighborsClassifier",
+        "search": Search(params={"n_neighbors": [3, 49]}),
+    }
+    assert "'n_neighbors' must be at most" in reason(small(), "/search/params/n_neighbors", **keys)
 
 
 def test_wide_data_is_refused() -> None:

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from service.schema.train_request import TrainRequest
 from service.worker.data.table import Column, Table, built_in
 from service.worker.learning.fitting import Fitted, fit
 from service.worker.learning.plan import plan
 from service.worker.learning.plots import pictures
-from service.worker.learning.request import TrainRequest
 
 
 def trained(name: str, table: Table, target: str) -> Fitted:

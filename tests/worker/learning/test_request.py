@@ -5,7 +5,8 @@ from typing import cast
 import pytest
 
 from service.common.errors import InvalidRequest
-from service.worker.learning.request import Search, TrainRequest, parse_form, parse_request
+from service.schema.train_request import Search, TrainRequest
+from service.worker.learning.request import parse_form, parse_request
 
 
 def test_request_takes_every_key_and_keeps_what_was_left_out_apart() -> None:
@@ -27,7 +28,7 @@ def test_request_takes_every_key_and_keeps_what_was_left_out_apart() -> None:
         "wait": 0,
     }
     read = parse_request(everything)
-    assert read.search == Search({"gamma": [0.1, "scale"]}, 1)
+    assert read.search == Search(params={"gamma": [0.1, "scale"]}, n_iter=1)
     assert (read.name, read.cv, read.use, read.wait) == ("churn-1x_Y", 2, False, 0)
     assert parse_request({}) == TrainRequest()
     assert (parse_request({}).use, parse_request({"use": None}).wait) == (None, None)
@@ -115,7 +116,6 @@ def test_form_is_read_as_the_same_request_in_json() -> None:
         "target": "42",
         "test_size": "0.5",
         "seed": "3",
-        "cv": "",
         "search": '{"params": {"gamma": [0.1]}}',
         "class_weight": "balanced",
         "use": "false",
@@ -129,7 +129,7 @@ def test_form_is_read_as_the_same_request_in_json() -> None:
         target="42",
         test_size=0.5,
         seed=3,
-        search=Search({"gamma": [0.1]}),
+        search=Search(params={"gamma": [0.1]}),
         class_weight="balanced",
         use=False,
         wait=1.5,
@@ -151,3 +151,50 @@ def test_form_with_a_wrong_value_points_at_it(key: str, text: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         parse_form({"model_type": "SVC", key: text})
     assert [problem.pointer for problem in caught.value.problems] == [f"/{key}"]
+
+
+@pytest.mark.parametrize("key", ["name", "model_type", "target"])
+def test_an_empty_text_is_not_the_same_as_nothing(key: str) -> None:
+    for parse in (parse_request, parse_form):
+        with pytest.raises(InvalidRequest) as caught:
+            parse({"model_type": "SVC", key: ""})
+        assert [problem.pointer for problem in caught.value.problems] == [f"/{key}"]
+    assert parse_request({"model_type": "SVC", key: None}).model_type in ("SVC", None)
+
+
+def test_a_search_of_more_combinations_than_can_be_numbered_is_refused() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse_request(
+            {
+                "model_type": "RandomForestClassifier",
+                "search": {
+                    "params": {
+                        "n_estimators": list(range(1, 101)),
+                        "max_depth": list(range(1, 101)),
+                        "min_samples_leaf": list(range(1, 101)),
+                        "max_leaf_nodes": list(range(2, 102)),
+                        "min_samples_split": list(range(2, 102)),
+                    },
+                    "n_iter": 5,
+                },
+            }
+        )
+
+    assert [problem.pointer for problem in caught.value.problems] == ["/search/params"]
+    assert "more than 1,000,000,000 combinations" in str(caught.value)
+
+
+def test_what_is_unknown_is_told_with_the_names_that_there_are() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse_request(
+            {
+                "model_type": "GaussianNB",
+                "params": {"smoothing": 1},
+                "search": {"params": {"var_smoothing": [1e-9]}, "n_iterations": 3},
+            }
+        )
+
+    by_pointer = {problem.pointer: problem.message for problem in caught.value.problems}
+    assert "there are: var_smoothing" in by_pointer["/params/smoothing"]
+    assert by_pointer["/search/n_iterations"].endswith("did you mean 'n_iter'?")
+    assert not str(caught.value).endswith("?.")

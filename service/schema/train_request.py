@@ -1,0 +1,104 @@
+"""What a client may ask of `POST /train`, apart from its rows: one model for OpenAPI and the check.
+
+What a classifier itself takes (its parameters, their bounds) is checked in `worker.learning`.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+
+from service.common.domain import LOG_OF_USE, NEW_MODEL_NAME, is_new_model_name
+
+MAX_CANDIDATES = 200
+_MAX_COMBINATIONS = 1_000_000_000
+
+
+def _check_name(name: str) -> str:
+    if name == LOG_OF_USE:
+        raise ValueError(f"is taken: no model is called {LOG_OF_USE!r}")
+    if not is_new_model_name(name):
+        raise ValueError(
+            "must be 1 to 128 letters, digits, '_' or '-'; MLflow takes no other in a model's name"
+        )
+    return name
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, protected_namespaces=(), allow_inf_nan=False
+    )
+
+
+class Search(_Model):
+    """Values to try for some parameters: all combinations, or `n_iter` of them at random."""
+
+    params: Annotated[
+        dict[str, Annotated[list[Any], Field(min_length=1, max_length=100)]], Field(min_length=1)
+    ] = Field(description="for each parameter the values to try, in an array")
+    n_iter: int | None = Field(
+        None, ge=1, le=MAX_CANDIDATES, description="combinations to try, drawn at random; else all"
+    )
+
+    @property
+    def combinations(self) -> int:
+        """The number of different candidates."""
+        return math.prod(len(values) for values in self.params.values())
+
+    @property
+    def candidates(self) -> int:
+        """The number of candidates that will be tried."""
+        return min(self.n_iter or self.combinations, self.combinations)
+
+    def excess(self) -> str:
+        """Return what is wrong with the number of combinations; empty where it can be searched."""
+        if self.candidates > MAX_CANDIDATES:
+            return (
+                f"makes {self.combinations:,} combinations; set n_iter to at most {MAX_CANDIDATES}"
+            )
+        if self.combinations > _MAX_COMBINATIONS:
+            return f"makes more than {_MAX_COMBINATIONS:,} combinations; name fewer values"
+        return ""
+
+
+class TrainRequest(_Model):
+    """A training: a classifier, its parameters, and how it is measured."""
+
+    name: Annotated[str, AfterValidator(_check_name)] | None = Field(
+        None,
+        description="the model's; else the data set's, with '-' for '.'",
+        json_schema_extra={"pattern": f"^{NEW_MODEL_NAME}$"},
+    )
+    model_type: str | None = Field(None, description="one of GET /model-types; else that in use")
+    params: dict[str, Any] = Field({}, description="of the classifier: see GET /model-types")
+    target: str | None = Field(
+        None, min_length=1, description="the column to predict; else the data set's own"
+    )
+    test_size: float = Field(0.2, gt=0, lt=1, description="the share of rows held out to measure")
+    seed: int = Field(0, ge=0, lt=2**32)
+    preprocessing: Literal["auto", "none"] = "auto"
+    cv: int | None = Field(None, ge=2, le=20, description="folds of a cross-validation")
+    search: Search | None = None
+    class_weight: Literal["balanced"] | dict[str, float] | None = Field(
+        None, description='"balanced", or a weight for each class'
+    )
+    unknown_categories: Literal["refuse", "ignore"] = "refuse"
+    refit: bool = Field(False, description="fit again on all rows once it was measured")
+    use: bool | None = Field(None, description="put it in use when it is ready; default true")
+    wait: float | None = Field(
+        None, ge=0, le=300, description="seconds to wait for the end; default 30"
+    )
+
+    @field_validator("class_weight", mode="before")
+    @classmethod
+    def _weights(cls, value: object) -> object:
+        if value is None or value == "balanced":
+            return value
+        if not isinstance(value, Mapping) or not value:
+            raise ValueError('must be "balanced", or an object of class and weight')
+        for label, weight in value.items():
+            number = isinstance(weight, int | float) and not isinstance(weight, bool)
+            if not number or not 0 < weight <= 1e6:
+                raise ValueError(f"of {label[:64]!r} must be a number more than 0, to 1,000,000")
+        return value
