@@ -1,9 +1,9 @@
-"""How a connection ends: with an answer, whatever it is that ends it.
+"""How a connection ends: with a complete answer, whatever ends it.
 
-What is refused before there is a request to route gets a problem like any other; what the server's
-own end interrupts gets one too, never uvicorn's plain text.
+A request that is refused before it can be routed gets a problem like any other error, and so does
+one that the server's shutdown interrupts; uvicorn would answer in plain text.
 
-It rests on uvicorn's internals, which is why its version is pinned.
+It depends on uvicorn's internals, so uvicorn's version is pinned.
 """
 
 from http import HTTPStatus
@@ -16,13 +16,13 @@ from service.common.errors import NotReady, ServiceError
 from service.common.metrics import Metrics
 
 _LAST_CALL_SECONDS = 1.0
-"""How long a connection without a request stays open when the server goes: one may come yet."""
+"""At shutdown an idle connection stays open this long, because a request may be arriving."""
 _SWEEPS = 2
 _CLOSE = (b"connection", b"close")
 
 
 class LingeringTransport:
-    """What the answer to a request is written to while the rest of that request is on its way."""
+    """The transport of an answer that is written while the rest of its request still arrives."""
 
     def __init__(self, protocol: "ClosingProtocol") -> None:
         self._protocol = protocol
@@ -30,7 +30,7 @@ class LingeringTransport:
         self.is_closing = protocol.transport.is_closing
 
     def close(self) -> None:
-        """Close, so that the answer arrives."""
+        """Close in a way that lets the answer arrive."""
         self._protocol.close_answered_early()
 
 
@@ -40,25 +40,25 @@ class ClosingProtocol(HttpToolsProtocol):
     metrics: Metrics
 
     rejected = False
-    """Whether it was answered for good: what still comes is thrown away."""
+    """Whether the connection got its last answer: what still arrives is discarded."""
     linger_ticks = 0
-    """It is closed so many sweeps after its last answer."""
+    """The connection is closed this many sweeps after its last answer."""
     close_after_next = False
-    """Whether the next request is the last one."""
+    """Whether the connection is closed after the next request."""
     done: object = None
-    """The scope of the newest request that arrived whole."""
+    """The scope of the newest request that has arrived completely."""
 
     def in_body(self) -> bool:
-        """Tell whether the head of the newest request is whole."""
+        """Return whether the head of the newest request is complete."""
         return self.cycle is not None and self.cycle.scope is self.scope
 
     def is_idle(self) -> bool:
-        """Tell whether no request is under way, or on its way."""
+        """Return whether no request is being answered or arriving."""
         answered = self.cycle is None or self.cycle.response_complete
         return answered and self.done is self.scope
 
     def shutdown(self) -> None:
-        """Close after the request that is under way, or on its way, or none after a moment."""
+        """Close after the request that is being answered or arriving; soon, if there is none."""
         self.close_after_next = True
         if self.linger_ticks:
             self.transport.close()
@@ -72,7 +72,7 @@ class ClosingProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def give_up(self) -> None:
-        """Answer 503 to the request that is still under way, because the server has to end."""
+        """Answer 503 to the request that is still being answered, because the server has to end."""
         if self.pipeline:
             self.transport.abort()
         elif not self.rejected and self.cycle is not None and not self.cycle.response_complete:
@@ -89,9 +89,9 @@ class ClosingProtocol(HttpToolsProtocol):
         self._end(_problem(error))
 
     def close_answered_early(self) -> None:
-        """Close after the last answer, if its request is whole; else throw away what still comes.
+        """Close after the last answer; discard the rest of a request that is still arriving.
 
-        A key that is missing, or a body that is too large, is known before the body is there.
+        A missing key or a body that is too large is refused before the body has arrived.
         """
         if self.done is self.scope:
             self.transport.close()
@@ -107,7 +107,7 @@ class ClosingProtocol(HttpToolsProtocol):
                 self.transport.close()
 
     def _end(self, answer: problems.Answer) -> None:
-        """Answer with a problem, in its turn, and close: what follows cannot be understood."""
+        """Answer with a problem, after earlier requests, and close: the rest cannot be parsed."""
         if self.rejected:
             return
         self.rejected = True
@@ -115,7 +115,7 @@ class ClosingProtocol(HttpToolsProtocol):
         if cycle is None or cycle.response_complete:
             self._answer(answer)
         elif not self.in_body():
-            # Earlier requests are under way: this one is not answered, they are.
+            # Earlier requests are being answered: they get their answers, this one does not.
             cycle.keep_alive = False
         elif self.pipeline and self.pipeline[0][0] is cycle:
             self.pipeline[0] = (cycle, _answering(answer))
@@ -123,7 +123,7 @@ class ClosingProtocol(HttpToolsProtocol):
             self._answer(answer)
 
     def _answer(self, answer: problems.Answer) -> None:
-        """Write a problem as the last answer, unless another one has begun."""
+        """Write a problem as the last answer, unless another answer has begun."""
         cycle = self.cycle
         begun = False
         if cycle is not None:
@@ -142,9 +142,10 @@ class ClosingProtocol(HttpToolsProtocol):
             self.metrics.invalid.labels(answer.slug).inc()
 
     def _close_later(self) -> None:
-        """Say that nothing follows; the sweep closes the connection a moment later.
+        """Shut the sending side; the sweep closes the connection a moment later.
 
-        The reset that closing at once is would take the answer away from a client that still sends.
+        Closing immediately would send a TCP reset, which can discard the response if the client is
+        still sending.
         """
         self.transport.write_eof()
         self.linger_ticks = _SWEEPS
@@ -155,7 +156,7 @@ def _problem(error: ServiceError) -> problems.Answer:
 
 
 def _answering(answer: problems.Answer) -> Any:
-    """Give an application that answers so, for a request that has to wait for its turn."""
+    """Return an application that answers with a problem, for a pipelined request."""
 
     async def application(_: Any, __: Any, send: Any) -> None:
         start = {"type": "http.response.start", "status": answer.status}

@@ -1,4 +1,4 @@
-"""How a connection is held up where one side is faster than the other."""
+"""Flow control of a connection, and how long it kept the client from sending."""
 
 from time import monotonic
 
@@ -6,7 +6,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 
 
 class TimedFlowControl(FlowControl):
-    """uvicorn's flow control, which also adds up for how long the client could not send."""
+    """uvicorn's flow control that also adds up how long reading was paused."""
 
     paused_at = 0.0
     paused_seconds = 0.0
@@ -22,5 +22,5 @@ class TimedFlowControl(FlowControl):
         super().resume_reading()
 
     def restart(self, now: float) -> None:
-        """Begin to add up anew."""
+        """Start to add up again from zero."""
         self.paused_at, self.paused_seconds = now, 0.0

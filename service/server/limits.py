@@ -1,11 +1,11 @@
-"""The server's protocol: uvicorn's, with the limits and deadlines that it has not.
+"""uvicorn's HTTP protocol with limits of size, time and connections.
 
-uvicorn waits for ever on half a request, takes headers of any size and any number of connections.
-Here all three are bounded. A request that comes whole in one segment pays next to nothing for it:
-what arrives is counted once a segment, and looked at closely only where it is large, or not all
-there.
+uvicorn waits indefinitely for the rest of a request, and accepts headers of any size and any
+number of connections. Here all three are bounded. A request that arrives in one segment pays almost nothing
+for it: bytes are counted once a segment, and checked closely only if there are many, or more to
+come.
 
-It rests on uvicorn's internals, which is why its version is pinned.
+It depends on uvicorn's internals, so uvicorn's version is pinned.
 """
 
 import asyncio
@@ -23,27 +23,27 @@ from service.server.closing import ClosingProtocol, LingeringTransport
 from service.server.flow_control import TimedFlowControl
 
 LEAST_RATE = 16 * 1024
-"""Bytes a second that a body has to come at, beside the idle seconds that every one may take."""
+"""Bytes a second at which a body must arrive, beyond the idle seconds that each may take."""
 
 _SWEEP_SECONDS = 1.0
 _SLACK_BYTES = 4096
-"""For a head's method, line ends and colons, which the limits do not count."""
+"""For the method, line ends and colons of a head, which the limits do not count."""
 RESERVE = 50
-"""Connections beyond the most that may be open, for probes."""
+"""Connections beyond the maximum that are kept for probes."""
 _RESERVE_SECONDS = 2.0
 _PROBES = (b"/healthz", b"/readyz", b"/metrics")
 
 
 class RequestRejected(Exception):
-    """Ends the parsing of a request that has been answered."""
+    """Stops the parser at a request that has been answered already."""
 
 
 class LimitedProtocol(ClosingProtocol):
     """One connection.
 
-    Of connections beyond the most that may be open, fifty more are held in reserve, for a probe
-    each; they have two seconds to send it. Others get 503, so that a crowd does not look like a
-    dead process. Whoever takes the reserve too, and holds it, makes probes fail.
+    Beyond the maximum number of connections, fifty more are accepted for one probe each, which must
+    arrive within two seconds; others get 503. So a full service does not look dead. A client that
+    takes those fifty as well makes probes fail.
     """
 
     max_header_bytes: int
@@ -51,30 +51,30 @@ class LimitedProtocol(ClosingProtocol):
     max_connections: int
     idle_seconds: float
     small: int
-    """So many bytes are within every limit of a head, whatever they are."""
+    """A head of this many bytes is within every limit."""
     most: int
-    """More bytes than this cannot be a head within the limits. No more are parsed at once."""
+    """A head of more bytes is beyond the limits. No more bytes are parsed at a time."""
 
     flow: TimedFlowControl
     in_reserve = False
     unparsed = 0
     """Bytes since the message began, or since the last piece of its body."""
     received = 0
-    """Bytes of the body that is awaited."""
+    """Bytes of the incomplete body so far."""
     counted = 0
     plain_head: bytes | None = None
-    """The head of a request that asks for an upgrade, as it goes on without one."""
+    """The head of a request that asks for an upgrade, rewritten without that."""
     awaited: object = None
-    """The head or body that is half there: its scope, or its cycle."""
+    """The incomplete head or body: its scope, or its cycle."""
     since: float | None = None
-    """When it began to be awaited."""
+    """When the wait for the rest began."""
     answered_at = 0.0
-    """When the last answer was given."""
+    """When the last answer was written."""
 
     def on_response_complete(self) -> None:
-        """Go on with the request that was sent ahead, if one was.
+        """Continue with the next pipelined request, if there is one.
 
-        As uvicorn's, but for its timer: the sweep closes a connection that is kept alive in vain.
+        As uvicorn's, but without a timer: the sweep closes idle connections.
         """
         self.server_state.total_requests += 1
         self.answered_at = monotonic()
@@ -85,7 +85,7 @@ class LimitedProtocol(ClosingProtocol):
             self._start_asgi_task(*self.pipeline.pop())
 
     def connection_made(self, transport: Any) -> None:
-        """Begin to count the time until the first request."""
+        """Start the deadline of the first request."""
         self.connections.add(self)
         self.transport = transport
         self.flow = TimedFlowControl(transport)
@@ -104,7 +104,7 @@ class LimitedProtocol(ClosingProtocol):
             self.shutdown()
 
     def data_received(self, data: bytes) -> None:
-        """Hand what arrived to the parser, in pieces that a limit can stop."""
+        """Hand what arrived to the parser, in pieces small enough for the limits to work."""
         if len(data) <= self.most:
             self._parse(data)
             return
@@ -128,10 +128,10 @@ class LimitedProtocol(ClosingProtocol):
             self.since = None
 
     def _feed(self, data: bytes | memoryview) -> None:
-        """Let the parser have what arrived; raises HttpParserError.
+        """Feed the parser; raises HttpParserError.
 
-        With a head that asks for an upgrade it stops, and takes no body for its own. Such a request
-        is answered as the plain one that it is too, so it gets a new parser, and the head again.
+        It stops after a head that asks for an upgrade, and would not parse the body. Such a request
+        is answered without an upgrade: a new parser gets the head again, without that wish.
         """
         while True:
             try:
@@ -140,7 +140,7 @@ class LimitedProtocol(ClosingProtocol):
             except httptools.HttpParserUpgrade as upgrade:
                 data = data[upgrade.args[0] :]
             head, self.plain_head = self.plain_head, None
-            if head is None:  # CONNECT, after which there is no HTTP
+            if head is None:  # CONNECT: what follows is not HTTP
                 return
             self.parser = httptools.HttpRequestParser(self)
             self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
@@ -163,22 +163,22 @@ class LimitedProtocol(ClosingProtocol):
         if self.server is None:
             self._find_addresses()
         super().on_headers_complete()
-        # What follows a chunked body is no header of the request, and is not kept.
+        # Trailers of a chunked body are not headers of the request.
         self.headers = []
         if self.close_after_next:
             self.cycle.keep_alive = False
 
     def _find_addresses(self) -> None:
-        """Find out what a scope says of both ends; uvicorn asks for every connection."""
+        """Look up the addresses of both ends; uvicorn does so for every connection."""
         self.server = get_local_addr(self.transport)
         self.client = get_remote_addr(self.transport)
         self.scheme = "https" if is_ssl(self.transport) else "http"
-        # This one was made at the first byte of the message.
+        # The scope was made at the first byte of the message.
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]
         scope.update(server=self.server, client=self.client, scheme=self.scheme)
 
     def _head_without_upgrade(self) -> bytes:
-        """Write the head that has come, but for the connection's wish to be upgraded."""
+        """Return the head that arrived, without the wish for an upgrade."""
         version = self.parser.get_http_version().encode()
         lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
         for name, value in self.headers:
@@ -189,7 +189,7 @@ class LimitedProtocol(ClosingProtocol):
         return b"\r\n".join([*lines, b"", b""])
 
     def on_body(self, body: bytes) -> None:
-        """Hand on a piece of the body."""
+        """Pass on a piece of the body."""
         cycle = self.cycle
         self.received += len(body)
         if not cycle.response_complete:
@@ -199,20 +199,20 @@ class LimitedProtocol(ClosingProtocol):
             cycle.message_event.set()
 
     def on_message_complete(self) -> None:
-        """Note that the request is whole: from here on the client waits for us."""
+        """Note that the request is complete."""
         if self.plain_head is not None:
             return
         self.done = self.scope
         cycle = self.cycle
         if cycle.keep_alive and not self.parser.should_keep_alive():
-            # What follows the body said so; the parser reads nothing more.
+            # The trailers said so; the parser reads nothing more.
             self.shutdown()
         if not cycle.response_complete:
             cycle.more_body = False
             cycle.message_event.set()
 
     def _await_rest(self, size: int) -> None:
-        """Bound what is half there, in bytes and in time; `size` bytes of it came now."""
+        """Bound an incomplete head or body in bytes and time; `size` bytes of it arrived now."""
         in_body = self.in_body()
         part: object = self.cycle if in_body else self.scope
         if in_body and self.cycle.transport is self.transport:
@@ -249,7 +249,7 @@ class LimitedProtocol(ClosingProtocol):
                 raise RequestRejected
 
     def close_if_silent(self, now: float) -> None:
-        """Answer 408 to half a request, close a connection without one, after the deadline."""
+        """After the deadline answer 408 to an incomplete request, and close idle connections."""
         if self.rejected:
             self.close_if_answered()
             return
@@ -266,14 +266,14 @@ class LimitedProtocol(ClosingProtocol):
         allowed = self.idle_seconds + self.flow.paused_seconds
         if in_body:
             allowed += self.received / LEAST_RATE
-        # The next look is a second later; but half of the time everybody gets.
+        # The next sweep is a second later; half of the time is granted in any case.
         if now - self.since < max(allowed - _SWEEP_SECONDS, allowed / 2):
             return
         if self.done is self.scope:
             self.rejected = True
             self.transport.close()
         else:
-            self.refuse(408, f"The rest of the request did not come in {allowed:.3g} s.")
+            self.refuse(408, f"The rest of the request did not arrive within {allowed:.3g} s.")
 
     def _turn_away(self) -> None:
         error = Overloaded("connections are open")
@@ -288,7 +288,7 @@ class LimitedProtocol(ClosingProtocol):
 
 
 def _sweep(loop: asyncio.AbstractEventLoop, server_state: Any) -> None:
-    """Look at all connections once a second: cheaper than a timer a request."""
+    """Check all connections once a second: cheaper than a timer for each request."""
     now = monotonic()
     for connection in list(server_state.connections):
         connection.close_if_silent(now)
@@ -296,7 +296,7 @@ def _sweep(loop: asyncio.AbstractEventLoop, server_state: Any) -> None:
 
 
 def limited_protocol(settings: Settings, metrics: Metrics) -> type[LimitedProtocol]:
-    """Give the protocol class for these settings."""
+    """Return the protocol class for these settings."""
     limits = {
         "max_header_bytes": settings.max_header_bytes,
         "max_url_bytes": settings.max_url_bytes,

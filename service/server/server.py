@@ -1,8 +1,8 @@
-"""The server's life: what it listens on, when it says so, and how it goes.
+"""The server: what it listens on, and its graceful shutdown.
 
-The first SIGTERM or SIGINT begins the end: /readyz says so, trainings are stopped so that whoever
-waits for one gets an answer, what is under way is answered with `Connection: close`, and what is
-not answered in time gets 503. The second signal ends the process at once.
+The first SIGTERM or SIGINT starts the shutdown: /readyz fails, trainings are stopped so that
+waiting clients get an answer, requests that are being answered get `Connection: close`, and those that are
+not answered in time get 503. The second signal ends the process immediately.
 """
 
 import asyncio
@@ -24,10 +24,10 @@ from service.server.limits import RESERVE, limited_protocol
 logger = logging.getLogger("service")
 
 DRAIN_SECONDS = 20.0
-"""How long requests that are under way may take when the server goes."""
+"""How long requests may take once the shutdown has begun."""
 
 _KEEP_ALIVE_SECONDS = 75
-"""Longer than the pools of usual clients: a connection closed just as a request comes fails it."""
+"""Longer than the pools of common clients: closing a connection as a request arrives fails it."""
 _OTHER_FILES = 500
 _ABORT_SECONDS = 1.0
 
@@ -42,21 +42,21 @@ class Server(uvicorn.Server):
         self._app = app
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the application, begin to accept connections, and then say so."""
+        """Start the application, accept connections, and then log the address."""
         await super().startup(sockets)
         for listener in sockets or []:
             address = url(listener)
             logger.info("listening on %s; %s/docs shows the API", address, address)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """Begin to end; at the second signal end at once."""
+        """Start the shutdown; at the second signal end immediately."""
         if self.should_exit:
             signal.signal(sig, signal.SIG_DFL)
             signal.raise_signal(sig)
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Tell everybody, answer what is under way, and close."""
+        """Stop accepting requests, answer those under way, and close."""
         self._app.drain()
         self.server_state.draining = True  # type: ignore[attr-defined]
         loop = asyncio.get_running_loop()
@@ -69,22 +69,22 @@ class Server(uvicorn.Server):
             timer.cancel()
 
     def _give_up(self) -> None:
-        """Answer 503 to what is still under way: uvicorn would answer 500, as plain text."""
+        """Answer 503 to requests that are still open: uvicorn would answer 500 in plain text."""
         state = self.server_state
-        logger.warning("%s requests are not answered in time", len(state.tasks))
+        logger.warning("%s requests were not answered in time", len(state.tasks))
         for connection in list(state.connections):
             connection.give_up()  # type: ignore[union-attr]
         for task in list(state.tasks):
             task.cancel()
 
     def _abort(self) -> None:
-        """Close what a client keeps open by not reading."""
+        """Close connections that clients keep open by not reading."""
         for connection in list(self.server_state.connections):
             connection.transport.abort()
 
 
 def server_config(app: Service, settings: Settings) -> uvicorn.Config:
-    """Give the server's configuration, the same in production and in tests."""
+    """Return the server's configuration, the same in production and in tests."""
     protocol = limited_protocol(settings, app.metrics)
     if settings.short_way:
         protocol = fast_path_protocol(settings, app.metrics, app.predict, app.keys)
@@ -103,7 +103,7 @@ def server_config(app: Service, settings: Settings) -> uvicorn.Config:
 
 
 def listen(settings: Settings) -> socket.socket:
-    """Take the port, with room for the connections; raises StartError."""
+    """Listen on the port, with enough open files for the connections; raises StartError."""
     _allow_files(settings.max_connections + RESERVE + _OTHER_FILES)
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
@@ -126,6 +126,6 @@ def _allow_files(count: int) -> None:
 
 
 def url(listener: socket.socket) -> str:
-    """Give the address of a socket as a URL."""
+    """Return the address of a socket as a URL."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,4 +1,4 @@
-"""Heads of requests that were parsed and found plain: the same bytes need not be parsed again."""
+"""Heads of plain requests: the same bytes need not be parsed again."""
 
 from hashlib import sha256
 
@@ -12,21 +12,21 @@ _MOST = 512
 
 
 class HeadCache:
-    """Keeps how many bytes of body follow a head."""
+    """Maps the head of a plain request to the length of its body."""
 
     def __init__(self) -> None:
         self._known: dict[bytes, int] = {}
         self.find = self._known.get
-        """Gives the length of the body behind a head that is known, or None."""
+        """Returns the length of the body behind a cached head, or None."""
 
     def __len__(self) -> int:
-        """Give how many are kept."""
+        """Return the number of cached heads."""
         return len(self._known)
 
     def learn(self, data: bytes, body_bytes: int) -> None:
-        """Keep the head of a request that came whole, in one piece, and was plain."""
+        """Cache the head of a plain request that arrived in one segment."""
         head = data[: len(data) - body_bytes]
-        # Nothing but a head: no line ends before it, no bytes behind its body.
+        # Nothing but a head: no empty lines before it, no bytes behind its body.
         if len(head) <= _LONGEST and head.find(END) + len(END) == len(head):
             self._keep(head, body_bytes)
 
@@ -37,9 +37,9 @@ class HeadCache:
 
 
 class KeyedHeadCache(HeadCache):
-    """The same where a head holds a key: of each only a digest is kept, while its key is in force.
+    """The same where heads hold keys: only digests of heads are kept, while their keys are valid.
 
-    A head is to be learned only after its key was found to be in force.
+    Call `learn` only after the key was found valid.
     """
 
     def __init__(self, keys: ApiKeys) -> None:

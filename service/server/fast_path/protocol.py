@@ -1,12 +1,12 @@
-"""The short way of `POST /predict`: a request with one row, answered before there is an ASGI scope.
+"""The fast path of `POST /predict`: a request with one row, answered without an ASGI scope.
 
-A scope, a task and the events of ASGI cost more than the prediction. So an ordinary request with a
-single row is decoded as soon as it has come, and all that came in one turn of the event loop are
-answered by one run of the model. Its rule: it answers with a prediction or with what befell the
-run, byte by byte as the ordinary way would. Whatever else a request is, has or needs, it goes the
-ordinary way, from its head on, and nobody can tell.
+An ASGI scope, its task and its events cost more than the prediction. A plain request with one row
+is therefore decoded as soon as it is complete, and all that arrive in one iteration of the event loop
+are answered by one run of the model. The fast path answers with a prediction, or with what the run
+raised, byte for byte as the ordinary path does. Any other request takes the ordinary path from its
+head on, and a client cannot tell which path answered.
 
-It rests on uvicorn's internals, which is why its version is pinned.
+It depends on uvicorn's internals, so uvicorn's version is pinned.
 """
 
 from time import monotonic, perf_counter
@@ -35,34 +35,35 @@ _ORDINARY = frozenset(
 
 
 class FastPathProtocol(LimitedProtocol):
-    """One connection, whose requests go the short way where they can.
+    """One connection, whose requests take the fast path where they can.
 
-    A request is on it from its head until it is whole, and may be handed over at any moment.
+    A request is on it from its head until it is complete, and may be handed over to the ordinary
+    path at any moment before that.
     """
 
     fast_path: FastPath
 
     parts: list[bytes] | None = None
-    """What came of the body of the request that is on the short way, if one is."""
+    """The body so far of the request that is on the fast path, if there is one."""
     stands = False
-    """Whether the body was awaited after its head had come."""
+    """Whether the head arrived in an earlier segment than the body."""
     begun = 0.0
     sent_id: bytes | None = None
     model: FastPathModel | None = None
-    """Where a whole request waits for its answer."""
+    """The model that a complete request waits for."""
     size = 0
-    """The bytes of its body."""
+    """Bytes of that request's body."""
     steady = True
-    """Whether the parser stands where it does after a plain request, ready for the next one."""
+    """Whether the parser has seen a plain request last, so that the next one may bypass it."""
     row: tuple[Row, bool] | None = None
-    """What it asks for, until it joins those of its turn."""
+    """What that request asks for, until it joins the batch of this iteration."""
 
     def is_idle(self) -> bool:
-        """Tell whether no request is under way, or on its way."""
+        """Return whether no request is being answered or arriving."""
         return self.model is None and super().is_idle()
 
     def data_received(self, data: bytes) -> None:
-        """Take what arrived. What stands behind a request in it may make that the last one."""
+        """Handle what arrived; a request with a cached head bypasses the parser."""
         at = data.find(END) + len(END)
         if self.fast_path.heads.find(data[:at]) == len(data) - at and self._take(data[at:]):
             return
@@ -79,9 +80,9 @@ class FastPathProtocol(LimitedProtocol):
             self._join()
 
     def _take(self, body: bytes) -> bool:
-        """Answer a request with a known head, unless this connection is not between two requests.
+        """Answer a request whose head is cached, bypassing the parser, if the connection is idle.
 
-        Nor may it be otherwise than `_is_plain` wants it. The parser learns nothing of it.
+        Return whether it did. The connection must also be one that `_is_plain` accepts.
         """
         if (
             self.done is not self.scope
@@ -112,15 +113,15 @@ class FastPathProtocol(LimitedProtocol):
         self.model.loop_batcher.add(*row, self)
 
     def on_headers_complete(self) -> None:
-        """Choose the way."""
-        if self.model is not None:  # This one was sent ahead: the other is answered before it.
+        """Put a plain request on the fast path, any other on the ordinary one."""
+        if self.model is not None:  # A pipelined request: the one before it is answered first.
             model = self.model
             if self.unparsed > self.small:
                 self._check_head()
             if self.row is not None:
                 self._join()
             model.loop_batcher.flush()
-            if self.transport.is_closing():  # that was the last one
+            if self.transport.is_closing():  # the one before it was the last
                 self.rejected = True
                 raise RequestRejected
         self.steady = self._is_plain()
@@ -158,16 +159,16 @@ class FastPathProtocol(LimitedProtocol):
         return content_type == b"application/json" and self.fast_path.admits(authorization)
 
     def on_body(self, body: bytes) -> None:
-        """Keep a piece of the body."""
+        """Collect a piece of the body."""
         if self.parts is not None:
             self.parts.append(body)
         else:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Answer at the end of this turn, or sooner, where it is a row that the model takes.
+        """Answer a row that the model takes, at the end of this iteration or sooner.
 
-        Or refuse it, where it is for the threads and they are taken.
+        Refuse a request for a slow model that is full; hand any other over.
         """
         parts = self.parts
         if parts is None:
@@ -197,11 +198,11 @@ class FastPathProtocol(LimitedProtocol):
             return None
         try:
             return model.decode_row(body)
-        except Exception:  # The ordinary way meets the same defect, and knows what to say.
+        except Exception:  # The ordinary path meets the same defect, and reports it.
             return None
 
     def _hand_over(self) -> None:
-        """Let the request go the ordinary way, as if it had done so from its head on."""
+        """Move the request to the ordinary path, as if it had been there since its head."""
         parts, self.parts = self.parts, None
         super().on_headers_complete()
         if self.stands:
@@ -212,7 +213,7 @@ class FastPathProtocol(LimitedProtocol):
             super().on_body(part)
 
     def _await_rest(self, size: int) -> None:
-        """Let the body come in one segment after its head; more is nothing for the short way."""
+        """Let the body arrive in one segment after the head; hand anything slower over."""
         if self.parts is not None:
             if not self.stands:
                 self.stands = True
@@ -224,13 +225,13 @@ class FastPathProtocol(LimitedProtocol):
         super()._await_rest(size)
 
     def close_if_silent(self, now: float) -> None:
-        """As for any request: what has not come by now is not ordinary."""
+        """Apply the ordinary deadlines: a request that is still incomplete is not plain."""
         if self.parts is not None:
             self._hand_over()
         super().close_if_silent(now)
 
     def shutdown(self) -> None:
-        """Close after the request that is under way, or on its way, or none after a moment."""
+        """Close after the request that is being answered or arriving; soon, if there is none."""
         if self.parts is not None:
             self._hand_over()
         if self.model is not None:
@@ -239,14 +240,14 @@ class FastPathProtocol(LimitedProtocol):
             super().shutdown()
 
     def close_answered(self) -> None:
-        """Close: the last answer is written."""
+        """Close the connection after its last answer."""
         if self.rejected:
             self._close_later()
         else:
             self.transport.close()
 
     def _end(self, answer: problems.Answer) -> None:
-        """Answer with a problem, unless an earlier request waits: then that is the last answer."""
+        """Answer with a problem; if an earlier request waits, its answer is the last instead."""
         if self.model is not None:
             self.rejected = self.close_after_next = True
         else:
@@ -256,7 +257,7 @@ class FastPathProtocol(LimitedProtocol):
 def fast_path_protocol(
     settings: Settings, metrics: Metrics, predict: Predict, keys: ApiKeys | None
 ) -> type[FastPathProtocol]:
-    """Give the protocol class for these settings."""
+    """Return the protocol class for these settings."""
     ordinary = limited_protocol(settings, metrics)
     kept = {"fast_path": FastPath(predict, keys)}
     return type("ConfiguredFastPath", (FastPathProtocol, ordinary), kept)

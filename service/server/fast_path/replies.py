@@ -1,7 +1,4 @@
-"""Requests with one row that wait for the run of their turn, and the replies they get.
-
-What the short way of `/predict` does above the connections: `short_way` has these.
-"""
+"""What the fast path writes: replies that are prepared once for a model, and problems."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -29,11 +26,11 @@ class Waiting(Protocol):
     model: "FastPathModel | None"
 
     def close_answered(self) -> None:
-        """Close: the last answer is written."""
+        """Close the connection after its last answer."""
 
 
 class FastPath:
-    """Finds out which model answers, and whether one may just now."""
+    """Knows which model the fast path answers from, and who may use it."""
 
     def __init__(self, predict: Predict, keys: ApiKeys | None) -> None:
         self.longest = predict.longest_row
@@ -45,9 +42,9 @@ class FastPath:
         self.heads = HeadCache() if keys is None else KeyedHeadCache(keys)
 
     def admits(self, authorization: bytes | None) -> bool:
-        """Tell whether a key in force was sent where there are keys, and none where there are not.
+        """Return whether a valid key was sent if there are keys, and none if there are not.
 
-        One with a limit is counted on the ordinary way.
+        A key with a rate limit is counted on the ordinary path.
         """
         if self._keys is None:
             return authorization is None
@@ -57,7 +54,7 @@ class FastPath:
             return False
 
     def current(self) -> "FastPathModel | None":
-        """Give the lane of the model in use; None where there is none, or it is being changed."""
+        """Return the model in use; None where there is none, or a change holds predictions."""
         served = self._answers.served()
         if served is None or self._hold.event is not None:
             return None
@@ -68,35 +65,35 @@ class FastPath:
 
 
 class FastPathModel:
-    """The short way to one model in use: its rows of a turn, and its replies, made once.
+    """The fast path to one model in use: its batch of rows, and its prepared replies.
 
-    A request is answered from the model that it was decoded for, whatever is in use by then.
+    A request is answered from the model that decoded it, whatever is in use by then.
     """
 
     def __init__(self, served: ServedModel, predict: Predict) -> None:
         self.served = served
         self.decode_row = served.predictor.decode_row
         self._is_full = predict.is_full
-        # In an object of their own, lest a cycle keep the model after it has gone out of use.
+        # In an object of their own: a reference cycle would keep the model when it is out of use.
         self._replies = _Replies(served, predict.answers)
         self.loop_batcher: LoopBatcher[Waiting] = LoopBatcher(
             served.predictor, self._replies.deliver
         )
 
     def is_full(self, size: int) -> bool:
-        """Tell whether a request of so many bytes is for the threads, and they would refuse it."""
+        """Return whether a request of this size has to run in a thread and would be refused."""
         return self._is_full(self.served.predictor, size)
 
     def refuse(self, connection: Waiting) -> None:
-        """Refuse a request that there is no thread for.
+        """Refuse a request because of overload.
 
-        Under overload there are many of these, and each takes time from those that are answered.
+        There are many of these then, and each takes time from those that are answered.
         """
         self._replies.deliver([connection], [Overloaded()])
 
 
 class _Replies:
-    """What is written to connections: replies made once, and others as they come."""
+    """Writes replies to connections: those prepared once, and those made on demand."""
 
     def __init__(self, served: ServedModel, answers: PredictReplies) -> None:
         self._served = served
@@ -108,9 +105,9 @@ class _Replies:
         self._begin = b""
 
     def deliver(self, connections: Sequence[Waiting], answers: Sequence[bytes | Exception]) -> None:
-        """Answer each; it does not raise."""
+        """Answer each connection; it does not raise."""
         state: Any = connections[0].server_state
-        if state.default_headers is not self._defaults:  # they have the second in them
+        if state.default_headers is not self._defaults:  # they change every second: the Date header
             self._defaults = state.default_headers
             self._begin = _begin(200, state.default_headers)
         begin, whole, now = self._begin, self._whole, monotonic()
@@ -138,7 +135,7 @@ class _Replies:
             self._answers.predicted(predicted)
 
     def _made(self, connection: Waiting, answer: bytes | Exception) -> bytes:
-        """Make an answer that was not made before, or has more to say than others."""
+        """Return an answer that is not prepared, or has more headers than those."""
         if isinstance(answer, bytes):
             headers = self._headers(answer, connection.sent_id)
             return self._begin + _message(headers, answer, connection.close_after_next)
@@ -147,7 +144,7 @@ class _Replies:
         if isinstance(answer, ServiceError):
             try:
                 problem, more = self._answers.refusal(answer, *about)
-            except Exception as error:  # the others have to get their answers
+            except Exception as error:  # the others must still be answered
                 problem = self._answers.defect(error, *about)
         else:
             problem = self._answers.defect(answer, *about)
@@ -164,12 +161,12 @@ class _Replies:
 
 
 def _begin(status: int, headers: Headers) -> bytes:
-    """Give a reply's first line, and the headers that all replies have."""
+    """Return the status line and the headers of every reply."""
     return b"HTTP/1.1 %d %b\r\n%b" % (status, HTTPStatus(status).phrase.encode(), _lines(headers))
 
 
 def _message(headers: Headers, body: bytes, close_after_next: bool = False) -> bytes:
-    """Give the rest of a reply."""
+    """Return the rest of a reply."""
     return b"%b%b\r\n%b" % (
         _lines(headers),
         b"connection: close\r\n" if close_after_next else b"",
