@@ -66,7 +66,7 @@ def _no_larger_file(pid: int, size: int) -> Iterator[None]:
 
 
 def _bound_files(pid: int, size: int) -> bool:
-    """Give a process this limit, unless it is a job, which has its own and ends soon."""
+    """Return a process this limit, unless it is a job, which has its own and ends soon."""
     with contextlib.suppress(ProcessLookupError):
         _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
         if hard == resource.RLIM_INFINITY:
@@ -77,7 +77,7 @@ def _bound_files(pid: int, size: int) -> bool:
 
 @contextmanager
 def _predicting(client: Client) -> Iterator[list[int]]:
-    """Predict all the while; give the statuses, which are complete at the end."""
+    """Predict all the while; return the statuses, which are complete at the end."""
     statuses: list[int] = []
     done = False
 
@@ -103,7 +103,7 @@ def _assert_refused_for_want_of_space(response: httpx.Response) -> None:
 
 
 def _state(client: Client) -> Any:
-    """Give what a change would change."""
+    """Return what a change would change."""
     in_use = client.get("/use-model").json()
     models = client.get("/models").json()["models"]
     data_sets = client.get("/datasets").json()["datasets"]

@@ -57,7 +57,7 @@ class Service:
         self._rest = rest
         self.metrics = metrics
         self.drain = drain
-        """Says that the process is going: not ready any more, and trainings are to stop."""
+        """Begins the shutdown: the replica is not ready any more, and trainings stop."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Dispatch one request, or the lifespan."""
@@ -71,7 +71,7 @@ class Service:
 
 
 class RequestScope:
-    """Around every other route: the request's id, counts, and an answer for a defect."""
+    """Wraps every other route: request ids, counts, and an answer for a defect."""
 
     def __init__(self, app: FastAPI, metrics: Metrics) -> None:
         self._app = app
@@ -98,7 +98,7 @@ class RequestScope:
             await send(message)
 
         start = time.perf_counter()
-        # HEAD is a GET whose body the server keeps to itself.
+        # HEAD is a GET whose body the server does not send.
         routed = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         try:
             await self._app(routed, cast(Any, receive), cast(Any, watched))
@@ -110,14 +110,14 @@ class RequestScope:
         route = getattr(routed.get("route"), "path", "unmatched")
         self._metrics.requests.labels(route, _method(scope["method"]), str(status)).inc()
         asked = scope["method"] in ("GET", "HEAD")
-        # A probe asks every second, and what it hears is in the metrics.
+        # A probe asks every second; what it is told is in the metrics.
         if not asked or (status >= 500 and route != "/readyz"):
             extra = {"status": status, "seconds": round(time.perf_counter() - start, 4)}
             logger.info("%s %s", scope["method"], route, extra=extra)
 
 
 def _method(method: str) -> str:
-    """Give a method as a label; whatever a client makes up is one."""
+    """Return a method as a metrics label; unknown methods share one."""
     return method if method in ("GET", "POST", "DELETE", "HEAD", "PUT", "PATCH") else "other"
 
 

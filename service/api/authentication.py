@@ -1,4 +1,4 @@
-"""Asks for a key before anything else is done, where there are keys."""
+"""Checks the key of a request before anything else, where there are keys."""
 
 from contextlib import suppress
 from math import inf
@@ -11,17 +11,17 @@ from service.common.errors import Forbidden, RateExceeded, Unauthorized
 from service.common.metrics import Metrics
 
 _OPEN = ("/healthz", "/readyz", "/metrics", "/", "/docs", "/openapi.json")
-"""What needs no key: probes, and the pages that a browser opens before it can send one."""
+"""Needs no key: probes, and pages that a browser opens before it can send one."""
 
 _OPEN_BELOW = ("/docs/assets/", "/internal/")
-"""The pages' files; and calls of other replicas, which are signed."""
+"""Needs no key either: the files of these pages, and calls of replicas, which are signed."""
 
 _DISCARDED_BYTES = 65_536
-"""A body of so many bytes is thrown away behind the answer, and the connection kept."""
+"""A body of up to this size is discarded after the answer, and the connection kept."""
 
 
 def role_for(method: str, path: str) -> str | None:
-    """Give the role that a request needs, or None. What is not listed here needs the highest."""
+    """Return the role that a request needs, or None; what is not listed needs the highest."""
     if path in _OPEN or path.startswith(_OPEN_BELOW):
         return None
     if method in ("GET", "HEAD") or (method, path) == ("POST", "/predict"):
@@ -34,7 +34,7 @@ def role_for(method: str, path: str) -> str | None:
 
 
 class AuthMiddleware:
-    """Lets through what has the role that it needs, as often as its key may ask."""
+    """Passes on requests whose key has the role that they need, within its rate."""
 
     def __init__(self, app: App, keys: ApiKeys, metrics: Metrics) -> None:
         self._app = app
@@ -65,7 +65,7 @@ class AuthMiddleware:
         answer = problems.answer(error, problems.request_id_of(header(scope, b"x-request-id")))
         headers = list(answer.headers)
         if _length(scope) > _DISCARDED_BYTES:
-            # Whoever has no key decides nothing about what we receive.
+            # A client without a key does not decide what is received.
             headers.append((b"connection", b"close"))
         start: dict[str, Any] = {"type": "http.response.start", "status": answer.status}
         await send({**start, "headers": headers})
@@ -74,7 +74,7 @@ class AuthMiddleware:
 
 
 def _length(scope: Scope) -> float:
-    """Give the bytes of a request's body, which are many where they are not told."""
+    """Return the length of a request's body; infinity where it is not declared."""
     if header(scope, b"transfer-encoding") is not None:
         return inf
     length = header(scope, b"content-length") or b"0"
@@ -82,5 +82,5 @@ def _length(scope: Scope) -> float:
 
 
 def header(scope: Scope, name: bytes) -> bytes | None:
-    """Give the first header of this name."""
+    """Return the first header of this name."""
     return next((value for key, value in scope["headers"] if key == name), None)

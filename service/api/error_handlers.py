@@ -1,4 +1,4 @@
-"""What FastAPI answers where something was raised: the service's errors as problems."""
+"""Exception handlers: every error becomes a problem (RFC 9457)."""
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -15,7 +15,7 @@ from service.common.json_logs import request_id
 
 
 async def on_service_error(request: Request, error: Exception) -> Response:
-    """Answer with the status of the table."""
+    """Answer with the status from the table."""
     assert isinstance(error, ServiceError)
     answer = problems.answer(error, request_id.get())
     if answer.status < 500:
@@ -38,11 +38,11 @@ async def on_os_error(request: Request, error: Exception) -> Response:
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
-    """Answer where no route is found, or not this method of it."""
+    """Answer where no route, or not this method of a route, exists."""
     assert isinstance(error, HTTPException)
     detail = {
         404: "No such route; see GET /docs.",
-        405: f"{request.method[:16]} is not a method of this route.",
+        405: f"{request.method[:16]} is not allowed here; see Allow.",
     }.get(error.status_code, str(error.detail))
     allow = [(b"allow", _allowed(request, error))] if error.status_code == 405 else []
     answer = problems.plain(error.status_code, detail, request_id.get(), allow)
@@ -51,7 +51,7 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
 
 
 def _allowed(request: Request, error: HTTPException) -> bytes:
-    """Give the methods of all routes that have this path; the router tells those of the first."""
+    """Return the methods of all routes with this path; the router knows only the first one's."""
     scope, routes = request.scope, request.app.routes
     found = [
         method
@@ -70,7 +70,7 @@ def _allowed(request: Request, error: HTTPException) -> bytes:
 
 
 async def on_defect(_: Request, __: Exception) -> Response:
-    """Answer 500 with a sentence, and nothing of the defect."""
+    """Answer 500 with a sentence, and no detail of the defect."""
     return _response(problems.plain(500, DEFECT, request_id.get()))
 
 

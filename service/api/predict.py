@@ -1,4 +1,4 @@
-"""`POST /predict`, spoken as plain ASGI ahead of FastAPI's routing: the hot path."""
+"""`POST /predict` as plain ASGI, ahead of FastAPI's routing."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
@@ -38,13 +38,13 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Reader = Callable[[Predictor, bytes], tuple[bytes, int]]
 
 _SURE_READER: Reader = partial(Predictor.predict, probabilities=True)
-"""What reads a JSON body where the query asks for probabilities."""
+"""Reads a JSON body where the query asks for probabilities."""
 
 READERS: Mapping[bytes, Reader | RowsMedia] = {
     b"application/json": Predictor.predict,
     **predict_file.MEDIA,
 }
-"""What reads a body of each content type and answers it, or the kind of file that it is."""
+"""By content type: what answers a body, or the format of the file that it is."""
 
 _LONGEST_ROW = 65_535
 
@@ -133,7 +133,7 @@ class Predict:
         except ClientGone:
             return
         except Exception as error:
-            # The edge of the route: whatever comes here is a defect of ours.
+            # The edge of the route: anything else is a defect of the service.
             await self._send(self.answers.defect(error, served, sent_id, start), (), send)
             return
         await self._reply(reply, served.headers, sent_id, send)
@@ -180,7 +180,7 @@ class Predict:
         return self.thread_batcher.is_full(predictor, min(body_bytes, self._max_body_bytes))
 
     async def _rest(self, body: bytes, length: bytes | None, receive: Receive) -> bytes:
-        """Read the rest of a body, never more than the limit of it."""
+        """Read the rest of a body, at most up to the limit."""
         limit = self._max_body_bytes
         if declared_bytes(length) > limit:
             raise BodyTooLarge("The body", limit, "bytes")
@@ -199,7 +199,7 @@ class Predict:
         return b"".join(parts)
 
     async def _answer(self, predictor: Predictor, reader: Reader, body: bytes) -> tuple[bytes, int]:
-        """Answer here what is quick, and in a thread what is not."""
+        """Answer on the event loop if that is quick, else in a thread."""
         if reader is Predictor.predict:
             answer = predictor.predict_at_once(body)
             if answer is not None:
@@ -215,9 +215,9 @@ class Predict:
 
 
 def _check_epoch(wanted: bytes, served: int) -> None:
-    """Refuse to answer from an epoch before the one that the client has seen."""
+    """Raise EpochNotReached where the client has seen a later epoch than this replica."""
     if not (wanted.isdigit() and len(wanted) <= 18):
-        raise InvalidRequest("X-Min-Epoch must be an epoch: a whole number.")
+        raise InvalidRequest("X-Min-Epoch must be an epoch, an integer.")
     if served < int(wanted):
         raise EpochNotReached(int(wanted), served)
 

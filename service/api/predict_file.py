@@ -38,7 +38,7 @@ _TYPES: Mapping[Form, bytes] = {
 async def answer(
     request: Request, predictor: Predictor, media: RowsMedia, probabilities: bool
 ) -> tuple[bytes, int, bytes]:
-    """Give the reply to a file of rows, their number, and the reply's content type."""
+    """Return the reply to a file of rows, the number of rows, and the reply's content type."""
     services = services_of(request)
     form = _form(request.headers.get("accept", ""))
     with services.file_predictions.turn():
@@ -66,7 +66,7 @@ async def answer(
 async def _unless_disconnected(
     request: Request, answering: Coroutine[Any, Any, T], deadline: Deadline
 ) -> T:
-    """Return the answer; where the client leaves before it is there, have the work end early."""
+    """Return the answer; end the work early if the client disconnects first."""
     work = asyncio.ensure_future(answering)
     leaving = asyncio.ensure_future(request.receive())  # after the body, only that can come
     try:
@@ -95,7 +95,7 @@ def asked_for(query: bytes) -> bool:
 
 
 def _form(accept: str) -> Form:
-    """Give the first form that the client accepts; JSON where it names none of them."""
+    """Return the first format that the client accepts; JSON if it names none of them."""
     for part in accept.split(","):
         form = _FORMS.get(part.split(";")[0].strip().lower())
         if form is not None:

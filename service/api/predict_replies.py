@@ -1,6 +1,6 @@
-"""What a request for predictions is answered with, by whichever way it came.
+"""Headers, counters and problems of replies to `/predict`, on either path.
 
-One object is kept for the model in use: the headers and counters of its replies, made once.
+Those of the model in use are made once.
 """
 
 import asyncio
@@ -27,14 +27,14 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 
 class ServedModel:
-    """What is kept for one model in use; made on the event loop's thread."""
+    """Headers, counters and batcher of one model in use; made on the event loop's thread."""
 
     def __init__(self, in_use: LoadedVersion, metrics: Metrics) -> None:
         self.in_use = in_use
         self.predictor = in_use.predictor
         self.model_headers = model_headers(in_use)
         self.headers = [_JSON, *self.model_headers]
-        """Of a prediction, but for its length."""
+        """The headers of a prediction without its length."""
         self._latencies = metrics.predict.open(in_use.name, in_use.version)
         self.ok = self._latencies["ok"].observe
         self.loop_batcher: LoopBatcher[asyncio.Future[bytes]] = LoopBatcher(self.predictor, deliver)
@@ -50,7 +50,7 @@ class ServedModel:
 
 
 def model_headers(in_use: LoadedVersion) -> list[tuple[bytes, bytes]]:
-    """Give the headers of a reply that used this model."""
+    """Return the headers of a reply that used this model."""
     return [
         (b"x-model-name", in_use.name.encode()),
         (b"x-model-version", str(in_use.version).encode()),
@@ -59,7 +59,7 @@ def model_headers(in_use: LoadedVersion) -> list[tuple[bytes, bytes]]:
 
 
 class PredictReplies:
-    """Answers from the model in use, and problems, counted as they are made."""
+    """Makes and counts what is answered from the model in use."""
 
     def __init__(self, current_model: CurrentModel, metrics: Metrics) -> None:
         self.current_model = current_model
@@ -71,7 +71,7 @@ class PredictReplies:
         """Counts requests that were answered with a prediction."""
 
     def served(self) -> ServedModel | None:
-        """Give what is kept for the model that is in use now, if there is one."""
+        """Return the model in use; None before the first."""
         in_use = self.current_model.in_use
         served = self._served
         if in_use is None:
@@ -90,7 +90,7 @@ class PredictReplies:
         start: float,
         as_csv: bool = False,
     ) -> tuple[problems.Answer, Headers]:
-        """Make and count the problem for an error; give it with the headers that follow its own."""
+        """Count an error; return its problem, and headers to send besides the problem's own."""
         identifier = problems.request_id_of(sent_id)
         request_id.set(identifier)
         extra: dict[str, Any] = {}
@@ -115,7 +115,7 @@ class PredictReplies:
     def defect(
         self, error: Exception, served: ServedModel | None, sent_id: bytes | None, start: float
     ) -> problems.Answer:
-        """Make, log and count the problem for what must not happen."""
+        """Log and count a defect, and return its problem."""
         identifier = problems.request_id_of(sent_id)
         request_id.set(identifier)
         logger.error("POST /predict met a defect", exc_info=error)
@@ -130,7 +130,7 @@ class PredictReplies:
 
 
 def _explained(error: InvalidInput, predictor: Predictor) -> dict[str, Any]:
-    """Give what the 400 of `/predict` adds: the model, what it expects, and a right request."""
+    """Return what a 400 of `/predict` adds: the model, what it expects, and an example."""
     members, whole = predictor.guide.members(error.features)
     if not whole:
         members["detail"] = f"{clip(error, 520)} GET /schema shows all that the model expects."

@@ -74,13 +74,13 @@ PLAIN: Mapping[int, tuple[str, str]] = {
     431: ("headers-too-large", "Headers too large"),
     500: ("internal-error", "Internal error"),
 }
-"""What is answered without one of our errors: before a route is found, or by a defect."""
+"""Answers that no ServiceError stands for: before a route is found, or for a defect."""
 
 _MOST_BYTES = 3000
-"""Of the listed problems: the whole reply stays within 4 KiB beside example and `expected`."""
+"""Bytes of listed problems, so that a reply without example and `expected` is within 4 KiB."""
 
 _LONGEST_WAIT = 5
-"""Seconds in Retry-After at most."""
+"""The longest Retry-After, in seconds."""
 
 _SANE = re.compile(rb"[\x21-\x7e]{1,128}")
 
@@ -101,9 +101,9 @@ _JITTER = itertools.cycle((0, 2, 1))
 
 
 def request_id_of(sent: bytes | None) -> str:
-    """Give the client's request id if it is sane, else a new one: 32 hexadecimal digits.
+    """Return the client's request id if it is sane, else a new one: 32 hexadecimal digits.
 
-    It begins with what is this process' own, and is no secret.
+    The first half identifies the process; ids are not secret.
     """
     if sent and _SANE.fullmatch(sent):
         return sent.decode()
@@ -111,7 +111,7 @@ def request_id_of(sent: bytes | None) -> str:
 
 
 def answer(error: ServiceError, request_id: str, extra: Mapping[str, Any] | None = None) -> Answer:
-    """Make the reply for an error; `extra` are members beside the standard ones."""
+    """Return the reply for an error; `extra` are members beside the standard ones."""
     status, slug, title = TABLE[type(error)]
     members: dict[str, Any] = {}
     if isinstance(error, errors.InvalidRequest) and error.problems:
@@ -120,7 +120,7 @@ def answer(error: ServiceError, request_id: str, extra: Mapping[str, Any] | None
         members["outcome"] = outcome
     headers: list[tuple[bytes, bytes]] = []
     if isinstance(error, errors.Unavailable):
-        # Jittered, so that clients turned away together do not come back together.
+        # Jittered, so that clients that were refused together do not return together.
         wait = min(error.retry_after, _LONGEST_WAIT - 2) + next(_JITTER)
         headers.append((b"retry-after", str(wait).encode()))
     if isinstance(error, Unauthorized):
@@ -131,7 +131,7 @@ def answer(error: ServiceError, request_id: str, extra: Mapping[str, Any] | None
 def plain(
     status: int, detail: str, request_id: str, headers: Sequence[tuple[bytes, bytes]] = ()
 ) -> Answer:
-    """Make the reply for a status that has no error of ours."""
+    """Return the reply for a status that no ServiceError stands for."""
     slug, title = PLAIN.get(status, PLAIN[400] if status < 500 else PLAIN[500])
     return _make(status, slug, title, detail, request_id, {}, headers)
 
@@ -163,7 +163,7 @@ def _make(
 
 
 def _fitting(problems: Sequence[Problem]) -> list[dict[str, str]]:
-    """Give as many problems as the reply has room for, 20 at most and the first in any case."""
+    """Return as many problems as fit, at most 20 and at least the first."""
     listed: list[dict[str, str]] = []
     room = _MOST_BYTES
     for problem in problems[:20]:

@@ -1,4 +1,4 @@
-"""What the routes work with: made once in the lifespan and handed to every request."""
+"""The parts that routes work with, made once in the lifespan."""
 
 import asyncio
 import threading
@@ -35,7 +35,7 @@ T = TypeVar("T")
 _READ_AT_ONCE = 2
 
 QUICK = 2.5
-"""Seconds in which MLflow has to answer a small question."""
+"""Seconds within which MLflow has to answer a small query."""
 
 
 @dataclass(slots=True)
@@ -68,9 +68,9 @@ class Services:
     steps: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(8, thread_name_prefix="steps")
     )
-    """For the steps of other replicas' changes: never behind a client's requests."""
+    """Threads for the steps of other replicas' changes, which never queue behind clients."""
     reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_READ_AT_ONCE))
-    """Held while a child reads what was uploaded: few at a time, and no thread waits for a turn."""
+    """Held while a worker reads an upload: few at a time, and no thread waits for it."""
     keys: set[str] = field(default_factory=set)
 
     @asynccontextmanager
@@ -85,7 +85,7 @@ class Services:
             self.keys.discard(key)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a function that blocks in a thread."""
+        """Run a blocking function in a thread."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.pool, lambda: function(*args, **kwargs))
 
@@ -114,5 +114,5 @@ class Lifespan(TypedDict):
 
 
 def services_of(request: Request) -> Services:
-    """Give the service's parts for a request."""
+    """Return the parts of the service that a request is for."""
     return cast(Services, cast(Any, request.state).service)

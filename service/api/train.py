@@ -173,7 +173,7 @@ async def _submit(
 
 
 async def _version_in_use(services: Services) -> Version | None:
-    """Give the version whose type a request without one takes; None where there is none."""
+    """Return the version whose type a request without one takes; None where there is none."""
     in_use = services.current_model.in_use
     if in_use is None:
         return None

@@ -1,4 +1,4 @@
-"""An uploaded body to a folder: as it streams, never more of it than the limit."""
+"""An uploaded body, written to a folder as it streams, at most up to the limit."""
 
 import re
 from collections.abc import AsyncIterator
@@ -53,7 +53,7 @@ async def _write(stream: AsyncIterator[bytes], services: Services, upload: Uploa
 
 
 async def _gathered(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Give what comes in parts large enough to be worth a thread each."""
+    """Yield the stream in parts that are large enough to be worth a thread."""
     part = bytearray()
     async for chunk in stream:
         part += chunk
@@ -78,7 +78,7 @@ async def _capped(request: Request, limit: int) -> AsyncIterator[bytes]:
 async def _receive_form(
     request: Request, stream: AsyncIterator[bytes], services: Services, upload: Upload
 ) -> None:
-    """Read a form of one file and some fields; a form that is cut off is refused."""
+    """Read a form of one file and some fields; a truncated form is refused."""
     found = re.search(r'boundary="?([^";,\s]+)', request.headers["content-type"])
     if found is None:
         raise InvalidRequest("The multipart form names no boundary.")
@@ -88,7 +88,7 @@ async def _receive_form(
     failure: Exception | None = None
 
     async def watched() -> AsyncIterator[bytes]:
-        # The parser closes its files on an error of its own kind, and on no other.
+        # The parser closes its files only on its own kind of error.
         nonlocal tail, failure
         try:
             async for chunk in stream:
@@ -100,7 +100,7 @@ async def _receive_form(
         if end not in tail:
             raise MultiPartException("it is cut off: the last boundary is missing")
 
-    # A file of more than 1 MiB the parser writes in threads; what is smaller stays in memory.
+    # The parser writes a file of more than 1 MiB in threads, and keeps a smaller one in memory.
     parser = MultiPartParser(
         request.headers,
         watched(),  # type: ignore[arg-type]

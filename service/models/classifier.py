@@ -40,13 +40,13 @@ class Classifier(Protocol):
         """Whether it can answer now."""
 
     def clock(self) -> float:
-        """Give the seconds of processor spent so far by this thread and by what answers it."""
+        """Return the seconds of processor spent so far by this thread and by what answers it."""
 
     def labels(self, X: Floats) -> Labels:
-        """Give the index of the class of each row: [N]."""
+        """Return the index of the class of each row: [N]."""
 
     def labels_and_probabilities(self, X: Floats) -> tuple[Labels, Floats]:
-        """Give the indexes [N] and the probabilities [N, K]."""
+        """Return the indexes [N] and the probabilities [N, K]."""
 
 
 @runtime_checkable

@@ -105,12 +105,12 @@ class OnnxClassifier:
         return self._probabilities is not None
 
     def labels(self, X: Floats) -> Labels:
-        """Give the index of the class of each row: [N]; ValueError where the graph fails."""
+        """Return the index of the class of each row: [N]; ValueError where the graph fails."""
         (labels,) = self._run([self._label], X)
         return self._indexes(labels)
 
     def labels_and_probabilities(self, X: Floats) -> tuple[Labels, Floats]:
-        """Give the indexes [N] and the probabilities [N, K]; ValueError where there are none."""
+        """Return the indexes [N] and the probabilities [N, K]; ValueError where there are none."""
         if self._probabilities is None:
             raise ValueError("this graph gives no probabilities")
         labels, probabilities = self._run([self._label, self._probabilities], X)

@@ -53,7 +53,7 @@ _decoder = msgspec.json.Decoder(Schema, strict=True)
 
 
 def encode(schema: Schema) -> bytes:
-    """Give the JSON that `decode` reads."""
+    """Return the JSON that `decode` reads."""
     return msgspec.json.format(msgspec.json.encode(schema), indent=1)
 
 

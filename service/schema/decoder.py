@@ -73,7 +73,7 @@ class Decoder:
         self._compiled, self._astuple = _compile(features)
 
     def decode(self, body: bytes) -> tuple[Matrix, bool]:
-        """Give the matrix [rows, features] and whether probabilities are asked for.
+        """Return the matrix [rows, features] and whether probabilities are asked for.
 
         Raises InvalidRequest with every problem, or BodyTooLarge where there are too many rows.
         """
@@ -94,11 +94,11 @@ class Decoder:
         return self._explanation.read(body)
 
     def explains_at_once(self, body: bytes) -> bool:
-        """Tell whether the slow way takes about a millisecond at most."""
+        """Return whether the slow way takes about a millisecond at most."""
         return len(body) <= _TINY and self._width <= _NARROW
 
     def one(self, body: bytes) -> tuple[Row, bool] | None:
-        """Give the one row of a request and whether probabilities are asked for, else None.
+        """Return the one row of a request and whether probabilities are asked for, else None.
 
         The short way of the hot path: no matrix is made. None says nothing about the request.
         """
@@ -117,7 +117,7 @@ class Decoder:
         return row, probabilities
 
     def _coded(self, values: tuple[Any, ...]) -> Row | None:
-        """Give a row of any types as numbers: texts as codes, NaN where a value is missing."""
+        """Return a row of any types as numbers: texts as codes, NaN where a value is missing."""
         row = list(values)
         for index in self._numbers:
             number = row[index]

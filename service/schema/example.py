@@ -27,7 +27,7 @@ class RequestHelp:
         self._short = len(orjson.dumps(self.example)) <= _MOST_BYTES
 
     def members(self, concerned: Collection[str]) -> tuple[dict[str, Any], bool]:
-        """Give `expected`, the features concerned, and `example`; and whether that is all of it.
+        """Return `expected`, the features concerned, and `example`; and whether that is all of it.
 
         A long example, features after the 20th, and categories that are too many are left out.
         """
@@ -48,12 +48,12 @@ class RequestHelp:
 
 
 def example(schema: Schema) -> dict[str, Any]:
-    """Give the body of a `POST /predict` that this schema accepts."""
+    """Return the body of a `POST /predict` that this schema accepts."""
     return {"instances": [{feature.name: example_value(feature) for feature in schema.features}]}
 
 
 def example_value(feature: Feature) -> Any:
-    """Give the feature's example as JSON shows it: 3 rather than 3.0."""
+    """Return the feature's example as JSON shows it: 3 rather than 3.0."""
     value = feature.example
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
@@ -61,7 +61,7 @@ def example_value(feature: Feature) -> Any:
 
 
 def as_csv(schema: Schema) -> str:
-    """Give the same rows as a CSV file."""
+    """Return the same rows as a CSV file."""
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
     writer.writerow([feature.name for feature in schema.features])
@@ -70,7 +70,7 @@ def as_csv(schema: Schema) -> str:
 
 
 def describe(feature: Feature) -> dict[str, Any]:
-    """Give a feature as `GET /schema` and the 400 of `/predict` show it."""
+    """Return a feature as `GET /schema` and the 400 of `/predict` show it."""
     shown: dict[str, Any] = {
         "name": feature.name,
         "type": feature.type,

@@ -49,7 +49,7 @@ class StrictDecoder:
         self._max_depth = max_depth
 
     def read(self, body: bytes) -> tuple[NDArray[np.float64], bool]:
-        """Give the matrix of a request and whether probabilities are asked for.
+        """Return the matrix of a request and whether probabilities are asked for.
 
         Raises InvalidInput with every problem, or BodyTooLarge where there are too many rows.
         """
@@ -147,7 +147,7 @@ class _Instances:
         self._suggested = 0
 
     def read(self, instances: list[Any], matrix: NDArray[np.float64]) -> int:
-        """Fill the matrix; give the number of instances with a problem."""
+        """Fill the matrix; return the number of instances with a problem."""
         wrong = 0
         form = type(instances[0]) if instances else dict
         last = len(matrix) - 1
@@ -229,7 +229,7 @@ class _Instances:
     def _cell(
         self, value: Any, feature: Feature, index: int, pointer: str, position: int | None
     ) -> float:
-        """Give the cell of the matrix; what is wrong is noted, and the cell then means nothing."""
+        """Return the cell of the matrix; it is NaN where a problem is noted."""
         message = None
         if value is None:
             if feature.nullable:

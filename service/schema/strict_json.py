@@ -154,7 +154,7 @@ def _constant(name: str) -> Any:
 
 
 def _doubts(value: Any, pointer: str, surrogates: bool) -> Iterator[Problem]:
-    """Give what the scanner lets pass: repeated keys, numbers out of range, lone surrogates."""
+    """Return what the scanner lets pass: repeated keys, numbers out of range, lone surrogates."""
     if isinstance(value, dict):
         if isinstance(value, _Repeated):
             for key in value.keys_twice:

@@ -1,9 +1,9 @@
 """uvicorn's HTTP protocol with limits of size, time and connections.
 
-uvicorn waits indefinitely for the rest of a request, and accepts headers of any size and any
-number of connections. Here all three are bounded. A request that arrives in one segment pays almost nothing
-for it: bytes are counted once a segment, and checked closely only if there are many, or more to
-come.
+uvicorn waits indefinitely for the rest of a request, and accepts headers of any size and any number
+of connections. Here all three are bounded. A request that arrives in one segment pays almost
+nothing for it: bytes are counted once a segment, and checked closely only if there are many, or
+more to come.
 
 It depends on uvicorn's internals, so uvicorn's version is pinned.
 """

@@ -1,8 +1,8 @@
 """The server: what it listens on, and its graceful shutdown.
 
 The first SIGTERM or SIGINT starts the shutdown: /readyz fails, trainings are stopped so that
-waiting clients get an answer, requests that are being answered get `Connection: close`, and those that are
-not answered in time get 503. The second signal ends the process immediately.
+waiting clients get an answer, requests that are being answered get `Connection: close`, and those
+that are not answered in time get 503. The second signal ends the process immediately.
 """
 
 import asyncio

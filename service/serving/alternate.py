@@ -84,7 +84,7 @@ class Alternate:
         return self._tried < _TRIES or self._is_slower() != (self._asked % _AGAIN > 0)
 
     def _is_slower(self) -> bool:
-        """Tell whether the child was asked often enough, and is the slower one."""
+        """Return whether the child was asked often enough, and is the slower one."""
         return self._tried >= _TRIES and self._child_row >= self._graph_row
 
     def _ask_child(self, child: Classifier, rows: int, ask: Callable[[Classifier], T]) -> T:

@@ -1,4 +1,4 @@
-"""Rows to labels and probabilities: what a classifier is asked, and what is never passed on."""
+"""Rows to labels and probabilities; a NaN never leaves as a prediction."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,11 +18,11 @@ _Answer = tuple[Labels, Floats | None]
 _Answers = Sequence[_Answer]
 
 _LARGEST_PART = 4096
-"""Rows that a classifier is given at once: what it makes of them on the way stays small."""
+"""The most rows that a classifier gets at a time, so that its intermediate arrays stay small."""
 _LARGEST_SHARE = 65_536
 """The same for scikit-learn beside a graph, in a process of its own."""
 _WORTH_PARTS = 512
-"""So many rows are worth the waking of another thread."""
+"""From this many rows on, waking another thread pays."""
 
 
 class Classification:
@@ -37,7 +37,7 @@ class Classification:
     ) -> None:
         """`title` is what errors call the model; without `cores` the calling thread does it all.
 
-        With `alternate` it is decided for each request of many rows who answers it.
+        With `alternate`, each request of many rows is answered by the faster of the two.
         """
         self._title = title
         self._classifier = classifier
@@ -81,7 +81,7 @@ class Classification:
         return labels, np.concatenate([rows for _, rows in answers if rows is not None])
 
     def is_shared(self, rows: int) -> bool:
-        """Tell whether others than the calling thread may work on so many rows."""
+        """Return whether other threads than the calling one may work on this many rows."""
         return self._choice(rows) is not None or (
             self._cores is not None and rows > self._size(self._classifier, rows)
         )
@@ -127,7 +127,7 @@ class Classification:
         return self._cores.map(ask, parts)
 
     def _size(self, classifier: Classifier, count: int) -> int:
-        """Give how many of so many rows a part has."""
+        """Return how many rows a part has, of this many."""
         if self._cores is None or count < _WORTH_PARTS:
             return _LARGEST_PART
         share = -(-count // self._cores.count)
@@ -139,7 +139,7 @@ class Classification:
 
 
 def _is_doubtful(classifier: Classifier, part: Floats) -> bool:
-    """Tell whether labels may be given only after their probabilities proved finite."""
+    """Return whether a label counts only if its probabilities are finite."""
     if classifier.may_label_nan:
         return True
     return classifier.has_probabilities and _has_huge(part)
@@ -153,7 +153,7 @@ def _has_huge(part: Floats) -> bool:
 
 
 def _check_finite(answers: Sequence[_Answer]) -> None:
-    """A NaN never leaves as a prediction: the classifier could not take the numbers."""
+    """Raise InvalidInput where a probability is not finite: the numbers were too large."""
     wrong: list[int] = []
     count = 0
     for labels, rows in answers:

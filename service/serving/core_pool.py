@@ -1,4 +1,4 @@
-"""The processor's cores, for one request that has work for more than one of them."""
+"""Threads that share the work of one large request."""
 
 import os
 from collections import deque
@@ -11,26 +11,25 @@ T = TypeVar("T")
 
 
 def usable() -> int:
-    """Give the number of cores that this process may run on."""
+    """Return the number of cores that this process may run on."""
     return len(os.sched_getaffinity(0))
 
 
 class CorePool:
     """Does the parts of a piece of work on all cores; may be called from any thread.
 
-    The caller works as well, and never waits for others' work: while all other cores are taken it
-    does all the parts itself. The function should let go of the interpreter's lock, as ONNX Runtime
-    does.
+    The calling thread works as well, and does all the parts itself while other requests occupy the
+    pool. The function should release the GIL, as ONNX Runtime does.
     """
 
     def __init__(self, count: int | None = None) -> None:
-        """Use so many cores; as many as this process may run on, where it is not said."""
+        """Use this many cores; by default all that this process may run on."""
         self.count = count or usable()
         helpers = self.count - 1
         self._pool = ThreadPoolExecutor(helpers, "cores") if helpers else None
 
     def map(self, function: Callable[[P], T], parts: Sequence[P]) -> list[T]:
-        """Give what the function gives for each part, in their order, or raise what it raises."""
+        """Return the function's result for each part, in order; raises what it raises."""
         todo = deque(enumerate(parts))
         done: dict[int, T] = {}
 

@@ -1,4 +1,4 @@
-"""The model in use: one reference, read once by a request and swapped as a whole."""
+"""The model in use: one reference, which a request reads once and a change swaps."""
 
 from dataclasses import dataclass
 
@@ -39,7 +39,7 @@ class CurrentModel:
         return 0 if self.in_use is None else self.in_use.epoch
 
     def get(self) -> LoadedVersion:
-        """Give the model in use; raises NoModelInUse."""
+        """Return the model in use; raises NoModelInUse."""
         if self.in_use is None:
             raise NoModelInUse(self.load_error)
         return self.in_use

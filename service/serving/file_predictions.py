@@ -1,4 +1,4 @@
-"""Many rows in one request, as columns: read in a child, answered in chunks on all cores."""
+"""Files of rows: read in a worker, answered in parts on all cores."""
 
 import io
 from collections.abc import Iterator
@@ -63,7 +63,7 @@ class FilePredictions:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Count one that is under way; raises Overloaded. For one thread, the event loop's."""
+        """Count a file while it is answered; raises Overloaded. For the event loop's thread."""
         if self._under_way >= _MOST:
             raise Overloaded("files of rows are under way")
         self._under_way += 1
@@ -142,7 +142,7 @@ class FilePredictions:
 def _csv(
     predictor: Predictor, labels: NDArray[np.int64], rows: NDArray[np.float64] | None
 ) -> bytes:
-    """Give a line for each row: the prediction and, if asked, the probability of each class."""
+    """Return a line for each row: the prediction and, if asked for, each class's probability."""
     texts = [_field(label) for label in predictor.schema.classes]
     out = io.BytesIO()
     names = [_field(f"probability of {spelling(label)}") for label in predictor.schema.classes]

@@ -1,10 +1,10 @@
-"""How long a classifier takes, kept up to date: what may run on the event loop follows from it."""
+"""How long a classifier takes: decides what may run on the event loop, and what may queue."""
 
 from typing import NamedTuple
 
 
 class _Means(NamedTuple):
-    """What runs were like, the latest ones counting most."""
+    """Exponentially weighted means over the latest runs."""
 
     rows: float
     seconds: float
@@ -14,40 +14,40 @@ class _Means(NamedTuple):
     """Of the rows and the seconds."""
 
     def moved(self, rows: int, seconds: float, weight: float) -> "_Means":
-        found = (rows, seconds, rows * rows, rows * seconds)
-        return _Means(*(old + weight * (new - old) for old, new in zip(self, found, strict=True)))
+        run = (rows, seconds, rows * rows, rows * seconds)
+        return _Means(*(old + weight * (new - old) for old, new in zip(self, run, strict=True)))
 
 
 class LatencyModel:
-    """How long the classifier takes: `base` seconds a run, and `row` for each of its rows.
+    """The seconds of a run: `base`, and `row` for each of its rows.
 
-    The line of least squares through the latest runs. Counted is what they had of the processor, by
-    `Classifier.clock`, so that a busy machine does not make a model look slow. Threads write
-    without a lock: an update that is lost does no harm.
+    It is the least-squares line through the latest runs, in processor time (`Classifier.clock`), so
+    that a busy machine does not make a model look slow. Threads write without a lock: a lost update
+    does no harm.
     """
 
     WEIGHT = 1 / 16
     OUTLIER = 4.0
-    """A run counts as so many times what was expected at most."""
+    """A run counts as at most this many times what was expected."""
 
     def __init__(self, one: float = 0.0, many: float = 0.0, rows: int = 64) -> None:
-        """Begin with the seconds of a run of one row and of one of `rows` rows."""
+        """Start with the seconds of a run of one row and of one of `rows` rows."""
         self.row = max(0.0, many - one) / (rows - 1)
         self.base = max(0.0, one - self.row)
         single = _Means(1, one, 1, one)
         self._means = single.moved(rows, self.seconds(rows), 0.5)
 
     def seconds(self, rows: int) -> float:
-        """Give how long so many rows are expected to take."""
+        """Return how long a run of this many rows is expected to take."""
         return self.base + rows * self.row
 
     def learn(self, rows: int, seconds: float) -> None:
-        """Take a run into account."""
+        """Add a run to the model."""
         seconds = min(seconds, self.OUTLIER * max(self.seconds(rows), 1e-7))
         self._means = means = self._means.moved(rows, seconds, self.WEIGHT)
         spread = means.squares - means.rows**2
         row = self.row
-        if spread > 0.01 * means.squares:  # else all have had the same number of rows
+        if spread > 0.01 * means.squares:  # else all runs had about the same number of rows
             row = (means.products - means.rows * means.seconds) / spread
         self.row = min(max(0.0, row), means.seconds / means.rows)
         self.base = max(1e-7, means.seconds - means.rows * self.row)

@@ -97,7 +97,7 @@ class Predictor:
         return self.guide.example
 
     def warm(self) -> None:
-        """Answer the example, so that no client waits for the first run, and measure the time.
+        """Answer the example, so that no client waits for the first run, and measure the latency.
 
         Raises InvalidInput if the version does not take its own example.
         """
@@ -121,7 +121,7 @@ class Predictor:
         self._conclude()
 
     def _conclude(self) -> None:
-        """Draw the conclusions from the latency model."""
+        """Update what follows from the latency model."""
         latency = self.latency_model
         self.slow = self.classifier.in_other_process or latency.seconds(1) >= _QUICK_SECONDS
         most = max(1, min(_LOOP_BATCH_ROWS, _LOOP_BATCH_NUMBERS // len(self.schema.features)))
@@ -149,10 +149,10 @@ class Predictor:
         return self.latency_model.seconds(rows) + len(body) / _DECODED_BYTES_PER_SECOND
 
     def is_quick(self, body_bytes: int) -> bool:
-        """Tell whether a body of so many bytes may be answered on the event loop.
+        """Return whether a body of this size may be answered on the event loop.
 
-        Never where another process answers: the loop would wait for it. A row takes at least two
-        bytes a feature, which bounds the rows from the bytes.
+        It may not where another process answers: the loop would wait for it. A row takes at least
+        two bytes a feature, which bounds the number of rows.
         """
         if self.classifier.in_other_process:
             return False
@@ -239,7 +239,7 @@ class Predictor:
         return answers
 
     def _by_itself(self, row: Row, probabilities: bool) -> bytes | InvalidInput:
-        """Answer a row as `predict` would, after a run with others has gone wrong."""
+        """Answer a row as `predict` would, after its batch failed."""
         try:
             return self._predict(np.array([row], np.float64), probabilities)[0]
         except InvalidInput as error:
@@ -284,7 +284,7 @@ class Predictor:
 
 
 def _bind(classifier: Classifier, *, probabilities: bool) -> dict[int, BoundRun]:
-    """Give a run of one row on buffers of its own, where the classifier has such a thing."""
+    """Return a run of one row on its own buffers, where the classifier has such runs."""
     if not isinstance(classifier, OnnxClassifier) or classifier.may_label_nan:
         return {}
     try:

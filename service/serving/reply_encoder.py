@@ -1,4 +1,4 @@
-"""What a version's predictions are written as: the JSON of a reply, with what can be made once."""
+"""The JSON of replies; whatever does not depend on the request is prepared once."""
 
 from collections.abc import Sequence
 
@@ -17,15 +17,15 @@ class ReplyEncoder:
         self._labels = [orjson.dumps(label) for label in classes]
         self._classes = orjson.dumps(list(classes))
         self.single = [b"%b%b]}" % (self._head, label) for label in self._labels]
-        """To one row without probabilities, by the index of its class."""
+        """Replies to one row without probabilities, by the index of its class."""
 
     def with_probabilities(self, label: int, chances: list[float]) -> bytes:
-        """Give the reply to one row, by the index of its class and its finite probabilities."""
+        """Return the reply to one row, by the index of its class and its finite probabilities."""
         texts = (self._head, self._labels[label], self._classes, orjson.dumps([chances]))
         return _WITH_PROBABILITIES % texts
 
     def encode(self, labels: NDArray[np.int64], rows: NDArray[np.float64] | None) -> bytes:
-        """Give the reply to rows: their classes [N] and, if asked, probabilities [N, K]."""
+        """Return the reply to rows: class indexes [N] and, if asked for, probabilities [N, K]."""
         texts = self._labels
         predictions = b",".join([texts[label] for label in labels.tolist()])
         if rows is None:

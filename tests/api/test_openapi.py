@@ -305,7 +305,7 @@ def test_predict_is_documented_as_the_model_in_use_takes_it(tmp_path: Path) -> N
 
 
 def _shown_of_predict(client: Client) -> dict[str, Any]:
-    """Give what is documented of the body, after its own example was accepted."""
+    """Return what is documented of the body, after its own example was accepted."""
     document = client.get("/openapi.json").json()
     found: dict[str, Any] = document["components"]["schemas"]["PredictRequest"]
     if client.get("/readyz").status_code == 200:

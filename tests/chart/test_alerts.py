@@ -18,7 +18,7 @@ BUSY = 1000.0
 
 
 def _traffic(slo: str, *phases: tuple[int, float, float]) -> list[tuple[str, str]]:
-    """Give requests for so many minutes, so many a minute, of which a share is bad."""
+    """Return requests for so many minutes, so many a minute, of which a share is bad."""
     good = counter(*((minutes, each * (1 - bad)) for minutes, each, bad in phases))
     failed = counter(*((minutes, each * bad) for minutes, each, bad in phases))
     every = counter(*((minutes, each) for minutes, each, _ in phases))

@@ -77,7 +77,7 @@ class Copies:
         monkeypatch.setattr(self.restore, "_database_has_tables", lambda: False)
 
     def make(self, keep: int = 9, dump: bytes = b"rows") -> str:
-        """Make a copy, a second after the last one; give its name."""
+        """Make a copy, a second after the last one; return its name."""
         self._seconds += 1
         name = f"2026-01-31T02-17-{self._seconds:02}Z"
         self._monkeypatch.setattr(self.backup.time, "strftime", lambda *_: name)

@@ -31,7 +31,7 @@ OWN_SETTINGS = {"host", "port", "data_dir", "mlflow_uri", "replicas", "peer_key"
 
 
 def pods(resources: list[Resource]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Give the spec of each pod, by the name of what makes it."""
+    """Return the spec of each pod, by the name of what makes it."""
     for resource in resources:
         if resource["kind"] == "Pod":
             yield resource["metadata"]["name"], resource["spec"]

@@ -13,7 +13,7 @@ GIVEN = ("auth.enabled=true", "auth.existingSecret=ours")
 
 
 def named(resources: list[Resource], kind: str, name: str) -> dict[str, Any] | None:
-    """Give a resource of the release `desafio`."""
+    """Return a resource of the release `desafio`."""
     return next(
         (
             one

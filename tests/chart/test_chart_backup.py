@@ -14,7 +14,7 @@ NAME = f"{RELEASE}-backup"
 
 
 def cronjob(*sets: str) -> dict[str, Any]:
-    """Give the specification of the pod that makes a copy."""
+    """Return the specification of the pod that makes a copy."""
     job = of_kind(render(ENABLED, *sets), "CronJob")[NAME]
     spec: dict[str, Any] = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     return spec

@@ -48,7 +48,7 @@ def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
 def allowed(
     policies: list[dict[str, Any]], way: str, pod: dict[str, str], other: dict[str, str], port: int
 ) -> bool:
-    """Tell whether the rules for `pod` in one direction let it speak with another pod here."""
+    """Return whether the rules for `pod` in one direction let it speak with another pod here."""
     peers, rules = ("from", "ingress") if way == "Ingress" else ("to", "egress")
     covering = [
         policy

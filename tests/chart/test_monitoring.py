@@ -55,7 +55,7 @@ def _groups() -> list[dict[str, Any]]:
 
 
 def rules(key: str) -> dict[str, dict[str, Any]]:
-    """Give the rules that have `key`, which is `record` or `alert`, by name."""
+    """Return the rules that have `key`, which is `record` or `alert`, by name."""
     found = [rule for group in _groups() for rule in group["rules"] if key in rule]
     named = {rule[key]: rule for rule in found}
     assert len(named) == len(found)
@@ -67,7 +67,7 @@ def _panels(dashboard: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _queries() -> dict[str, str]:
-    """Give each query of rules and dashboards by where it stands."""
+    """Return each query of rules and dashboards by where it stands."""
     queries = {
         name: rule["expr"] for key in ("record", "alert") for name, rule in rules(key).items()
     }

@@ -70,21 +70,21 @@ class Cluster:
         return run("helm", "--namespace", self.namespace, *args, stdin=stdin, seconds=seconds)
 
     def name(self, part: str) -> str:
-        """Give the name of a part's resources."""
+        """Return the name of a part's resources."""
         return f"{self.release}-{part}"
 
     def workload(self, part: str) -> str:
-        """Give what makes a part's pods, as kubectl names it."""
+        """Return what makes a part's pods, as kubectl names it."""
         kind = "statefulset" if part in STATEFUL else "deployment"
         return f"{kind}/{self.name(part)}"
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
-        """Give one resource."""
+        """Return one resource."""
         found: dict[str, Any] = json.loads(self.kubectl("get", kind, name, "--output", "json"))
         return found
 
     def all(self, kind: str, selector: str = "") -> list[dict[str, Any]]:
-        """Give all resources of a kind, or those that a selector selects."""
+        """Return all resources of a kind, or those that a selector selects."""
         text = self.kubectl("get", kind, "--selector", selector, "--output", "json")
         items: list[dict[str, Any]] = json.loads(text)["items"]
         return items
@@ -95,16 +95,16 @@ class Cluster:
             self.kubectl("apply", "--filename", "-", stdin=json.dumps(manifest))
 
     def selector(self, part: str) -> str:
-        """Give what selects a part's pods."""
+        """Return what selects a part's pods."""
         labels = {"instance": self.release, "component": part}
         return ",".join(f"app.kubernetes.io/{key}={value}" for key, value in labels.items())
 
     def pods(self, part: str) -> list[Pod]:
-        """Give a part's pods, those on their way out included."""
+        """Return a part's pods, those on their way out included."""
         return [_pod(item) for item in self.all("pods", self.selector(part))]
 
     def ready_pods(self, part: str) -> list[Pod]:
-        """Give a part's pods that are ready and stay."""
+        """Return a part's pods that are ready and stay."""
         return [pod for pod in self.pods(part) if pod.ready and not pod.terminating]
 
     def exec(self, pod: str, *command: str, seconds: float = 30) -> str:
@@ -137,7 +137,7 @@ class Cluster:
 
     @contextmanager
     def without(self, part: str) -> Iterator[None]:
-        """Take a part away, all of its pods; give it back at the end, ready."""
+        """Take a part away, all of its pods; return it back at the end, ready."""
         before = int(self.get(*self.workload(part).split("/"))["spec"]["replicas"])
         try:
             self.scale(part, 0)
@@ -148,12 +148,12 @@ class Cluster:
             self.wait_rolled_out(part)
 
     def values(self) -> dict[str, Any]:
-        """Give the values that the release was installed with."""
+        """Return the values that the release was installed with."""
         given = json.loads(self.helm("get", "values", self.release, "--output", "json"))
         return given or {}
 
     def small_values(self) -> dict[str, Any]:
-        """Give its values for another release with one API pod, and requests that fit beside."""
+        """Return its values for another release with one API pod, and requests that fit beside."""
         values = self.values()
         for part in PORTS:
             resources = values.setdefault(part, {}).setdefault("resources", {})
@@ -172,12 +172,12 @@ class Cluster:
         )
 
     def secret(self, part: str) -> dict[str, str]:
-        """Give what a part's Secret holds, still encoded."""
+        """Return what a part's Secret holds, still encoded."""
         data: dict[str, str] = self.get("secret", self.name(part))["data"]
         return data
 
     def image(self) -> str:
-        """Give the product's image, as the API's pods name it."""
+        """Return the product's image, as the API's pods name it."""
         spec = self.get("deployment", self.name("api"))["spec"]["template"]["spec"]
         return str(spec["containers"][0]["image"])
 
@@ -188,7 +188,7 @@ class Cluster:
         return answer
 
     def served(self) -> set[tuple[str, int, int]]:
-        """Give model, version and epoch of every API pod that is ready."""
+        """Return model, version and epoch of every API pod that is ready."""
         schemas = [self.ask_pod(pod.name, "/schema") for pod in self.ready_pods("api")]
         return {(each["model"], each["version"], each["epoch"]) for each in schemas}
 
@@ -236,7 +236,7 @@ def _pod(item: Mapping[str, Any]) -> Pod:
 
 
 def deployed() -> Cluster:
-    """Give the release under test; raises CommandError with one sentence where there is none."""
+    """Return the release under test; raises CommandError with one sentence where there is none."""
     release = os.environ.get("E2E_RELEASE", "desafio")
     cluster = Cluster(os.environ.get("E2E_NAMESPACE", release), release)
     try:

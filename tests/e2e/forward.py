@@ -53,7 +53,7 @@ class Forward:
 
 
 def free_port() -> int:
-    """Give a port of this machine that nobody listens on."""
+    """Return a port of this machine that nobody listens on."""
     with socket.socket() as listener:
         listener.bind((HOST, 0))
         port: int = listener.getsockname()[1]
@@ -62,7 +62,7 @@ def free_port() -> int:
 
 @contextmanager
 def open_api(cluster: Cluster, pod: str = "") -> Iterator[httpx.Client]:
-    """Give a client of the service behind its Service, or of one pod; it answers by then."""
+    """Return a client of the service behind its Service, or of one pod; it answers by then."""
     target, port = (f"pod/{pod}", 8000) if pod else (f"service/{cluster.name('api')}", 80)
     with (
         Forward(cluster, target, port) as forward,

@@ -77,12 +77,12 @@ def start_guest(cluster: Cluster, manifest: Mapping[str, Any], seconds: float = 
 
 
 def phase(cluster: Cluster, name: str) -> str:
-    """Give a pod's phase."""
+    """Return a pod's phase."""
     return str(cluster.get("pod", name)["status"].get("phase", ""))
 
 
 def logs(cluster: Cluster, name: str) -> str:
-    """Give what a guest has written so far."""
+    """Return what a guest has written so far."""
     try:
         return cluster.kubectl("logs", name)
     except CommandError as error:

@@ -46,7 +46,7 @@ class Pods:
             self.look()
 
     def pick(self, place: int) -> Target:
-        """Give the replica in this place of all."""
+        """Return the replica in this place of all."""
         return self.found[place % len(self.found)]
 
 

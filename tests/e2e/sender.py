@@ -191,7 +191,7 @@ def summarise(records: list[Record]) -> dict[str, Any]:
 
 
 def at_share(ordered: list[float], share: float) -> float:
-    """Give the value that this share of the ordered ones does not exceed."""
+    """Return the value that this share of the ordered ones does not exceed."""
     if not ordered:
         return -1.0
     return ordered[min(len(ordered) - 1, max(0, round(share * len(ordered)) - 1))]

@@ -143,7 +143,7 @@ def _rows(schema: dict[str, Any]) -> list[dict[str, float]]:
 
 
 def _copy(cluster: Cluster) -> str:
-    """Make a copy now; give what it says of itself."""
+    """Make a copy now; return what it says of itself."""
     cluster.kubectl("create", "job", "copy", f"--from=cronjob/{cluster.name('backup')}")
 
     def ended() -> bool:

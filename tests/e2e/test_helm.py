@@ -43,7 +43,7 @@ def test_the_notes_hold_a_prediction_to_paste(release: Cluster) -> None:
 
 
 def command(notes: str, pattern: str) -> str:
-    """Give the first command that matches, with the lines that continue it, without a prompt."""
+    """Return the first command that matches, with the lines that continue it, without a prompt."""
     joined = re.sub(r"\\\n\s*", "", notes)
     lines = [line.strip().removeprefix("$ ") for line in joined.splitlines()]
     found = [line.removesuffix("&").strip() for line in lines if re.match(pattern, line)]

@@ -31,7 +31,7 @@ class Fresh:
     passwords: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def install(self, seconds: int) -> float:
-        """Install it and wait until all is ready; give how long that took."""
+        """Install it and wait until all is ready; return how long that took."""
         start = time.monotonic()
         self.cluster.bring("install", self.values, seconds)
         return time.monotonic() - start
@@ -43,11 +43,11 @@ class Fresh:
             self.cluster.wait_rolled_out(part)
 
     def pods(self) -> dict[str, set[str]]:
-        """Give each part's pods by their uids."""
+        """Return each part's pods by their uids."""
         return {part: {pod.uid for pod in self.cluster.pods(part)} for part in PORTS}
 
     def secrets(self) -> dict[str, dict[str, str]]:
-        """Give the generated passwords."""
+        """Return the generated passwords."""
         return {part: self.cluster.secret(part) for part in STATEFUL}
 
 

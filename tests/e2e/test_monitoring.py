@@ -29,7 +29,7 @@ _EVERY = 15
 
 
 def _panels() -> dict[str, list[str]]:
-    """Give the queries of each panel, and those that fill the variables."""
+    """Return the queries of each panel, and those that fill the variables."""
     found = {}
     for path in sorted((CHART / "files/dashboards").glob("*.json")):
         dashboard = json.loads(path.read_text())
@@ -73,7 +73,7 @@ class Prometheus:
         return [each for each in found if math.isfinite(float(each["value"][1]))]
 
     def wait_for(self, query: str, seconds: float = 6 * _EVERY) -> list[dict[str, Any]]:
-        """Give what a query finds, as soon as it finds something."""
+        """Return what a query finds, as soon as it finds something."""
         return wait_until(f"data for {query}", lambda: self.query(query), seconds)
 
 

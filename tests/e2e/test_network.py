@@ -42,7 +42,7 @@ wait
 
 
 def knock(cluster: Cluster, pod: str, places: Mapping[str, tuple[str, int]]) -> set[str]:
-    """Give the names of those places that take a TCP connection from a pod."""
+    """Return the names of those places that take a TCP connection from a pod."""
     asked = [f"{host}:{port}" for host, port in places.values()]
     said = cluster.exec(pod, "bash", "-c", KNOCK, "knock", *asked, seconds=60)
     found = dict(line.split() for line in said.splitlines())
@@ -92,7 +92,7 @@ def guests(release: Cluster, outside: Cluster) -> Iterator[dict[str, tuple[Clust
 def source(
     release: Cluster, guests: Mapping[str, tuple[Cluster, str]], name: str
 ) -> tuple[Cluster, str]:
-    """Give where a source of connections is, and its pod."""
+    """Return where a source of connections is, and its pod."""
     return guests[name] if name in guests else (release, release.ready_pods(name)[0].name)
 
 

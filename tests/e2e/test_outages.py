@@ -68,7 +68,7 @@ class Outage:
 
 
 def states(release: Cluster, away: str) -> dict[str, set[tuple[str, int, str]]]:
-    """Give the pods of all other parts: which they are, how often their containers restarted.
+    """Return the pods of all other parts: which they are, how often their containers restarted.
 
     And since when an API pod is ready. MLflow may be unready for as long as its database is away.
     """

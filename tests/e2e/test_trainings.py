@@ -17,7 +17,7 @@ CLASSES = 20
 
 
 def noise() -> str:
-    """Give rows in which there is nothing to learn, so that each tree grows a leaf for each."""
+    """Return rows in which there is nothing to learn, so that each tree grows a leaf for each."""
     chance = random.Random(0)
     rows = (
         f"{chance.random():.6f},{chance.random():.6f},k{chance.randrange(CLASSES)}\n"

@@ -16,7 +16,7 @@ def wait_until(
     pause: float = 0.5,
     seen: Callable[[], object] | None = None,
 ) -> T:
-    """Give the first true value of `condition`.
+    """Return the first true value of `condition`.
 
     Fails when none comes in time, and says `what` was waited for and what was `seen` instead.
     """

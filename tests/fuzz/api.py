@@ -54,7 +54,7 @@ def write_files(folder: Path, columns: list[str]) -> None:
 
 
 def run(seed: int, seconds: int) -> tuple[int, int]:
-    """Run Schemathesis for so long; give its exit code and the number of cases."""
+    """Run Schemathesis for so long; return its exit code and the number of cases."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with processes.service(folder, None, **_SETTINGS) as server:

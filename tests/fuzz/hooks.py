@@ -88,7 +88,7 @@ _LONG = {
 
 
 def _share(case: Any) -> int:
-    """Give a number below 100 by what a right request says; 100 for one that is wrong."""
+    """Return a number below 100 by what a right request says; 100 for one that is wrong."""
     if case.meta is None or case.meta.generation.mode != schemathesis.GenerationMode.POSITIVE:
         return 100
     return zlib.crc32(repr(case.body).encode()) % 100

@@ -73,7 +73,7 @@ class Grammar:
         self._random = random.Random(seed)
 
     def message(self) -> bytes:
-        """Give one connection's bytes: one request or several, perhaps mutated."""
+        """Return one connection's bytes: one request or several, perhaps mutated."""
         count = 1 if self._often(0.7) else self._random.randint(2, 4)
         data = b"".join(self._request() for _ in range(count))
         return data if self._often(0.5) else self._mutated(data)
@@ -108,7 +108,7 @@ class Grammar:
         return b"".join(part + self._end() for part in lines) + self._end() + body
 
     def _body(self) -> tuple[list[bytes], bytes]:
-        """Give the headers that frame a body, and the body."""
+        """Return the headers that frame a body, and the body."""
         body = self._content()
         kind = self._random.random()
         if kind < 0.45:
@@ -177,7 +177,7 @@ _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
 
 
 def statuses(reply: bytes, message: bytes) -> list[int]:
-    """Give the status of each answer in what a connection received; raises ValueError.
+    """Return the status of each answer in what a connection received; raises ValueError.
 
     Every reply has a Content-Length. A HEAD is answered without a body, so that where the message
     may hold one, only the first status is read.
@@ -246,7 +246,7 @@ _RUBBISH = b"\r\n\r\n" + b"\0" * 1013
 
 
 def probe(port: int) -> str:
-    """Ask on a connection of its own whether the server lives; give what is wrong, or nothing."""
+    """Ask on a connection of its own whether the server lives; return what is wrong, or nothing."""
     try:
         reply = talk(port, [_LAST], 5)
     except OSError as error:
@@ -286,7 +286,7 @@ def _messages(seed: int, count: int) -> Iterator[tuple[int, bytes, list[bytes]]]
 
 
 def attack(port: int, seed: int, count: int, at_once: int = 32) -> Found:
-    """Send so many messages, some at a time; give what was found."""
+    """Send so many messages, some at a time; return what was found."""
     found = Found()
     with ThreadPoolExecutor(at_once) as pool:
         jobs = [pool.submit(_try, port, found, *one) for one in _messages(seed, count)]

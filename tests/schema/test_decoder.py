@@ -67,7 +67,7 @@ CELLS: st.SearchStrategy[Any] = st.one_of(
 
 @st.composite
 def bodies(draw: st.DrawFn, schema: Schema) -> bytes:
-    """Give a body that is right, or wrong in one or more ways."""
+    """Return a body that is right, or wrong in one or more ways."""
 
     def cell(feature: Feature) -> Any:
         if draw(st.integers(0, 9)) == 0:

@@ -169,7 +169,7 @@ def test_while_it_goes_readyz_says_so_and_what_was_begun_is_answered(
 
 
 def _last_reply(connection: socket.socket) -> bytes | None:
-    """Ask once more; give the answer if it is the connection's last one."""
+    """Ask once more; return the answer if it is the connection's last one."""
     connection.sendall(READY)
     reply = one_reply(connection)
     return reply if b"connection: close" in reply else None

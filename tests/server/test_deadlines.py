@@ -111,7 +111,7 @@ def test_a_client_that_the_service_keeps_waiting_gets_no_408(
 
 
 def _is_quiet(connection: socket.socket, seconds: float) -> bool:
-    """Tell whether the server says nothing for so long."""
+    """Return whether the server says nothing for so long."""
     connection.settimeout(seconds)
     try:
         connection.recv(1)

@@ -50,7 +50,7 @@ def _children_of(pid: int) -> set[int]:
 
 
 def _serving() -> set[int]:
-    """Give the processes that the hosts of children have forked."""
+    """Return the processes that the hosts of children have forked."""
     hosts = [
         child
         for child in _children_of(os.getpid())

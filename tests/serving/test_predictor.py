@@ -42,7 +42,7 @@ class FakeClassifier:
 
 
 def predictor_of(classifier: FakeClassifier, width: int = 2) -> Predictor:
-    """Give a predictor of numbers that is warm."""
+    """Return a predictor of numbers that is warm."""
     features = tuple(Feature(f"feature {index}", "number") for index in range(width))
     predictor = Predictor("m", 1, Schema(features, ("a", "b")), classifier, Limits())
     predictor.warm()

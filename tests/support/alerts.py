@@ -38,13 +38,13 @@ class Case:
 
 
 def series(metric: str, values: str, instance: str = "a", **labels: str) -> tuple[str, str]:
-    """Give a series of a replica, `values` being in promtool's notation."""
+    """Return a series of a replica, `values` being in promtool's notation."""
     every = {**TARGET, "instance": instance, **labels}
     return metric + "{" + ",".join(f'{k}="{v}"' for k, v in every.items()) + "}", values
 
 
 def counter(*phases: tuple[int, float]) -> str:
-    """Give the values of a counter: for so many minutes it grows by so much a minute."""
+    """Return the values of a counter: for so many minutes it grows by so much a minute."""
     parts, value = ["0"], 0.0
     for minutes, growth in phases:
         parts.append(f"{value + growth:.6f}{growth:+.6f}x{minutes - 1}")
@@ -94,6 +94,6 @@ def firing(case: Case, folder: Path) -> bool:
 
 @cache
 def written_rules() -> str:
-    """Give the rules as a file of Prometheus."""
+    """Return the rules as a file of Prometheus."""
     rule = of_kind(render("monitoring.prometheusRule.enabled=true"), "PrometheusRule")
     return yaml.safe_dump(rule[f"{RELEASE}-api"]["spec"])

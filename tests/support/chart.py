@@ -37,21 +37,21 @@ class _Loader(yaml.CSafeLoader):
 def render(
     *sets: str, values: Mapping[str, Any] | None = None, release: str = RELEASE
 ) -> list[Resource]:
-    """Give the resources that Helm renders, each `sets` being as in `helm template --set …`."""
+    """Return the resources that Helm renders, each `sets` being as in `helm template --set …`."""
     ran = _template(sets, json.dumps(values or {}), release)
     assert ran.returncode == 0, ran.stderr
     return [found for found in yaml.load_all(ran.stdout, _Loader) if found]
 
 
 def refusal(*sets: str, values: Mapping[str, Any] | None = None, release: str = RELEASE) -> str:
-    """Give the sentence with which Helm refuses to render."""
+    """Return the sentence with which Helm refuses to render."""
     ran = _template(sets, json.dumps(values or {}), release)
     assert ran.returncode != 0, f"rendered, although refused was expected: {sets} {values}"
     return ran.stderr
 
 
 def of_kind(resources: Iterable[Resource], kind: str) -> dict[str, Resource]:
-    """Give the resources of one kind by name, each name being there once."""
+    """Return the resources of one kind by name, each name being there once."""
     found = [resource for resource in resources if resource["kind"] == kind]
     named = {resource["metadata"]["name"]: resource for resource in found}
     assert len(named) == len(found), f"two of kind {kind} have one name: {sorted(named)}"

@@ -106,7 +106,7 @@ class FakeRegistry:
         return version
 
     def files(self, version: Version) -> Path:
-        """Give the folder where a version's artifacts are kept."""
+        """Return the folder where a version's artifacts are kept."""
         return self.folder / "versions" / version.name / str(version.version)
 
     def reach_storage(self) -> None:
@@ -277,7 +277,7 @@ class FakeRegistry:
 
 
 def make_version(**changes: object) -> Version:
-    """Give a version of a model that does not exist, for tests that only pass it on."""
+    """Return a version of a model that does not exist, for tests that only pass it on."""
     version = Version(LOG_OF_USE + "-not", 1, 0.0)
     return replace(version, **changes)  # type: ignore[arg-type]
 

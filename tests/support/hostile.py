@@ -41,7 +41,7 @@ class Payload:
 
 
 def mlmodel(flavor: str, **keys: object) -> bytes:
-    """Give an MLmodel file of one flavor; JSON is YAML too."""
+    """Return an MLmodel file of one flavor; JSON is YAML too."""
     return json.dumps({"flavors": {flavor: keys}}).encode()
 
 
@@ -98,7 +98,7 @@ def _skops(data: bytes) -> Files:
 def _rezipped(
     change: Callable[[str, bytes], bytes], more: Mapping[str | zipfile.ZipInfo, bytes] | None = None
 ) -> bytes:
-    """Give a fitted classifier's skops file with its entries changed, and some added."""
+    """Return a fitted classifier's skops file with its entries changed, and some added."""
     source = zipfile.ZipFile(io.BytesIO(skops.io.dumps(_fitted())))
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as target:
@@ -110,7 +110,7 @@ def _rezipped(
 
 
 def with_node(node: Mapping[str, Any], protocol: int | None = None) -> bytes:
-    """Give a fitted classifier's skops file in which one attribute is this node."""
+    """Return a fitted classifier's skops file in which one attribute is this node."""
 
     def change(name: str, data: bytes) -> bytes:
         if name != "schema.json":
@@ -169,7 +169,7 @@ def skops_with_a_methodcaller(canary: Path) -> Files:
 
 
 def _node_kinds(canary: Path) -> dict[str, tuple[Mapping[str, Any], int | None]]:
-    """Give nodes by which a file could have something called while it is read."""
+    """Return nodes by which a file could have something called while it is read."""
     command = f"touch {canary}"
     arguments = _tuple(_json(command))
     system = _node("TypeNode", "os", "system")
@@ -239,7 +239,7 @@ NODES = tuple(_node_kinds(Path()))
 
 
 def skops_with(kind: str, canary: Path) -> Files:
-    """Give a fitted classifier with one of `NODES` in it."""
+    """Return a fitted classifier with one of `NODES` in it."""
     return _skops(with_node(*_node_kinds(canary)[kind]))
 
 
@@ -275,7 +275,7 @@ def skops_nested_beyond_measure(_: Path) -> Files:
 
 
 def graph(**changes: Any) -> onnx.ModelProto:
-    """Give what skl2onnx writes for a linear classifier on two numbers."""
+    """Return what skl2onnx writes for a linear classifier on two numbers."""
     node = helper.make_node(
         "LinearClassifier", ["X"], ["label", "scores"], domain="ai.onnx.ml",
         coefficients=[1.0, 1.0, -1.0, -1.0], intercepts=[0.0, 0.0], classlabels_ints=[0, 1],

@@ -27,7 +27,7 @@ class Held:
 
 
 def held(pid: int) -> Held:
-    """Give what a process holds: nothing where it is gone."""
+    """Return what a process holds: nothing where it is gone."""
     folder = Path(f"/proc/{pid}")
     try:
         rollup = (folder / "smaps_rollup").read_text()
@@ -39,14 +39,14 @@ def held(pid: int) -> Held:
 
 
 def descendants(pid: int) -> Iterator[int]:
-    """Give the processes that a process has started, and those that these have."""
+    """Return the processes that a process has started, and those that these have."""
     for child in children(pid):
         yield child
         yield from descendants(child)
 
 
 def children(pid: int) -> list[int]:
-    """Give the processes that a process has started."""
+    """Return the processes that a process has started."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         try:

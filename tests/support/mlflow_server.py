@@ -14,7 +14,7 @@ from tests.support.waiting import wait_until
 
 
 def free_port() -> int:
-    """Give a port that nobody listens on at this moment."""
+    """Return a port that nobody listens on at this moment."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
     return port
@@ -22,7 +22,7 @@ def free_port() -> int:
 
 @contextmanager
 def mlflow_server(folder: Path) -> Iterator[str]:
-    """Run a server on a store in `folder` while the block runs; give its address."""
+    """Run a server on a store in `folder` while the block runs; return its address."""
     port = free_port()
     command = [
         *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)),

@@ -47,7 +47,7 @@ class DataSet:
         return tuple(c for c in self.names if c not in special)
 
     def features(self) -> list[Feature]:
-        """Give the schema's view of the columns."""
+        """Return the schema's view of the columns."""
         return [
             Feature(c, "text" if c in self.texts else "boolean" if c in self.booleans else "number")
             for c in self.names
@@ -165,7 +165,7 @@ def fit(data: DataSet, classifier: Any, *, scale: str = "none", impute: bool = T
 
 
 def matrix(pipeline: Pipeline, frame: pd.DataFrame) -> Floats:
-    """Give the schema's matrix of `frame`: what the service's decoder makes of a request."""
+    """Return the schema's matrix of `frame`: what the service's decoder makes of a request."""
     codes: dict[str, dict[Any, int]] = {}
     for name, transformer, columns in pipeline["prepare"].transformers_:
         if name == "text":
@@ -225,7 +225,7 @@ def hard_rows(data: DataSet, pipeline: Pipeline, count: int, seed: int = 11) -> 
 
 
 def _beside(thresholds: Floats, random: np.random.Generator) -> Floats:
-    """Give thresholds, their float32, and the neighbours of both."""
+    """Return thresholds, their float32, and the neighbours of both."""
     single = thresholds.astype(np.float32)
     up, down = np.float32(np.inf), np.float32(-np.inf)
     choices: list[Any] = [

@@ -16,7 +16,7 @@ ROW = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
 
 
 def environment(folder: Path, **settings: object) -> dict[str, str]:
-    """Give the variables of a process whose data folder is `folder`."""
+    """Return the variables of a process whose data folder is `folder`."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("SERVICE_")}
     chosen = {"data_dir": folder, "port": 0, **settings}
     return {**kept, **{f"SERVICE_{key.upper()}": str(value) for key, value in chosen.items()}}
@@ -44,7 +44,7 @@ def service_process(
 
 
 def _address(folder: Path, process: subprocess.Popen[bytes]) -> str | None:
-    """Give the address that a process says it listens on, once it does."""
+    """Return the address that a process says it listens on, once it does."""
     for line in log_of(folder).read_text().splitlines():
         if "listening on" in line:
             message: str = json.loads(line)["message"]
@@ -54,17 +54,17 @@ def _address(folder: Path, process: subprocess.Popen[bytes]) -> str | None:
 
 
 def log_of(folder: Path) -> Path:
-    """Give the file that has the standard error of the process that ran last."""
+    """Return the file that has the standard error of the process that ran last."""
     return folder.with_suffix(".log")
 
 
 def is_ready(client: Client) -> bool:
-    """Tell whether the service serves the newest model in use."""
+    """Return whether the service serves the newest model in use."""
     return client.get("/readyz").status_code == 200
 
 
 def descendants(pid: int) -> list[int]:
-    """Give the processes that a process has started, and those that these have."""
+    """Return the processes that a process has started, and those that these have."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").iterdir():
         for child in (task / "children").read_text().split():

@@ -33,7 +33,7 @@ class Selector:
 
 
 def selectors(query: str) -> Iterator[Selector]:
-    """Give every selector of a query."""
+    """Return every selector of a query."""
     text = re.sub(r"\[[^\]]*\]", "", _GROUPING.sub(" ", query))
     for found in _SELECTOR.finditer(_outside_strings(text)):
         if found[1] in _WORDS:
@@ -44,7 +44,7 @@ def selectors(query: str) -> Iterator[Selector]:
 
 
 def grouped_by(query: str) -> set[str]:
-    """Give every label that a query aggregates by or joins on."""
+    """Return every label that a query aggregates by or joins on."""
     lists = (found[2] for found in _GROUPING.finditer(_outside_strings(query)))
     return {label.strip() for labels in lists for label in labels.split(",") if label.strip()}
 

@@ -52,7 +52,7 @@ async def crowd(site: Site) -> None:
 
 
 def status(transport: FakeTransport) -> int:
-    """Give the status of the first answer."""
+    """Return the status of the first answer."""
     return int(transport.written.split(b" ", 2)[1])
 
 

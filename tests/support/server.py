@@ -69,7 +69,7 @@ atexit.register(_SHARED.end)
 
 
 def settings_for(folder: Path, **changes: Any) -> Settings:
-    """Give settings for a test: a free port, a folder of its own, and no starter model."""
+    """Return settings for a test: a free port, a folder of its own, and no starter model."""
     return Settings(**{"data_dir": folder, "port": 0, "starter_model": "", **changes})
 
 
@@ -77,7 +77,7 @@ def settings_for(folder: Path, **changes: Any) -> Settings:
 def serve(
     settings: Settings, registry: Registry | None = None, workers: WorkerPool = _SHARED
 ) -> Iterator[Client]:
-    """Run the service while the block runs; give a client of it."""
+    """Run the service while the block runs; return a client of it."""
     with running(settings, registry, workers) as (_, client):
         yield client
 

@@ -60,7 +60,7 @@ class FakeTransport:
 
 
 def classifier_of(width: int) -> OnnxClassifier:
-    """Give a graph of two classes that answers a row the same among others; NaN where one is."""
+    """Return a graph of two classes that answers a row the same among others; NaN where one is."""
     graph = Graph({})
     weights = graph.constant(np.linspace(-1, 1, width) + 0.3)
     weighted = graph.multiply("X", weights)
@@ -73,7 +73,7 @@ def classifier_of(width: int) -> OnnxClassifier:
 
 
 def predictor_for(schema: Schema, version: int = 1) -> Predictor:
-    """Give a predictor of `classifier_of` that is quick, however busy the machine is."""
+    """Return a predictor of `classifier_of` that is quick, however busy the machine is."""
     classifier = classifier_of(len(schema.features))
     return Predictor("m", version, schema, classifier, Limits(rows=20))
 
@@ -126,7 +126,7 @@ class Site:
             await asyncio.wait(waiting, timeout=0.05)
 
     def counts(self) -> dict[tuple[str, tuple[str, ...]], float]:
-        """Give every count of a request or a row."""
+        """Return every count of a request or a row."""
         names = (
             "requests_total",
             "invalid_inputs_total",
@@ -148,7 +148,7 @@ class Site:
 
 
 def _reads(task: "asyncio.Task[None]") -> bool:
-    """Tell whether a task waits for the rest of its request."""
+    """Return whether a task waits for the rest of its request."""
     return any(frame.f_code.co_name == "receive" for frame in _frames(task))
 
 

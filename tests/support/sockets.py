@@ -45,7 +45,7 @@ def one_reply(connection: socket.socket) -> bytes:
 
 
 def flood(connection: socket.socket, piece: bytes, most: int) -> int:
-    """Send a piece again and again until the server ends it; give how many bytes were sent."""
+    """Send a piece again and again until the server ends it; return how many bytes were sent."""
     sent = 0
     with contextlib.suppress(OSError):
         while sent < most:

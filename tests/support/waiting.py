@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def wait_until(condition: Callable[[], T | None], seconds: float = 30) -> T:
-    """Give the first true value of `condition`; fails when none comes in time."""
+    """Return the first true value of `condition`; fails when none comes in time."""
     deadline = time.monotonic() + seconds
     pause = threading.Event()
     while time.monotonic() < deadline:

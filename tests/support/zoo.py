@@ -47,7 +47,7 @@ class Entry:
 
 
 def convertible() -> dict[str, Entry]:
-    """Give those that become graphs."""
+    """Return those that become graphs."""
     calibrated = CalibratedClassifierCV
     logistic = LogisticRegression(max_iter=500)
     return {
@@ -146,7 +146,7 @@ def convertible() -> dict[str, Entry]:
 
 
 def native() -> dict[str, Entry]:
-    """Give those that scikit-learn serves itself."""
+    """Return those that scikit-learn serves itself."""
     return {
         "KNeighborsClassifier": Entry(KNeighborsClassifier()),
         "KNeighborsClassifier(distance)": Entry(KNeighborsClassifier(weights="distance")),

@@ -234,7 +234,7 @@ def test_every_image_of_the_release_can_be_named_by_digest() -> None:
 
 
 def _steps() -> list[str]:
-    """Give what the workflows use of others, each with the comment behind it."""
+    """Return what the workflows use of others, each with the comment behind it."""
     return [
         line.split("uses:")[1].strip()
         for path in (ROOT / ".github" / "workflows").glob("*.y*ml")

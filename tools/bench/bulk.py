@@ -24,7 +24,7 @@ _GOALS = {"CSV": ">= 0.6", "Arrow": ">= 1.0"}
 
 
 def measure(options: Options) -> str:
-    """Send the same rows as CSV, Parquet and Arrow, in turn with `predict`; give the tables."""
+    """Send the same rows as CSV, Parquet and Arrow, in turn with `predict`; return the tables."""
     # On all cores, as it runs.
     folder = options.folder("bulk")
     with (
@@ -83,7 +83,7 @@ def _measure(client: Client, limit: Client, forest: Forest, options: Options) ->
 def files_of(
     forest: Forest, X: "np.ndarray[tuple[int, int], np.dtype[np.float64]]"
 ) -> dict[str, tuple[bytes, str]]:
-    """Give the rows as a body of each kind, with its content type."""
+    """Return the rows as a body of each kind, with its content type."""
     rows = pa.table({name: X[:, index] for index, name in enumerate(forest.names)})
     csv, arrow, parquet = io.BytesIO(), io.BytesIO(), io.BytesIO()
     pa_csv.write_csv(rows, csv)

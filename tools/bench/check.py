@@ -31,7 +31,7 @@ class Bound:
     most: float = math.inf
 
     def holds(self, figure: float) -> bool:
-        """Tell whether a figure is within it; one that is no number is not."""
+        """Return whether a figure is within it; one that is no number is not."""
         return self.least <= figure <= self.most
 
     def __str__(self) -> str:
@@ -94,7 +94,7 @@ BOUNDS = (
 
 
 def judge(figures: Mapping[str, float], bounds: tuple[Bound, ...] = BOUNDS) -> list[str]:
-    """Give a sentence for every bound that is not kept or whose figure is missing."""
+    """Return a sentence for every bound that is not kept or whose figure is missing."""
     sentences: list[str] = []
     for bound in bounds:
         figure = figures.get(bound.what)

@@ -33,7 +33,7 @@ class Client:
         return json.loads(self.send(method, path, body))
 
     def is_ready(self, path: str) -> bool:
-        """Tell whether something listens, and answers this path with success."""
+        """Return whether something listens, and answers this path with success."""
         try:
             self.send("GET", path)
         except (OSError, http.client.HTTPException, BenchFailed):

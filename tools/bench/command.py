@@ -40,7 +40,7 @@ def run(asked: argparse.Namespace, most_seconds: int, job: Callable[[Options], i
 
 
 def bounded(seconds: int, job: Callable[[Path], int]) -> int:
-    """Do a job in a folder of its own, interrupted after so many seconds; give its status."""
+    """Do a job in a folder of its own, interrupted after so many seconds; return its status."""
     # Exceptions, so that servers are ended and folders removed on the way out.
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGALRM, _interrupt)

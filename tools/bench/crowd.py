@@ -96,7 +96,7 @@ class Crowd:
         self._idle: list[_Connection] = []
 
     async def closed_loop(self, connections: int, seconds: float) -> float:
-        """Give the replies a second where each client sends as soon as it has its reply."""
+        """Return the replies a second where each client sends as soon as it has its reply."""
         outcome = Outcome(0.0, seconds)
         end = time.perf_counter() + seconds
 
@@ -110,7 +110,7 @@ class Crowd:
         return outcome.goodput
 
     async def at(self, per_second: float, seconds: float) -> Outcome:
-        """Send at this rate for so long; give what came of it once all are answered."""
+        """Send at this rate for so long; return what came of it once all are answered."""
         with _no_collection():
             return await self._at(per_second, seconds)
 
@@ -174,6 +174,6 @@ class Crowd:
 
 
 def _is_fair(head: bytes, body: bytes) -> bool:
-    """Tell whether a refusal says when to come back, and what it is."""
+    """Return whether a refusal says when to come back, and what it is."""
     wait = head.lower().partition(b"retry-after:")[2].split(b"\r\n")[0].strip()
     return wait in (b"1", b"2", b"3", b"4", b"5") and b'"type":"/problems/' in body

@@ -36,7 +36,7 @@ class Forest:
         return np.round(X * np.random.default_rng(0).uniform(0.99, 1.01, X.shape), 5)
 
     def named(self, rows: NDArray[np.float64]) -> list[dict[str, float]]:
-        """Give rows as objects."""
+        """Return rows as objects."""
         return [dict(zip(self.names, row, strict=True)) for row in rows.tolist()]
 
 
@@ -48,7 +48,7 @@ def load(data_set: str = "breast_cancer") -> Forest:
 
 
 def load_words(data: Any) -> NDArray[Any]:
-    """Give the labels as the words they stand for."""
+    """Return the labels as the words they stand for."""
     words: NDArray[Any] = np.asarray(data.target_names, dtype=object)[data.target]
     return words
 

@@ -46,12 +46,12 @@ class Load:
 
 
 def median(runs: list[Load], figure: Callable[[Load], float]) -> float:
-    """Give the median of a figure."""
+    """Return the median of a figure."""
     return statistics.median(map(figure, runs))
 
 
 def ratio(runs: list[Load], others: list[Load]) -> float:
-    """Give the median of the rounds' ratios: a round's runs meet the same noise."""
+    """Return the median of the rounds' ratios: a round's runs meet the same noise."""
     pairs = zip(runs, others, strict=True)
     return statistics.median(run.per_second / other.per_second for run, other in pairs)
 

@@ -34,12 +34,12 @@ class Rates:
         return self.fastest[_SCIKIT_LEARN] / self.fastest[name]
 
     def ratio(self, name: str) -> float:
-        """Give the median of the rounds' ratios to scikit-learn's `predict`."""
+        """Return the median of the rounds' ratios to scikit-learn's `predict`."""
         pairs = zip(self.per_second[name], self.per_second[_SCIKIT_LEARN], strict=True)
         return statistics.median(rate / other for rate, other in pairs)
 
     def lines(self) -> list[list[object]]:
-        """Give a line of the table for each."""
+        """Return a line of the table for each."""
         lines: list[list[object]] = []
         for name, per_second in self.per_second.items():
             ours = name in self.sizes
@@ -51,7 +51,7 @@ class Rates:
 
 
 def measure(options: Options) -> str:
-    """Send objects and arrays in turn with scikit-learn's `predict`; give the table."""
+    """Send objects and arrays in turn with scikit-learn's `predict`; return the table."""
     lines = [line for found in rates(options, *_REQUESTS) for line in found.lines()]
     note = (
         "Rows of the same forest, one request after another; the service runs on all cores, "

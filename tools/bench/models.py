@@ -68,7 +68,7 @@ class _Case:
 
 
 def measure(options: Options) -> str:
-    """Put each model in use in turn, and load it beside the limit; give the table."""
+    """Put each model in use in turn, and load it beside the limit; return the table."""
     require_wrk()
     cores, folder = options.cores, options.folder("models")
     with ExitStack() as stack:
@@ -94,7 +94,7 @@ def measure(options: Options) -> str:
 
 
 def _all(client: Client) -> Iterator[_Data]:
-    """Give the data sets, the second of which is uploaded."""
+    """Return the data sets, the second of which is uploaded."""
     rows, target = built_in("breast_cancer")
     yield _data("breast_cancer", "30 numbers", target, rows)
     rows = mixed()
@@ -116,7 +116,7 @@ def _data(name: str, title: str, target: str, rows: Table) -> _Data:
 
 
 def cell(value: Any, kind: str) -> Any:
-    """Give a value of a column as a request has it."""
+    """Return a value of a column as a request has it."""
     if kind == "text":
         return value
     if math.isnan(value):

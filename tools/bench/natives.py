@@ -76,7 +76,7 @@ def _time(client: Client, body: bytes) -> float:
 def _while_changing(
     service: processes.Server, client: Client, body: bytes, model: str
 ) -> tuple[dict[str, list[float]], list[float]]:
-    """Give the latencies by the model that answered, and how long the changes took."""
+    """Return the latencies by the model that answered, and how long the changes took."""
     changes: list[float] = []
     ended = threading.Event()
 
@@ -101,7 +101,7 @@ def _while_changing(
 
 
 def _memory(pid: int) -> dict[str, Held]:
-    """Give what the process, the host of children, and the host's children hold."""
+    """Return what the process, the host of children, and the host's children hold."""
     (host,) = children(pid)
     own = sum(map(held, children(host)), Held())
     return {"service": held(pid), "host": held(host), "child": own}

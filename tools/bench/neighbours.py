@@ -85,7 +85,7 @@ async def _measure(port: int, body: bytes) -> tuple[dict[str, Outcome], list[flo
 
 
 async def _wait(port: int, index: int) -> float | None:
-    """Send half of something; give the seconds until the service has closed; None: it has not."""
+    """Send half of something; return the seconds until the service has closed; None: it has not."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(_HALVES[index % len(_HALVES)])
     start = time.perf_counter()

@@ -22,7 +22,7 @@ Loads = dict[tuple[str, int], list[Load]]
 
 
 def measure(options: Options) -> str:
-    """Load the four in turn, at 1, 8, 32 and 64 connections; give the table."""
+    """Load the four in turn, at 1, 8, 32 and 64 connections; return the table."""
     loads = load_in_turn(options, CONNECTIONS, _SERVERS)
     note = (
         f"A forest of 100 trees, 30 named numbers, a row a request; medians of {options.rounds} "

@@ -95,7 +95,7 @@ def _train(
 
 
 def _latency(client: Client, body: bytes) -> float:
-    """Give the median seconds of a request that is alone."""
+    """Return the median seconds of a request that is alone."""
     taken = []
     for _ in range(100):
         start = time.perf_counter()
@@ -124,7 +124,7 @@ async def _measure(
 
 
 def _probe(port: int, seconds: float) -> float:
-    """Ask for /healthz again and again, on a fresh connection each time; give the slowest."""
+    """Ask for /healthz again and again, on a fresh connection each time; return the slowest."""
     end, slowest = time.perf_counter() + seconds, 0.0
     while (start := time.perf_counter()) < end:
         client = Client(port)

@@ -104,15 +104,15 @@ class Server:
             os.killpg(self.pid, signal.SIGKILL)
 
     def processor_seconds(self) -> float:
-        """Give the time that it and what it started have used, in user and system mode."""
+        """Return the time that it and what it started have used, in user and system mode."""
         return sum(_processor_seconds(pid) for pid in (self.pid, *descendants(self.pid)))
 
     def resident_mb(self) -> float:
-        """Give the resident memory of the process, in MB (10^6 bytes)."""
+        """Return the resident memory of the process, in MB (10^6 bytes)."""
         return _resident_mb(self.pid)
 
     def children_mb(self) -> float:
-        """Give the resident memory of the processes that it started, in sum, in MB."""
+        """Return the resident memory of the processes that it started, in sum, in MB."""
         return sum(map(_resident_mb, children(self.pid)))
 
 

@@ -31,7 +31,7 @@ _TURNS = 5
 
 
 def measure() -> str:
-    """Time the steps; give the table."""
+    """Time the steps; return the table."""
     forest = load()
     predictor = predictor_of(forest)
     lines: list[list[object]] = []

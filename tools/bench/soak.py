@@ -67,7 +67,7 @@ class Sample:
 
 
 def slope(samples: Sequence[Sample]) -> float:
-    """Give by how many MB the service's RSS rises for each step of `at`, in their last half.
+    """Return by how many MB the service's RSS rises for each step of `at`, in their last half.
 
     A least-squares line; 0 where there are fewer than three samples.
     """
@@ -84,7 +84,7 @@ def slope(samples: Sequence[Sample]) -> float:
 def verdict(
     changes: Sequence[Sample], load: Sequence[Sample], warm: Held, end: Held
 ) -> tuple[bool, list[str]]:
-    """Tell whether it has grown by `RULE`, with a sentence for each figure.
+    """Return whether it has grown by `RULE`, with a sentence for each figure.
 
     `changes` count changes, `load` counts seconds.
     """
@@ -133,7 +133,7 @@ class Watch:
 
 @contextmanager
 def predicting(service: processes.Server, body: bytes, per_second: float) -> Iterator[list[int]]:
-    """Predict at a fixed rate while the block runs; give the count, in a list of one.
+    """Predict at a fixed rate while the block runs; return the count, in a list of one.
 
     Raises BenchFailed at the end if any prediction failed.
     """
@@ -240,7 +240,7 @@ def _change(client: Client, done: int) -> int:
 
 
 def _rate(client: Client, body: bytes, name: str) -> float:
-    """Put a model in use; give how many requests a second one connection gets answered."""
+    """Put a model in use; return how many requests a second one connection gets answered."""
     client.ask("POST", "/use-model", {"name": name})
     start, count = time.perf_counter(), 0
     while time.perf_counter() < start + _CLOSED_SECONDS:

@@ -26,7 +26,7 @@ class Starts:
 
 
 def measure(options: Options) -> str:
-    """Start the service and the tutorial's handler in turn; give the table."""
+    """Start the service and the tutorial's handler in turn; return the table."""
     found = starts(options)
     rows: list[list[object]] = []
     for name in found.seconds:
@@ -45,7 +45,7 @@ def measure(options: Options) -> str:
 
 
 def median_of(figures: dict[str, list[float]], name: str) -> float:
-    """Give the median of a server's figures."""
+    """Return the median of a server's figures."""
     return statistics.median(figures[name])
 
 

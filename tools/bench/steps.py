@@ -56,7 +56,7 @@ class _Bin(FakeTransport):
 
 
 def measure(count: int) -> str:
-    """Time the steps; give the table."""
+    """Time the steps; return the table."""
     forest = load()
     body = json.dumps({"instances": forest.named(forest.X[:1])}).encode()
     head = b"POST /predict HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
@@ -93,7 +93,7 @@ def measure(count: int) -> str:
 
 
 def predictor_of(forest: Forest) -> Predictor:
-    """Give a predictor of the forest as the service converts it."""
+    """Return a predictor of the forest as the service converts it."""
     graph = Graph(EMITTERS)
     answer = graph.classify(forest.classifier, "X")
     classifier = OnnxClassifier(graph.model(answer, len(forest.names), 2))
@@ -105,7 +105,7 @@ def predictor_of(forest: Forest) -> Predictor:
 
 
 def _time(function: Callable[[], Any], count: int) -> float:
-    """Give the microseconds of one call, the best of five turns."""
+    """Return the microseconds of one call, the best of five turns."""
     best = float("inf")
     for _ in range(5):
         start = thread_time()
@@ -118,7 +118,7 @@ def _time(function: Callable[[], Any], count: int) -> float:
 async def _whole(
     predictor: Predictor, request: bytes, size: int, turns: int, **changes: Any
 ) -> float:
-    """Give the microseconds of a request when so many connections send one each turn."""
+    """Return the microseconds of a request when so many connections send one each turn."""
     site = Site(predictor, **changes)
     connections = []
     for _ in range(size):

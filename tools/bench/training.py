@@ -115,7 +115,7 @@ def _fitter() -> Iterator[subprocess.Popen[str]]:
 
 
 def _beside(client: Client, bare: Client, other: Client, row: bytes) -> Latencies:
-    """Give the latencies of single rows while nothing is trained, and beside a slow training.
+    """Return the latencies of single rows while nothing is trained, and beside a slow training.
 
     And those of the application that always answers the same, asked in turn with it: what the
     machine does to any server while its cores are taken.

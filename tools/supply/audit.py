@@ -27,7 +27,7 @@ _SECONDS = 600
 
 
 def look_up(tool: Path, wanted: Collection[Pin]) -> Mapping[Pin, list[str]]:
-    """Give each release's advisories, each by all its names; raises NoData."""
+    """Return each release's advisories, each by all its names; raises NoData."""
     found: dict[Pin, list[str]] = {}
     while left := [pin for pin in wanted if pin not in found]:
         # A name may be pinned once in what is asked.
@@ -64,7 +64,7 @@ def _ask(tool: Path, wanted: Collection[Pin]) -> dict[Pin, list[str]]:
 
 
 def audit(tool: Path, lock: Path, control: Path = CONTROL) -> list[str]:
-    """Give a line for each release with an advisory; raises NoData."""
+    """Return a line for each release with an advisory; raises NoData."""
     for pin, flaws in look_up(tool, pins(control)).items():
         if not any(KNOWN in flaw for flaw in flaws):
             raise NoData(f"{KNOWN} on the control, {pin.name} {pin.version}, was not reported")

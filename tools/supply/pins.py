@@ -15,10 +15,10 @@ class Pin(NamedTuple):
 
 
 def pins(lock: Path) -> list[Pin]:
-    """Give all that a lock pins, for whatever platform and version of Python."""
+    """Return all that a lock pins, for whatever platform and version of Python."""
     return [Pin(normal(name), version) for name, version in _PIN.findall(lock.read_text())]
 
 
 def normal(name: str) -> str:
-    """Give a name as PEP 503 compares it."""
+    """Return a name as PEP 503 compares it."""
     return re.sub(r"[-_.]+", "-", name).lower()

@@ -22,7 +22,7 @@ TARGET = ROOT / "build" / "sbom.cdx.json"
 
 
 def document(made: bytes, wanted: Collection[Pin]) -> dict[str, Any]:
-    """Give the tool's document with our version; raises ValueError where a release is not in it."""
+    """Return the tool's document with our version; raises ValueError if a release is missing."""
     found: dict[str, Any] = orjson.loads(made)
     hashed = {
         Pin(normal(item["name"]), item["version"])

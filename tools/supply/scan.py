@@ -66,7 +66,7 @@ class Finding(NamedTuple):
 
 
 def judge(tool: str, found: Collection[Finding], waived: Collection[str]) -> list[str]:
-    """Give a line for each finding that is not waived and each idle waiver; raises NoData."""
+    """Return a line for each finding that is not waived and each idle waiver; raises NoData."""
     own = [finding for finding in found if _CONTROL not in Path(finding.place).parts]
     if len(own) == len(found):
         raise NoData(f"{tool} did not report its control")
@@ -109,7 +109,7 @@ def _detect_secrets(tree: Path) -> list[Finding]:
 
 
 def secret(kind: str, name: str, number: int, text: str) -> Finding:
-    """Give the finding on a line of a file, by another rule where it tells a Secret's name."""
+    """Return the finding on a line of a file, by another rule where it tells a Secret's name."""
     line = text.splitlines()[number - 1]
     rule = ON_A_NAME if kind == "Secret Keyword" and _NAMES.search(line) else kind
     return Finding(rule, f"{name}:{number}", "it looks like a secret")
@@ -163,12 +163,12 @@ def resolved(dockerfile: str) -> str:
 
 
 def waived_by_checkov() -> frozenset[str]:
-    """Give the rules of its configuration."""
+    """Return the rules of its configuration."""
     return frozenset(yaml.safe_load((ROOT / ".checkov.yaml").read_text())["skip-check"])
 
 
 def waived_by_bandit() -> frozenset[str]:
-    """Give the rules of its configuration; those of one place stand there."""
+    """Return the rules of its configuration; those of one place stand there."""
     return frozenset(
         tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["bandit"]["skips"]
     )
@@ -216,7 +216,7 @@ def _copy(tree: Path) -> None:
 
 
 def scan(tree: Path) -> list[str]:
-    """Give a line for each finding in a copy of the repository; raises NoData."""
+    """Return a line for each finding in a copy of the repository; raises NoData."""
     lines = []
     for tool, (ask, waived) in SCANS.items():
         # Of each scanner its own: a control of one is none of another's findings.

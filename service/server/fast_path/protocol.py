@@ -1,10 +1,10 @@
 """The fast path of `POST /predict`: a request with one row, answered without an ASGI scope.
 
 An ASGI scope, its task and its events cost more than the prediction. A plain request with one row
-is therefore decoded as soon as it is complete, and all that arrive in one iteration of the event loop
-are answered by one run of the model. The fast path answers with a prediction, or with what the run
-raised, byte for byte as the ordinary path does. Any other request takes the ordinary path from its
-head on, and a client cannot tell which path answered.
+is therefore decoded as soon as it is complete, and all that arrive in one iteration of the event
+loop are answered by one run of the model. The fast path answers with a prediction, or with what the
+run raised, byte for byte as the ordinary path does. Any other request takes the ordinary path from
+its head on, and a client cannot tell which path answered.
 
 It depends on uvicorn's internals, so uvicorn's version is pinned.
 """

@@ -155,7 +155,7 @@ def _first_record(data: bytes, separator: str) -> list[str]:
 
 
 def _header(data: bytes, at: str) -> tuple[int, str]:
-    """Give the number of columns, and the separator that the header shows."""
+    """Return the number of columns, and the separator that the header shows."""
     try:
         first = _first_record(data, ",")
         if len(first) == 1:
@@ -170,7 +170,7 @@ def _header(data: bytes, at: str) -> tuple[int, str]:
 
 
 def _parse(data: bytes, separator: str, width: int, at: str) -> list[Any]:
-    """Give every field of every record, the header too, as one array of strings a column."""
+    """Return every field of every record, the header too, as one array of strings a column."""
     ragged: list[Any] = []
 
     def note(row: Any) -> str:

@@ -33,7 +33,7 @@ Cells = tuple[NDArray[np.float64], NDArray[np.bool_]]
 def read_matrix(
     path: Path, media: RowsMedia, schema: Schema, limits: Limits
 ) -> NDArray[np.float64]:
-    """Give the matrix [rows, features] of a file.
+    """Return the matrix [rows, features] of a file.
 
     Raises InvalidInput with what the schema refuses, UnusableData or UnsupportedMediaType for what
     cannot be read at all, or BodyTooLarge.
@@ -69,7 +69,7 @@ def read_matrix(
 
 
 def _mapped(path: Path) -> Any:
-    """Give a file as a buffer without copying it."""
+    """Return a file as a buffer without copying it."""
     with pa.memory_map(str(path)) as file:
         return file.read_buffer()
 
@@ -106,7 +106,7 @@ def _read_stream(data: Any, limits: Limits) -> dict[str, Any]:
 
 
 def _plain(table: Any) -> dict[str, Any]:
-    """Give a table's columns, each of one chunk, and none as codes of a dictionary."""
+    """Return a table's columns, each of one chunk, and none as codes of a dictionary."""
     columns: dict[str, Any] = {}
     try:
         table.validate(full=True)
@@ -160,7 +160,7 @@ def _typed_texts(feature: Feature, array: Any) -> Cells:
 
 
 def _texts(feature: Feature, array: Any) -> Cells:
-    """Give the code of each text's category."""
+    """Return the code of each text's category."""
     found = pc.index_in(array, pa.array(feature.categories, pa.string()), skip_nulls=True)
     codes = found.cast(pa.float64()).fill_null(-1.0).to_numpy(zero_copy_only=False)
     missing = _missing(array)
@@ -239,7 +239,7 @@ def _explained(
 
 
 def _value(value: Any, read_as: str | None) -> Any:
-    """Give a cell as JSON would hold it; a field of a CSV as the feature would read it."""
+    """Return a cell as JSON would hold it; a field of a CSV as the feature would read it."""
     if isinstance(value, str):
         if read_as == "number" and _NUMBER.fullmatch(value):
             return float(value)

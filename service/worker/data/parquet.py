@@ -120,7 +120,7 @@ def _is_plain(kind: Any) -> bool:
 
 
 def _column(chunks: Any) -> Column:
-    """Give one column; raises ValueError with what is wrong."""
+    """Return one column; raises ValueError with what is wrong."""
     kind = chunks.type
     if pa.types.is_dictionary(kind):
         kind = kind.value_type

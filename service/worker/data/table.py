@@ -66,7 +66,7 @@ class Column:
         return np.asarray(np.isnan(self.values), dtype=np.bool_)
 
     def arrow(self) -> Any:
-        """Give the values as an Arrow array of double, bool or string."""
+        """Return the values as an Arrow array of double, bool or string."""
         if self.type == "boolean":
             return pa.array(self.values != 0.0, mask=self.missing)
         if self.type == "number":
@@ -90,7 +90,7 @@ class Table:
         return int(np.count_nonzero(self.columns[name].missing))
 
     def to_frame(self, names: Sequence[str]) -> pd.DataFrame:
-        """Give the columns as scikit-learn is fitted on them: float64, and text as object.
+        """Return the columns as scikit-learn is fitted on them: float64, and text as object.
 
         Missing text is NaN: SimpleImputer takes None and NaN for two different things.
         """
@@ -158,7 +158,7 @@ class Table:
 
 
 def as_floats(array: Any) -> NDArray[np.float64]:
-    """Give an Arrow array of doubles as float64, null as NaN, in memory of its own."""
+    """Return an Arrow array of doubles as float64, null as NaN, in memory of its own."""
     values: NDArray[np.float64] = array.to_numpy(zero_copy_only=False).astype(np.float64)
     return values
 
@@ -192,7 +192,7 @@ def check_names(names: Sequence[object], at: str) -> None:
 
 
 def built_in(name: str) -> tuple[Table, str]:
-    """Give a data set of `BUILT_IN` and the name of its target column."""
+    """Return a data set of `BUILT_IN` and the name of its target column."""
     from sklearn import datasets
 
     loaded = getattr(datasets, f"load_{name}")()

@@ -129,7 +129,7 @@ class ModelType:
         return self.name in _CROSS_VALIDATED
 
     def describe(self) -> dict[str, object]:
-        """Give what `GET /model-types/{type}` replies."""
+        """Return what `GET /model-types/{type}` replies."""
         return {
             "name": self.name,
             "summary": self.summary,
@@ -140,7 +140,7 @@ class ModelType:
 
 @cache
 def model_type(name: str) -> ModelType:
-    """Give the type of that name; raises ModelTypeNotFound."""
+    """Return the type of that name; raises ModelTypeNotFound."""
     if name not in _TYPES:
         raise ModelTypeNotFound(name)
     module, scale, summary = _TYPES[name]
@@ -163,7 +163,7 @@ def catalogue() -> list[ModelType]:
 
 
 def describe(name: str) -> dict[str, object]:
-    """Give what `GET /model-types/{type}` replies; raises ModelTypeNotFound."""
+    """Return what `GET /model-types/{type}` replies; raises ModelTypeNotFound."""
     return model_type(name).describe()
 
 

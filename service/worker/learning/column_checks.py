@@ -30,7 +30,7 @@ _NUMBER = re.compile(r"\s*[+-]?(\d+[.,]?\d*|\.\d+)([eE][+-]?\d+)?\s*%?\s*")
 def classes_of(
     name: str, column: Column
 ) -> tuple[tuple[Label, ...], NDArray[np.int64], list[Problem]]:
-    """Give the classes in scikit-learn's order and each row's class; or what is wrong."""
+    """Return the classes in scikit-learn's order and each row's class; or what is wrong."""
     problems: list[Problem] = []
 
     def wrong(message: str) -> tuple[tuple[Label, ...], NDArray[np.int64], list[Problem]]:
@@ -76,7 +76,7 @@ def classes_of(
 
 
 def targets(labels: tuple[Label, ...], codes: NDArray[np.int64]) -> NDArray[Any]:
-    """Give the labels of the rows as scikit-learn is fitted on them: str, int64 or bool."""
+    """Return the labels of the rows as scikit-learn is fitted on them: str, int64 or bool."""
     first = labels[0]
     kind: Any = bool if isinstance(first, bool) else np.int64 if isinstance(first, int) else str
     return np.array(labels, dtype=kind)[codes]

@@ -226,7 +226,7 @@ def _reasons() -> Iterator[None]:
 def _predict(
     pipeline: Pipeline, frame: pd.DataFrame, plan: Plan
 ) -> tuple[NDArray[np.int64], NDArray[np.float64] | None]:
-    """Give each row's class index, and the probabilities, preparing the rows once."""
+    """Return each row's class index, and the probabilities, preparing the rows once."""
     ready = pipeline[:-1].transform(frame)
     classifier = pipeline["classify"]
     probabilities = None
@@ -242,7 +242,7 @@ def _predict(
 def _folded(
     plan: Plan, frame: pd.DataFrame, y: NDArray[Any], folds: int
 ) -> Iterator[tuple[Any, NDArray[Any], Any, NDArray[Any]]]:
-    """Give the prepared rows and labels of each fold of the training part: fit, then score."""
+    """Return the prepared rows and labels of each fold of the training part: fit, then score."""
     splitter = StratifiedKFold(folds, shuffle=True, random_state=plan.request.seed)
     unfitted = Pipeline([("prepare", _prepare(plan))])
     for inner, outer in splitter.split(plan.train, plan.codes[plan.train]):
@@ -266,7 +266,7 @@ def _cross_validate(
 
 
 def _search(plan: Plan, frame: pd.DataFrame, y: NDArray[Any], log: _Log) -> dict[str, Any]:
-    """Give the candidate of the best mean accuracy over the folds; of equal ones the first.
+    """Return the candidate of the best mean accuracy over the folds; of equal ones the first.
 
     Folds are the outer loop, so that each is prepared once for all candidates.
     """

@@ -97,7 +97,7 @@ class Range:
     """The bounds that are no valid values themselves: `minimum`, `maximum` or both."""
 
     def holds(self, value: object) -> bool:
-        """Say whether the value is such a number; true is no 1, and 1.0 no integer."""
+        """Return whether the value is such a number; true is no 1, and 1.0 no integer."""
         allowed = int if self.kind == "integer" else (int, float)
         if isinstance(value, bool) or not isinstance(value, allowed):
             return False
@@ -109,7 +109,7 @@ class Range:
         )
 
     def describe(self) -> dict[str, object]:
-        """Give the range as replies show it."""
+        """Return the range as replies show it."""
         whole = self.kind == "integer"
         shown: dict[str, object] = {
             "type": self.kind,
@@ -139,7 +139,7 @@ class Parameter:
     """Over 0 for a list, whose items the first range describes."""
 
     def accepts(self, value: object) -> bool:
-        """Say whether the value may be given to scikit-learn."""
+        """Return whether the value may be given to scikit-learn."""
         if self.most_items:
             return (
                 isinstance(value, list)
@@ -157,7 +157,7 @@ class Parameter:
         return any(one.holds(value) for one in self.ranges)
 
     def convert(self, value: Any) -> Any:
-        """Give a valid value in the type that scikit-learn tells it by."""
+        """Return a valid value in the type that scikit-learn tells it by."""
         if isinstance(value, list):
             return tuple(value)
         if isinstance(value, bool) or not isinstance(value, int):
@@ -165,7 +165,7 @@ class Parameter:
         return value if any(one.kind == "integer" for one in self.ranges) else float(value)
 
     def describe(self) -> dict[str, object]:
-        """Give the parameter as replies show it.
+        """Return the parameter as replies show it.
 
         A value of the type within the bounds is valid, or one in the bounds of `also`, or one of
         the `choices`.

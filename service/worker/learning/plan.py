@@ -149,7 +149,7 @@ def _takes_missing(kind: ModelType) -> bool:
 
 
 def _class_weight(value: Any, classes: tuple[Label, ...]) -> tuple[Any, list[Problem]]:
-    """Give the weights by label: JSON's keys are texts, whatever the labels are."""
+    """Return the weights by label: JSON's keys are texts, whatever the labels are."""
     if not isinstance(value, Mapping) or not classes:
         return value, []
     labels = {spelling(label): label for label in classes}

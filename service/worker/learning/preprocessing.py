@@ -109,7 +109,7 @@ def schema(
 
 
 def _categories(pipeline: Pipeline) -> tuple[dict[str, tuple[str, ...]], dict[str, int]]:
-    """Give the categories of each text column, and the code that stands for a missing text."""
+    """Return the categories of each text column, and the code that stands for a missing text."""
     prepare = pipeline["prepare"]
     if isinstance(prepare, str) or "text" not in prepare.named_transformers_:
         return {}, {}
@@ -126,7 +126,7 @@ def _categories(pipeline: Pipeline) -> tuple[dict[str, tuple[str, ...]], dict[st
 
 
 def typical(values: Floats) -> float:
-    """Give the median, rounded to as few digits as stay near it and within the values."""
+    """Return the median, rounded to as few digits as stay near it and within the values."""
     middle = float(np.median(values))
     low, high = float(values.min()), float(values.max())
     if (values == np.round(values)).all():
@@ -139,7 +139,7 @@ def typical(values: Floats) -> float:
 
 
 def encode(table: Table, schema: Schema) -> Floats:
-    """Give the float64 matrix [rows, features] of the schema's contract, of every row."""
+    """Return the float64 matrix [rows, features] of the schema's contract, of every row."""
     X = np.empty((table.rows, len(schema.features)), order="F")
     for place, feature in enumerate(schema.features):
         values = table.columns[feature.name].values

@@ -112,19 +112,19 @@ class Graph:
         return self.node("Cast", x, to=TensorProto.INT64)
 
     def add(self, x: str, y: str) -> str:
-        """Give x + y."""
+        """Return x + y."""
         return self.node("Add", x, y)
 
     def subtract(self, x: str, y: str) -> str:
-        """Give x - y."""
+        """Return x - y."""
         return self.node("Sub", x, y)
 
     def multiply(self, x: str, y: str) -> str:
-        """Give x * y."""
+        """Return x * y."""
         return self.node("Mul", x, y)
 
     def divide(self, x: str, y: str) -> str:
-        """Give x / y."""
+        """Return x / y."""
         return self.node("Div", x, y)
 
     def columns(self, x: str, places: Sequence[int]) -> str:
@@ -144,23 +144,23 @@ class Graph:
         return self.node("ReduceSum", x, self.constant([axis], np.int64), keepdims=int(keep))
 
     def affine(self, x: str, weights: ArrayLike, offset: ArrayLike) -> str:
-        """Give x @ weights + offset."""
+        """Return x @ weights + offset."""
         return self.add(self.node("MatMul", x, self.constant(weights)), self.constant(offset))
 
     def largest(self, x: str) -> str:
-        """Give the place of each row's largest entry, the first of equal ones: int64 [N]."""
+        """Return the place of each row's largest entry, the first of equal ones: int64 [N]."""
         return self.node("ArgMax", x, axis=1, keepdims=0)
 
     def side(self, x: str, comparison: str = "Greater", bound: float = 0.0) -> str:
-        """Give 1 where the column [N, 1] is beyond the bound, else 0: int64 [N]."""
+        """Return 1 where the column [N, 1] is beyond the bound, else 0: int64 [N]."""
         return self.flat(self.integer(self.node(comparison, x, self.constant(bound))))
 
     def softmax(self, x: str) -> str:
-        """Give the softmax of each row."""
+        """Return the softmax of each row."""
         return self.node("Softmax", x, axis=1)
 
     def logistic(self, x: str) -> str:
-        """Give 1 / (1 + exp(-x)).
+        """Return 1 / (1 + exp(-x)).
 
         Not the operator Sigmoid: in float64 that is 0 below about -37 and off by 1e-8 of the value
         at -20, which shows as soon as small probabilities are divided by their sum.
@@ -169,7 +169,7 @@ class Graph:
         return self.divide(one, self.add(one, self.node("Exp", self.node("Neg", x))))
 
     def both_classes(self, p: str) -> str:
-        """Give [1 - p, p] for the column p."""
+        """Return [1 - p, p] for the column p."""
         return self.beside([self.subtract(self.constant(1.0), p), p])
 
     def shares(self, x: str, when_zero: float | None = None) -> str:

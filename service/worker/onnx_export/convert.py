@@ -83,7 +83,7 @@ EMITTERS: dict[type, Emitter] = {
 
 
 def convert(pipeline: Pipeline, names: Sequence[str]) -> bytes:
-    """Give the serialised ONNX model of a fitted pipeline whose features are `names`, in order.
+    """Return the serialised ONNX model of a fitted pipeline whose features are `names`, in order.
 
     Raises NotConvertible for a classifier that is served natively, and ValueError for
     preprocessing that nothing here can repeat.

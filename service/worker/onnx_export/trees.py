@@ -57,7 +57,7 @@ class Tree:
 
 
 def leaf_values(fitted: BaseDecisionTree) -> Floats:
-    """Give what each leaf says, in the order of the leaves: [leaves, K]."""
+    """Return what each leaf says, in the order of the leaves: [leaves, K]."""
     tree = fitted.tree_
     values: Floats = tree.value[tree.children_left == -1][:, 0, :]
     return values
@@ -113,7 +113,7 @@ def sum_of_leaves(graph: Graph, x: str, trees: Sequence[Tree], values: Sequence[
 
 
 def _is_pure(table: Floats, trees: int) -> bool:
-    """Tell whether each leaf holds one small whole number: float32 then adds them exactly."""
+    """Return whether each leaf holds one small whole number: float32 then adds them exactly."""
     whole = bool((table == np.round(table)).all() and (table >= 0).all())
     alone = bool((np.count_nonzero(table, axis=1) <= 1).all())
     return whole and alone and float(table.max()) * trees < 2**24
@@ -161,7 +161,7 @@ def ensemble(
 
 
 def _round_down(thresholds: Floats) -> NDArray[np.float32]:
-    """Give the largest float32 that is not above each: then x <= both or neither, x a float32."""
+    """Return the largest float32 that is not above each: then x <= both or neither, x a float32."""
     with np.errstate(over="ignore"):
         single = thresholds.astype(np.float32)
     above = single.astype(np.float64) > thresholds

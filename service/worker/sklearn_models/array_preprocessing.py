@@ -109,7 +109,7 @@ class Preparation:
         )
 
     def apply(self, X: Floats) -> Floats:
-        """Give what the fitted ColumnTransformer gives for [N, features]: [N, outputs].
+        """Return what the fitted ColumnTransformer gives for [N, features]: [N, outputs].
 
         Overflow is left to the caller, who refuses what lies outside `bounds`.
         """
@@ -128,7 +128,7 @@ class Preparation:
         return prepared
 
     def bounds(self, classifier: Any) -> list[tuple[float, float]]:
-        """Give the smallest and largest number, inclusive, that each feature may be.
+        """Return the smallest and largest number, inclusive, that each feature may be.
 
         Within them a number is finite after scaling and, where a tree reads it, as a float32.
         """

@@ -62,14 +62,14 @@ class NativeClassifier:
         return hasattr(self._classifier, "predict_proba")
 
     def labels(self, X: Floats) -> Labels:
-        """Give the index of the class of each row: [N]."""
+        """Return the index of the class of each row: [N]."""
         if self._most_probable:
             return self.labels_and_probabilities(X)[0]
         with _QUIETLY():
             return self._indexes(self._classifier.predict(self._prepared(X)))
 
     def labels_and_probabilities(self, X: Floats) -> tuple[Labels, Floats]:
-        """Give the indexes [N] and the probabilities [N, K]; ValueError where there are none."""
+        """Return the indexes [N] and the probabilities [N, K]; ValueError where there are none."""
         if not self.has_probabilities:
             raise ValueError("this classifier gives no probabilities")
         with _QUIETLY():

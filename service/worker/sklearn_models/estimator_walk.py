@@ -49,12 +49,12 @@ def forget_names(root: Any) -> None:
 
 
 def reads_float32(root: Any) -> bool:
-    """Tell whether a number beyond float32's range would be refused somewhere inside."""
+    """Return whether a number beyond float32's range would be refused somewhere inside."""
     return any(isinstance(e, BaseDecisionTree | BaseGradientBoosting) for e in estimators(root))
 
 
 def is_forest(classifier: Any) -> bool:
-    """Tell whether the probabilities are sums of leaves: these can be computed to the last bit."""
+    """Return whether the probabilities are sums of leaves, which a graph repeats exactly."""
     if type(classifier) is BaggingClassifier:
         return all(isinstance(e, BaseDecisionTree) for e in classifier.estimators_)
     return type(classifier) in (
@@ -66,7 +66,7 @@ def is_forest(classifier: Any) -> bool:
 
 
 def predicts_most_probable(classifier: Any) -> bool:
-    """Tell whether `predict` is, in scikit-learn's own code, the argmax of `predict_proba`."""
+    """Return whether `predict` is, in scikit-learn's own code, the argmax of `predict_proba`."""
     if type(classifier) is VotingClassifier:
         return bool(classifier.voting == "soft")
     if type(classifier) is BaggingClassifier:

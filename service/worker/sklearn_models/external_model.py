@@ -54,7 +54,7 @@ def _describe(source: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
 
 
 def _file(source: Path, flavor: Any, key: str) -> Path:
-    """Give the file that a flavor names, which must lie in the version's own folder."""
+    """Return the file that a flavor names, which must lie in the version's own folder."""
     name = flavor.get(key) if isinstance(flavor, dict) else None
     if not isinstance(name, str):
         raise ValueError(f"its MLmodel file does not say where the {key} is")
@@ -124,7 +124,7 @@ def _parse(data: bytes) -> Any:
 
 
 def _largest(model: Any) -> float:
-    """Give the largest number that the graph's inputs can hold."""
+    """Return the largest number that the graph's inputs can hold."""
     from onnx import TensorProto
 
     types = {read.type.tensor_type.elem_type for read in model.graph.input}
@@ -132,7 +132,7 @@ def _largest(model: Any) -> float:
 
 
 def _graph_classes(model: Any) -> Sequence[Any]:
-    """Give the classes that a classifier's node in the graph lists."""
+    """Return the classes that a classifier's node in the graph lists."""
     for node in model.graph.node:
         for attribute in node.attribute:
             if attribute.name.startswith("classlabels_") and len(attribute.strings) > 1:
@@ -160,7 +160,7 @@ def _features(
 
 
 def _signed(signature: Mapping[str, Any], width: int) -> list[str]:
-    """Give the features' names from MLflow's signature; x0, x1, … where it has none."""
+    """Return the features' names from MLflow's signature; x0, x1, … where it has none."""
     text = signature.get("inputs")
     try:
         inputs = json.loads(text) if isinstance(text, str) else []
@@ -179,7 +179,7 @@ def _signed(signature: Mapping[str, Any], width: int) -> list[str]:
 
 
 def _input_example(source: Path, names: Sequence[str]) -> list[float]:
-    """Give the first row of the example that was logged with it, else zeros."""
+    """Return the first row of the example that was logged with it, else zeros."""
     path = source / "input_example.json"
     try:
         example = json.loads(path.read_text()) if path.stat().st_size < _LARGEST_TEXT else {}

@@ -21,7 +21,7 @@ Numbers = NDArray[Any]
 
 
 def has_sound_trees(root: Any) -> bool:
-    """Tell whether every tree inside `root` can be walked through for any row of its width."""
+    """Return whether every tree inside `root` can be walked through for any row of its width."""
     return all(
         _nodes_are_sound(left, right, leaf, feature, width)
         for estimator in estimators(root)
@@ -71,7 +71,7 @@ def _trees(estimator: Any) -> Iterator[tuple[Numbers, Numbers, Numbers, Numbers,
 
 
 def _is_sound_search(estimator: Any) -> bool:
-    """Tell whether a tree for nearest neighbours keeps to its own points and nodes."""
+    """Return whether a tree for nearest neighbours keeps to its own points and nodes."""
     search = getattr(estimator, "_tree", None)
     if not isinstance(search, KDTree | BallTree):
         return True

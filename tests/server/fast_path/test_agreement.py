@@ -34,7 +34,7 @@ LINES = [b"POST /predict HTTP/1.0", b"POST /predict?x=1 HTTP/1.1", b"POST /%70re
 
 @st.composite
 def single_rows(draw: st.DrawFn, schema: Schema) -> bytes:
-    """Give a body with one row that the schema takes."""
+    """Return a body with one row that the schema takes."""
 
     def cell(feature: Feature) -> Any:
         if feature.nullable and draw(st.integers(0, 2)) == 0:
@@ -52,7 +52,7 @@ def single_rows(draw: st.DrawFn, schema: Schema) -> bytes:
 
 @st.composite
 def requests(draw: st.DrawFn, schema: Schema, keyed: bool) -> bytes:
-    """Give a request, more often than not an ordinary one, and then with a key if there are any."""
+    """Return a request, mostly an ordinary one, with a key if there are any."""
     body = draw(bodies(schema) if draw(st.integers(0, 3)) == 0 else single_rows(schema))
     if draw(st.integers(0, 9)) == 0:
         sizes = [30_000, 65_535, 65_536, 70_000]
@@ -85,7 +85,7 @@ class Segment:
 
 @st.composite
 def traffic(draw: st.DrawFn, schema: Schema, keyed: bool) -> list[Segment]:
-    """Give what arrives on some connections, in any order and cut anywhere."""
+    """Return what arrives on some connections, in any order and cut anywhere."""
     streams = []
     for _ in range(draw(st.integers(1, 4))):
         parts = draw(st.lists(requests(schema, keyed), min_size=1, max_size=3))

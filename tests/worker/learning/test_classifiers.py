@@ -119,7 +119,7 @@ def test_every_description_is_json_and_bounds_all_numbers(name: str) -> None:
 
 
 def edges(one: Range) -> tuple[list[float], list[float]]:
-    """Give what just is, and what just is not, in a range."""
+    """Return what just is, and what just is not, in a range."""
     number = int if one.kind == "integer" else float
     ends = {"minimum": number(one.minimum), "maximum": number(one.maximum)}
     inside = [value for end, value in ends.items() if end not in one.exclusive]

@@ -107,7 +107,7 @@ def plant(
 
 
 def refusal(client: Client, name: str) -> str:
-    """Have a version refused everywhere; give the reason that the list shows."""
+    """Have a version refused everywhere; return the reason that the list shows."""
     used = client.post("/use-model", json={"name": name})
     assert used.status_code == 409, used.text
     (item,) = client.get(f"/models?name={name}").json()["models"]
@@ -245,7 +245,7 @@ def ours(service: Client, planted: FakeRegistry) -> dict[str, bytes]:
 
 
 def _array_file(header: str) -> bytes:
-    """Give an array file with a header of one's own and nothing behind it."""
+    """Return an array file with a header of one's own and nothing behind it."""
     line = header.encode().ljust(118) + b"\n"
     return b"\x93NUMPY\x01\x00" + len(line).to_bytes(2, "little") + line
 
@@ -265,7 +265,7 @@ def _pickled(canary: Path) -> bytes:
 
 
 def _forgeries(canary: Path) -> Mapping[str, Mapping[str, bytes]]:
-    """Give files whose digests are recorded as they are, by somebody who may write to MLflow."""
+    """Return files whose digests are recorded as they are, by somebody who may write to MLflow."""
     huge = _array_file("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000000,)}")
     pickled = _pickled(canary)
     return {

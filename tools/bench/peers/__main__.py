@@ -36,7 +36,7 @@ class _Case:
 
 
 def measure(options: Options) -> str:
-    """Load all servers in turn, with one row and a thousand a request; give the tables."""
+    """Load all servers in turn, with one row and a thousand a request; return the tables."""
     require_wrk()
     forest, core, folder = load(), options.cores.server, options.folder("peers")
     cases: dict[tuple[int, str], _Case] = {}

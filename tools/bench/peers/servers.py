@@ -81,7 +81,7 @@ def version(package: str, requirements: str) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Give the version of each package that is measured."""
+    """Return the version of each package that is measured."""
     folder = Path(__file__).parent
     names = sorted({peer.environment for peer in PEERS})
     return {name: version(name, (folder / f"{name}.txt").read_text()) for name in names}
