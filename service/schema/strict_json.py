@@ -1,7 +1,7 @@
-"""JSON from a client, read strictly: every doubt is an error with a pointer, nothing is guessed.
+"""JSON from a client, parsed strictly: every doubt is an error with a pointer.
 
 `json` keeps the last of two equal keys, reads NaN and recurses without bound, and no other parser
-refuses all of that; so its scanner is used with hooks, behind checks on the bytes.
+refuses all of that. So its scanner is used with hooks, behind checks on the bytes.
 """
 
 import json
@@ -11,19 +11,24 @@ from typing import Any
 
 from service.common.errors import BodyTooLarge, InvalidRequest, Problem, escape
 
-_LONGEST_TEXT = 65_536
-_TOKENS = re.compile(rb'"(?:[^"\\]|\\.){0,%d}+"?|[\[\]{}]' % _LONGEST_TEXT, re.DOTALL)
-"""Strings as a whole, so that brackets in them do not count; possessive, so that it is linear. One
-that is too long, or never ends, is cut."""
+LONGEST_TEXT = 65_536
+_TOKENS = re.compile(rb'"(?:[^"\\]|\\.){0,%d}+"?|[\[\]{}]' % LONGEST_TEXT, re.DOTALL)
+"""Matches whole strings, so that brackets in them do not count; possessive, so that it is linear. A
+string that is too long, or never ends, is cut."""
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+
+_LONG_TEXT = f"holds a text of more than {LONGEST_TEXT - 2:,} bytes"
+_MOST_SEARCHED = 2**20
+"""Bytes of a body in which the place of a text that is too long is searched."""
 
 _MARKS = re.compile(rb'["\[\]{}]')
 _STRETCH = 2**19
-"""Where rows are limited, in so many bytes there must be a bracket or a quote: what lies between
-two of them is read in one go, which holds the interpreter for 10 ms a MiB."""
+"""Where rows are limited, this many bytes must hold a bracket or a quote: what lies between two of
+them is scanned in one call, which holds the GIL for 10 ms a MiB."""
 
 _CONTAINERS_A_ROW = 10
-"""Where rows are limited, so many times as many lists and objects may stand in the body: each
-costs a microsecond, so that a body of nothing else would cost seconds."""
+"""Where rows are limited, a body may hold this many times as many lists and objects: each costs a
+microsecond, so a body of nothing else would cost seconds."""
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _LIST = ord("[")
@@ -35,16 +40,16 @@ class _OutOfRange:
 
 
 class _Repeated(dict[str, Any]):
-    """An object some of whose keys came twice."""
+    """An object with repeated keys."""
 
     keys_twice: tuple[str, ...] = ()
 
 
 def parse(body: bytes, max_depth: int, max_rows: int | None = None) -> Any:
-    """Parse UTF-8 JSON; raises InvalidRequest with each problem that was found.
+    """Parse UTF-8 JSON; raises InvalidRequest with every problem.
 
-    Where `max_rows` are given, raises BodyTooLarge, before anything is built, if a list within the
-    outermost object has more items, and no stretch of the body holds the interpreter for long.
+    With `max_rows`, raises BodyTooLarge, before anything is built, if a list within the outermost
+    object has more items; and no part of the body holds the GIL for long.
     """
     if not body.strip():
         raise _malformed("The body is empty.", "is empty")
@@ -52,7 +57,7 @@ def parse(body: bytes, max_depth: int, max_rows: int | None = None) -> Any:
         raise _malformed(
             "The body starts with a byte order mark.", "starts with a byte order mark; send UTF-8"
         )
-    _check_size(body, max_depth, max_rows)
+    has_long_text = _check_size(body, max_depth, max_rows)
     scanner = _Scanner()
     try:
         value = scanner.decode(body.decode())
@@ -64,12 +69,14 @@ def parse(body: bytes, max_depth: int, max_rows: int | None = None) -> Any:
             f"The body is not JSON: {error.msg} at {where}.", f"is not JSON: {error.msg} at {where}"
         ) from error
     surrogates = _SURROGATE.search(body) is not None
-    if scanner.may_label_nan or surrogates:
-        problems = list(_doubts(value, "", surrogates))
+    if scanner.has_doubts or surrogates or has_long_text:
+        problems = list(_doubts(value, "", surrogates or has_long_text))
         if problems:
             raise InvalidRequest(
                 f"{problems[0].pointer or 'The body'}: {problems[0].message}.", problems
             )
+    if has_long_text:  # one that is long only as it was written, by its escapes
+        raise _malformed(f"The body {_LONG_TEXT}.", _LONG_TEXT)
     return value
 
 
@@ -77,8 +84,11 @@ def _malformed(detail: str, message: str) -> InvalidRequest:
     return InvalidRequest(detail, [Problem("", message)])
 
 
-def _check_size(body: bytes, max_depth: int, max_rows: int | None) -> None:
-    # Linear, and mostly in C.
+def _check_size(body: bytes, max_depth: int, max_rows: int | None) -> bool:
+    """Raise where a body is too deep or has too many rows; return whether a text is too long.
+
+    It is linear, and mostly in C.
+    """
     pieces = range(0, len(body) - _STRETCH + 1, _STRETCH)
     for start in pieces if max_rows is not None else ():
         if _MARKS.search(body, start, start + _STRETCH) is None:
@@ -86,8 +96,9 @@ def _check_size(body: bytes, max_depth: int, max_rows: int | None) -> None:
             raise _malformed(f"The body {what}.", what)
     most = len(body) if max_rows is None else max_rows
     depth = containers = commas = seen = 0
-    in_list = False
-    for token in _TOKENS.finditer(body):
+    in_list = has_long_text = False
+    tokens = _TOKENS.finditer(body)
+    while (token := next(tokens, None)) is not None:
         start = token.start()
         if in_list and depth == 2:
             commas += body.count(b",", seen, start)
@@ -95,9 +106,14 @@ def _check_size(body: bytes, max_depth: int, max_rows: int | None) -> None:
                 raise BodyTooLarge("The number of instances", most, "rows")
         seen = token.end()
         mark = body[start]
-        if seen - start > _LONGEST_TEXT:
-            what = f"holds a text of more than {_LONGEST_TEXT - 2:,} bytes"
-            raise _malformed(f"The body {what}.", what)
+        if seen - start > LONGEST_TEXT:
+            if len(body) > _MOST_SEARCHED:
+                raise _malformed(f"The body {_LONG_TEXT}.", _LONG_TEXT)
+            has_long_text = True
+            string = _STRING.match(body, start)
+            assert string is not None
+            seen = string.end()
+            tokens = _TOKENS.finditer(body, seen)
         if mark in b"[{":
             depth += 1
             containers += 1
@@ -113,13 +129,14 @@ def _check_size(body: bytes, max_depth: int, max_rows: int | None) -> None:
                 raise BodyTooLarge("The number of lists and objects", limit, "in all")
         elif mark in b"]}":
             depth -= 1
+    return has_long_text
 
 
 class _Scanner:
-    """Python's own scanner; `may_label_nan` tells afterwards whether it let something pass."""
+    """Python's own scanner; `has_doubts` is true if it accepted something that is to be refused."""
 
     def __init__(self) -> None:
-        self.may_label_nan = False
+        self.has_doubts = False
         self.decode = json.JSONDecoder(
             object_pairs_hook=self._object,
             parse_int=self._integer,
@@ -134,14 +151,14 @@ class _Scanner:
         value = float(digits)
         if value - value == 0.0:
             return value
-        self.may_label_nan = True
+        self.has_doubts = True
         return _OutOfRange()
 
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         value = dict(pairs)
         if len(value) == len(pairs):
             return value
-        self.may_label_nan = True
+        self.has_doubts = True
         seen: set[str] = set()
         twice = [key for key, _ in pairs if key in seen or seen.add(key)]  # type: ignore[func-returns-value]
         repeated = _Repeated(value)
@@ -153,25 +170,35 @@ def _constant(name: str) -> Any:
     raise json.JSONDecodeError(f"{name} is no JSON number", name, 0)
 
 
-def _doubts(value: Any, pointer: str, surrogates: bool) -> Iterator[Problem]:
-    """Return what the scanner lets pass: repeated keys, numbers out of range, lone surrogates."""
+def _doubts(value: Any, pointer: str, texts: bool) -> Iterator[Problem]:
+    """Yield what the scanner accepts: repeated keys, numbers out of range and, with `texts`, texts.
+
+    A text is refused if it is too long or holds half a surrogate pair.
+    """
     if isinstance(value, dict):
         if isinstance(value, _Repeated):
             for key in value.keys_twice:
                 yield Problem(f"{pointer}/{escape(key)}", "is there twice")
         for key, item in value.items():
-            if surrogates and _is_torn(key):
-                yield Problem(pointer, "has a key with half a surrogate pair")
-            elif not isinstance(item, str | int | float) or surrogates:
-                yield from _doubts(item, f"{pointer}/{escape(key)}", surrogates)
+            if texts and (doubt := _doubt_of_text(key)):
+                yield Problem(pointer, f"has a key that {doubt}")
+            elif not isinstance(item, str | int | float) or texts:
+                yield from _doubts(item, f"{pointer}/{escape(key)}", texts)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            if not isinstance(item, str | int | float) or surrogates:
-                yield from _doubts(item, f"{pointer}/{index}", surrogates)
+            if not isinstance(item, str | int | float) or texts:
+                yield from _doubts(item, f"{pointer}/{index}", texts)
     elif isinstance(value, _OutOfRange):
         yield Problem(pointer, "is out of the range of a 64-bit number")
-    elif surrogates and isinstance(value, str) and _is_torn(value):
-        yield Problem(pointer, "holds half a surrogate pair")
+    elif texts and isinstance(value, str) and (doubt := _doubt_of_text(value)):
+        yield Problem(pointer, doubt)
+
+
+def _doubt_of_text(text: str) -> str:
+    """Return what is wrong with a text; empty where nothing is."""
+    if len(json.dumps(text, ensure_ascii=False).encode(errors="surrogatepass")) > LONGEST_TEXT:
+        return _LONG_TEXT
+    return "holds half a surrogate pair" if _is_torn(text) else ""
 
 
 def _is_torn(text: str) -> bool:

@@ -79,7 +79,7 @@ def test_a_text_has_a_largest_size_and_what_is_in_it_does_not_matter() -> None:
         assert parse(b'{"%b": 1}' % text, 4)
         for longer in (text + b"a", text + b'\\"'):
             body = b'["%b", "["]' % longer
-            assert _problems(body) == [("", "holds a text of more than 65,534 bytes")]
+            assert _problems(body) == [("/0", "holds a text of more than 65,534 bytes")]
 
 
 def test_a_long_column_of_numbers_is_no_long_text() -> None:
@@ -123,3 +123,14 @@ def test_rows_are_counted_to_the_last_and_only_in_a_list() -> None:
 
     assert parse(b'{"instances": {"a": 1, "b": 2}, "c": [1]}', 32, 1) is not None
     assert parse(b'{"instances": [[1, 2, 3]]}', 32, 1) is not None
+
+
+def test_a_text_that_is_too_long_is_pointed_at_whatever_it_holds() -> None:
+    long = b'"' + b'[{\\"' * 20_000 + b'"'
+
+    assert _problems(b'{"instances": [{"x": 1}, {"x": %s}]}' % long) == [
+        ("/instances/1/x", "holds a text of more than 65,534 bytes")
+    ]
+    assert _problems(b"{%s: 1}" % long)[0][0] == ""
+    assert _problems(b'{"x": %s}' % (b'"%s"' % (b"x" * 2**20)))[0][0] == ""
+    assert "not JSON" in _problems(b'{"x": %s' % long)[0][1]
