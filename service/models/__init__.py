@@ -1,1 +1,1 @@
-"""What answers: classifiers, and what a stored one may contain."""
+"""Classifiers that answer, and what a stored one may contain."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from onnx import AttributeProto, GraphProto, NodeProto, TensorProto
 
 LARGEST_ARTIFACT = 512 * 2**20
-"""Bytes, of a graph as stored and of a skops file as unpacked."""
+"""The most bytes of a graph as stored, and of a skops file as unpacked."""
 
 MOST_ENTRIES = 200_000
 """A forest of a thousand trees has about 20 000 entries."""
@@ -25,8 +25,8 @@ _OF_THIS_SERVICE = """
     Tanh Where
 """
 
-# What skl2onnx also writes for classifiers, without what makes much out of little: ConstantOfShape,
-# Expand and Tile.
+# Those that skl2onnx writes besides for classifiers, without ConstantOfShape, Expand and Tile,
+# which make large tensors from small ones.
 _OF_SKL2ONNX = """
     And ArgMin Constant Flatten Floor GatherElements GatherND Gemm Log LogSoftmax Not Or ReduceL2
     ReduceLogSumExp ReduceMean ReduceMin ReduceProd ReduceSumSquare Shape Sign Slice Split Sqrt
@@ -43,7 +43,7 @@ OPERATORS = {
     "": frozenset((_OF_THIS_SERVICE + _OF_SKL2ONNX).split()),
     "ai.onnx.ml": frozenset(_OF_MACHINE_LEARNING.split()),
 }
-"""By domain, the operators that a graph may be made of."""
+"""The operators that a graph may use, by domain."""
 
 TRUSTED_TYPES = frozenset(
     {
@@ -69,7 +69,7 @@ TRUSTED_TYPES = frozenset(
         "sklearn.utils._bunch.Bunch",
     }
 )
-"""Beyond the types that skops trusts itself, those that fitted classifiers are made of."""
+"""The types that fitted classifiers consist of, beyond those that skops itself trusts."""
 
 
 def inspect_onnx(data: bytes, limit: int = LARGEST_ARTIFACT) -> None:
@@ -126,7 +126,7 @@ def _domain(name: str) -> str:
 
 
 def inspect_zip(data: bytes, limit: int = LARGEST_ARTIFACT) -> None:
-    """Refuse a zip that would unpack to too much, or that names places outside itself."""
+    """Refuse a zip that would unpack to too much, or that names files outside itself."""
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             entries = archive.infolist()

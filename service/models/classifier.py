@@ -1,4 +1,4 @@
-"""What every classifier that answers has in common, and the replay that shows it answers right."""
+"""The interface of classifiers that answer, and the replay that checks one."""
 
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
@@ -10,11 +10,11 @@ Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 TOLERANCE = 1e-6
-"""How far a probability may be from the one that was recorded."""
+"""The largest difference of a probability from the recorded one."""
 
 
 class Classifier(Protocol):
-    """What answers: matrices as `service.schema` describes them in, indexes into classes out.
+    """Answers matrices, as `service.schema` describes them, with indexes of classes.
 
     Both raise ValueError, with a sentence, for numbers that it cannot take.
     """
@@ -33,14 +33,14 @@ class Classifier(Protocol):
 
     @property
     def in_other_process(self) -> bool:
-        """Whether another process answers, so that a call waits: never on the event loop."""
+        """Whether another process answers: a call then blocks, so never on the event loop."""
 
     @property
     def ready(self) -> bool:
         """Whether it can answer now."""
 
     def clock(self) -> float:
-        """Return the seconds of processor spent so far by this thread and by what answers it."""
+        """Return the processor seconds spent by this thread and by the process that answers."""
 
     def labels(self, X: Floats) -> Labels:
         """Return the index of the class of each row: [N]."""
@@ -51,10 +51,10 @@ class Classifier(Protocol):
 
 @runtime_checkable
 class ReadsFiles(Protocol):
-    """A classifier of another process, which reads a matrix where it lies."""
+    """A classifier in another process, which reads a matrix from its file."""
 
     def of_file(self, path: Path, rows: slice, probabilities: bool) -> tuple[Labels, Floats | None]:
-        """Answer for rows of the matrix that a file (.npy) holds: like `Classifier`'s methods."""
+        """Answer rows of the matrix in a file (.npy), like `Classifier`'s methods."""
 
 
 def replay(classifier: Classifier, X: Floats, labels: Labels, probabilities: Floats | None) -> None:

@@ -17,7 +17,7 @@ _REALS = {"tensor(double)": np.float64, "tensor(float)": np.float32}
 
 
 class BoundRun:
-    """A run of a fixed number of rows on arrays that stay where they are.
+    """A run of a fixed number of rows on preallocated arrays.
 
     Fill `inputs` [rows, features], call `run()`, read `labels` [rows] and, if they were asked
     for, `probabilities` [rows, K]. Not for two threads at once.
@@ -41,7 +41,7 @@ class BoundRun:
         for name, array in (labels, probabilities) if probabilities else (labels,):
             binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
         self._keep = (session, binding)
-        # Through the two wrappers' insides: the wrappers take a microsecond of the eight.
+        # Past the two Python wrappers, which take one of the eight microseconds.
         self.run: Callable[[], None] = partial(
             session._sess.run_with_iobinding, binding._iobinding, None
         )
@@ -117,7 +117,7 @@ class OnnxClassifier:
         return self._indexes(labels), probabilities.astype(np.float64, copy=False)
 
     def bind(self, rows: int, *, probabilities: bool = False) -> BoundRun:
-        """Prepare runs of exactly `rows` rows on arrays of their own.
+        """Return a run of exactly `rows` rows on its own arrays.
 
         Raises ValueError for a graph whose labels are not indexes, whose widths are not fixed, or
         that has no probabilities where they are asked for.

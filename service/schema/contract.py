@@ -34,7 +34,7 @@ class Feature:
     example: Value = 0.0
     """The median, or the most frequent category: a value, never a row, of the training data."""
     seen: tuple[float, float] | None = None
-    """The smallest and largest number in training; None where the feature is no number."""
+    """The smallest and largest number in training; None if the feature is not a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def encode(schema: Schema) -> bytes:
 
 
 def decode(data: bytes) -> Schema:
-    """Read a schema; raises ValueError (msgspec's) on anything that is none."""
+    """Decode a schema; raises ValueError (msgspec's) for anything else."""
     schema = _decoder.decode(data)
     names = [feature.name for feature in schema.features]
     if not names or len(set(names)) != len(names):

@@ -1,8 +1,8 @@
-"""A request's bytes to the classifier's matrix, compiled once from a schema.
+"""A request's bytes to the classifier's matrix, by a decoder that is compiled once from a schema.
 
-Two ways lead there. The compiled one (msgspec) reads nearly every good request and says only yes
-or no. Whatever it does not take goes to `explanation`, which reads it again slowly and either
-finds what is wrong, all of it, or gives the matrix after all.
+The compiled decoder (msgspec) accepts nearly every valid request, and does not say what is wrong
+with others. Those go to `explanation`, which decodes them again slowly, and either finds everything
+that is wrong or returns the matrix after all.
 """
 
 import math
@@ -21,30 +21,30 @@ Matrix = NDArray[np.float64]
 Row = tuple[float, ...]
 
 _WIDEST = 512
-"""Up to so many features objects are decoded into a struct: msgspec looks keys up one by one, so
-that a client could make a wider one slow by turning the order round."""
+"""Up to this many features, objects are decoded into a struct: msgspec searches keys linearly, so a
+client could make a wider one slow by reversing their order."""
 
 HUGE = 1e50
-"""Beyond this, sums of squares and products come near the end of float64, and a classifier may
-answer NaN: such rows do not take the short way."""
+"""Beyond this, sums of squares and products approach the limits of float64, and a classifier may
+answer NaN: such rows are not decoded one by one."""
 
 _TINY = 1024
 _NARROW = 64
-"""Bytes and features up to which a request is read slowly in about a millisecond."""
+"""Bytes and features up to which the slow decoder takes about a millisecond."""
 
 _KINDS: dict[str, type] = {"number": float, "text": str, "boolean": bool}
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one request may hold."""
+    """The most that one request may hold."""
 
     rows: int = 10_000
     depth: int = 32
 
 
 class FastDecodeFailed(Exception):
-    """The compiled way cannot vouch for this request; that says nothing about the request."""
+    """The compiled decoder does not accept this request, which may be valid all the same."""
 
 
 class Decoder:
@@ -83,24 +83,24 @@ class Decoder:
             return self.explain(body)
 
     def read(self, body: bytes) -> tuple[Matrix, bool]:
-        """Decode by the compiled way alone; raises Doubt."""
+        """Decode with the compiled decoder alone; raises FastDecodeFailed."""
         try:
             return self._decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise FastDecodeFailed from error
 
     def explain(self, body: bytes) -> tuple[Matrix, bool]:
-        """Decode by the slow way alone; raises like `decode`."""
+        """Decode with the slow decoder alone; raises like `decode`."""
         return self._explanation.read(body)
 
     def explains_at_once(self, body: bytes) -> bool:
-        """Return whether the slow way takes about a millisecond at most."""
+        """Return whether the slow decoder takes about a millisecond at most."""
         return len(body) <= _TINY and self._width <= _NARROW
 
     def one(self, body: bytes) -> tuple[Row, bool] | None:
         """Return the one row of a request and whether probabilities are asked for, else None.
 
-        The short way of the hot path: no matrix is made. None says nothing about the request.
+        No matrix is made. None says nothing about the request: use `decode`.
         """
         try:
             rows, probabilities = self._read(body)
@@ -149,12 +149,12 @@ class Decoder:
                 rows = list(map(self._astuple, instances))
             except TypeError:  # objects and arrays are mixed
                 raise FastDecodeFailed from None
-        # No parser refuses a key that comes twice. But all keys are known and none may be left
-        # out, so a body in order has exactly this many colons, plus those in its texts.
-        found = body.count(b":")
-        if found != keys and (self._codes or self._colons):
+        # No parser refuses a repeated key. But all keys are known and none may be left out, so a
+        # valid body has exactly this many colons, plus those in its texts.
+        colons = body.count(b":")
+        if colons != keys and (self._codes or self._colons):
             keys += sum(value.count(":") for row in rows for value in row if type(value) is str)
-        if found != keys or (b"\\" in body and (self._codes or self._colons)):
+        if colons != keys or (b"\\" in body and (self._codes or self._colons)):
             raise FastDecodeFailed
         return rows, request.probabilities is True
 
@@ -184,7 +184,7 @@ def _codes(feature: Feature) -> dict[str | None, int]:
 def _compile(
     features: Sequence[Feature],
 ) -> tuple[Callable[[bytes], Any] | None, Callable[[Any], tuple[Any, ...]]]:
-    """Make msgspec's decoder of a request, or None where a name or the width forbids it."""
+    """Return msgspec's decoder of a request, or None where a name or the width forbids one."""
     types = [_KINDS[f.type] | None if f.nullable else _KINDS[f.type] for f in features]
     alike = len({feature.type for feature in features}) == 1
     instance: Any = None

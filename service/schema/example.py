@@ -17,7 +17,7 @@ _MOST_CATEGORIES = 200
 
 
 class RequestHelp:
-    """Shows whoever sent a wrong request what is right, in bytes that have a limit."""
+    """Helps a client that sent an invalid request, in a limited number of bytes."""
 
     def __init__(self, schema: Schema) -> None:
         self.example = example(schema)
@@ -27,7 +27,7 @@ class RequestHelp:
         self._short = len(orjson.dumps(self.example)) <= _MOST_BYTES
 
     def members(self, concerned: Collection[str]) -> tuple[dict[str, Any], bool]:
-        """Return `expected`, the features concerned, and `example`; and whether that is all of it.
+        """Return `expected`, the features concerned, and `example`; and whether that is all.
 
         A long example, features after the 20th, and categories that are too many are left out.
         """

@@ -1,4 +1,4 @@
-"""What is wrong with a request, all of it, in words and pointers; the slow way of the decoder."""
+"""Everything that is wrong with a request, in words and pointers: the slow decoder."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,10 +13,10 @@ from service.schema import strict_json
 from service.schema.contract import Feature, Schema
 
 MOST = 20
-"""So many problems are listed; all are counted."""
+"""Problems that are listed; all are counted."""
 
 _SUGGESTIONS = 5
-"""So many unknown keys and categories get a suggestion: finding one takes 0.1 ms."""
+"""Unknown keys and categories that get a suggestion: finding one takes 0.1 ms."""
 
 _ENVELOPE = Names(("instances", "probabilities"))
 
@@ -29,7 +29,7 @@ class _Findings:
 
     @property
     def full(self) -> bool:
-        """Whether as many are listed as may be, so that the others are only counted."""
+        """Whether further problems are only counted."""
         return len(self.listed) >= MOST
 
     def add(self, pointer: str, message: str, feature: str | None = None) -> None:
@@ -41,7 +41,7 @@ class _Findings:
 
 
 class StrictDecoder:
-    """Reads requests for one schema slowly, and says what is wrong with them."""
+    """Decodes requests for one schema slowly, and finds what is wrong with them."""
 
     def __init__(self, schema: Schema, max_rows: int, max_depth: int) -> None:
         self._compiled = _Compiled(schema)
@@ -71,9 +71,9 @@ class StrictDecoder:
     def of_rows(
         self, rows: Mapping[int, Mapping[str, Any]], total: int, wrong: int
     ) -> "InvalidInput":
-        """Say what is wrong with rows that were read elsewhere, by their numbers.
+        """Return what is wrong with rows that were decoded elsewhere.
 
-        `wrong` of `total` rows are refused; `rows` are the first of them.
+        `wrong` of `total` rows are refused; `rows` are the first of them, by number.
         """
         findings = _Findings()
         reader = _Instances(self._compiled, findings)
@@ -97,7 +97,7 @@ def _refusal(
 
 
 class _Compiled:
-    """What is made of a schema once."""
+    """What is prepared from a schema once."""
 
     def __init__(self, schema: Schema) -> None:
         self.features = schema.features
@@ -138,7 +138,7 @@ def _envelope(value: Any, findings: _Findings) -> tuple[list[Any], bool]:
 
 
 class _Instances:
-    """Reads instances one by one into a matrix and notes what is wrong with each."""
+    """Decodes instances one by one into a matrix, and notes what is wrong with each."""
 
     def __init__(self, compiled: _Compiled, findings: _Findings) -> None:
         self._compiled = compiled
@@ -170,7 +170,7 @@ class _Instances:
     def read_object(
         self, instance: Mapping[str, Any], row: int, cells: NDArray[np.float64]
     ) -> None:
-        """Read one instance, of this number, into the cells of its row."""
+        """Decode one instance into the cells of its row."""
         self._object(instance, f"/instances/{row}", cells)
 
     def _object(self, instance: Mapping[str, Any], pointer: str, row: NDArray[np.float64]) -> None:
@@ -189,7 +189,7 @@ class _Instances:
                     self._unknown(key, pointer, instance)
 
     def _count(self, instance: Mapping[str, Any], pointer: str, row: NDArray[np.float64]) -> None:
-        """Count what is wrong, in time that grows with the instance and not with the features."""
+        """Count what is wrong in time that grows with the instance, not with the features."""
         missing = len(self._features)
         for key, value in instance.items():
             index = self._compiled.at.get(key)

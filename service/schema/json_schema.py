@@ -6,11 +6,11 @@ from typing import Any
 from service.schema.contract import Feature, Schema
 
 MOST = 512
-"""Features, and categories in sum, of a schema that is shown: whoever asks waits for all of it."""
+"""The most features, and categories in sum, that are shown: OpenAPI is sent as a whole."""
 
 
 def request_schema(schema: Schema, max_rows: int) -> dict[str, Any] | None:
-    """Describe the bodies that a version takes; None where that would be long.
+    """Return a JSON Schema of the bodies that a version takes; None where that would be long.
 
     One thing it cannot say: numbers within their bounds may together be too large for a classifier
     that adds them up.
