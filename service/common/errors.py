@@ -128,7 +128,7 @@ class ModelTypeNotFound(NotFound):
     """No classifier of that name may be trained."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"There is no model type {clip(name)!r}; GET /model-types lists them.")
+        super().__init__(f"There is not a model type {clip(name)!r}; GET /model-types lists them.")
 
 
 class Conflict(ServiceError):

@@ -131,7 +131,7 @@ def inspect_zip(data: bytes, limit: int = LARGEST_ARTIFACT) -> None:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError) as error:
-        raise UntrustedArtifact("the file is no skops file") from error
+        raise UntrustedArtifact("the file is not a skops file") from error
     if len(entries) > MOST_ENTRIES:
         raise UntrustedArtifact(f"the file has more than {MOST_ENTRIES:,} entries")
     if sum(entry.file_size for entry in entries) > limit:

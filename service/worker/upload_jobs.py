@@ -54,7 +54,7 @@ def read_data_set(folder: Path, order: Mapping[str, Any]) -> Any:
     target = order["target"]
     if target is not None and target not in table.columns:
         hint = did_you_mean(target, table.columns) or "."
-        message = f"is no column of this data set{hint}"
+        message = f"is not a column of this data set{hint}"
         raise InvalidRequest(f"The target {message}", [Problem("/target", message)])
     (folder / TABLE).write_bytes(table.to_parquet())
     return summary(name, table, target)

@@ -43,7 +43,7 @@ _KINDS = {b"PK\x03\x04": "A zip or Excel file", b"\x1f\x8b": "A gzip file", b"BZ
 def read_csv(data: bytes, limits: Limits = LIMITS, at: str = "") -> Table:
     """Read a CSV file with a header row; `at` is the pointer that problems get.
 
-    Raises UnusableData, BodyTooLarge or, for what is no text, UnsupportedMediaType.
+    Raises UnusableData, BodyTooLarge or, for what is not text, UnsupportedMediaType.
     """
     fields, separator = _read_fields(data, limits, at)
     problems: list[Problem] = []
@@ -68,10 +68,10 @@ def read_fields(data: bytes, limits: Limits = LIMITS, at: str = "") -> dict[str,
 
 
 def read_numbers_at_once(data: bytes, numbers: Collection[str]) -> dict[str, Any] | None:
-    """Read the plainest of such files in a tenth of the time: `numbers` straight into doubles.
+    """Read a plain file of numbers in a tenth of the time: `numbers` straight into doubles.
 
-    The other columns are as `read_fields` gives them. None where a quote, a field that is no plain
-    number or whatever else needs a closer look: that says nothing about the file.
+    The other columns are as `read_fields` gives them. None where a quote, a field that is not a
+    plain number or whatever else needs a closer look: that says nothing about the file.
     """
     line = data[: 1 << 20].split(b"\n", 1)[0]
     quoted = data.find(b'"', len(line)) >= 0 or line.count(b'"') % 2
@@ -143,7 +143,7 @@ def _check_text(data: bytes, at: str) -> None:
             at,
         ) from error
     if b"\0" in data:
-        raise _refuse("The CSV holds NUL characters; it is no text file.", at)
+        raise _refuse("The CSV holds NUL characters; it is not a text file.", at)
     if not data.strip():
         raise _refuse("The CSV is empty; it needs a header row, and rows.", at)
 
@@ -221,7 +221,7 @@ def _parse(data: bytes, separator: str, width: int, at: str) -> list[Any]:
 
 
 class _Lines:
-    """Says where a record stands: by its line, or by its number where quotes may hide lines."""
+    """Finds the line of a record; its number instead, where quoted fields may hold line breaks."""
 
     def __init__(self, data: bytes) -> None:
         self.starts = (
@@ -251,7 +251,7 @@ def _column(array: Any, separator: str) -> Column:
 
 
 def _mixed_column(array: Any, separator: str) -> Column:
-    """The same for a column that does not read as numbers at once, by its distinct values."""
+    """Do the same for a column that is not all numbers, by its distinct values."""
     coded = array.dictionary_encode()
     distinct = coded.dictionary
     blank = pc.match_substring_regex(distinct, r"^\s*$")
@@ -278,7 +278,7 @@ def _mixed_column(array: Any, separator: str) -> Column:
 
 
 def _check_numbers(array: Any, values: NDArray[np.float64]) -> None:
-    """Refuse what is no finite number, and integers that float64 cannot hold."""
+    """Refuse what is not a finite number, and integers that float64 cannot hold."""
     missing = pc.fill_null(pc.match_substring_regex(array, r"^\s*$"), True)
     finite = np.isfinite(values) | missing.to_numpy(zero_copy_only=False)
     if not finite.all():
@@ -300,5 +300,5 @@ def _check_numbers(array: Any, values: NDArray[np.float64]) -> None:
 
 
 def _exact(text: str, value: float) -> bool:
-    # Three hundred digits and more were infinite; what is left is short enough for int().
+    # 300 digits and more were infinite; the rest is short enough for int().
     return int(text) == int(value)

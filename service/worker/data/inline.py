@@ -1,4 +1,4 @@
-"""Rows that came as JSON, already parsed: `{"columns", "rows"}` or `{"records"}`."""
+"""Rows in parsed JSON: `{"columns", "rows"}` or `{"records"}`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -36,7 +36,7 @@ def read_inline(value: object, limits: Limits = LIMITS, at: str = "") -> Table:
         names, columns, place = _from_records(value["records"], limits, at)
     else:
         odd = sorted(str(key) for key in keys - {"columns", "rows", "records"})
-        problems = [Problem(f"{at}/{escape(key)}", "is no part of a data set") for key in odd]
+        problems = [Problem(f"{at}/{escape(key)}", "is not part of a data set") for key in odd]
         raise _refuse(
             f"The data set has the wrong keys; {_SHAPE}.", problems or [Problem(at, _SHAPE)]
         )
@@ -57,7 +57,7 @@ def read_inline(value: object, limits: Limits = LIMITS, at: str = "") -> Table:
 
 
 class _Wrong(ValueError):
-    """A value that does not belong into its column."""
+    """A value of another type than its column."""
 
     def __init__(self, row: int, message: str) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""Rows to predict that come as columns (CSV, Parquet, an Arrow stream), to a schema's matrix.
+"""Rows to predict in columns (CSV, Parquet, an Arrow stream), converted to a schema's matrix.
 
 Unlike a training's rows, whose values decide what a column is, these are read as the schema says: a
 text of digits stays a text. What is wrong is told as for JSON, by the same code, cell by cell.
@@ -47,7 +47,7 @@ def read_matrix(
     rows = len(next(iter(columns.values())))
     if set(columns) != {feature.name for feature in schema.features}:
         raise _explained(schema, columns, [0], rows, 1, media)
-    # Column by column in memory, as it is filled; whoever predicts turns it round chunk by chunk.
+    # Column-major, as it is filled; the prediction copies it row-major part by part.
     matrix = np.empty((rows, len(schema.features)), order="F")
     wrong = np.zeros(rows, np.bool_)
     convert = _TEXTUAL if media == "csv" else _TYPED
@@ -120,13 +120,13 @@ def _plain(table: Any) -> dict[str, Any]:
 
 
 def _missing(array: Any) -> NDArray[np.bool_]:
-    """Mark the cells without a value: null, NaN among numbers, nothing among fields of a CSV."""
+    """Return a mask of missing cells: null, NaN in numbers, empty fields of a CSV."""
     gone = pc.is_null(array, nan_is_null=pa.types.is_floating(array.type))
     return np.asarray(gone.to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 
 def _no_cells(_: Feature, array: Any) -> Cells:
-    """Refuse a column of another kind, but for what is missing in it."""
+    """Mark every cell that is not missing as wrong: the column is of another type."""
     return np.full(len(array), np.nan), ~_missing(array)
 
 
@@ -188,7 +188,7 @@ def _field_numbers(feature: Feature, array: Any) -> Cells:
 
 
 def _odd_numbers(array: Any) -> Cells:
-    """Read a column in which a field is no plain finite number, by its distinct fields."""
+    """Read a column in which a field is not a plain finite number, by its distinct fields."""
     return _by_distinct(array, lambda text: float(text) if _NUMBER.fullmatch(text) else None)
 
 
@@ -226,7 +226,7 @@ def _explained(
     count: int,
     media: RowsMedia,
 ) -> Exception:
-    """Say what is wrong with these rows, as if they had come as JSON."""
+    """Return what is wrong with these rows, as if they had been sent as JSON."""
     types = {feature.name: feature.type for feature in schema.features}
     instances = {
         row: {
@@ -239,7 +239,7 @@ def _explained(
 
 
 def _value(value: Any, read_as: str | None) -> Any:
-    """Return a cell as JSON would hold it; a field of a CSV as the feature would read it."""
+    """Return a cell as it would be in JSON; a field of a CSV as the feature's type reads it."""
     if isinstance(value, str):
         if read_as == "number" and _NUMBER.fullmatch(value):
             return float(value)

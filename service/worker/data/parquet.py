@@ -19,7 +19,7 @@ from service.worker.data.table import (
 )
 
 _EXACT_DIGITS = 15
-"""So many decimal digits survive the way to float64 and back."""
+"""Decimal digits that survive a conversion to float64 and back."""
 
 
 def read_parquet(data: bytes, limits: Limits = LIMITS, at: str = "") -> Table:
@@ -46,7 +46,7 @@ def read_arrow_table(data: Any, limits: Limits = LIMITS, at: str = "") -> Any:
     Raises as `read_parquet` does.
     """
     try:
-        # Metadata larger than this is a bomb: 10,000 columns take about 1 MB a row group.
+        # Larger metadata is an attack: 10,000 columns take about 1 MB a row group.
         file = pq.ParquetFile(
             pa.BufferReader(data),
             thrift_string_size_limit=1 << 26,

@@ -1,4 +1,4 @@
-"""Rows to train on, column by column, in the one form that every reader gives."""
+"""Rows to train on, column by column: what every reader returns."""
 
 import hashlib
 import io
@@ -17,7 +17,7 @@ from service.common.errors import BodyTooLarge, Problem, UnusableData, clip
 from service.schema.contract import FeatureType
 
 BUILT_IN = ("breast_cancer", "digits", "iris", "wine")
-"""The data sets that scikit-learn ships and `built_in` gives."""
+"""The data sets that scikit-learn ships; see `built_in`."""
 
 LONGEST_NAME = 256
 MOST_PROBLEMS = 20
@@ -117,7 +117,7 @@ class Table:
 
     @classmethod
     def from_parquet(cls, data: bytes) -> "Table":
-        """Read what `to_parquet` wrote; for files of others there is `read_parquet`."""
+        """Read what `to_parquet` wrote; `read_parquet` reads any other file."""
         table = pq.read_table(pa.BufferReader(data), use_threads=False)
         columns: dict[str, Column] = {}
         for field, chunks in zip(table.schema, table.columns, strict=True):
@@ -132,7 +132,7 @@ class Table:
         return cls(columns)
 
     def sha256(self) -> str:
-        """Hash the content, whatever file it came in: names, types and values, in order."""
+        """Return a hash of names, types and values, in order, whatever the file's format was."""
         digest = hashlib.sha256()
         for name, column in self.columns.items():
             head = json.dumps([name, column.type, len(column.values)], ensure_ascii=False)

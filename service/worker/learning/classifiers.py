@@ -1,4 +1,4 @@
-"""The classifiers that may be trained: which they are, what each wants, and how one is built."""
+"""The classifiers that can be trained: their names, their needs, and how one is built."""
 
 import importlib
 from collections.abc import Mapping
@@ -83,7 +83,7 @@ _TYPES: Mapping[str, tuple[str, Scale, str]] = {
     "SGDClassifier": ("linear_model", "standard", "Linear, learnt row by row: for many rows"),
     "SVC": ("svm", "standard", "Curved borders by kernels; no probabilities"),
 }
-"""Module within scikit-learn, how numbers are scaled for it, and what it is in a few words."""
+"""scikit-learn's module, how numbers are scaled, and a summary."""
 
 NAMES = tuple(sorted(_TYPES))
 
@@ -103,7 +103,7 @@ _CROSS_VALIDATED = frozenset({"CalibratedClassifierCV", "LogisticRegressionCV"})
 
 @dataclass(frozen=True)
 class ModelType:
-    """A classifier that may be trained, and what it wants of its data."""
+    """A classifier that can be trained, and what it needs of its data."""
 
     name: str
     summary: str
@@ -120,7 +120,7 @@ class ModelType:
 
     @property
     def takes_missing(self) -> bool:
-        """Whether missing numbers may reach it in preprocessing "auto"."""
+        """Whether preprocessing "auto" passes missing numbers on to it."""
         return self.name == "HistGradientBoostingClassifier"
 
     @property
@@ -188,9 +188,9 @@ def check_name(name: object) -> list[Problem]:
     if name.rpartition(".")[2] in _TYPES:
         return [Problem(at, f"write the name alone: {name.rpartition('.')[2]!r}")]
     if name.endswith(("Regressor", "Regression", "SVR")):
-        reason = f"{shown!r} is no classifier"
+        reason = f"{shown!r} is not a classifier"
     else:
-        reason = f"{shown!r} is no model type"
+        reason = f"{shown!r} is not a model type"
     choices = f"there are: {', '.join(NAMES)}"
     return [Problem(at, f"{reason}{did_you_mean(name, NAMES)}; {choices}")]
 
@@ -202,7 +202,7 @@ def build(
     class_weight: ClassWeight = None,
     folds: int = 5,
 ) -> Any:
-    """Make the unfitted classifier; the parameters are valid, as `validate` finds.
+    """Return the unfitted classifier; the parameters must be valid (`validate`).
 
     It computes in one thread: a training takes one core, and forests add their trees in an order.
     `folds` is for those that split the rows again in their own fit.

@@ -1,4 +1,4 @@
-"""Whether a column can be learnt from, or can be learnt: what is found out before any fit."""
+"""Whether a column can be a feature or a target: what is checked before any fit."""
 
 import re
 from typing import Any
@@ -83,7 +83,7 @@ def targets(labels: tuple[Label, ...], codes: NDArray[np.int64]) -> NDArray[Any]
 
 
 def check_feature(column: Column, largest: float) -> str:
-    """Say why a column cannot be a feature, or nothing where it can."""
+    """Return why a column cannot be a feature; empty if it can."""
     missing = column.missing
     present = column.values[~missing]
     if not len(present):

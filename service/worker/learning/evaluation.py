@@ -54,7 +54,7 @@ def measure(
     each class against the rest, or of the second of two. What cannot be computed is left out.
     """
     with warnings.catch_warnings():
-        # A class that is predicted and does not occur is no news to whoever reads the report.
+        # The report shows a class that is predicted and does not occur; a warning adds nothing.
         warnings.simplefilter("ignore", UserWarning)
         measured = {
             "accuracy": metrics.accuracy_score(truth, predicted),

@@ -1,4 +1,4 @@
-"""Data in, fitted classifier out: the fit of a planned training, and what it is worth."""
+"""The fit of a planned training, and its evaluation on held-out rows."""
 
 import time
 import warnings
@@ -22,7 +22,7 @@ from service.worker.learning.evaluation import ClassReport
 from service.worker.learning.plan import Plan
 
 Progress = Callable[[str, float], None]
-"""Called with the stage that begins, or goes on, and the share of all that is done."""
+"""Called with the current stage and the share of the training that is done."""
 
 _PROBABLE_IS_PREDICTED = frozenset(
     {"BaggingClassifier", "ExtraTreesClassifier", "RandomForestClassifier"}
@@ -36,16 +36,16 @@ _SLOW = frozenset(
     }
 )
 _SAMPLE = 500
-"""Of the slow ones, so many training rows are predicted: all would take as long as the fit."""
+"""Training rows that a slow classifier predicts: all would take as long as the fit."""
 
 
 _REFUSALS = (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError)
-"""What scikit-learn raises for settings and rows that do not go together."""
+"""What scikit-learn raises for parameters and rows that do not fit together."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
-    """A fitted classifier with all that is known of it; rows are those of the data set."""
+    """A fitted classifier and its evaluation; rows are those of the data set."""
 
     pipeline: Pipeline
     schema: Schema
@@ -75,7 +75,7 @@ class Fitted:
 
 @dataclass(slots=True)
 class _Log:
-    """What happens on the way: stages with their seconds, and warnings as sentences."""
+    """The stages of a training with their seconds, and its warnings as sentences."""
 
     progress: Progress
     notes: list[str] = field(default_factory=list)
@@ -94,7 +94,7 @@ class _Log:
         self.seconds[name] = time.perf_counter() - start
 
     def report(self, stage: str, share: float) -> None:
-        """Pass on how far the training has come."""
+        """Report the progress."""
         self.progress(stage, round(share, 4))
 
     def _note(self, warning: warnings.WarningMessage) -> None:
@@ -214,7 +214,7 @@ def _pipeline(plan: Plan, params: Mapping[str, Any]) -> Pipeline:
 
 @contextmanager
 def _reasons() -> Iterator[None]:
-    """Turn what scikit-learn refuses into a sentence for the client."""
+    """Turn an error of scikit-learn into a sentence for the client."""
     try:
         yield
     except _REFUSALS as error:
@@ -266,7 +266,7 @@ def _cross_validate(
 
 
 def _search(plan: Plan, frame: pd.DataFrame, y: NDArray[Any], log: _Log) -> dict[str, Any]:
-    """Return the candidate of the best mean accuracy over the folds; of equal ones the first.
+    """Return the candidate with the best mean accuracy over the folds; the first of equal ones.
 
     Folds are the outer loop, so that each is prepared once for all candidates.
     """

@@ -77,13 +77,13 @@ _CHOICES: Mapping[str, tuple[object, ...]] = {
     "l1_ratio": (),
     "binarize": (),
 }
-"""What is left of scikit-learn's choices, where some make no sense or cannot be served."""
+"""The choices that are allowed, where some of scikit-learn's cannot be served."""
 
 _LISTS: Mapping[str, tuple[Kind, float, float, int]] = {
     "hidden_layer_sizes": ("integer", 1, 2_000, 5),
     "alphas": ("number", 1e-9, 1e9, 50),
 }
-"""Parameters that are lists: the kind, the least and the most of an item, the most items."""
+"""Parameters that are lists: type, minimum and maximum of an item, and the most items."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +94,10 @@ class Range:
     minimum: float
     maximum: float
     exclusive: tuple[str, ...] = ()
-    """The bounds that are no valid values themselves: `minimum`, `maximum` or both."""
+    """The bounds that are not valid values themselves: `minimum`, `maximum` or both."""
 
     def holds(self, value: object) -> bool:
-        """Return whether the value is such a number; true is no 1, and 1.0 no integer."""
+        """Return whether the value is such a number; true is not 1, and 1.0 is not an integer."""
         allowed = int if self.kind == "integer" else (int, float)
         if isinstance(value, bool) or not isinstance(value, allowed):
             return False
@@ -136,7 +136,7 @@ class Parameter:
     boolean: bool = False
     choices: tuple[str | None, ...] = ()
     most_items: int = 0
-    """Over 0 for a list, whose items the first range describes."""
+    """More than 0 for a list, whose items the first range describes."""
 
     def accepts(self, value: object) -> bool:
         """Return whether the value may be given to scikit-learn."""
@@ -157,7 +157,7 @@ class Parameter:
         return any(one.holds(value) for one in self.ranges)
 
     def convert(self, value: Any) -> Any:
-        """Return a valid value in the type that scikit-learn tells it by."""
+        """Return a valid value in the type that scikit-learn expects."""
         if isinstance(value, list):
             return tuple(value)
         if isinstance(value, bool) or not isinstance(value, int):
@@ -188,7 +188,7 @@ class Parameter:
 
     @cached_property
     def wanted(self) -> str:
-        """Say in words what a value must be."""
+        """What a value must be, in words."""
         if self.most_items:
             return f"an array of 1 to {self.most_items}, each {self.ranges[0]}"
         options = [str(one) for one in self.ranges]
@@ -200,7 +200,7 @@ class Parameter:
 
 
 def parameters(estimator: type[Any]) -> dict[str, Parameter]:
-    """Derive what a client may set on a classifier of this class."""
+    """Return the parameters of a classifier that a client may set."""
     found: dict[str, Parameter] = {}
     for name, argument in inspect.signature(estimator).parameters.items():
         constraints = estimator._parameter_constraints.get(name)
@@ -242,7 +242,7 @@ def _derive(name: str, default: object, constraints: list[Any]) -> Parameter:
 
 
 def _range(name: str, interval: Any) -> Range:
-    """Cut scikit-learn's interval down to what a service can afford."""
+    """Return scikit-learn's interval, limited to what a service can afford."""
     whole = interval.type.__name__ == "Integral"
     most = _MOST.get(name, _MOST_INTEGER if whole else _MOST_NUMBER)
     if not whole and name in ("min_samples_split", "min_samples_leaf", "max_samples"):
@@ -280,7 +280,7 @@ def check(
 
 
 def unknown(settable: Mapping[str, Parameter], name: str) -> str:
-    """Say why a parameter of that name cannot be set, or nothing where it can."""
+    """Return why a parameter of that name cannot be set; empty if it can."""
     if name in settable:
         return ""
     if name in UNSETTABLE and (name != "penalty" or "l1_ratio" in settable):

@@ -1,4 +1,4 @@
-"""Everything that can be known of a training before it is fitted, or every reason not to try."""
+"""A training before the fit: everything that can be known of it, or every reason not to try."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ _FLOAT32 = frozenset(
 )
 _LARGEST_FLOAT32 = 3.4e38
 _LARGEST = 1e150
-"""The square of what is larger is no finite float64, and so there is no variance to scale by."""
+"""The square of what is larger is not a finite float64, so there is no variance to scale by."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +56,7 @@ class Plan:
     test: NDArray[np.int64]
     class_weight: Any
     folds: int
-    """Into so many folds the classifier may split the rows it is given once more."""
+    """Folds into which the classifier may split its training rows once more."""
 
     @property
     def y(self) -> NDArray[Any]:
@@ -121,7 +121,7 @@ def _features(
     table: Table, features: tuple[str, ...], request: TrainRequest, kind: ModelType, at: str
 ) -> list[Problem]:
     if not features:
-        return [Problem(at, "the data set has no column beside the target")]
+        return [Problem(at, "the data set has no column besides the target")]
     largest = _LARGEST_FLOAT32 if kind.name in _FLOAT32 else _LARGEST
     plain = request.preprocessing == "none"
     takes_missing = not plain or _takes_missing(kind)
@@ -149,12 +149,12 @@ def _takes_missing(kind: ModelType) -> bool:
 
 
 def _class_weight(value: Any, classes: tuple[Label, ...]) -> tuple[Any, list[Problem]]:
-    """Return the weights by label: JSON's keys are texts, whatever the labels are."""
+    """Return the weights by label: keys in JSON are texts, whatever type the labels have."""
     if not isinstance(value, Mapping) or not classes:
         return value, []
     labels = {spelling(label): label for label in classes}
     problems = [
-        Problem(f"/class_weight/{escape(key)}", f"{clip(key)!r} is no class of the target")
+        Problem(f"/class_weight/{escape(key)}", f"{clip(key)!r} is not a class of the target")
         for key in value
         if key not in labels
     ]
@@ -164,7 +164,7 @@ def _class_weight(value: Any, classes: tuple[Label, ...]) -> tuple[Any, list[Pro
 def _split(
     codes: NDArray[np.int64], classes: tuple[Label, ...], request: TrainRequest
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Hold out a part of the rows, of each class its share."""
+    """Hold out a stratified part of the rows."""
     from sklearn.model_selection import train_test_split
 
     rows = len(codes)
@@ -216,7 +216,7 @@ def _check_cost(
     kind: ModelType,
     at: str,
 ) -> None:
-    """Refuse what would take more time or memory than any training may."""
+    """Refuse a training that would take more time or memory than any may."""
     width = sum(
         len(set(table.columns[name].values) - {None}) if table.columns[name].type == "text" else 1
         for name in features

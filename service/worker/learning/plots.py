@@ -76,7 +76,7 @@ def _png(axes: Axes) -> bytes:
         text.set_parse_math(False)  # a label may hold any character
     sink = io.BytesIO()
     with warnings.catch_warnings():
-        # A label in a script that the font lacks is drawn as boxes; that is no reason to fail.
+        # A label in a script that the font lacks is drawn as boxes; that is not a reason to fail.
         warnings.simplefilter("ignore", UserWarning)
         figure.savefig(
             sink, format="png", bbox_inches="tight", pad_inches=0.15, metadata={"Software": None}

@@ -1,4 +1,4 @@
-"""From a table to what classifiers see: the step that prepares columns, schema and matrix."""
+"""The preprocessing of columns by type, the schema of a version, and its matrix."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 def transformer(
     table: Table, names: Sequence[str], scale: Scale, takes_missing: bool
 ) -> ColumnTransformer:
-    """Make the unfitted step that prepares these columns, by their types.
+    """Return the unfitted preprocessing of these columns, by their types.
 
     Its blocks stand in the order number, number_missing, boolean, boolean_missing, text; a block
     without columns is left out.

@@ -13,7 +13,7 @@ OPSET, TREES_OPSET, IR = 21, 5, 10
 
 
 class NotConvertible(ValueError):
-    """The classifier, as it was fitted, has no graph of the same answers: it is served natively."""
+    """The fitted classifier has no graph with the same answers; it is served natively."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

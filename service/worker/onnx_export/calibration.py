@@ -25,7 +25,7 @@ def emit_calibrated(graph: Graph, classifier: CalibratedClassifierCV, x: str) ->
         elif fold.method == "isotonic":
             p = _isotonic(graph, fold.calibrators, scores, is_forest(fold.estimator))
         else:
-            # By temperature it looks at the whole batch to tell what a score is.
+            # Temperature scaling looks at the whole batch to decide what a score is.
             raise NotConvertible(f"it is calibrated by {fold.method}")
         p = graph.both_classes(p) if classes == 2 else graph.shares(p, 1.0 / classes)
         total = p if total is None else graph.add(total, p)

@@ -4,7 +4,7 @@ from sklearn.neural_network import MLPClassifier
 
 from service.worker.onnx_export.builder import Answer, Graph, NotConvertible
 
-# Sigmoid's error in float64 is relative to values that are tiny, so between layers it is no loss.
+# Sigmoid's float64 error is relative to tiny values, which does not matter between layers.
 ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh", "logistic": "Sigmoid", "identity": "Identity"}
 
 

@@ -1,4 +1,4 @@
-"""Whether a graph answers as its pipeline does, and rows to repeat that with on other machines."""
+"""The comparison of a graph with its pipeline, and made-up rows to repeat it on other machines."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,19 +25,19 @@ CHUNK = 10_000
 """Rows compared at a time: enough for the matrix products, little in memory."""
 
 BOUNDARY = 1e-12
-"""A margin below this share of the largest score has no sign: scikit-learn's own changes with the
-number of rows that it predicts at once."""
+"""A margin below this share of the largest score has no reliable sign: scikit-learn's own changes
+with the number of rows that it predicts together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """What a comparison found."""
+    """The result of a comparison."""
 
     rows: int
     differing: int
     """Rows with another label than scikit-learn's, those on a boundary not counted."""
     on_boundary: int
-    """Rows with another label whose margin is too small to have a side."""
+    """Rows with another label whose margin is within rounding."""
     largest_difference: float
     """Between any two probabilities; infinite where only one of them is NaN."""
     exact: bool
@@ -115,7 +115,7 @@ def _difference(expected: Floats, answered: Floats) -> float:
 
 
 def _near_boundary(classifier: Any, prepared: Any, exact: bool) -> NDArray[np.bool_]:
-    """Tell which rows lie so close to a boundary that rounding decides; none does in a forest."""
+    """Return which rows are so close to a boundary that rounding decides; in a forest none is."""
     if exact:
         return np.zeros(len(prepared), np.bool_)
     if hasattr(classifier, "decision_function"):
@@ -147,7 +147,7 @@ def _one_job(classifier: Any) -> Iterator[None]:
 
 
 def made_up_rows(X: Floats, features: Sequence[Feature], count: int = 256, seed: int = 0) -> Floats:
-    """Make rows up, column by column, that no training row is among: [count, features].
+    """Make up rows column by column, none of them a training row: [count, features].
 
     Each column is drawn alone, from the values that it has in `X`: codes and missing values as
     often as there, and a number strictly between one value and the next, where there are two.

@@ -16,7 +16,7 @@ def emit_svc(graph: Graph, classifier: SVC | NuSVC, x: str) -> Answer:
     decision = graph.affine(kernel, _pair_weights(classifier, pairs), classifier._intercept_)
     zero = graph.constant(0.0)
     if classes == 2:
-        # libsvm's decision is positive for class 0, and scikit-learn turns the sign of it over.
+        # libsvm's decision is positive for class 0; scikit-learn inverts its sign.
         return Answer(graph.side(decision, "LessOrEqual"), decision=graph.node("Neg", decision))
 
     first, second = np.zeros((2, len(pairs), classes))

@@ -209,7 +209,8 @@ class _Nodes:
         """Number one tree's nodes and leaves on from those of the trees before it."""
         inner = ~tree.leaf
         if not inner.any():
-            # The format has no tree of one leaf: a node whose two children are that leaf.
+            # The format has no tree of one leaf; a node whose two children are that leaf stands for
+            # it.
             zero, one, leaf = np.zeros(1, np.int64), np.ones(1, np.int64), np.array([leaves])
             return cls([], zero, np.zeros(1), zero, leaf, one, leaf, one)
         number = np.where(

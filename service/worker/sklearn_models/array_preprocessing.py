@@ -82,7 +82,7 @@ class Preparation:
         if isinstance(prepare, str) and prepare == "passthrough":
             return cls(len(names))
         if type(prepare) is not ColumnTransformer:
-            raise ValueError(f"{type(prepare).__name__} is no preprocessing known here")
+            raise ValueError(f"{type(prepare).__name__} is not a known preprocessing")
         if prepare.transformer_weights:
             raise ValueError("transformer weights are not known here")
         places = {name: place for place, name in enumerate(names)}

@@ -1,4 +1,4 @@
-"""A fitted scikit-learn classifier as it is.
+"""A fitted scikit-learn classifier that answers itself.
 
 It imports scikit-learn, so that no module of the serving process imports this one: there a
 `service.processes.remote_classifier.RemoteClassifier` stands for it.
@@ -29,7 +29,7 @@ from service.worker.sklearn_models.skops_file import load_skops
 _DOUBTFUL = frozenset({"LabelPropagation", "LabelSpreading"})
 """Far from all training rows their probabilities are 0/0, and `predict` names the first class."""
 
-# What overflows or has no value comes out as an infinity or NaN, which the caller looks for.
+# Overflows and undefined values come out as infinity or NaN, which the caller checks.
 _QUIETLY = partial(np.errstate, all="ignore")
 
 

@@ -43,7 +43,7 @@ def use_one_job(root: Any) -> None:
 
 
 def forget_names(root: Any) -> None:
-    """Drop the column names seen in training, so that a matrix brings no warning about them."""
+    """Drop the column names seen in training, so that a matrix without names causes no warning."""
     for estimator in estimators(root):
         vars(estimator).pop("feature_names_in_", None)
 

@@ -1,4 +1,4 @@
-"""Versions that somebody else logged, made into what this service serves.
+"""Versions that others logged, converted into what this service serves.
 
 Runs in a child process. What is understood: a graph in ONNX with one matrix of numbers as input,
 and a classifier on numbers in a skops file within our list (or, where a setting allows it, in a

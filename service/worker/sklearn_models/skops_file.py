@@ -1,4 +1,4 @@
-"""What a skops file holds, built only where all of it may be.
+"""Loads a skops file if everything in it is allowed.
 
 It imports scikit-learn, so that no module of the serving process imports this one.
 """
@@ -13,12 +13,12 @@ from service.worker.sklearn_models.tree_checks import has_sound_trees
 
 
 def load_skops(data: bytes, limit: int = LARGEST_ARTIFACT) -> Any:
-    """Build what a skops file holds, if all of it may be; no code of the file's is ever run."""
+    """Return what a skops file holds, if all of it is allowed; code in the file is never run."""
     inspect_zip(data, limit)
     try:
         needed = set(get_untrusted_types(data=data))
-    except Exception as error:  # skops raises whatever a malformed file makes it stumble over.
-        raise UntrustedArtifact("the file is no skops file") from error
+    except Exception as error:  # A malformed file makes skops raise anything.
+        raise UntrustedArtifact("the file is not a skops file") from error
     if needed - TRUSTED_TYPES:
         strange = ", ".join(sorted(needed - TRUSTED_TYPES))
         raise UntrustedArtifact(f"the file holds types that are not allowed: {strange[:200]}")

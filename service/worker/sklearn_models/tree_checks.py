@@ -21,7 +21,7 @@ Numbers = NDArray[Any]
 
 
 def has_sound_trees(root: Any) -> bool:
-    """Return whether every tree inside `root` can be walked through for any row of its width."""
+    """Return whether every tree inside `root` can be walked for any row of its width."""
     return all(
         _nodes_are_sound(left, right, leaf, feature, width)
         for estimator in estimators(root)
@@ -34,7 +34,7 @@ def _nodes_are_sound(
 ) -> bool:
     count, inner = len(leaf), ~leaf
     place = np.arange(count)[inner]
-    # A child stands behind its parent, so that every walk ends.
+    # A child comes after its parent, so that every walk ends.
     return count > 0 and all(
         bool(fact.all())
         for fact in (
