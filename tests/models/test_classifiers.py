@@ -284,7 +284,7 @@ def stored(classifier: Any = None) -> bytes:
 
 def test_a_pickle_is_refused() -> None:
     data = pickle.dumps(fit(IRIS, DecisionTreeClassifier()))
-    with pytest.raises(UntrustedArtifact, match="no skops file"):
+    with pytest.raises(UntrustedArtifact, match="not a skops file"):
         load_native(data, IRIS.names)
 
 

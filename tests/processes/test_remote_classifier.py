@@ -255,7 +255,7 @@ def test_it_answers_at_the_services_priority_without_a_limit_of_time_and_has_no_
 def test_a_file_that_is_not_trusted_is_refused_and_leaves_no_process(workers: WorkerPool) -> None:
     before = set(workers._children)
 
-    with pytest.raises(ValueError, match="no skops file"):
+    with pytest.raises(ValueError, match="not a skops file"):
         served(workers, pickle.dumps(KNeighborsClassifier()))
 
     wait_until(lambda: set(workers._children) <= before)

@@ -173,7 +173,7 @@ def test_classifier_that_splits_again_needs_two_rows_of_each_class() -> None:
 
 
 def test_weight_of_a_class_that_is_not_there_is_refused() -> None:
-    assert "no class" in reason(small(), "/class_weight/maybe", class_weight={"maybe": 1.0})
+    assert "not a class" in reason(small(), "/class_weight/maybe", class_weight={"maybe": 1.0})
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ KINDS: Mapping[Callable[[Path], hostile.Files], str] = {
     hostile.a_cloudpickle: "it is a pickle",
     hostile.a_joblib_file: "it is a pickle",
     hostile.a_pickle_of_no_known_form: "it is a pickle",
-    hostile.a_pickle_that_claims_to_be_skops: "no skops file",
+    hostile.a_pickle_that_claims_to_be_skops: "not a skops file",
     hostile.a_pickle_that_claims_to_be_onnx: "no ONNX model",
     hostile.a_pickle_inside_of_skops: "cannot be read",
     hostile.skops_with_a_function_of_the_system: "not allowed: posix.system",
@@ -37,7 +37,7 @@ KINDS: Mapping[Callable[[Path], hostile.Files], str] = {
     hostile.a_zip_that_climbs_up: "outside itself",
     hostile.a_zip_with_an_absolute_name: "outside itself",
     hostile.a_zip_with_a_link: "outside itself",
-    hostile.skops_nested_beyond_measure: "no skops file",
+    hostile.skops_nested_beyond_measure: "not a skops file",
     hostile.onnx_with_data_in_an_absolute_place: "other files",
     hostile.onnx_with_data_above_its_folder: "other files",
     hostile.onnx_with_data_beside_it: "other files",
@@ -137,7 +137,7 @@ def test_no_node_of_a_skops_file_calls_what_is_not_listed(
     name = kind.replace(" ", "-")
     plant(planted, name, hostile.skops_with(kind, tmp_path / "canary"))
 
-    assert re.search("not allowed|no skops file", refusal(service, name))
+    assert re.search("not allowed|not a skops file", refusal(service, name))
 
 
 def test_the_files_that_hostile_ones_are_made_from_are_served(
@@ -165,7 +165,7 @@ def test_a_link_to_a_file_elsewhere_brings_nothing_but_what_is_checked(
     path.unlink()
     path.symlink_to("/etc/passwd")
 
-    assert "no skops file" in refusal(service, "linked")
+    assert "not a skops file" in refusal(service, "linked")
 
 
 def _many(folder: Path) -> None:
