@@ -1,11 +1,8 @@
 """A version's record to a predictor: fetch, verify, load, replay, warm."""
 
 import hashlib
-import io
 import logging
-import math
 import os
-import re
 import shutil
 import tempfile
 import threading
@@ -13,10 +10,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from weakref import WeakValueDictionary
 
 from service.common.disk_errors import why_not_written
 from service.common.domain import ARTIFACTS, Version, Versions
@@ -28,7 +22,7 @@ from service.common.errors import (
     VersionNotServable,
     clip,
 )
-from service.models.classifier import Classifier, replay
+from service.models.classifier import Classifier
 from service.models.onnx_classifier import load_onnx
 from service.processes.limits import JobLimits
 from service.processes.pool import WorkerPool
@@ -37,6 +31,7 @@ from service.schema.contract import Schema, decode
 from service.schema.decoder import Limits
 from service.serving.alternate import Alternate
 from service.serving.core_pool import CorePool
+from service.serving.golden_rows import replay_golden_rows
 from service.serving.predictor import Predictor
 
 logger = logging.getLogger(__name__)
@@ -44,17 +39,8 @@ logger = logging.getLogger(__name__)
 _KEPT = 10
 """Versions whose artifacts stay in the cache."""
 
-_LARGEST_GOLDEN = 256 * 1024 * 1024
 _ADOPTION = JobLimits(seconds=60.0, memory_bytes=2 * 2**30)
 _MOST_VERDICTS = 10_000
-
-_ARRAY = re.compile(
-    rb"\x93NUMPY\x01\x00.."
-    rb"\{'descr': '(?P<type><f8|<i8)', 'fortran_order': (?P<order>True|False), "
-    rb"'shape': \((?P<shape>[0-9]{1,9},|[0-9]{1,9}, [0-9]{1,9})\), \} *\n",
-    re.DOTALL,
-)
-"""The head of an array's file."""
 
 _SPOILED = (ValueError, InvalidRequest, zipfile.BadZipFile, KeyError, ClassifierUnavailable)
 """What a version that cannot be served is found out by."""
@@ -83,7 +69,9 @@ class Loader:
         self._classifier_lost = classifier_lost
         self._cores = cores
         self._lock = threading.Lock()
-        self._arriving: dict[_Key, threading.Lock] = {}
+        self._arriving: WeakValueDictionary[_Key, threading.Lock] = WeakValueDictionary()
+        """A lock for each version whose files are being read; it lives while callers hold it."""
+        self._pinned: frozenset[Path] = frozenset()
         self._verdicts: dict[_Key, str | None] = {}
         cache.mkdir(parents=True, exist_ok=True)
         for left in cache.glob(".*"):
@@ -108,6 +96,10 @@ class Loader:
         with self._judged(version):
             self._files(version)
         self._verdicts[_key(version)] = None
+
+    def pin(self, *versions: Version) -> None:
+        """Keep the files of these versions in the cache, and no longer those pinned before."""
+        self._pinned = frozenset(map(self._folder, versions))
 
     def verdict(self, version: Version) -> tuple[bool, str | None]:
         """Tell whether a version was looked at, and the reason if it cannot be served."""
@@ -145,11 +137,7 @@ class Loader:
         with self._lock:
             arriving = self._arriving.setdefault(_key(version), threading.Lock())
         with arriving:
-            try:
-                return self._cached(version) or self._arrived(version)
-            finally:
-                with self._lock:
-                    self._arriving.pop(_key(version), None)
+            return self._cached(version) or self._arrived(version)
 
     def _folder(self, version: Version) -> Path:
         mark = f"{version.created_at:.3f}" if version.foreign else version.digest[:16]
@@ -202,7 +190,7 @@ class Loader:
             key=lambda path: path.stat().st_mtime,
         )
         for folder in folders[:-_KEPT]:
-            if folder != latest:
+            if folder != latest and folder not in self._pinned:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _predictor(self, version: Version, files: Mapping[str, bytes]) -> Predictor:
@@ -218,7 +206,7 @@ class Loader:
             classifier = self._child(version, schema, self._classifier_lost)
         try:
             if not version.foreign:
-                _replay(classifier, files["golden.npz"])
+                replay_golden_rows(classifier, files["golden.npz"])
             predictor = Predictor(
                 version.name,
                 version.version,
@@ -241,7 +229,7 @@ class Loader:
         def start() -> RemoteClassifier:
             child = self._child(version, schema, lambda: None)
             try:
-                _replay(child, self._files(version)["golden.npz"])
+                replay_golden_rows(child, self._files(version)["golden.npz"])
             except BaseException:
                 child.close()
                 raise
@@ -286,32 +274,3 @@ def _verified(version: Version, folder: Path) -> dict[str, bytes]:
         if hashlib.sha256(files[file]).hexdigest() != digest:
             raise ValueError(f"its file {file} is not the one that was registered (sha256)")
     return files
-
-
-def _replay(classifier: Classifier, data: bytes) -> None:
-    golden = _golden(data)
-    replay(classifier, golden["X"], golden["labels"], golden.get("probabilities"))
-
-
-def _golden(data: bytes) -> Mapping[str, NDArray[Any]]:
-    """Read what `np.savez` wrote of float64 and int64; raises ValueError for anything else.
-
-    numpy's own reader takes more, asks for as much memory as a head says, and reads heads by `ast`,
-    which fails now and then where several threads do so at once (Python 3.11).
-    """
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        if sum(entry.file_size for entry in archive.infolist()) > _LARGEST_GOLDEN:
-            raise ValueError("its golden rows are too large")
-        files = {name.removesuffix(".npy"): archive.read(name) for name in archive.namelist()}
-    return {name: _array(file) for name, file in files.items()}
-
-
-def _array(file: bytes) -> NDArray[Any]:
-    head = _ARRAY.match(file)
-    if head is None:
-        raise ValueError("its golden rows are in another format")
-    shape = tuple(int(size) for size in head["shape"].split(b",") if size.strip())
-    values = np.frombuffer(file[head.end() :], head["type"].decode())
-    if math.prod(shape) != len(values):
-        raise ValueError("its golden rows are not as many as they say")
-    return values.reshape(shape, order="F" if head["order"] == b"True" else "C")
