@@ -18,10 +18,10 @@ from service.common.metrics import Metrics
 from service.common.settings import Settings, read_settings
 from service.processes.limits import JobLimits
 from service.processes.pool import WorkerPool
-from service.rollout.coordinator import Coordinator, NoPeers
+from service.rollout.coordinator import Coordinator
 from service.rollout.hold import Hold
 from service.rollout.last_served import LastServed
-from service.rollout.peers import DiscoveredPeers
+from service.rollout.peers import DiscoveredPeers, NoPeers
 from service.rollout.poller import Poller
 from service.rollout.replica import LocalReplica
 from service.schema.decoder import Limits

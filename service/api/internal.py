@@ -10,12 +10,14 @@ from fastapi import APIRouter, Request, Response
 from service.api.request_body import reply
 from service.api.services import Services, services_of
 from service.auth.peer_signatures import HEADER, is_signed
-from service.common.errors import Conflict, InvalidRequest, NotAPeer, NotFound
+from service.common.errors import InvalidRequest, NotAPeer, TrainingEnded
 from service.rollout.replica import Confirmation
 
 router = APIRouter(include_in_schema=False)
 
 _MOST_BYTES = 4096
+_CANCEL_SECONDS = 3.0
+"""How long a training may take to end before the reply: less than the caller waits for it."""
 
 Members = Mapping[str, Any]
 
@@ -70,13 +72,11 @@ def _confirm(services: Services, _: Members) -> Members:
 
 def _cancel(services: Services, members: Members) -> Members:
     training = _text(members, "training")
-    if services.training_queue.run(training) is None:
-        return {"cancelled": False}
     try:
-        services.training_queue.cancel(training)
-    except (NotFound, Conflict):
-        return {"cancelled": False}
-    return {"cancelled": True}
+        cancelled = services.training_queue.cancel_here(training, _CANCEL_SECONDS)
+    except TrainingEnded:
+        cancelled = None
+    return {"cancelled": cancelled is not None}
 
 
 def _confirmed(confirmation: Confirmation) -> Members:

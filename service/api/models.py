@@ -125,5 +125,5 @@ async def delete_version(request: Request, name: str, version: str) -> Response:
     name = name_in_path(name)
     number = version_in_path(name, version)
     await services.ask(services.registry.get_version, name, number)
-    await services.run(services.coordinator.delete, name, number)
+    await services.change(services.coordinator.delete, name, number)
     return Response(status_code=204)

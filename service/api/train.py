@@ -243,8 +243,4 @@ async def get_training(request: Request, training: str) -> Response:
 async def cancel_training(request: Request, training: str) -> Response:
     """Stop a training that waits or runs; 409 where it has ended."""
     services = services_of(request)
-    if services.training_queue.run(training) is None and await services.run(
-        services.coordinator.cancel, training
-    ):
-        return reply(shown(await services.run(services.training_queue.get, training)))
     return reply(shown(await services.run(services.training_queue.cancel, training)))

@@ -47,7 +47,7 @@ async def use_model(request: Request) -> Response:
     if name == LOG_OF_USE:
         raise ModelNotFound(name)
     version = await _find(services, name, wanted)
-    change = await services.run(
+    change = await services.change(
         services.coordinator.use, version, f"replica {services.local.id}", wanted.expected_epoch
     )
     previous = change.previous

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import orjson
@@ -39,6 +39,34 @@ _RESOLVE_SECONDS = 3.0
 _SETTLED_SECONDS = 6.0
 """How old an answer of a cluster's DNS may be (CoreDNS: 5 s); until it is that old, another replica
 may not know of this one."""
+
+
+class Peers(Protocol):
+    """The other replicas."""
+
+    def find(self) -> Sequence[Replica]:
+        """Return all that may exist; raises ReplicaSilent where that cannot be found out."""
+
+    def is_discoverable(self) -> bool:
+        """Return whether every other replica would find this one by now."""
+
+    def close(self) -> None:
+        """Release threads and connections."""
+
+
+class NoPeers:
+    """No other replicas."""
+
+    def find(self) -> Sequence[Replica]:
+        """Return none."""
+        return ()
+
+    def is_discoverable(self) -> bool:
+        """Return True: no other replica has to find this one."""
+        return True
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 class Peer:

@@ -19,13 +19,13 @@ _LATE_SECONDS = 0.5
 
 def _acknowledge_early() -> None:
     """Answer as soon as the change is committed; have it served everywhere a little later."""
-    flip = Coordinator._switch
+    switch = Coordinator._switch
 
     def early(
-        self: Coordinator, everyone: Sequence[Replica], leader: str, epoch: int
+        self: Coordinator, replicas: Sequence[Replica], leader: str, epoch: int
     ) -> tuple[list[Confirmation], list[str]]:
-        threading.Timer(_LATE_SECONDS, flip, (self, everyone, leader, epoch)).start()
-        return [Confirmation(one.id, "", epoch) for one in everyone], []
+        threading.Timer(_LATE_SECONDS, switch, (self, replicas, leader, epoch)).start()
+        return [Confirmation(one.id, "", epoch) for one in replicas], []
 
     Coordinator._switch = early  # type: ignore[method-assign]
 

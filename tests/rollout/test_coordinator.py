@@ -76,6 +76,7 @@ class FakeReplica:
         return Confirmation(self.id, self.url, self.epoch)
 
     def cancel(self, training: str) -> bool:
+        self._step("cancel")
         return training == self.id
 
 
@@ -378,5 +379,61 @@ def test_a_poller_goes_alone_only_after_it_could_not_take_the_others_along(scene
 
 
 def test_a_training_is_cancelled_where_it_runs(scene: Scene) -> None:
-    assert scene.replicas.cancel("c")
-    assert not scene.replicas.cancel("nowhere")
+    assert scene.replicas.cancel("c", owner="c")
+    assert not scene.replicas.cancel("nowhere", owner="c")
+
+
+@pytest.mark.parametrize("owner", ["b", "gone"])
+def test_that_a_training_is_open_nowhere_is_said_only_if_its_owner_has_said_so(
+    scene: Scene, owner: str
+) -> None:
+    scene.b.fails["cancel"] = ReplicaSilent("b")
+
+    with pytest.raises(ReplicaSilent):
+        scene.replicas.cancel("nowhere", owner=owner)
+
+
+def test_a_training_is_cancelled_though_a_replica_that_does_not_run_it_is_silent(
+    scene: Scene,
+) -> None:
+    scene.b.fails["cancel"] = ReplicaSilent("b")
+
+    assert scene.replicas.cancel("c", owner="c")
+    assert not scene.replicas.cancel("nowhere", owner="c")
+
+
+class Blocked(FakeReplica):
+    """Prepares a version until a test lets it end."""
+
+    def __init__(self, name: str, journal: list[str], registry: FakeRegistry) -> None:
+        super().__init__(name, journal, registry)
+        self.preparing, self.release_it = threading.Event(), threading.Event()
+
+    def prepare(self, leader: str, version: Version) -> None:
+        self.preparing.set()
+        assert self.release_it.wait(60)
+        super().prepare(leader, version)
+
+
+def test_a_change_waits_a_bounded_time_for_another_one_of_the_same_replica(tmp_path: Path) -> None:
+    journal: list[str] = []
+    registry = FakeRegistry(tmp_path)
+    local = Blocked("a", journal, registry)
+    replicas = Coordinator(local, FakePeers([]), registry, Metrics(), wait_seconds=0.05)  # type: ignore[arg-type]
+    first = threading.Thread(target=replicas.use, args=(VERSION, "a test"))
+    first.start()
+    assert local.preparing.wait(60)
+    begun = journal.copy()
+
+    with pytest.raises(ChangeUnderWay):
+        replicas.use(VERSION, "a test")
+    with pytest.raises(ChangeUnderWay):
+        replicas.delete("iris", 2)
+    with pytest.raises(ChangeUnderWay):
+        replicas.catch_up(1)
+
+    assert journal == begun
+    local.release_it.set()
+    first.join()
+    assert [use.epoch for use in registry.uses] == [1]
+    replicas.close()

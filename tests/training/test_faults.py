@@ -26,8 +26,9 @@ from service.common.metrics import Metrics
 from service.processes.limits import JobLimits
 from service.processes.pool import WorkerPool
 from service.registry.mlflow_registry import MlflowRegistry
-from service.rollout.coordinator import Coordinator, NoPeers
+from service.rollout.coordinator import Coordinator
 from service.rollout.last_served import LastServed
+from service.rollout.peers import NoPeers
 from service.rollout.poller import Poller
 from service.rollout.replica import LocalReplica
 from service.schema.decoder import Limits
