@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from service.api.application import RequestScope, Service, fastapi_application
-from service.api.predict import Predict
+from service.api.predict import App, Predict
+from service.api.same_origin import SameOriginMiddleware
 from service.api.services import Lifespan, Services
 from service.auth.api_keys import ApiKeys
 from service.common.data_folder import DataFolder
@@ -101,8 +102,11 @@ def create_app(
         services.registry.close()
         folder.close()
 
-    app = fastapi_application(lifespan, current_model, settings.max_rows)
-    return Service(predict, RequestScope(app, metrics), metrics, drain, keys)
+    app = fastapi_application(lifespan, current_model, settings.max_rows, bool(settings.replicas))
+    rest: App = RequestScope(app, metrics)
+    if keys is None:
+        rest = SameOriginMiddleware(rest, settings.host, metrics)
+    return Service(predict, rest, metrics, drain, keys)
 
 
 def _services(

@@ -8,7 +8,7 @@ ServiceError
                             DataSetNotFound, ModelTypeNotFound
     Conflict                VersionInUse, VersionNotServable, DataSetConflict, IdempotencyConflict,
                             TrainingRefused, TrainingEnded, TrainingCancelled, EpochConflict
-    NotAPeer
+    NotAPeer, ForeignOrigin
     Unavailable             NoModelInUse, RegistryUnavailable, ReplicaSilent, ReplicaDown,
                             ChangeUnderWay, EpochNotReached, QueueFull, NotReady, Overloaded,
                             StorageUnavailable, ChildrenUnavailable, TrainingLost
@@ -217,6 +217,23 @@ class Forbidden(ServiceError):
 
     def __init__(self, needed: str, role: str, what: str = "This") -> None:
         super().__init__(f"{what} needs a key of the role {needed!r}; yours is of {role!r}.")
+
+
+class ForeignOrigin(ServiceError):
+    """A change was requested by a page of another site, or under a name that is not this machine's.
+
+    Only where no key is asked for: a key is what tells clients from pages.
+    """
+
+    def __init__(self, header: str, sent: str) -> None:
+        reason = (
+            "is another site, and only pages of this service may change anything"
+            if header == "Origin"
+            else "is not a name of this machine, and the service listens on this machine only"
+        )
+        super().__init__(
+            f"{header} {clip(sent)} {reason}. With SERVICE_API_KEYS_FILE, keys decide instead."
+        )
 
 
 class Unavailable(ServiceError):
