@@ -173,6 +173,7 @@ def _begin(services: Services) -> None:
     """
     if not services.settings.replicas:
         services.poller.poll()
+    services.version_list.start()
     services.training_queue.start()
     threading.Thread(target=_catch_up, args=(services,), name="starter", daemon=True).start()
     services.poller.start()

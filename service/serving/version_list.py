@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 _SNAPSHOT = 1000
 _REFRESH_SECONDS = 30.0
+_RETRY_SECONDS = 1.0
 _INSPECT_SECONDS = 2.0
 
 
@@ -40,17 +41,40 @@ class VersionListing:
         self._inspections: dict[tuple[str, int], Future[None]] = {}
         self._snapshot: Sequence[Version] | None = None
         self._taken_at = 0.0
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="snapshot", daemon=True)
+
+    def start(self) -> None:
+        """Begin to keep a snapshot up to date, whether anybody asks for a list or not."""
+        self._thread.start()
 
     def close(self) -> None:
-        """Let the thread go."""
+        """Release the threads."""
+        self._stopping.set()
         self._inspector.shutdown(wait=False, cancel_futures=True)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            seconds = _REFRESH_SECONDS
+            try:
+                self._keep(self._versions.list_versions(None, _SNAPSHOT, None).items)
+            except ServiceError:
+                seconds = _RETRY_SECONDS
+            except Exception:
+                # The thread goes on after a defect: the next try may succeed.
+                logger.exception("the list of versions could not be kept")
+            self._stopping.wait(seconds)
+
+    def _keep(self, versions: Sequence[Version]) -> None:
+        with self._lock:
+            self._snapshot, self._taken_at = versions, time.monotonic()
 
     def page(self, name: str | None, limit: int, page_token: str | None) -> Listed:
         """Give a page as MLflow has it now; raises RegistryUnavailable."""
         start = time.monotonic()
         page = self._versions.list_versions(name, limit, page_token)
-        if name is None and page_token is None:
-            self._refresh(page.items, limit)
+        if name is None and page_token is None and page.next_page_token is None:
+            self._keep(page.items)
         self._inspect(page.items, start + _INSPECT_SECONDS - time.monotonic())
         return Listed(page, False, time.monotonic() - start)
 
@@ -62,17 +86,6 @@ class VersionListing:
             raise RegistryUnavailable("it has not been reached, so there is nothing to list.")
         items = [version for version in snapshot if name in (None, version.name)]
         return Listed(Page(items[:limit]), True, time.monotonic() - taken_at)
-
-    def _refresh(self, newest: Sequence[Version], limit: int) -> None:
-        """Take a new snapshot: of what was listed, if that is all, else anew when it is old."""
-        with self._lock:
-            known, age = self._snapshot is not None, time.monotonic() - self._taken_at
-        if len(newest) >= limit:
-            if known and age < _REFRESH_SECONDS:
-                return
-            newest = self._versions.list_versions(None, _SNAPSHOT, None).items
-        with self._lock:
-            self._snapshot, self._taken_at = newest, time.monotonic()
 
     def _inspect(self, versions: Sequence[Version], seconds: float) -> None:
         """Have foreign versions looked at that nobody has looked at, and wait a little for it."""
