@@ -22,8 +22,14 @@ class Heartbeats:
     """Says every few seconds that what is open here is still worked on, in a thread of its own."""
 
     def __init__(
-        self, registry: Registry, metrics: Metrics, runs: Callable[[], Collection[TrainingRun]]
+        self,
+        owner: str,
+        registry: Registry,
+        metrics: Metrics,
+        runs: Callable[[], Collection[TrainingRun]],
     ) -> None:
+        """`owner`: the id of this replica; `runs` returns the trainings that are open here."""
+        self._owner = owner
         self._registry = registry
         self._metrics = metrics
         self._runs = runs
@@ -64,7 +70,9 @@ class Heartbeats:
         # Looked at afterwards: one that was opened here since the search began is among these.
         here = {run.training.id for run in self._runs()}
         for training in found:
-            if training.id in here or now - training.beat_at < older_than:
+            # One of this replica that is not open here may be about to be.
+            limit = ORPHAN_SECONDS if training.owner == self._owner else older_than
+            if training.id in here or now - training.beat_at < limit:
                 continue
             with self._lock:
                 closed = self._unclosed.get(training.id) or replace(

@@ -31,7 +31,7 @@ class TrainingQueue:
         self._open: dict[str, TrainingRun] = {}
         self._opening = 0
         self._stopping = False
-        self.beats = Heartbeats(services.registry, metrics, self._runs)
+        self.beats = Heartbeats(owner, services.registry, metrics, self._runs)
         self._threads = [
             threading.Thread(target=self._work, name=f"trainer-{index}", daemon=True)
             for index in range(services.limits.at_once)

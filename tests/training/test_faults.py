@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -222,7 +223,7 @@ def test_a_beat_that_comes_late_does_not_bring_a_training_back_to_life(tmp_path:
     opened = registry.open_training(Training("", "running", 0.0), {})
     order = _order(tmp_path / "none")
     run = TrainingRun(opened, order)
-    beats = Heartbeats(registry, Metrics(), lambda: [run])
+    beats = Heartbeats("me", registry, Metrics(), lambda: [run])
 
     registry.close_training(replace(opened, state="succeeded", version=3))
     beats._beat()
@@ -235,7 +236,7 @@ def test_orphans_are_closed_only_where_nobody_here_runs_them(tmp_path: Path) -> 
     mine = registry.open_training(Training("", "running", 0.0), {})
     other = registry.open_training(Training("", "running", 0.0), {})
     order = _order(tmp_path / "none")
-    beats = Heartbeats(registry, Metrics(), lambda: [TrainingRun(mine, order)])
+    beats = Heartbeats("me", registry, Metrics(), lambda: [TrainingRun(mine, order)])
 
     beats.close_orphans(60)
 
@@ -244,10 +245,24 @@ def test_orphans_are_closed_only_where_nobody_here_runs_them(tmp_path: Path) -> 
     assert registry.get_training(other.id).fault == "service"
 
 
+def test_a_training_that_is_being_opened_here_is_no_orphan(tmp_path: Path) -> None:
+    registry = FakeRegistry(tmp_path)
+    now = time.time()
+    opening = registry.open_training(Training("", "queued", 0.0, owner="me", beat_at=now), {})
+    other = registry.open_training(Training("", "queued", 0.0, owner="gone", beat_at=now), {})
+    lost = registry.open_training(Training("", "queued", 0.0, owner="me", beat_at=now - 61), {})
+    beats = Heartbeats("me", registry, Metrics(), list)
+
+    beats.close_orphans(0)
+
+    states = [registry.get_training(one.id).state for one in (opening, other, lost)]
+    assert states == ["queued", "failed", "failed"]
+
+
 def test_the_end_of_a_training_is_recorded_when_mlflow_is_back(tmp_path: Path) -> None:
     registry = FakeRegistry(tmp_path)
     opened = registry.open_training(Training("", "running", 0.0), {})
-    beats = Heartbeats(registry, Metrics(), list)
+    beats = Heartbeats("me", registry, Metrics(), list)
 
     registry.down = True
     beats.close(replace(opened, state="succeeded"))
