@@ -63,6 +63,8 @@ def shown(training: Training) -> dict[str, Any]:
     if training.version is not None:
         item |= {"version": training.version, "metrics": dict(training.metrics)}
         item["used"] = training.used
+    if training.missing:
+        item["missing"] = list(training.missing)
     if training.seconds:
         item["seconds"] = {key: round(value, 4) for key, value in training.seconds.items()}
     return item

@@ -23,8 +23,3 @@ def lack(error: Exception) -> str | None:
     """
     found = _NUMBER.search(str(error))
     return NO_STORAGE.get(int(found.group(1))) if found else None
-
-
-def why_not_written(error: OSError) -> str:
-    """Give the reason for which something was not written."""
-    return lack(error) or error.strerror or "it gives no reason"

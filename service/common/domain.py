@@ -107,6 +107,9 @@ class Training:
     version: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     used: bool = False
+    """Whether every replica confirmed that its version is in use."""
+    missing: tuple[str, ...] = ()
+    """The replicas that did not confirm its version, where it was put in use."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     data_set: str = ""
     owner: str = ""

@@ -219,6 +219,7 @@ def _tags(training: Training) -> dict[str, str]:
         "model_type": training.model_type,
         "data_set": training.data_set,
         "used": str(training.used).lower(),
+        "missing": " ".join(training.missing),
         "seconds": orjson.dumps(dict(training.seconds)).decode(),
     }
     if training.error is not None:
@@ -254,6 +255,7 @@ def _training(run: Any) -> Training:
         version=int(version) if re.fullmatch(r"[1-9][0-9]{0,8}", version) else None,
         metrics=_reals(tags.get("metrics")),
         used=tags.get("used") == "true",
+        missing=tuple(tags.get("missing", "").split()),
         seconds=_reals(tags.get("seconds")),
         data_set=tags.get("data_set", ""),
         owner=tags.get("owner", ""),

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from service.common.disk_errors import why_not_written
+from service.common.disk_errors import lack
 from service.common.domain import ARTIFACTS, Version, Versions
 from service.common.errors import (
     ClassifierUnavailable,
@@ -130,7 +130,9 @@ class Loader:
             self._verdicts[_key(version)] = reason
             raise VersionNotServable(version.name, version.version, reason) from error
         except OSError as error:
-            raise StorageUnavailable(why_not_written(error)) from error
+            if disk := lack(error):
+                raise StorageUnavailable(disk) from error
+            raise
 
     def _files(self, version: Version) -> Mapping[str, bytes]:
         """Give the version's verified artifacts, from the cache where they are."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from service.common.disk_errors import why_not_written
+from service.common.disk_errors import lack
 from service.common.domain import DataSet, Fault, NewVersion, Registry, Training, TrainingState
 from service.common.errors import (
     Conflict,
@@ -108,13 +108,14 @@ class TrainingRun:
         except ServiceError as error:
             self.failure = error
             training = self._failed(str(error), _fault_of(error))
-        except OSError as error:
-            self.failure = StorageUnavailable(why_not_written(error))
-            training = self._failed(str(self.failure), "service")
-        except Exception:
-            # The edge of the thread: a defect of ours must not end the queue with it.
-            logger.exception("training %s failed by a defect", self.training.id)
-            training = self._failed("It met an internal error.", "service")
+        except Exception as error:
+            if reason := lack(error):
+                self.failure = StorageUnavailable(reason)
+                training = self._failed(str(self.failure), "service")
+            else:
+                # A defect in one training must not end the thread.
+                logger.exception("training %s met a defect", self.training.id)
+                training = self._failed("It met an internal error.", "service")
         return self.close(training)
 
     def _failed(self, error: str, fault: Fault) -> Training:
@@ -161,15 +162,17 @@ class TrainingRun:
         )
         self._note(registry, stage="putting in use", progress=0.95, version=version.version)
         used = False
+        missing: tuple[str, ...] = ()
         if order.use and not (order.only_first and registry.newest_use() is not None):
             change = services.replicas.use(version, f"training {self.training.id}")
-            used = not change.missing
+            used, missing = not change.missing, tuple(change.missing)
         return replace(
             self.training,
             state="succeeded",
             stage="",
             progress=1.0,
             used=used,
+            missing=missing,
             seconds={**seconds, "total": time.monotonic() - start},
         )
 

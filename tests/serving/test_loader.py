@@ -1,5 +1,6 @@
 """The loader's cache: what is in use stays in it, and one fetch serves all who ask."""
 
+import errno
 import shutil
 import threading
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from service.common.errors import RegistryUnavailable
 from service.processes.pool import WorkerPool
 from service.schema.decoder import Limits
 from service.serving.loader import Loader
-from tests.support.fakes import FakeRegistry
+from tests.support.fakes import FakeRegistry, make_version
 from tests.support.server import Client, serve, settings_for
 
 OTHERS = 12
@@ -112,3 +113,16 @@ def test_one_fetch_is_under_way_however_many_ask(registry: FakeRegistry, tmp_pat
 
     assert len(schemas) == 5
     assert failing.most == 1
+
+
+def test_an_error_of_the_system_that_is_no_full_disk_is_a_defect(
+    registry: FakeRegistry, tmp_path: Path
+) -> None:
+    class Broken(FakeRegistry):
+        def fetch(self, version: Version, folder: Path) -> Path:  # noqa: ARG002
+            raise OSError(errno.EMFILE, "Too many open files")
+
+    loader = Loader(Broken(registry.folder), WorkerPool(), tmp_path / "cache", Limits(), False)
+
+    with pytest.raises(OSError, match="Too many open files"):
+        loader.schema(make_version(sha256={"schema.json": "0"}))
