@@ -253,8 +253,8 @@ def test_the_graph_runtime_does_not_report_to_its_makers() -> None:
 
 def test_mlflow_is_imported_without_data_libraries_which_can_be_imported_later() -> None:
     code = (
-        "import sys; from service.registry.slim_imports import skinny\n"
-        "with skinny(): import mlflow.tracking\n"
+        "import sys; from service.registry.slim_imports import slim_imports\n"
+        "with slim_imports(): import mlflow.tracking\n"
         "print('pandas' in sys.modules, 'pyarrow' in sys.modules)\n"
         "import pandas, pyarrow; print(pandas.DataFrame({'x': [1]}).x[0])"
     )

@@ -25,6 +25,11 @@ def clip(text: object, limit: int = 64) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
+def quoted(name: object, limit: int = 64) -> str:
+    """Quote a name exactly as it was sent (`repr` would escape some characters), but shortened."""
+    return f"'{clip(name, limit)}'"
+
+
 def escape(key: object) -> str:
     """Write a key as a token of an RFC 6901 pointer, shortened to what may be shown."""
     return clip(key).replace("~", "~0").replace("/", "~1")
@@ -46,7 +51,8 @@ class InvalidRequest(ServiceError):
     """What the client sent is wrong; `problems` lists each thing that was found."""
 
     def __init__(self, detail: str, problems: Sequence[Problem] = ()) -> None:
-        super().__init__(detail)
+        # A hint that ends a message ("did you mean 'x'?") ends the sentence too.
+        super().__init__(f"{detail[:-2]}?" if detail.endswith("?.") else detail)
         self.problems = tuple(problems)
 
 
@@ -91,28 +97,28 @@ class ModelNotFound(NotFound):
     """No model of that name."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"There is no model {clip(name)!r}.")
+        super().__init__(f"There is no model {quoted(name)}.")
 
 
 class VersionNotFound(NotFound):
     """The model exists, or may, and has no such version."""
 
     def __init__(self, name: str, version: int) -> None:
-        super().__init__(f"Model {clip(name)!r} has no version {clip(version)}.")
+        super().__init__(f"Model {quoted(name)} has no version {clip(version)}.")
 
 
 class AliasNotFound(NotFound):
     """The model has no such alias."""
 
     def __init__(self, name: str, alias: str) -> None:
-        super().__init__(f"Model {clip(name)!r} has no alias {clip(alias)!r}.")
+        super().__init__(f"Model {quoted(name)} has no alias {quoted(alias)}.")
 
 
 class TrainingNotFound(NotFound):
     """No training of that id."""
 
     def __init__(self, training: str) -> None:
-        super().__init__(f"There is no training {clip(training)!r}.")
+        super().__init__(f"There is no training {quoted(training)}.")
 
 
 class DataSetNotFound(NotFound):
@@ -120,7 +126,7 @@ class DataSetNotFound(NotFound):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"There is no data set {clip(name)!r}; GET /datasets lists those that there are."
+            f"There is no data set {quoted(name)}; GET /datasets lists those that there are."
         )
 
 
@@ -128,7 +134,7 @@ class ModelTypeNotFound(NotFound):
     """No classifier of that name may be trained."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"There is no model type {clip(name)!r}; GET /model-types lists them.")
+        super().__init__(f"There is no model type {quoted(name)}; GET /model-types lists them.")
 
 
 class Conflict(ServiceError):
@@ -140,7 +146,7 @@ class VersionInUse(Conflict):
 
     def __init__(self, name: str, version: int) -> None:
         super().__init__(
-            f"Model {name!r} version {version} is in use; put another one in use first."
+            f"Model {quoted(name)} version {version} is in use; put another one in use first."
         )
 
 
@@ -148,7 +154,7 @@ class VersionNotServable(Conflict):
     """The version exists and cannot, or must not, be loaded."""
 
     def __init__(self, name: str, version: int, reason: str) -> None:
-        super().__init__(f"Model {clip(name)!r} version {version} cannot be served: {reason}")
+        super().__init__(f"Model {quoted(name)} version {version} cannot be served: {reason}")
         self.reason = reason
 
 
@@ -156,7 +162,7 @@ class DataSetConflict(Conflict):
     """A data set of that name is built in."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"{name!r} is the name of a built-in data set; choose another name.")
+        super().__init__(f"{quoted(name)} is the name of a built-in data set; choose another name.")
 
 
 class IdempotencyConflict(Conflict):
@@ -216,7 +222,9 @@ class Forbidden(ServiceError):
     """A request with a key whose role is less than what it needs."""
 
     def __init__(self, needed: str, role: str, what: str = "This") -> None:
-        super().__init__(f"{what} needs a key of the role {needed!r}; yours is of {role!r}.")
+        super().__init__(
+            f"{what} needs a key of the role {quoted(needed)}; yours is of {quoted(role)}."
+        )
 
 
 class ForeignOrigin(ServiceError):
