@@ -1,4 +1,4 @@
-"""`/internal/…`: the steps of a change, which replicas take with one another. For nobody else."""
+"""`/internal/…`: the steps of a change, which replicas call on one another; not for clients."""
 
 import ipaddress
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ router = APIRouter(include_in_schema=False)
 
 _MOST_BYTES = 4096
 _CANCEL_SECONDS = 3.0
-"""How long a training may take to end before the reply: less than the caller waits for it."""
+"""How long to wait for the end of a training: less than the calling replica waits."""
 
 Members = Mapping[str, Any]
 
@@ -97,7 +97,7 @@ _STEPS: Mapping[str, Callable[[Services, Members], Members]] = {
 
 @router.post("/internal/{step}")
 async def internal(request: Request, step: str) -> Response:
-    """Take one step; 403 where the call does not come from a replica."""
+    """Run one step; 403 where the call does not come from a replica."""
     services = services_of(request)
     body = b""
     async for part in request.stream():

@@ -70,8 +70,6 @@ async def list_models(request: Request) -> Response:
     name = name_in_query(query["name"]) if "name" in query else None
     limit, token = page_limit(request), page_token(request)
     try:
-        if services.poller.down:
-            raise RegistryUnavailable("it did not answer the last time.")
         listed = await services.ask(services.version_list.page, name, limit, token)
     except RegistryUnavailable:
         listed = services.version_list.last_seen(name, limit, token)

@@ -37,12 +37,12 @@ ARTIFACTS = ("schema.json", "model.onnx", "model.skops", "golden.npz")
 
 
 def is_name(text: str) -> bool:
-    """Tell whether a data set may be called so, and a model unless it is the log of use."""
+    """Return whether a data set may be called so, and a model unless it is the log of use."""
     return re.fullmatch(NAME, text) is not None
 
 
 def is_new_model_name(text: str) -> bool:
-    """Tell whether a model that is trained may be called so."""
+    """Return whether a model that is trained may be called so."""
     return re.fullmatch(NEW_MODEL_NAME, text) is not None and text != LOG_OF_USE
 
 
@@ -166,16 +166,16 @@ class Versions(Protocol):
     """Models and their versions. Every method raises RegistryUnavailable when MLflow is down."""
 
     def list_versions(self, name: str | None, limit: int, page_token: str | None) -> Page[Version]:
-        """Give versions, the newest first; raises InvalidRequest on a token that is none."""
+        """Return versions, the newest first; raises InvalidRequest on a token that is none."""
 
     def get_version(self, name: str, version: int) -> Version:
-        """Give one; raises ModelNotFound or VersionNotFound."""
+        """Return one; raises ModelNotFound or VersionNotFound."""
 
     def newest_version(self, name: str) -> Version:
-        """Give the one of the highest number; raises ModelNotFound."""
+        """Return the one of the highest number; raises ModelNotFound."""
 
     def version_of_alias(self, name: str, alias: str) -> Version:
-        """Give the one that an alias names; raises ModelNotFound or AliasNotFound."""
+        """Return the one that an alias names; raises ModelNotFound or AliasNotFound."""
 
     def add_version(self, new: NewVersion) -> Version:
         """Upload the artifacts and register them."""
@@ -184,7 +184,7 @@ class Versions(Protocol):
         """Find out whether artifacts can be had; raises RegistryUnavailable soon if not."""
 
     def fetch(self, version: Version, folder: Path) -> Path:
-        """Download the artifacts below `folder`; give the folder that holds them."""
+        """Download the artifacts below `folder`; return the folder that holds them."""
 
     def delete_version(self, name: str, version: int) -> None:
         """Delete one; raises ModelNotFound or VersionNotFound."""
@@ -194,7 +194,7 @@ class Uses(Protocol):
     """The log of what was in use."""
 
     def newest_use(self) -> Use | None:
-        """Give the newest entry, or None before the first."""
+        """Return the newest entry, or None before the first."""
 
     def commit_use(self, version: Version, by: str, expected_epoch: int | None = None) -> Use:
         """Append an entry: this is the change. Its epoch is higher than all before it.
@@ -210,7 +210,7 @@ class Trainings(Protocol):
     """The record of trainings."""
 
     def open_training(self, training: Training, details: Mapping[str, str]) -> Training:
-        """Record a new one; give it with the id that it got."""
+        """Record a new one; return it with the id that it got."""
 
     def update_training(self, training: Training) -> None:
         """Record its state, stage, progress and beat."""
@@ -231,25 +231,25 @@ class Trainings(Protocol):
         """Record its end."""
 
     def training_of_key(self, key: str) -> tuple[Training, str] | None:
-        """Give the newest training whose details hold this `idempotency_key`, and its `request`.
+        """Return the newest training whose details hold this `idempotency_key`, and its `request`.
 
         One that the service itself let fail does not count: sent again, the request is tried again.
         """
 
     def get_training(self, identifier: str) -> Training:
-        """Give one; raises TrainingNotFound."""
+        """Return one; raises TrainingNotFound."""
 
     def list_trainings(self, limit: int, page_token: str | None) -> Page[Training]:
-        """Give trainings, the newest first."""
+        """Return trainings, the newest first."""
 
     def open_trainings(self) -> Sequence[Training]:
-        """Give those that have not ended."""
+        """Return those that have not ended."""
 
     def failed_trainings(self, before: float) -> Sequence[Training]:
-        """Give those that were begun before then, and failed or were cancelled."""
+        """Return those that were begun before then, and failed or were cancelled."""
 
     def trainings_on(self, data_set: DataSet) -> Sequence[Training]:
-        """Give those on these rows, and those that may be: that have not said on which rows."""
+        """Return those on these rows, and those that may be: that have not said on which rows."""
 
     def delete_training(self, identifier: str) -> None:
         """Delete the run, as MLflow deletes: `mlflow gc` frees it. Raises TrainingNotFound."""
@@ -262,19 +262,19 @@ class DataSets(Protocol):
         """Keep the rows; the same content under the same name again changes nothing."""
 
     def get_data_set(self, name: str) -> DataSet:
-        """Give the newest of that name; raises DataSetNotFound."""
+        """Return the newest of that name; raises DataSetNotFound."""
 
     def list_data_sets(self) -> Sequence[DataSet]:
-        """Give the newest of each name, by name."""
+        """Return the newest of each name, by name."""
 
     def fetch_data_set(self, data_set: DataSet, folder: Path) -> Path:
-        """Download the rows below `folder`; give the Parquet file."""
+        """Download the rows below `folder`; return the Parquet file."""
 
     def delete_data_set(self, name: str) -> None:
         """Delete all of that name; raises DataSetNotFound."""
 
     def old_data_sets(self, before: float) -> Sequence[DataSet]:
-        """Give all that were uploaded last before then, older ones of a name too; no columns."""
+        """Return all that were uploaded last before then, older ones of a name too; no columns."""
 
     def delete_rows(self, data_set: DataSet, before: float) -> None:
         """Delete one with its rows, for good, unless it was uploaded again since then."""

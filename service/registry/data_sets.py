@@ -1,4 +1,4 @@
-"""Uploaded data sets as MLflow runs that hold a Parquet file."""
+"""Uploaded data sets: MLflow runs, each with a Parquet file."""
 
 import hashlib
 import logging
@@ -26,7 +26,7 @@ _PAGE = 1000
 _DIGEST = 36
 """Characters that MLflow keeps of an input's digest."""
 _UPLOADED = "uploaded_at"
-"""When the same rows came again; the run's start says when they came first."""
+"""Tag: when the same rows were uploaded last; the run's start is when they were first."""
 _OLD_RECORD = "dataset.json"
 """The artifact in which version 0.1.0 kept the record."""
 _CONVERTED_AT_ONCE = 20
@@ -117,7 +117,7 @@ class MlflowDataSets:
         return data_sets
 
     def _convert(self, run: Any) -> DataSet | None:
-        """Give a run of version 0.1.0 its record; return None where it has none."""
+        """Return a run of version 0.1.0 its record; return None where it has none."""
         identifier = run.info.run_id
         try:
             with self._connection.calls(), tempfile.TemporaryDirectory() as name:
@@ -164,7 +164,7 @@ class MlflowDataSets:
         ]
 
     def delete_rows(self, data_set: DataSet, before: float) -> None:
-        """Delete one with its rows, for good, unless it was uploaded again since then.
+        """Delete one with its rows, permanently, unless it was uploaded again since then.
 
         The run goes first, so that it is never found without its rows; MLflow keeps its record.
         """
@@ -176,7 +176,10 @@ class MlflowDataSets:
             try:
                 self._connection.source(run.info.artifact_uri).delete(ROWS)
             except NotFetchable:
-                logger.warning("the rows of %s lie elsewhere and are not deleted", data_set.name)
+                logger.warning(
+                    "the rows of %s are outside of MLflow's storage and are not deleted",
+                    data_set.name,
+                )
 
     def _runs(self, wanted: str, most: int | None = None) -> Sequence[Any]:
         """Return runs, the newest first: all of them, or the first `most`."""

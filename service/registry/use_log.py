@@ -1,4 +1,4 @@
-"""The log of use, as the versions of one registered model of MLflow's."""
+"""The log of use: the versions of one registered model in MLflow."""
 
 import logging
 import uuid
@@ -137,20 +137,20 @@ class MlflowUses:
         """Return the entry of a commit whose reply was lost, if MLflow has made it."""
         try:
             with self._connection.calls(vital=True):
-                found = self._client.search_model_versions(
+                entries = self._client.search_model_versions(
                     f"name = '{LOG_OF_USE}' and tags.nonce = '{nonce}'", max_results=1
                 )
         except RegistryUnavailable as again:
             raise RegistryUnavailable(
                 "its answer to the change was lost and could not be read back.", "unknown"
             ) from again
-        if not found and may_have_arrived(error):
+        if not entries and may_have_arrived(error):
             raise RegistryUnavailable(
                 "it did not answer to the change in time, and may make it yet.", "unknown"
             ) from error
-        if not found:
+        if not entries:
             raise error
-        return _use(found[0])
+        return _use(entries[0])
 
 
 def _counts_anyway(entry: Any) -> bool:
@@ -170,7 +170,7 @@ def _counting(tail: list[Any]) -> list[Any]:
 
 def _use(item: Any, tags: dict[str, str] | None = None) -> Use:
     tags = dict(item.tags) if tags is None else tags
-    # An entry made by hand in MLflow's page has a source and may have no tags.
+    # An entry that was made by hand in MLflow's page has a source, and may have no tags.
     _, _, source = str(item.source or "").partition("models:/")
     name, _, number = source.rpartition("/")
     version = tags.get("version", number)

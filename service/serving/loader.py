@@ -1,4 +1,4 @@
-"""A version's record to a predictor: fetch, verify, load, replay, warm."""
+"""Makes a predictor of a version's record: fetch, verify, load, replay, warm."""
 
 import hashlib
 import logging
@@ -37,13 +37,13 @@ from service.serving.predictor import Predictor
 logger = logging.getLogger(__name__)
 
 _KEPT = 10
-"""Versions whose artifacts stay in the cache."""
+"""Number of versions, besides those in use, whose files stay in the cache."""
 
 _ADOPTION = JobLimits(seconds=60.0, memory_bytes=2 * 2**30)
 _MOST_VERDICTS = 10_000
 
 _SPOILED = (ValueError, InvalidRequest, zipfile.BadZipFile, KeyError, ClassifierUnavailable)
-"""What a version that cannot be served is found out by."""
+"""The errors by which a version turns out not to be servable."""
 
 _Key = tuple[str, int, float]
 
@@ -69,16 +69,16 @@ class Loader:
         self._classifier_lost = classifier_lost
         self._cores = cores
         self._lock = threading.Lock()
-        self._arriving: WeakValueDictionary[_Key, threading.Lock] = WeakValueDictionary()
+        self._reading: WeakValueDictionary[_Key, threading.Lock] = WeakValueDictionary()
         """A lock for each version whose files are being read; it lives while callers hold it."""
         self._pinned: frozenset[Path] = frozenset()
         self._verdicts: dict[_Key, str | None] = {}
         cache.mkdir(parents=True, exist_ok=True)
-        for left in cache.glob(".*"):
-            shutil.rmtree(left, ignore_errors=True)
+        for unfinished in cache.glob(".*"):
+            shutil.rmtree(unfinished, ignore_errors=True)
 
     def load(self, version: Version) -> Predictor:
-        """Give a predictor that has answered its own example.
+        """Return a predictor that has answered its own example.
 
         Raises VersionNotServable with the reason, RegistryUnavailable where the artifacts are not
         in the cache and cannot be fetched, or StorageUnavailable.
@@ -89,31 +89,31 @@ class Loader:
         return predictor
 
     def inspect(self, version: Version) -> None:
-        """Find out whether a foreign version can be made servable; `verdict` tells.
+        """Find out whether a foreign version can be made servable, for `verdict`.
 
-        It is read in a child; nothing of it is loaded here.
+        A worker process reads it; nothing of it is loaded in this process.
         """
         with self._judged(version):
             self._files(version)
         self._verdicts[_key(version)] = None
 
     def pin(self, *versions: Version) -> None:
-        """Keep the files of these versions in the cache, and no longer those pinned before."""
+        """Keep the files of these versions in the cache, instead of those pinned before."""
         self._pinned = frozenset(map(self._folder, versions))
 
     def verdict(self, version: Version) -> tuple[bool, str | None]:
-        """Tell whether a version was looked at, and the reason if it cannot be served."""
+        """Return whether a version was checked, and the reason if it cannot be served."""
         key = _key(version)
         return key in self._verdicts, self._verdicts.get(key)
 
     def schema(self, version: Version) -> Schema:
-        """Give a version's schema; raises like `load`."""
+        """Return a version's schema; raises like `load`."""
         with self._judged(version):
             return decode(self._files(version)["schema.json"])
 
     @contextmanager
     def _judged(self, version: Version) -> Iterator[None]:
-        """Turn what is found wrong with a version into VersionNotServable, and remember it."""
+        """Turn a version's errors in the block into VersionNotServable; remember the verdict."""
         if version.refusal is not None:
             raise VersionNotServable(version.name, version.version, version.refusal)
         while len(self._verdicts) >= _MOST_VERDICTS:
@@ -135,11 +135,11 @@ class Loader:
             raise
 
     def _files(self, version: Version) -> Mapping[str, bytes]:
-        """Give the version's verified artifacts, from the cache where they are."""
+        """Return the version's verified artifacts, from the cache where they are."""
         with self._lock:
-            arriving = self._arriving.setdefault(_key(version), threading.Lock())
-        with arriving:
-            return self._cached(version) or self._arrived(version)
+            reading = self._reading.setdefault(_key(version), threading.Lock())
+        with reading:
+            return self._cached(version) or self._fetched(version)
 
     def _folder(self, version: Version) -> Path:
         mark = f"{version.created_at:.3f}" if version.foreign else version.digest[:16]
@@ -147,7 +147,7 @@ class Loader:
 
     def _cached(self, version: Version) -> Mapping[str, bytes] | None:
         folder = self._folder(version)
-        # Read as a whole under the lock: nothing is pruned meanwhile.
+        # Read under the lock, so that it is not pruned meanwhile.
         with self._lock:
             if not folder.is_dir():
                 return None
@@ -160,20 +160,20 @@ class Loader:
             os.utime(folder)
         return files
 
-    def _arrived(self, version: Version) -> Mapping[str, bytes]:
+    def _fetched(self, version: Version) -> Mapping[str, bytes]:
         self._versions.reach_storage()
         with tempfile.TemporaryDirectory(dir=self._cache, prefix=".") as name:
-            got = self._versions.fetch(version, Path(name) / "fetched")
+            folder = self._versions.fetch(version, Path(name) / "fetched")
             if version.foreign:
-                got = self._adopt(got, Path(name))
-            files = _verified(version, got)
+                folder = self._adopt(folder, Path(name))
+            files = _verified(version, folder)
             with self._lock:
-                got.rename(self._folder(version))
+                folder.rename(self._folder(version))
                 self._prune(self._folder(version))
         return files
 
     def _adopt(self, fetched: Path, folder: Path) -> Path:
-        """Have a child make what it can of a foreign version; raises ValueError if nothing."""
+        """Have a worker process convert a foreign version; raises ValueError where it cannot."""
         order = {"source": str(fetched.resolve()), "allow_pickle": self._allow_pickle}
         job = self._workers.start("adopt", folder, order, _ADOPTION)
         try:
@@ -221,12 +221,12 @@ class Loader:
             predictor.warm()
         except BaseException:
             if isinstance(classifier, RemoteClassifier):
-                classifier.close()  # whoever keeps the error would keep its process
+                classifier.close()  # or its process would live as long as the error
             raise
         return predictor
 
     def _alternate(self, version: Version, schema: Schema) -> Alternate:
-        """Prepare scikit-learn beside a graph; it is not started before it is needed."""
+        """Prepare scikit-learn beside a graph; its process starts when it is needed."""
 
         def start() -> RemoteClassifier:
             child = self._child(version, schema, lambda: None)
@@ -245,7 +245,7 @@ class Loader:
         return RemoteClassifier(
             self._workers,
             _title(version),
-            # Kept on the disk alone: it may be needed again, and may be large.
+            # Read from the disk each time, since it may be large and is seldom needed.
             lambda: self._files(version)["model.skops"],
             [feature.name for feature in schema.features],
             lost,
@@ -257,12 +257,12 @@ def _title(version: Version) -> str:
 
 
 def _key(version: Version) -> _Key:
-    # A version that is deleted and made again may be another one under the same number.
+    # After a deletion, MLflow may give the same number to another version.
     return version.name, version.version, version.created_at
 
 
 def _verified(version: Version, folder: Path) -> dict[str, bytes]:
-    """Read what is needed, each compared with the digest in the record; raises ValueError."""
+    """Read the artifacts; raises ValueError where one differs from the record's digest."""
     if version.foreign:
         return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     files: dict[str, bytes] = {}

@@ -1,4 +1,4 @@
-"""The beats of open trainings, and the closing of those whose owner has stopped beating."""
+"""Heartbeats of open trainings, and the closing of those whose owner sends none any more."""
 
 import logging
 import threading
@@ -19,7 +19,7 @@ _GONE = "The replica that ran it is gone; send the request again."
 
 
 class Heartbeats:
-    """Says every few seconds that what is open here is still worked on, in a thread of its own."""
+    """Records every few seconds, in a thread, that the trainings open here are still running."""
 
     def __init__(
         self,
@@ -39,11 +39,11 @@ class Heartbeats:
         self._thread = threading.Thread(target=self._run, name="beats", daemon=True)
 
     def start(self) -> None:
-        """Begin to beat."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop; what could not be recorded so far is tried once more."""
+        """Stop the thread, and try once more to record the ends that MLflow did not take."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(timeout=10)
@@ -53,7 +53,7 @@ class Heartbeats:
             logger.warning("the ends of some trainings are not recorded: %s", error)
 
     def close(self, training: Training) -> None:
-        """Record the end of a training: now, or when MLflow is back."""
+        """Record the end of a training, now or when MLflow answers again."""
         try:
             self._registry.close_training(training)
         except TrainingNotFound:
@@ -64,13 +64,13 @@ class Heartbeats:
                 self._unclosed[training.id] = training
 
     def close_orphans(self, older_than: float) -> None:
-        """Close as failed each open training of another owner that has not beaten for so long."""
+        """Close as failed each training of another replica without a heartbeat for that long."""
         now = time.time()
-        found = self._registry.open_trainings()
-        # Looked at afterwards: one that was opened here since the search began is among these.
+        trainings = self._registry.open_trainings()
+        # Read afterwards, so that one that was opened here meanwhile is among these.
         here = {run.training.id for run in self._runs()}
-        for training in found:
-            # One of this replica that is not open here may be about to be.
+        for training in trainings:
+            # A training of this replica may be recorded already and not be in the queue yet.
             limit = ORPHAN_SECONDS if training.owner == self._owner else older_than
             if training.id in here or now - training.beat_at < limit:
                 continue
@@ -91,8 +91,8 @@ class Heartbeats:
             except RegistryUnavailable as error:
                 logger.debug("%s", error)
             except Exception:
-                # The edge of the thread: without beats, other replicas close what runs here.
-                logger.exception("the beats met a defect")
+                # A defect must not end the thread: other replicas would close what runs here.
+                logger.exception("the heartbeats met a defect")
 
     def _beat(self) -> None:
         for run in self._runs():

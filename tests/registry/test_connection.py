@@ -63,7 +63,7 @@ def test_a_connection_to_a_stranger_is_not_kept(tmp_path: Path, status: int, bod
     with lines(status, body) as uri:
         registry = MlflowRegistry(uri, tmp_path)
 
-        with pytest.raises(RegistryUnavailable, match="somebody else answers at its address"):
+        with pytest.raises(RegistryUnavailable, match="another server answers at its address"):
             registry.newest_use()
         assert registry.newest_use() is None
 

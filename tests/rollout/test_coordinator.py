@@ -341,7 +341,7 @@ def test_what_mlflow_has_told_is_awaited_and_not_looked_for_elsewhere(scene: Sce
     replicas = Coordinator(local, scene.peers, scene.registry, scene.metrics)  # type: ignore[arg-type]
     poller = Poller(local, replicas, 1, scene.metrics)  # type: ignore[arg-type]
 
-    poller.recover_if_untold()
+    poller.recover_if_unread()
 
     assert not poller.reached
     replicas.close()

@@ -210,7 +210,7 @@ def test_a_sweep_that_mlflow_does_not_answer_is_told_and_not_the_last(
     thread = threading.Thread(target=retention.run, args=(stopping,))
     with caplog.at_level(logging.WARNING):
         thread.start()
-        wait_until(lambda: "deleted later" in caplog.text)
+        wait_until(lambda: "repeated later" in caplog.text)
 
     registry.down = False
 
