@@ -84,7 +84,10 @@ def shown(training: Training) -> dict[str, Any]:
             {
                 "name": "Idempotency-Key",
                 "in": "header",
-                "description": "Sent again with the same body, it gets what the first one got.",
+                "description": (
+                    "Sent again with the same body, the request gets the first one's training. Two "
+                    "replicas that receive it within milliseconds may both train."
+                ),
                 "schema": {"type": "string", "minLength": 1, "maxLength": 255},
             }
         ],
@@ -149,6 +152,10 @@ async def _submit(
         order, wait = await services.run(
             services.uploads.training, upload, in_use, services.settings.wait_seconds, role
         )
+    if details and (earlier := await _earlier(services, details)) is not None:
+        # Another replica got the same key while the rows were read here.
+        await services.run(services.uploads.close, upload)
+        return earlier, wait
     return await services.run(services.training_queue.submit, order, details), wait
 
 

@@ -167,6 +167,34 @@ def test_a_key_of_a_training_that_failed_gives_the_first_answers_code(
     assert client.post("/train", json=body, headers=headers).status_code == status
 
 
+def test_a_key_that_another_replica_got_while_the_rows_were_read_finds_its_training(
+    tmp_path: Path,
+) -> None:
+    class Hides(FakeRegistry):
+        """Hides a training from the next look at its key, as if it were recorded after that."""
+
+        hidden = 0
+
+        def training_of_key(self, key: str) -> tuple[Training, str] | None:
+            if self.hidden:
+                self.hidden -= 1
+                return None
+            return super().training_of_key(key)
+
+    registry = Hides(tmp_path)
+    headers = {"idempotency-key": "k"}
+    body = {"dataset": "iris", "model_type": "GaussianNB"}
+    with serve(settings_for(tmp_path / "data"), registry) as client:
+        first = client.post("/train", json=body, headers=headers)
+        registry.hidden = 1
+        again = client.post("/train", json=body, headers=headers)
+
+        assert (first.status_code, again.status_code) == (201, 201)
+        assert again.json()["id"] == first.json()["id"]
+        assert not list((tmp_path / "data" / "work" / "uploads").iterdir())
+    assert len(registry.trainings) == 1
+
+
 def test_a_repeated_key_waits_as_long_as_its_request_says(tmp_path: Path) -> None:
     with serve(settings_for(tmp_path / "data"), FakeRegistry(tmp_path)) as client:
         headers = {"idempotency-key": "k"}
