@@ -1,4 +1,4 @@
-"""The nearest of the names that would have been right, among few and among very many."""
+"""The most similar of the right names, among a few and among thousands."""
 
 import time
 

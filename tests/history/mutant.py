@@ -1,4 +1,4 @@
-"""Starts the service with one defect put in, to see that the checker finds it.
+"""Starts the service with a deliberate defect, which the checker has to find.
 
 HISTORY_MUTANT names the defect. Each breaks one step of a change that the promise rests on.
 """
@@ -18,7 +18,7 @@ _LATE_SECONDS = 0.5
 
 
 def _acknowledge_early() -> None:
-    """Answer as soon as the change is committed; have it served everywhere a little later."""
+    """Answer as soon as the change is committed, before the replicas serve it."""
     switch = Coordinator._switch
 
     def early(
@@ -31,7 +31,7 @@ def _acknowledge_early() -> None:
 
 
 def _stragglers() -> None:
-    """Confirm at once what is served half a second later."""
+    """Confirm at once, and serve it half a second later."""
     swap = LocalReplica.swap
 
     def late(self: LocalReplica) -> Swapped:
@@ -45,7 +45,7 @@ def _stragglers() -> None:
 
 
 def _no_hold() -> None:
-    """Let predictions go on while the replicas swap, each at a moment of its own."""
+    """Answer predictions while the replicas swap at different moments."""
     swap = LocalReplica.swap
 
     def never(self: LocalReplica) -> None:

@@ -1,4 +1,4 @@
-"""Data sets in MLflow: listing costs the same however many there are, and survives a bad record."""
+"""Data sets in MLflow: listing them needs no artifacts, and survives a bad record."""
 
 import logging
 import time

@@ -1,4 +1,4 @@
-"""The log of use beyond one page: every reader finds the same entry, however long the log is."""
+"""A log of use of several pages: every reader finds the same newest entry."""
 
 from collections.abc import Iterator
 from pathlib import Path

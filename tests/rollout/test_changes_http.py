@@ -1,4 +1,4 @@
-"""Changes that wait for one another leave the service's threads to other requests."""
+"""Changes that wait for one another hold no threads that other requests need."""
 
 import threading
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from tests.support.fakes import FakeRegistry
 from tests.support.server import Client, serve, settings_for
 
 CHANGES = 20
-"""More than there are threads for the API."""
+"""More than the API has threads."""
 
 
 class Blocked(FakeRegistry):

@@ -1,4 +1,4 @@
-"""The change of the model in use over several replicas: who is asked, when, and when nothing is."""
+"""Changes of the model in use over several replicas: each step, and each failure of a step."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ VERSION = Version("iris", 1, 0.0, "", "", {}, {}, {"model.onnx": "a"}, (), None)
 
 
 class FakeReplica:
-    """A replica that keeps what was asked of it in one journal, and fails where it is told to."""
+    """A replica that writes its steps to a shared journal, and fails in the steps of `fails`."""
 
     url = ""
 
@@ -248,10 +248,11 @@ def test_one_that_comes_during_the_change_follows_it_too(scene: Scene) -> None:
             scene.peers.peers.append(late)
             return FakeRegistry.commit_use(scene.registry, *args)  # type: ignore[arg-type]
 
-    scene.replicas._registry = Joins(scene.registry.folder)
-    scene.use()
+    replicas = Coordinator(scene.a, scene.peers, Joins(scene.registry.folder), Metrics())  # type: ignore[arg-type]
+    replicas.use(VERSION, "a test")
 
     assert late.epoch == 1
+    replicas.close()
 
 
 def test_two_changes_never_mix(scene: Scene) -> None:
@@ -305,7 +306,7 @@ def test_a_poller_leaves_a_change_to_the_one_who_leads_it(scene: Scene) -> None:
 
 
 class Restarted(FakeReplica):
-    """One that has on its disk what it served, and waits for MLflow until it serves that."""
+    """A restarted replica with a version on its disk; its `stage` waits until that is served."""
 
     newest: Use | None = None
 

@@ -1,4 +1,4 @@
-"""This process as one of the replicas: what it keeps at hand, and for how long."""
+"""This process as one of the replicas: what it keeps prepared, and for how long."""
 
 import gc
 import weakref
@@ -18,7 +18,7 @@ from tests.support.fakes import FakeRegistry, make_version
 
 
 class FakePredictor:
-    """Nothing but a name: what a loader hands over."""
+    """A predictor with a name and nothing else."""
 
     def __init__(self, version: Version) -> None:
         self.name = version.name
@@ -26,7 +26,7 @@ class FakePredictor:
 
 
 class FakeLoader:
-    """Loads at once, keeps nothing, and remembers what was to be kept."""
+    """Loads at once, and records what was loaded and pinned."""
 
     def __init__(self) -> None:
         self.loaded: list[weakref.ref[FakePredictor]] = []

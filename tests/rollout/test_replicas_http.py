@@ -37,7 +37,7 @@ def three(folder: Path, key: str = "") -> Iterator[tuple[list[Client], FakeRegis
 
 
 def one_of_several(folder: Path, key: str = "") -> Settings:
-    """Give the settings of a replica that would find others."""
+    """Return the settings of a replica that would find others."""
     port = free_port()
     return settings_for(
         folder / "data",
@@ -151,7 +151,10 @@ def test_calls_between_replicas_need_the_signature(tmp_path: Path, step: str) ->
         assert right.status_code == {"grant": 400, "no-such-step": 403}.get(step, 200)
 
 
-def test_a_port_that_nobody_listens_on_is_down_and_a_mute_one_silent(tmp_path: Path) -> None:
+def test_a_port_that_nobody_listens_on_is_down_and_a_mute_one_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.rollout.peers.CONFIRM_SECONDS", 0.2)
     pool = urllib3.PoolManager(retries=False)
     listener = listen(settings_for(tmp_path))
     mute = Peer(url(listener), "mute", "", pool)
@@ -159,7 +162,7 @@ def test_a_port_that_nobody_listens_on_is_down_and_a_mute_one_silent(tmp_path: P
     with pytest.raises(ReplicaDown):
         Peer(f"http://127.0.0.1:{free_port()}", "down", "", pool).confirm()
     with pytest.raises(ReplicaSilent):
-        mute._call("confirm", {}, 0.2)
+        mute.confirm()
     listener.close()
 
 
@@ -188,9 +191,9 @@ def test_predictions_wait_while_they_are_held_and_go_on_by_themselves(tmp_path: 
             told: dict[str, object] = answer.json()
             return told
 
-        # A swap that comes in time finds that they have waited for it.
+        # A swap in time finds that predictions have waited for it.
         wait_until(lambda: step("hold") == {} and step("swap")["held"])
-        # Without one they are answered all the same, and then the swap says that it came too late.
+        # Without a swap they are answered after the hold, and a later swap says that it is late.
         step("hold")
         assert client.post("/predict", json=example).status_code == 200
         assert step("swap")["held"] is False

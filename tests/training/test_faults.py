@@ -1,4 +1,4 @@
-"""What goes wrong beside a request, and that it stays beside it: hosts, threads, records, races."""
+"""Faults outside of requests: worker processes, threads, records and races."""
 
 import base64
 import contextlib
@@ -26,6 +26,7 @@ from service.common.errors import (
 from service.common.metrics import Metrics
 from service.processes.limits import JobLimits
 from service.processes.pool import WorkerPool
+from service.registry.connection import Connection
 from service.registry.mlflow_registry import MlflowRegistry
 from service.rollout.coordinator import Coordinator
 from service.rollout.last_served import LastServed
@@ -68,11 +69,11 @@ def _version(name: str = "m", version: int = 1) -> Version:
     return Version(name, version, 0.0, sha256={"schema.json": "0", "model.onnx": "1"})
 
 
-# The children's host
+# The worker process
 
 
 def _host_of(client: Client) -> int:
-    """Give the process id of the host of the service that runs in this process."""
+    """Return the id of the worker process of the service that runs in this process."""
     client.get("/model-types")
     hosts = [
         int(child)
@@ -171,7 +172,7 @@ def test_a_key_that_another_replica_got_while_the_rows_were_read_finds_its_train
     tmp_path: Path,
 ) -> None:
     class Hides(FakeRegistry):
-        """Hides a training from the next look at its key, as if it were recorded after that."""
+        """Hides a training from the next `hidden` searches, as if it were recorded later."""
 
         hidden = 0
 
@@ -243,7 +244,7 @@ def test_a_training_that_is_opened_while_the_service_goes_is_closed_and_not_left
         training_queue.check_room()
 
 
-# Beats and polls
+# Heartbeats and polls
 
 
 def test_a_beat_that_comes_late_does_not_bring_a_training_back_to_life(tmp_path: Path) -> None:
@@ -321,8 +322,13 @@ def test_a_poll_that_meets_a_defect_is_not_the_last(
 
 
 @pytest.fixture(scope="module")
-def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowRegistry]:
-    registry = MlflowRegistry("", tmp_path_factory.mktemp("mlflow"))
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("mlflow")
+
+
+@pytest.fixture(scope="module")
+def mlflow(store: Path) -> Iterator[MlflowRegistry]:
+    registry = MlflowRegistry("", store)
     yield registry
     registry.close()
 
@@ -358,15 +364,17 @@ def test_the_log_of_use_is_listed_by_no_name(mlflow: MlflowRegistry) -> None:
 
 
 def test_a_run_that_somebody_changed_by_hand_does_not_hide_the_others(
-    mlflow: MlflowRegistry,
+    mlflow: MlflowRegistry, store: Path
 ) -> None:
     opened = mlflow.open_training(Training("", "running", 0.0, name="m"), {})
     tags: Mapping[str, str] = {
         "state": "strange", "progress": "half", "beat": "nan", "metrics": "[", "seconds": "1",
         "version": "one", "fault": "mine",
     }  # fmt: skip
+    by_hand = Connection("", store)
     for key, value in tags.items():
-        mlflow._connection.client.set_tag(opened.id, key, value)
+        by_hand.client.set_tag(opened.id, key, value)
+    by_hand.close()
 
     found = mlflow.get_training(opened.id)
 
@@ -485,7 +493,7 @@ def test_storage_that_is_away_is_told_before_anything_is_done(tmp_path: Path) ->
         assert response.status_code == 503
         assert response.json()["type"] == "/problems/mlflow-unavailable"
         assert len(registry.trainings) == 1
-        # What is at hand already needs no storage.
+        # A version in the cache needs no storage.
         use = client.post("/use-model", json={"name": "iris", "version": 1})
         assert use.status_code == 200
         assert client.post("/predict", json=example).status_code == 200

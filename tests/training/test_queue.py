@@ -1,4 +1,4 @@
-"""Cancelling a training that another replica runs: only its owner, or its silence, ends it."""
+"""Cancelling a training of another replica: its owner ends it, or a minute without heartbeats."""
 
 import time
 from collections.abc import Iterator

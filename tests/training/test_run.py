@@ -1,4 +1,4 @@
-"""How a training ends: put in use everywhere or not, and what is told of an error of the system."""
+"""How a training ends: in use everywhere or not, and with which error."""
 
 import errno
 import logging
