@@ -154,11 +154,11 @@ class Coordinator:
         """Find the replicas and reserve each for this change.
 
         All changes ask in the same order, so that of two concurrent ones one is granted all
-        replicas. Raises ChangeUnderWay where another change has not ended after `wait` seconds, and
-        ReplicaSilent where a replica does not answer: it may still be serving.
+        replicas. `wait`: how long one led by another replica may take to end; then ChangeUnderWay
+        is raised. Raises ReplicaSilent where a replica does not answer: it may still be serving.
         """
         deadline = time.monotonic() + wait
-        if not self._one_change.acquire(timeout=wait):
+        if not self._one_change.acquire(timeout=self._wait_seconds):
             raise ChangeUnderWay
         try:
             leader = uuid.uuid4().hex

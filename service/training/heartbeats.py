@@ -48,7 +48,7 @@ class Heartbeats:
         if self._thread.is_alive():
             self._thread.join(timeout=10)
         try:
-            self._close_late()
+            self.close_late()
         except RegistryUnavailable as error:
             logger.warning("the ends of some trainings are not recorded: %s", error)
 
@@ -85,8 +85,8 @@ class Heartbeats:
     def _run(self) -> None:
         while not self._stopping.wait(SECONDS):
             try:
-                self._beat()
-                self._close_late()
+                self.beat()
+                self.close_late()
                 self.close_orphans(ORPHAN_SECONDS)
             except RegistryUnavailable as error:
                 logger.debug("%s", error)
@@ -94,14 +94,16 @@ class Heartbeats:
                 # A defect must not end the thread: other replicas would close what runs here.
                 logger.exception("the heartbeats met a defect")
 
-    def _beat(self) -> None:
+    def beat(self) -> None:
+        """Record that all trainings that are open here are still running."""
         for run in self._runs():
             try:
                 self._registry.beat(run.training.id, time.time())
             except TrainingNotFound:
                 logger.warning("training %s was deleted in MLflow", run.training.id)
 
-    def _close_late(self) -> None:
+    def close_late(self) -> None:
+        """Record the ends that MLflow did not take before; raises RegistryUnavailable."""
         with self._lock:
             late = list(self._unclosed.values())
         for training in late:

@@ -255,7 +255,7 @@ def test_a_beat_that_comes_late_does_not_bring_a_training_back_to_life(tmp_path:
     beats = Heartbeats("me", registry, Metrics(), lambda: [run])
 
     registry.close_training(replace(opened, state="succeeded", version=3))
-    beats._beat()
+    beats.beat()
 
     assert registry.get_training(opened.id).state == "succeeded"
 
@@ -296,7 +296,7 @@ def test_the_end_of_a_training_is_recorded_when_mlflow_is_back(tmp_path: Path) -
     registry.down = True
     beats.close(replace(opened, state="succeeded"))
     registry.down = False
-    beats._close_late()
+    beats.close_late()
 
     assert registry.get_training(opened.id).state == "succeeded"
 
