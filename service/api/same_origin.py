@@ -11,7 +11,7 @@ from service.api.predict import App, Receive, Scope, Send
 from service.common.errors import ForeignOrigin
 from service.common.metrics import Metrics
 
-_READING = ("GET", "HEAD", "OPTIONS")
+_CHANGING = ("POST", "PUT", "PATCH", "DELETE")
 
 
 class SameOriginMiddleware:
@@ -19,8 +19,8 @@ class SameOriginMiddleware:
 
     A page of another site may send forms and plain POSTs to whatever its reader can reach, and its
     browser names that site in `Origin`. A page whose own name was pointed at this machine (DNS
-    rebinding) is told by `Host`. That can be known only where the service listens on the loopback
-    addresses alone: in a cluster it is called by the names of Services, ingresses and forwards.
+    rebinding) is recognised by `Host`, but only where the service listens on the loopback addresses
+    alone: in a cluster it is called by the names of Services, ingresses and forwards.
     """
 
     def __init__(self, app: App, address: str, metrics: Metrics) -> None:
@@ -31,7 +31,7 @@ class SameOriginMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 403, or hand the request on."""
-        if scope["type"] == "http" and scope["method"] not in _READING:
+        if scope["type"] == "http" and scope["method"] in _CHANGING:
             origin = (header(scope, b"origin") or b"").decode("latin-1")
             host = (header(scope, b"host") or b"").decode("latin-1")
             if origin and _authority(origin) != host.lower():
