@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from service.api.application import RequestScope, Service, fastapi_application
-from service.api.predict import Predict
+from service.api.predict import App, Predict
+from service.api.same_origin import SameOriginMiddleware
 from service.api.services import Lifespan, Services
 from service.auth.api_keys import ApiKeys
 from service.common.data_folder import DataFolder
@@ -18,10 +19,10 @@ from service.common.metrics import Metrics
 from service.common.settings import Settings, read_settings
 from service.processes.limits import JobLimits
 from service.processes.pool import WorkerPool
-from service.rollout.coordinator import Coordinator, NoPeers
+from service.rollout.coordinator import Coordinator
 from service.rollout.hold import Hold
 from service.rollout.last_served import LastServed
-from service.rollout.peers import DiscoveredPeers
+from service.rollout.peers import DiscoveredPeers, NoPeers
 from service.rollout.poller import Poller
 from service.rollout.replica import LocalReplica
 from service.schema.decoder import Limits
@@ -101,8 +102,11 @@ def create_app(
         services.registry.close()
         folder.close()
 
-    app = fastapi_application(lifespan)
-    return Service(predict, RequestScope(app, metrics), metrics, drain, keys)
+    app = fastapi_application(lifespan, bool(settings.replicas))
+    rest: App = RequestScope(app, metrics)
+    if keys is None:
+        rest = SameOriginMiddleware(rest, settings.host, metrics)
+    return Service(predict, rest, metrics, drain, keys)
 
 
 def _services(
@@ -169,6 +173,7 @@ def _begin(services: Services) -> None:
     """
     if not services.settings.replicas:
         services.poller.poll()
+    services.version_list.start()
     services.training_queue.start()
     threading.Thread(target=_catch_up, args=(services,), name="starter", daemon=True).start()
     services.poller.start()

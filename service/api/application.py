@@ -26,7 +26,7 @@ from service.api import (
     use_model,
 )
 from service.api.authentication import AuthMiddleware, header
-from service.api.predict import Predict, Receive, Scope, Send
+from service.api.predict import App, Predict, Receive, Scope, Send
 from service.api.services import Lifespan
 from service.auth.api_keys import ApiKeys
 from service.common.errors import ServiceError
@@ -46,7 +46,7 @@ class Service:
     def __init__(
         self,
         predict: Predict,
-        rest: "RequestScope",
+        rest: App,
         metrics: Metrics,
         drain: Callable[[], None],
         keys: ApiKeys | None = None,
@@ -123,8 +123,12 @@ def _method(method: str) -> str:
 
 def fastapi_application(
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[Lifespan]],
+    with_peers: bool,
 ) -> FastAPI:
-    """Return FastAPI with every route but the one that answers predictions."""
+    """Return FastAPI with every route but the one that answers predictions.
+
+    Without other replicas there is no route for their calls.
+    """
     app = FastAPI(
         title="mlops-desafio",
         version=__version__,
@@ -144,10 +148,10 @@ def fastapi_application(
             Exception: error_handlers.on_defect,
         },
     )
-    for module in (
-        schema, train, model_types, datasets, models, use_model, internal, health, openapi,
-    ):  # fmt: skip
+    for module in (schema, train, model_types, datasets, models, use_model, health, openapi):
         app.include_router(module.router)
+    if with_peers:
+        app.include_router(internal.router)
     app.mount("/docs/assets", openapi.assets())
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     return app

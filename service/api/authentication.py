@@ -7,7 +7,7 @@ from typing import Any
 from service.api import problems
 from service.api.predict import App, Receive, Scope, Send
 from service.auth.api_keys import ApiKeys
-from service.common.errors import Forbidden, RateExceeded, Unauthorized
+from service.common.errors import Forbidden, RateExceeded, ServiceError, Unauthorized
 from service.common.metrics import Metrics
 
 _OPEN = ("/healthz", "/readyz", "/metrics", "/", "/docs", "/openapi.json")
@@ -51,7 +51,7 @@ class AuthMiddleware:
             try:
                 scope["role"] = self._keys.check(header(scope, b"authorization"), needed)
             except (Unauthorized, Forbidden, RateExceeded) as error:
-                await self._refuse(error, scope, send)
+                await refuse(error, scope, send, self._metrics)
                 return
         elif scope["path"] == "/openapi.json":
             # It needs no key, and shows the model in use to clients that have one.
@@ -59,18 +59,18 @@ class AuthMiddleware:
                 scope["role"] = self._keys.check(header(scope, b"authorization"), "predict")
         await self._app(scope, receive, send)
 
-    async def _refuse(
-        self, error: Unauthorized | Forbidden | RateExceeded, scope: Scope, send: Send
-    ) -> None:
-        answer = problems.answer(error, problems.request_id_of(header(scope, b"x-request-id")))
-        headers = list(answer.headers)
-        if _length(scope) > _DISCARDED_BYTES:
-            # A client without a key does not decide what is received.
-            headers.append((b"connection", b"close"))
-        start: dict[str, Any] = {"type": "http.response.start", "status": answer.status}
-        await send({**start, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.body})
-        self._metrics.invalid.labels(answer.slug).inc()
+
+async def refuse(error: ServiceError, scope: Scope, send: Send, metrics: Metrics) -> None:
+    """Answer a request with an error before its body is received."""
+    answer = problems.answer(error, problems.request_id_of(header(scope, b"x-request-id")))
+    headers = list(answer.headers)
+    if _length(scope) > _DISCARDED_BYTES:
+        # A client that is refused may not have the service receive a large body.
+        headers.append((b"connection", b"close"))
+    start: dict[str, Any] = {"type": "http.response.start", "status": answer.status}
+    await send({**start, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
+    metrics.invalid.labels(answer.slug).inc()
 
 
 def _length(scope: Scope) -> float:

@@ -1,4 +1,4 @@
-"""`/internal/…`: the steps of a change, which replicas take with one another. For nobody else."""
+"""`/internal/…`: the steps of a change, which replicas call on one another; not for clients."""
 
 import ipaddress
 from collections.abc import Callable, Mapping
@@ -9,12 +9,14 @@ from fastapi import APIRouter, Request
 
 from service.api.services import Services, services_of
 from service.auth.peer_signatures import HEADER, is_signed
-from service.common.errors import Conflict, InvalidRequest, NotAPeer, NotFound
+from service.common.errors import InvalidRequest, NotAPeer, TrainingEnded
 from service.rollout.replica import Confirmation
 
 router = APIRouter(include_in_schema=False)
 
 _MOST_BYTES = 4096
+_CANCEL_SECONDS = 3.0
+"""How long to wait for the end of a training: less than the calling replica waits."""
 
 Members = Mapping[str, Any]
 
@@ -69,13 +71,11 @@ def _confirm(services: Services, _: Members) -> Members:
 
 def _cancel(services: Services, members: Members) -> Members:
     training = _text(members, "training")
-    if services.training_queue.run(training) is None:
-        return {"cancelled": False}
     try:
-        services.training_queue.cancel(training)
-    except (NotFound, Conflict):
-        return {"cancelled": False}
-    return {"cancelled": True}
+        cancelled = services.training_queue.cancel_here(training, _CANCEL_SECONDS)
+    except TrainingEnded:
+        cancelled = None
+    return {"cancelled": cancelled is not None}
 
 
 def _confirmed(confirmation: Confirmation) -> Members:
@@ -96,7 +96,7 @@ _STEPS: Mapping[str, Callable[[Services, Members], Members]] = {
 
 @router.post("/internal/{step}")
 async def internal(request: Request, step: str) -> dict[str, Any]:
-    """Take one step; 403 where the call does not come from a replica."""
+    """Run one step; 403 where the call does not come from a replica."""
     services = services_of(request)
     body = b""
     async for part in request.stream():

@@ -73,8 +73,6 @@ async def list_models(
     """Return the versions, with what makes one servable or not."""
     services = services_of(request)
     try:
-        if services.poller.down:
-            raise RegistryUnavailable("it did not answer the last time.")
         listed = await services.ask(services.version_list.page, name, limit, page_token)
     except RegistryUnavailable:
         listed = services.version_list.last_seen(name, limit, page_token)
@@ -133,4 +131,4 @@ async def delete_version(request: Request, identifier: VersionId) -> None:
     """Delete a version; 409 while it is in use."""
     services = services_of(request)
     await services.ask(services.registry.get_version, *identifier)
-    await services.run(services.coordinator.delete, *identifier)
+    await services.change(services.coordinator.delete, *identifier)

@@ -46,6 +46,7 @@ TABLE: Mapping[type[ServiceError], tuple[int, str, str]] = {
     errors.EpochConflict: (409, "epoch-conflict", "Epoch conflict"),
     Unauthorized: (401, "unauthorized", "Unauthorized"),
     Forbidden: (403, "forbidden", "Forbidden"),
+    errors.ForeignOrigin: (403, "foreign-origin", "Foreign origin"),
     errors.NotAPeer: (403, "not-a-peer", "Not a peer"),
     errors.BodyTooLarge: (413, "body-too-large", "Body too large"),
     errors.UnsupportedMediaType: (415, "unsupported-media-type", "Unsupported media type"),

@@ -197,7 +197,10 @@ class TrainingReply(_Reply):
     error: str | None = None
     version: int | None = None
     metrics: dict[str, float] | None = None
-    used: bool | None = None
+    used: bool | None = Field(None, description="whether every replica confirms that it is in use")
+    missing: list[str] | None = Field(
+        None, description="the replicas that did not confirm it, where it was put in use"
+    )
     seconds: dict[str, float] | None = None
 
 

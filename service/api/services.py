@@ -11,11 +11,11 @@ from typing import Any, ParamSpec, TypedDict, TypeVar, cast
 from starlette.requests import Request
 
 from service.common.domain import Registry
-from service.common.errors import RegistryUnavailable
+from service.common.errors import ChangeUnderWay, RegistryUnavailable
 from service.common.metrics import Metrics
 from service.common.settings import Settings
 from service.processes.pool import WorkerPool
-from service.rollout.coordinator import Coordinator
+from service.rollout.coordinator import WAIT_SECONDS, Coordinator
 from service.rollout.poller import Poller
 from service.rollout.replica import LocalReplica
 from service.serving.core_pool import CorePool
@@ -71,6 +71,7 @@ class Services:
     """Threads for the steps of other replicas' changes, which never queue behind clients."""
     reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_READ_AT_ONCE))
     """Held while a worker reads an upload: few at a time, and no thread waits for it."""
+    changing: asyncio.Lock = field(default_factory=asyncio.Lock)
     keys: set[str] = field(default_factory=set)
 
     @asynccontextmanager
@@ -88,6 +89,21 @@ class Services:
         """Run a blocking function in a thread."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.pool, lambda: function(*args, **kwargs))
+
+    async def change(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a change of the model in use in a thread, one at a time; raises ChangeUnderWay.
+
+        Those that wait hold no thread, so that other requests are answered meanwhile.
+        """
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await self.changing.acquire()
+        except TimeoutError as error:
+            raise ChangeUnderWay from error
+        try:
+            return await self.run(function, *args, **kwargs)
+        finally:
+            self.changing.release()
 
     async def step(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a step of another replica's change in a thread kept for such."""

@@ -66,6 +66,8 @@ def _reply(training: Training) -> TrainingReply:
         optional["version"] = training.version
         optional["metrics"] = dict(training.metrics)
         optional["used"] = training.used
+    if training.missing:
+        optional["missing"] = list(training.missing)
     if training.seconds:
         optional["seconds"] = {key: round(value, 4) for key, value in training.seconds.items()}
     return TrainingReply(
@@ -126,7 +128,10 @@ async def train(
     response: Response,
     idempotency_key: Annotated[
         Annotated[str, StringConstraints(min_length=1, max_length=255)] | SkipJsonSchema[None],
-        Header(description="Sent again with the same body, it gets what the first one got."),
+        Header(
+            description="Sent again with the same body, the request gets the first one's training. "
+            "Two replicas that receive it within milliseconds may both train."
+        ),
     ] = None,
 ) -> TrainingReply:
     """Look at the rows, put the training in the queue, and wait for its end if that is wished."""
@@ -169,6 +174,10 @@ async def _submit(
         order, wait = await services.run(
             services.uploads.training, upload, in_use, services.settings.wait_seconds, role
         )
+    if details and (earlier := await _earlier(services, details)) is not None:
+        # Another replica got the same key while the rows were read here.
+        await services.run(services.uploads.close, upload)
+        return earlier, wait
     return await services.run(services.training_queue.submit, order, details), wait
 
 
@@ -280,8 +289,4 @@ async def get_training(request: Request, training: str) -> TrainingReply:
 async def cancel_training(request: Request, training: str) -> TrainingReply:
     """Stop a training that waits or runs; 409 where it has ended."""
     services = services_of(request)
-    if services.training_queue.run(training) is None and await services.run(
-        services.coordinator.cancel, training
-    ):
-        return _reply(await services.run(services.training_queue.get, training))
     return _reply(await services.run(services.training_queue.cancel, training))

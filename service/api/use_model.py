@@ -43,7 +43,7 @@ async def use_model(request: Request, wanted: UseModelRequest, response: Respons
     if wanted.name == LOG_OF_USE:
         raise ModelNotFound(wanted.name)
     version = await _find(services, wanted)
-    change = await services.run(
+    change = await services.change(
         services.coordinator.use, version, f"replica {services.local.id}", wanted.expected_epoch
     )
     if change.missing:

@@ -1,1 +1,1 @@
-"""Keys of clients, their limits, and signatures of calls between replicas."""
+"""Clients' keys and their rate limits, and signatures of calls between replicas."""

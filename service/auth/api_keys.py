@@ -1,4 +1,4 @@
-"""Who may do what: keys from a file, each with a role. Only digests of keys are ever in memory.
+"""Clients' keys from a file, each with a role. Only their digests are ever in memory.
 
 The file has a line for each key, `role: sha256 of the key in hex`, and behind that, where the key
 has a limit, `200/s`; `#` begins a comment. Of a role there may be several, so that a new key is
@@ -28,7 +28,7 @@ from service.common.errors import (
 logger = logging.getLogger(__name__)
 
 ROLES = ("predict", "train", "admin")
-"""Each may do all that those before it may."""
+"""Each includes the rights of those before it."""
 
 _LOOK_SECONDS = 1.0
 _LARGEST = 64 * 1024
@@ -39,17 +39,17 @@ _Stamp = tuple[int, int, int]
 
 
 class ApiKey(NamedTuple):
-    """What is known of a key in force."""
+    """The role and the rate limit of a key."""
 
     role: str
     quota: TokenBucket | None
 
 
 class ApiKeys:
-    """The keys in force. For one thread, the event loop's."""
+    """The keys in force; used by the event loop's thread only."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        """Read the file; raises StartError with the line that is wrong."""
+        """Read the file; raises StartError, which names the wrong line."""
         self._path = path
         self._clock = clock
         self._looked = clock()
@@ -62,15 +62,15 @@ class ApiKeys:
 
     @property
     def generation(self) -> int:
-        """A number that is another one as soon as other keys are in force."""
+        """A number that changes when other keys come into force."""
         self._renew()
         return self._generation
 
     def check(self, authorization: bytes | None, needed: str) -> str:
-        """Give the role of whoever sent this header, and count the request.
+        """Return the role of the key in this header, and count the request.
 
-        Raises Unauthorized where it holds no key in force, Forbidden where the role is less than
-        `needed`, and RateExceeded where the key has been used too often.
+        Raises Unauthorized where it has no valid key, Forbidden where the role is below `needed`,
+        and RateExceeded where the key has been used too often.
         """
         key = self.find(authorization)
         if ROLES.index(key.role) < ROLES.index(needed):
@@ -80,17 +80,17 @@ class ApiKeys:
         return key.role
 
     def find(self, authorization: bytes | None) -> ApiKey:
-        """Give the key in force that this header holds, or raise Unauthorized."""
+        """Return the valid key in this header, or raise Unauthorized."""
         self._renew()
-        found = None if authorization is None else _BEARER.fullmatch(authorization.strip())
-        if found is None:
+        bearer = None if authorization is None else _BEARER.fullmatch(authorization.strip())
+        if bearer is None:
             raise Unauthorized
-        digest = hashlib.sha256(found[1]).digest()
+        digest = hashlib.sha256(bearer[1]).digest()
         key = None
-        # All are compared, and each in constant time: how long it takes says nothing.
-        for known, its in self._keys.items():
-            if hmac.compare_digest(known, digest):
-                key = its
+        # All are compared, each in constant time, so that the time reveals nothing.
+        for candidate_digest, candidate in self._keys.items():
+            if hmac.compare_digest(candidate_digest, digest):
+                key = candidate
         if key is None:
             raise Unauthorized
         return key
@@ -113,9 +113,9 @@ class ApiKeys:
         logger.info("%d keys are in force", len(self._keys))
 
     def _look(self) -> _Stamp:
-        # A mounted Secret is a link to a link: what changes is the file behind them.
-        found = os.stat(self._path)
-        return found.st_mtime_ns, found.st_size, found.st_ino
+        # stat follows links: in a mounted Secret only the file behind two links changes.
+        status = os.stat(self._path)
+        return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _read(path: Path, now: float) -> Mapping[bytes, ApiKey]:
@@ -128,18 +128,18 @@ def _read(path: Path, now: float) -> Mapping[bytes, ApiKey]:
         line = line.partition("#")[0].strip()
         if not line:
             continue
-        found = _LINE.fullmatch(line)
-        if found is None or found[1] not in ROLES:
+        match = _LINE.fullmatch(line)
+        if match is None or match[1] not in ROLES:
             raise ValueError(
                 f"line {number} of {path} is not `role: sha256 of the key in hex`, with a role of "
                 f"{', '.join(ROLES)}, and perhaps a limit as in `200/s`."
             )
-        digest = bytes.fromhex(found[2])
+        digest = bytes.fromhex(match[2])
         if digest in keys:
-            raise ValueError(f"line {number} of {path} gives a key a second time.")
-        keys[digest] = ApiKey(found[1], TokenBucket(int(found[3]), now) if found[3] else None)
+            raise ValueError(f"line {number} of {path} has the same key a second time.")
+        keys[digest] = ApiKey(match[1], TokenBucket(int(match[3]), now) if match[3] else None)
     if not keys:
-        raise ValueError(f"{path} holds no key; leave the setting empty to need none.")
+        raise ValueError(f"{path} holds no key; leave the setting empty to require none.")
     return keys
 
 

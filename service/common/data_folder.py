@@ -1,4 +1,4 @@
-"""The data folder: who owns it, and what lies where in it."""
+"""The data folder: its lock, and the paths in it."""
 
 import fcntl
 import os
@@ -9,10 +9,10 @@ from service.common.errors import StartError
 
 
 class DataFolder:
-    """A folder that one process owns at a time."""
+    """A folder that one process uses at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Make the folder if need be and take it; raises StartError with a sentence."""
+        """Create the folder if needed, and lock it; raises StartError."""
         self.cache = path / "cache"
         self.work = path / "work"
         self.uploads = self.work / "uploads"
@@ -21,7 +21,7 @@ class DataFolder:
             for folder in (path, self.cache, self.work):
                 folder.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            # Writes, so that a disk that is full or read-only is found now.
+            # Writes something, so that a full or read-only disk is found now.
             os.pwrite(self._lock, b"%d\n" % os.getpid(), 0)
         except OSError as error:
             raise StartError(
@@ -29,7 +29,7 @@ class DataFolder:
                 "Set SERVICE_DATA_DIR to one that can."
             ) from error
         self._take(path)
-        # What a process that was killed left behind is of no use to anybody.
+        # Files of a process that was killed.
         shutil.rmtree(self.work, ignore_errors=True)
         self.uploads.mkdir(parents=True)
 
@@ -44,5 +44,5 @@ class DataFolder:
             ) from error
 
     def close(self) -> None:
-        """Give the folder back."""
+        """Release the lock."""
         os.close(self._lock)

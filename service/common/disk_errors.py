@@ -1,4 +1,4 @@
-"""What the system says of a disk that does not take what is written to it."""
+"""The errors by which the system says that a disk cannot be written."""
 
 import errno
 import re
@@ -11,20 +11,15 @@ NO_STORAGE: Mapping[int, str] = {
     errno.EROFS: "it can only be read",
     errno.EIO: "it is damaged, or gone",
 }
-"""The numbers of such errors, and each as a reason."""
+"""The numbers of these errors, each with a reason."""
 
 _NUMBER = re.compile(r"\[Errno (\d+)\]")
 
 
 def lack(error: Exception) -> str | None:
-    """Give the reason where a disk did not take something; None for any other error.
+    """Return the reason where a disk could not be written; None for any other error.
 
-    Errors that tell of others (`shutil.Error`, MLflow's) have the number in their text alone.
+    Errors that report others (`shutil.Error`, MLflow's) have the number in their text only.
     """
-    found = _NUMBER.search(str(error))
-    return NO_STORAGE.get(int(found.group(1))) if found else None
-
-
-def why_not_written(error: OSError) -> str:
-    """Give the reason for which something was not written."""
-    return lack(error) or error.strerror or "it gives no reason"
+    number = _NUMBER.search(str(error))
+    return NO_STORAGE.get(int(number[1])) if number else None

@@ -1,4 +1,4 @@
-"""The values that the work is about, and the ports behind which MLflow stands."""
+"""The values of the domain, and the ports that the registry implements."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,40 +9,40 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 T = TypeVar("T")
 
 NAME = r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,128}"
-"""What a model or a data set may be called: no folder of a path, as `.` and `..` are."""
+"""The names of models and data sets; without `.` and `..`, which are folders in a path."""
 
 NEW_MODEL_NAME = r"[A-Za-z0-9_-]{1,128}"
-"""What a model that is trained may be called: MLflow registers none with a dot in its name."""
+"""The names of models that are trained here: MLflow registers none with a dot in its name."""
 
 NEXT_PAGE = r"[1-9][0-9]{0,8}"
-"""Where the next page of a listing begins."""
+"""A page token: the offset of the next page."""
 
 BUILT_IN_DATA_SETS = ("breast_cancer", "digits", "iris", "wine")
-"""Those that scikit-learn ships; no uploaded one is called so."""
+"""Data sets that scikit-learn ships; their names are reserved."""
 
 LOG_OF_USE = "in-use"
-"""The registered model whose newest version says what is in use; no model may be called so."""
+"""The registered model whose newest version names the one in use; its name is reserved."""
 
 RowsMedia = Literal["csv", "parquet", "arrow"]
-"""The forms of a file of rows to predict."""
+"""The formats of a file of rows to predict."""
 
 Fault = Literal["request", "conflict", "service"]
-"""Whose fault it is that a training failed: what was sent, the state of things, or the service."""
+"""Why a training failed: by its request, a conflict with the present state, or the service."""
 
 TrainingState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 OPEN_STATES: tuple[TrainingState, ...] = ("queued", "running")
 
 ARTIFACTS = ("schema.json", "model.onnx", "model.skops", "golden.npz")
-"""The files of a version that the service made; `model.onnx` is left out where it is native."""
+"""The files of a version that was trained here; a native one has no `model.onnx`."""
 
 
 def is_name(text: str) -> bool:
-    """Tell whether a data set may be called so, and a model unless it is the log of use."""
+    """Return whether it is a valid name of a data set, or of a model other than the log of use."""
     return re.fullmatch(NAME, text) is not None
 
 
 def is_new_model_name(text: str) -> bool:
-    """Tell whether a model that is trained may be called so."""
+    """Return whether it is a valid name of a model that is trained here."""
     return re.fullmatch(NEW_MODEL_NAME, text) is not None and text != LOG_OF_USE
 
 
@@ -57,28 +57,28 @@ class Version:
     run_id: str = ""
     model_type: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
-    """The parameters that the training was asked for."""
+    """The parameters in the request for the training."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     sha256: Mapping[str, str] = field(default_factory=dict)
-    """The digest of each artifact, as recorded when it was made; empty for a foreign version."""
+    """The digest of each artifact, recorded when it was made; empty for a foreign version."""
     aliases: tuple[str, ...] = ()
     refusal: str | None = None
-    """Why it can never be served, as far as its record tells; None: nothing is known against it."""
+    """Why it can never be served, according to its record; None where there is no reason."""
 
     @property
     def foreign(self) -> bool:
-        """Whether somebody else logged it: it has no digests, and no schema of ours."""
+        """Whether it was not trained here, and has neither digests nor a schema."""
         return "schema.json" not in self.sha256
 
     @property
     def digest(self) -> str:
-        """One text for the whole version: the digest of its schema and of what serves it."""
+        """The digest of the artifact that serves it."""
         return self.sha256.get("model.onnx") or self.sha256.get("model.skops", "")
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One entry of the log of use: this version, from this epoch on."""
+    """One entry of the log of use: the version that is in use from this epoch on."""
 
     epoch: int
     name: str
@@ -91,7 +91,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """One run of `/train`, whatever became of it."""
+    """One run of `/train`, whether it succeeded or not."""
 
     id: str
     state: TrainingState
@@ -107,28 +107,31 @@ class Training:
     version: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     used: bool = False
+    """Whether every replica confirmed that its version is in use."""
+    missing: tuple[str, ...] = ()
+    """The replicas that did not confirm its version, where it was put in use."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     data_set: str = ""
     owner: str = ""
     """The id of the replica that runs it."""
     beat_at: float = 0.0
-    """When the owner last said that it still runs it, in seconds since 1970."""
+    """The owner's last heartbeat, in seconds since 1970."""
 
     @property
     def ended(self) -> bool:
-        """Whether it has come to its end."""
+        """Whether it has ended."""
         return self.state not in OPEN_STATES
 
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """Rows kept under a name; the newest of a name is the one that counts."""
+    """Rows kept under a name; the newest of a name is used."""
 
     name: str
     sha256: str
     rows: int
     columns: tuple[Mapping[str, Any], ...]
-    """Each with `name`, `type` and the number of values `missing`."""
+    """Each has `name`, `type` and the number of `missing` values."""
     target: str | None
     created_at: float
     id: str = ""
@@ -136,7 +139,7 @@ class DataSet:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Some of a list, and how to ask for the rest."""
+    """A page of a list, and the token of the next one."""
 
     items: Sequence[T]
     next_page_token: str | None = None
@@ -144,16 +147,16 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class NewVersion:
-    """What a training hands over to be registered."""
+    """A version that a training registers."""
 
     name: str
     model_type: str
     run_id: str
     folder: Path
-    """Holds `ARTIFACTS`, and whatever else belongs to the version."""
+    """Has `ARTIFACTS`, and any other files of the version."""
     sha256: Mapping[str, str]
     params: Mapping[str, Any]
-    """The parameters that the training was asked for."""
+    """The parameters in the request for the training."""
     metrics: Mapping[str, float]
     features: Sequence[tuple[str, str]]
     """Name and type of each, for MLflow's signature."""
@@ -163,35 +166,35 @@ class Versions(Protocol):
     """Models and their versions. Every method raises RegistryUnavailable when MLflow is down."""
 
     def list_versions(self, name: str | None, limit: int, page_token: str | None) -> Page[Version]:
-        """Give versions, the newest first; raises InvalidRequest on a token that is none."""
+        """Return versions, the newest first; raises InvalidRequest for an invalid token."""
 
     def get_version(self, name: str, version: int) -> Version:
-        """Give one; raises ModelNotFound or VersionNotFound."""
+        """Return one; raises ModelNotFound or VersionNotFound."""
 
     def newest_version(self, name: str) -> Version:
-        """Give the one of the highest number; raises ModelNotFound."""
+        """Return the one with the highest number; raises ModelNotFound."""
 
     def version_of_alias(self, name: str, alias: str) -> Version:
-        """Give the one that an alias names; raises ModelNotFound or AliasNotFound."""
+        """Return the one that an alias names; raises ModelNotFound or AliasNotFound."""
 
     def add_version(self, new: NewVersion) -> Version:
         """Upload the artifacts and register them."""
 
     def reach_storage(self) -> None:
-        """Find out whether artifacts can be had; raises RegistryUnavailable soon if not."""
+        """Check that artifacts can be read; raises RegistryUnavailable soon if not."""
 
     def fetch(self, version: Version, folder: Path) -> Path:
-        """Download the artifacts below `folder`; give the folder that holds them."""
+        """Download the artifacts below `folder`; return the folder that holds them."""
 
     def delete_version(self, name: str, version: int) -> None:
         """Delete one; raises ModelNotFound or VersionNotFound."""
 
 
 class Uses(Protocol):
-    """The log of what was in use."""
+    """The log of use."""
 
     def newest_use(self) -> Use | None:
-        """Give the newest entry, or None before the first."""
+        """Return the newest entry that counts, or None before the first."""
 
     def commit_use(self, version: Version, by: str, expected_epoch: int | None = None) -> Use:
         """Append an entry: this is the change. Its epoch is higher than all before it.
@@ -200,20 +203,20 @@ class Uses(Protocol):
         """
 
     def claim(self, name: str) -> bool:
-        """Register a model that has no version yet; False where it is registered already."""
+        """Register a model without a version; return False where it is registered already."""
 
 
 class Trainings(Protocol):
     """The record of trainings."""
 
     def open_training(self, training: Training, details: Mapping[str, str]) -> Training:
-        """Record a new one; give it with the id that it got."""
+        """Record a new one; return it with the id that it got."""
 
     def update_training(self, training: Training) -> None:
         """Record its state, stage, progress and beat."""
 
     def beat(self, identifier: str, at: float) -> None:
-        """Record that its owner still runs it, and nothing else."""
+        """Record that its owner still runs it, without any other change."""
 
     def record_result(
         self,
@@ -228,28 +231,28 @@ class Trainings(Protocol):
         """Record its end."""
 
     def training_of_key(self, key: str) -> tuple[Training, str] | None:
-        """Give the newest training whose details hold this `idempotency_key`, and its `request`.
+        """Return the newest training whose details hold this `idempotency_key`, and its `request`.
 
-        One that the service itself let fail does not count: sent again, the request is tried again.
+        One that failed by the service's fault does not count, so that a repeated request is tried.
         """
 
     def get_training(self, identifier: str) -> Training:
-        """Give one; raises TrainingNotFound."""
+        """Return one; raises TrainingNotFound."""
 
     def list_trainings(self, limit: int, page_token: str | None) -> Page[Training]:
-        """Give trainings, the newest first."""
+        """Return trainings, the newest first."""
 
     def open_trainings(self) -> Sequence[Training]:
-        """Give those that have not ended."""
+        """Return those that have not ended."""
 
     def failed_trainings(self, before: float) -> Sequence[Training]:
-        """Give those that were begun before then, and failed or were cancelled."""
+        """Return those that began before then, and failed or were cancelled."""
 
     def trainings_on(self, data_set: DataSet) -> Sequence[Training]:
-        """Give those on these rows, and those that may be: that have not said on which rows."""
+        """Return those on these rows, and those that have not recorded their rows yet."""
 
     def delete_training(self, identifier: str) -> None:
-        """Delete the run, as MLflow deletes: `mlflow gc` frees it. Raises TrainingNotFound."""
+        """Mark the run as deleted, for `mlflow gc` to free; raises TrainingNotFound."""
 
 
 class DataSets(Protocol):
@@ -259,26 +262,26 @@ class DataSets(Protocol):
         """Keep the rows; the same content under the same name again changes nothing."""
 
     def get_data_set(self, name: str) -> DataSet:
-        """Give the newest of that name; raises DataSetNotFound."""
+        """Return the newest of that name; raises DataSetNotFound."""
 
     def list_data_sets(self) -> Sequence[DataSet]:
-        """Give the newest of each name, by name."""
+        """Return the newest of each name, by name, without those whose record is unreadable."""
 
     def fetch_data_set(self, data_set: DataSet, folder: Path) -> Path:
-        """Download the rows below `folder`; give the Parquet file."""
+        """Download the rows below `folder`; return the Parquet file."""
 
     def delete_data_set(self, name: str) -> None:
         """Delete all of that name; raises DataSetNotFound."""
 
     def old_data_sets(self, before: float) -> Sequence[DataSet]:
-        """Give all that were uploaded last before then, older ones of a name too; no columns."""
+        """Return all that were uploaded last before then, older ones of a name too; no columns."""
 
     def delete_rows(self, data_set: DataSet, before: float) -> None:
-        """Delete one with its rows, for good, unless it was uploaded again since then."""
+        """Delete one with its rows, permanently, unless it was uploaded again since then."""
 
 
 class Registry(Versions, Uses, Trainings, DataSets, Protocol):
     """All that is kept in MLflow."""
 
     def close(self) -> None:
-        """Let go of what is open."""
+        """Close the connection."""

@@ -8,10 +8,12 @@ ServiceError
                             DataSetNotFound, ModelTypeNotFound
     Conflict                VersionInUse, VersionNotServable, DataSetConflict, IdempotencyConflict,
                             TrainingRefused, TrainingEnded, TrainingCancelled, EpochConflict
-    NotAPeer
+    JobFailed, JobStopped
+    Unauthorized, Forbidden, NotAPeer, ForeignOrigin
     Unavailable             NoModelInUse, RegistryUnavailable, ReplicaSilent, ReplicaDown,
                             ChangeUnderWay, EpochNotReached, QueueFull, NotReady, Overloaded,
-                            StorageUnavailable, ChildrenUnavailable, TrainingLost
+                            StorageUnavailable, WorkersUnavailable, ClassifierUnavailable,
+                            TrainingLost, RateExceeded
     StartError              the process cannot start; its sentence is printed, no traceback
 """
 
@@ -20,13 +22,18 @@ from dataclasses import dataclass
 
 
 def clip(text: object, limit: int = 64) -> str:
-    """Shorten what a client sent before it is shown to anybody: at most `limit` characters."""
-    shown = str(text)
-    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+    """Shorten a text that a client sent to at most `limit` characters, before it is repeated."""
+    full = str(text)
+    return full if len(full) <= limit else full[: limit - 1] + "…"
+
+
+def quoted(name: object, limit: int = 64) -> str:
+    """Quote a name exactly as it was sent (`repr` would escape some characters), but shortened."""
+    return f"'{clip(name, limit)}'"
 
 
 def escape(key: object) -> str:
-    """Write a key as a token of an RFC 6901 pointer, shortened to what may be shown."""
+    """Write a key as a token of an RFC 6901 pointer, shortened."""
     return clip(key).replace("~", "~0").replace("/", "~1")
 
 
@@ -39,14 +46,15 @@ class Problem:
 
 
 class ServiceError(Exception):
-    """The root: `str()` of it is a sentence fit for the client."""
+    """The root of the hierarchy; `str()` of it is a sentence for the client."""
 
 
 class InvalidRequest(ServiceError):
-    """What the client sent is wrong; `problems` lists each thing that was found."""
+    """What the client sent is wrong; `problems` lists everything that is."""
 
     def __init__(self, detail: str, problems: Sequence[Problem] = ()) -> None:
-        super().__init__(detail)
+        # A hint that ends a message ("did you mean 'x'?") ends the sentence too.
+        super().__init__(f"{detail[:-2]}?" if detail.endswith("?.") else detail)
         self.problems = tuple(problems)
 
 
@@ -55,7 +63,7 @@ class UnusableData(InvalidRequest):
 
 
 class InvalidInput(InvalidRequest):
-    """What is wrong with a request for predictions; `features` names those concerned."""
+    """A request for predictions is wrong; `features` names the features concerned."""
 
     def __init__(
         self, detail: str, problems: list[Problem], features: frozenset[str] = frozenset()
@@ -65,7 +73,7 @@ class InvalidInput(InvalidRequest):
 
 
 class BodyTooLarge(ServiceError):
-    """A body, or what is counted in it, is over a limit."""
+    """A body, or the number of something in it, is over a limit."""
 
     def __init__(self, what: str, limit: int, unit: str) -> None:
         super().__init__(f"{what} is over the limit of {limit:,} {unit}.")
@@ -80,59 +88,57 @@ class UnsupportedMediaType(ServiceError):
 
 
 class JobFailed(ServiceError):
-    """A child ended without a result: it crashed, or went over a limit."""
+    """A worker process ended without a result: it crashed, or went over a limit."""
 
 
 class NotFound(ServiceError):
-    """The thing named is well formed and does not exist."""
+    """The name is well formed, and nothing has it."""
 
 
 class ModelNotFound(NotFound):
     """No model of that name."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"There is no model {clip(name)!r}.")
+        super().__init__(f"There is no model {quoted(name)}.")
 
 
 class VersionNotFound(NotFound):
-    """The model exists, or may, and has no such version."""
+    """The model has no such version."""
 
     def __init__(self, name: str, version: int | str) -> None:
-        super().__init__(f"Model {clip(name)!r} has no version {clip(version)}.")
+        super().__init__(f"Model {quoted(name)} has no version {clip(version)}.")
 
 
 class AliasNotFound(NotFound):
     """The model has no such alias."""
 
     def __init__(self, name: str, alias: str) -> None:
-        super().__init__(f"Model {clip(name)!r} has no alias {clip(alias)!r}.")
+        super().__init__(f"Model {quoted(name)} has no alias {quoted(alias)}.")
 
 
 class TrainingNotFound(NotFound):
     """No training of that id."""
 
     def __init__(self, training: str) -> None:
-        super().__init__(f"There is no training {clip(training)!r}.")
+        super().__init__(f"There is no training {quoted(training)}.")
 
 
 class DataSetNotFound(NotFound):
     """No data set of that name."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(
-            f"There is no data set {clip(name)!r}; GET /datasets lists those that there are."
-        )
+        super().__init__(f"There is no data set {quoted(name)}; GET /datasets lists them.")
 
 
 class ModelTypeNotFound(NotFound):
-    """No classifier of that name may be trained."""
+    """No type of classifier of that name can be trained."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"There is not a model type {clip(name)!r}; GET /model-types lists them.")
+        super().__init__(f"There is no model type {quoted(name)}; GET /model-types lists them.")
 
 
 class Conflict(ServiceError):
-    """The request is well formed, and the state of things forbids it."""
+    """The request is well formed, and conflicts with the present state."""
 
 
 class VersionInUse(Conflict):
@@ -140,15 +146,15 @@ class VersionInUse(Conflict):
 
     def __init__(self, name: str, version: int) -> None:
         super().__init__(
-            f"Model {name!r} version {version} is in use; put another one in use first."
+            f"Model {quoted(name)} version {version} is in use; put another one in use first."
         )
 
 
 class VersionNotServable(Conflict):
-    """The version exists and cannot, or must not, be loaded."""
+    """The version exists, and cannot or must not be loaded."""
 
     def __init__(self, name: str, version: int, reason: str) -> None:
-        super().__init__(f"Model {clip(name)!r} version {version} cannot be served: {reason}")
+        super().__init__(f"Model {quoted(name)} version {version} cannot be served: {reason}")
         self.reason = reason
 
 
@@ -156,18 +162,18 @@ class DataSetConflict(Conflict):
     """A data set of that name is built in."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"{name!r} is the name of a built-in data set; choose another name.")
+        super().__init__(f"{quoted(name)} is the name of a built-in data set; choose another name.")
 
 
 class IdempotencyConflict(Conflict):
-    """An Idempotency-Key came again with another body."""
+    """An Idempotency-Key was sent again with another body."""
 
     def __init__(self) -> None:
         super().__init__("This Idempotency-Key was used before with a different request.")
 
 
 class TrainingRefused(Conflict):
-    """A training failed because the state of things forbade to end it."""
+    """A training failed by a conflict with the present state."""
 
 
 class TrainingEnded(Conflict):
@@ -178,14 +184,14 @@ class TrainingEnded(Conflict):
 
 
 class TrainingCancelled(Conflict):
-    """Somebody cancelled the training that this client waits for."""
+    """The training that the client waits for was cancelled."""
 
     def __init__(self, training: str) -> None:
         super().__init__(f"Training {training} was cancelled.")
 
 
 class EpochConflict(Conflict):
-    """Another change came before this one, which named the epoch that it was to follow."""
+    """Another change came before this one, which expected a certain epoch."""
 
     def __init__(self, expected: int, found: int) -> None:
         super().__init__(
@@ -195,38 +201,57 @@ class EpochConflict(Conflict):
 
 
 class JobStopped(ServiceError):
-    """A child was stopped because somebody wished it."""
+    """A job was stopped on request."""
 
 
 class NotAPeer(ServiceError):
-    """A call between replicas that did not come from one."""
+    """A call under `/internal` that did not come from a replica."""
 
     def __init__(self) -> None:
         super().__init__("Calls under /internal/ are for replicas, which sign them.")
 
 
 class Unauthorized(ServiceError):
-    """A request without a key in force, where one is needed."""
+    """A request without a valid key, where one is needed."""
 
     def __init__(self) -> None:
         super().__init__("This needs a key: send it as `Authorization: Bearer …`.")
 
 
 class Forbidden(ServiceError):
-    """A request with a key whose role is less than what it needs."""
+    """A request with a key whose role is not sufficient."""
 
     def __init__(self, needed: str, role: str, what: str = "This") -> None:
-        super().__init__(f"{what} needs a key of the role {needed!r}; yours is of {role!r}.")
+        super().__init__(
+            f"{what} needs a key of the role {quoted(needed)}; yours is of {quoted(role)}."
+        )
+
+
+class ForeignOrigin(ServiceError):
+    """A change was requested by a page of another site, or under another name than this machine's.
+
+    Raised only where no keys are needed: a page does not have the client's key.
+    """
+
+    def __init__(self, header: str, sent: str) -> None:
+        reason = (
+            "is another site, and only pages of this service may change anything"
+            if header == "Origin"
+            else "is not a name of this machine, and the service listens on this machine only"
+        )
+        super().__init__(
+            f"{header} {clip(sent)} {reason}. With SERVICE_API_KEYS_FILE, keys decide instead."
+        )
 
 
 class Unavailable(ServiceError):
-    """It cannot be done now, and may be later; `retry_after` is in seconds."""
+    """It cannot be done now; it may be possible after `retry_after` seconds."""
 
     retry_after = 2
 
 
 class NoModelInUse(Unavailable):
-    """Nothing has been put in use yet, or what has been cannot be loaded."""
+    """No model has been put in use yet, or the one in use cannot be loaded."""
 
     def __init__(self, load_error: str | None = None) -> None:
         state = (
@@ -243,8 +268,8 @@ class NoModelInUse(Unavailable):
 class RegistryUnavailable(Unavailable):
     """MLflow does not answer, or answers with an error of its own.
 
-    `outcome` says what became of a change: "unchanged", or "unknown" where MLflow's answer to the
-    one call that commits it was lost and could not be read back.
+    `outcome` is that of a change: "unchanged", or "unknown" where MLflow's answer to the one call
+    that commits it was lost and the entry could not be read back.
     """
 
     def __init__(self, reason: str, outcome: str = "unchanged") -> None:
@@ -263,7 +288,7 @@ class ReplicaSilent(Unavailable):
 
 
 class ReplicaDown(Unavailable):
-    """A replica refuses the connection, so that it serves nobody."""
+    """A replica refuses connections, so that it serves no client."""
 
     def __init__(self, replica: str) -> None:
         super().__init__(f"Replica {replica} is down.")
@@ -289,32 +314,32 @@ class EpochNotReached(Unavailable):
 
 
 class WorkersUnavailable(Unavailable):
-    """The process that runs jobs is gone; the next job starts another one."""
+    """The worker process has ended; the next job starts another one."""
 
     def __init__(self) -> None:
-        super().__init__("The process that reads rows and runs trainings is gone; send it again.")
+        super().__init__("The process that reads rows and runs trainings has ended; send it again.")
 
 
 class ClassifierUnavailable(Unavailable):
-    """The process that computes a native model's predictions is gone; another one is started."""
+    """The process of a native model has ended, and is being started again."""
 
     retry_after = 1
 
     def __init__(self) -> None:
         super().__init__(
-            "The process that computes this model's predictions is gone, and another one is being "
-            "started; send it again."
+            "The process that computes this model's predictions has ended and is being started "
+            "again; send the request again."
         )
 
 
 class TrainingLost(Unavailable):
-    """A training failed by the service's own fault."""
+    """A training failed by the service's fault."""
 
     retry_after = 3
 
 
 class StorageUnavailable(Unavailable):
-    """The disk does not take what has to be written to it, before anything is changed."""
+    """The disk cannot be written; nothing has been changed."""
 
     retry_after = 3
     outcome = "unchanged"
@@ -324,7 +349,7 @@ class StorageUnavailable(Unavailable):
 
 
 class QueueFull(Unavailable):
-    """As many trainings wait as may."""
+    """The queue of trainings is full."""
 
     retry_after = 3
 
@@ -333,7 +358,7 @@ class QueueFull(Unavailable):
 
 
 class RateExceeded(Unavailable):
-    """A key asks more often than it may."""
+    """A key is used more often than its limit allows."""
 
     retry_after = 1
 
@@ -342,11 +367,11 @@ class RateExceeded(Unavailable):
 
 
 class NotReady(Unavailable):
-    """The process is starting, or going away."""
+    """The process is starting or stopping."""
 
 
 class Overloaded(Unavailable):
-    """As many predictions, or connections, are under way as may be."""
+    """The limit of concurrent predictions, or connections, is reached."""
 
     retry_after = 1
 
@@ -359,11 +384,11 @@ class ClientGone(Exception):
 
 
 class StartError(ServiceError):
-    """The process cannot start: a setting, the data folder, or the port is not usable."""
+    """The process cannot start: a setting, the data folder or the port is not usable."""
 
 
 class UntrustedArtifact(ValueError):
-    """A stored model holds something that is not allowed here, or is not what it claims to be."""
+    """A stored model has content that is not allowed, or is not what it claims to be."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

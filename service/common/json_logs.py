@@ -1,4 +1,4 @@
-"""Log lines: one JSON object each, with the request's id where one is being served."""
+"""Log lines as JSON objects, with the id of the request that is being served."""
 
 import logging
 import sys
@@ -13,10 +13,10 @@ _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "colo
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats a record as one line of JSON; what was passed as `extra` becomes keys."""
+    """Formats a record as one line of JSON, with a key for each member of `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give the line without its end."""
+        """Return the line without a line break."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -32,7 +32,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logs(level: str) -> None:
-    """Send every logger's lines to standard error as JSON."""
+    """Write the records of all loggers to standard error as JSON."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()

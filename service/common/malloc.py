@@ -1,14 +1,13 @@
-"""The C library's heap: what it keeps of memory that was freed."""
+"""The C library's heap, which keeps memory that was freed."""
 
 import ctypes
 
 
 def trim() -> None:
-    """Give freed memory back to the system; nothing where the C library has no such call.
+    """Return freed memory to the system, where the C library has a call for that.
 
-    glibc keeps up to 64 MB of it at the end of its heap once blocks of many megabytes have been
-    freed, as the loading of a model does. It takes milliseconds, in which threads that allocate may
-    wait.
+    After blocks of many megabytes were freed, as when a model is loaded, glibc keeps up to 64 MB at
+    the end of its heap. The call takes milliseconds, in which other threads may wait to allocate.
     """
     malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if malloc_trim is not None:

@@ -25,30 +25,30 @@ class Settings(BaseSettings):
     )
 
     host: str = "127.0.0.1"
-    """Address to listen on. Only this machine by default; the image sets 0.0.0.0."""
+    """Address to listen on: by default for this machine only; the image sets 0.0.0.0."""
     port: int = Field(8000, ge=0, le=65535)
-    """Port to listen on; 0 takes a free one."""
+    """Port to listen on; 0: any free one."""
     data_dir: Path = Path("data")
     """Folder for the embedded MLflow store, the cache of artifacts and the work of trainings."""
     mlflow_uri: str = ""
     """Address of an MLflow tracking server. Empty: MLflow's own store, embedded in the data
     folder."""
     replicas: Annotated[tuple[str, ...], NoDecode] = ()
-    """All replicas: `dns://name:port` of a headless Service, or a comma list of URLs; this one may
-    be among them. Empty: it is alone."""
+    """All replicas: `dns://name:port` of a headless Service, or URLs with commas; this one may be
+    among them. Empty: there are no others."""
     peer_key: SecretStr = SecretStr("")
-    """Key with which replicas sign their calls to one another, 16 characters or more. Empty: only
-    calls from this machine's own addresses are taken."""
+    """Key with which replicas sign their calls to one another, at least 16 characters. Empty: only
+    calls from this machine's own addresses are accepted."""
     api_keys_file: Path | None = None
     """File of the keys that clients need, a line each: `role: sha256 of the key in hex`, with a
     role of predict, train or admin, and perhaps a limit behind it, as in `200/s`. Read again when
     it changes. Empty: no key is needed."""
     starter_model: Literal["iris", ""] = "iris"
-    """Data set of the small model that is trained when there is none yet. Empty: none is."""
+    """Data set of the small model that is trained when there is none yet. Empty: no such model."""
     poll_seconds: float = Field(1.0, ge=0.05, le=60)
     """How often MLflow is asked for the newest model in use, in seconds."""
     max_body_bytes: int = Field(8 * _MEBI, ge=_KIBI)
-    """Largest JSON body, in bytes, but for /train and /datasets."""
+    """Largest JSON body in bytes, except for /train and /datasets."""
     max_rows: int = Field(10_000, ge=1)
     """Most instances in one JSON request for predictions."""
     max_upload_bytes: int = Field(64 * _MEBI, ge=_KIBI)
@@ -64,39 +64,39 @@ class Settings(BaseSettings):
     max_url_bytes: int = Field(8 * _KIBI, ge=256)
     """Longest URL, in bytes."""
     max_connections: int = Field(1000, ge=1, le=100_000)
-    """Connections that may be open at one time; one more gets 503."""
+    """Most connections at one time; one more gets 503."""
     idle_seconds: float = Field(15.0, gt=0, le=600)
-    """How long half a header or half a body may wait for the rest, in seconds."""
+    """How long an incomplete header or body may wait for the rest, in seconds."""
     training_seconds: float = Field(600.0, gt=0, le=86_400)
-    """Longest training, in seconds; one that takes longer is stopped."""
+    """Longest training, in seconds; a longer one is stopped."""
     training_memory_bytes: int = Field(4 * 1024 * _MEBI, ge=512 * _MEBI)
-    """Most memory that a training may hold with all its processes, in bytes. Libraries take about
-    0.3 GiB of it."""
+    """Most memory of a training with all its processes, in bytes. Libraries take about 0.3 GiB of
+    it."""
     training_disk_bytes: int = Field(2 * 1024 * _MEBI, ge=64 * _MEBI)
-    """Most that a training, or the reading of an upload, may keep on the disk, what was uploaded
-    included, in bytes."""
+    """Most disk space that a training, or the reading of an upload, may use, in bytes; the upload
+    is included."""
     trainings_at_once: int = Field(1, ge=1, le=16)
-    """Trainings that run at one time in this replica."""
+    """Most trainings that run at one time in this replica."""
     trainings_queued: int = Field(8, ge=0, le=1000)
-    """Trainings that may wait for their turn; one more gets 429."""
+    """Most trainings in the queue; one more gets 429."""
     children_idle_seconds: float = Field(300.0, ge=0, le=86_400)
-    """How long the process that forks children stays without one, in seconds: what it has imported
-    is more than half of the memory, and takes seconds to be imported again. 0: it stays."""
+    """How long the process that forks workers stays without one, in seconds. Its imports are more
+    than half of the memory, and importing them again takes seconds. 0: it stays."""
     keep_failed_days: int = Field(0, ge=0, le=36_500)
     """How long trainings that failed or were cancelled are kept, in days; 0: for ever."""
     keep_datasets_days: int = Field(0, ge=0, le=36_500)
-    """How long uploaded data sets are kept that no version and no open training uses, in days since
-    they were uploaded last; 0: for ever."""
+    """How long uploaded data sets that no version and no open training uses are kept, in days after
+    their last upload; 0: for ever."""
     wait_seconds: float = Field(30.0, ge=0, le=300)
-    """How long POST /train waits for the end unless the request says otherwise, in seconds."""
+    """How long POST /train waits for the end if the request has no `wait`, in seconds."""
     max_in_flight: int = Field(64, ge=1)
-    """Most predictions that may be under way in threads at one time; fewer where the model is slow,
-    so that none waits long. One more gets 503."""
+    """Most predictions in threads at one time; one more gets 503. The limit is lower for a slow
+    model, so that none waits long."""
     short_way: bool = True
-    """Whether requests with one row are answered ahead of ASGI, several by one run. Not: each takes
-    the ordinary way, with the same answers."""
+    """Whether requests with one row take the fast path, before ASGI and several in one run.
+    Otherwise each is answered by the application, with the same answers."""
     allow_pickle: bool = False
-    """Whether a model that somebody logged as a pickle may be loaded. Loading one runs its code."""
+    """Whether a model that was logged to MLflow as a pickle may be loaded, which runs its code."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe log lines that are written."""
 
@@ -143,7 +143,7 @@ class Settings(BaseSettings):
 
 
 def read_settings() -> Settings:
-    """Read the settings from the environment; raises StartError, a sentence a wrong variable."""
+    """Read the environment; raises StartError with a sentence for each wrong variable."""
     names = {PREFIX + name.upper() for name in Settings.model_fields}
     sentences = [
         f"{name} is not a setting{did_you_mean(name, names) or '.'}"

@@ -1,1 +1,1 @@
-"""MLflow behind the ports of `domain`: embedded or over HTTP. Nothing else imports mlflow."""
+"""MLflow behind the ports of `common.domain`, embedded or over HTTP; nothing else imports it."""

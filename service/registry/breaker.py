@@ -1,4 +1,4 @@
-"""A circuit breaker: whoever does not answer is not asked by every request."""
+"""A circuit breaker for calls to a server that does not answer."""
 
 import threading
 import time
@@ -9,16 +9,16 @@ from typing import Final
 from service.common.errors import RegistryUnavailable
 
 FAILURES: Final = 3
-"""So many failures in a row, and it opens."""
+"""Failures in a row after which it opens."""
 OPEN_SECONDS: Final = 5.0
-"""So long after the last failure one call is let through, to find out."""
+"""Seconds after the last failure until one call is let through as a trial."""
 
 
 class Breaker:
-    """Refuses calls while the last ones have not been answered; may be used by several threads.
+    """Refuses calls after several in a row went unanswered; may be used by several threads.
 
-    A request that waits for a server which accepts and says nothing holds a thread for seconds;
-    enough of them hold all.
+    Each call to a server that accepts connections and never answers occupies a thread for seconds,
+    so that without a breaker a few of them would occupy all threads.
     """
 
     def __init__(
@@ -26,7 +26,7 @@ class Breaker:
         is_failure: Callable[[BaseException], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`is_failure` tells an error by which nobody answered from one that is an answer."""
+        """`is_failure`: whether an error means that no answer came; other errors are answers."""
         self._is_failure = is_failure
         self._clock = clock
         self._lock = threading.Lock()
@@ -36,10 +36,9 @@ class Breaker:
 
     @contextmanager
     def call(self, *, vital: bool = False) -> Iterator[None]:
-        """Make a call; raises RegistryUnavailable where it is not to be made.
+        """Make a call in the block; raises RegistryUnavailable while the breaker is open.
 
-        A vital one is always made, and counts like others: the poll is one, so that an answer is
-        noticed at once.
+        A vital call, such as a poll, is always made. Its answer closes the breaker at once.
         """
         trial = False if vital else self._admit()
         try:
@@ -54,15 +53,15 @@ class Breaker:
                 self._on_trial = False
 
     def _admit(self) -> bool:
-        """Let a call through, and tell whether it is a trial."""
+        """Let a call through, and return whether it is a trial."""
         with self._lock:
             if self._failures < FAILURES:
                 return False
-            left = self._again_at - self._clock()
-            if left > 0 or self._on_trial:
+            seconds = self._again_at - self._clock()
+            if seconds > 0 or self._on_trial:
                 raise RegistryUnavailable(
                     f"it has not answered {self._failures} times in a row, and is asked again in "
-                    f"{max(left, 1.0):.0f} s."
+                    f"{max(seconds, 1.0):.0f} s."
                 )
             self._on_trial = True
             return True

@@ -1,4 +1,4 @@
-"""The way to MLflow: where it is, the client, and its errors in the service's own words."""
+"""The connection to MLflow: its address, its client, and its errors as the service's own."""
 
 import base64
 import os
@@ -28,20 +28,20 @@ from service.registry.slim_imports import slim_imports
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-# MLflow reads these from the environment at each call, so they stand there before it is imported.
+# MLflow reads these from the environment at each call; they are set before it is imported.
 _ENVIRONMENT = {
-    # With its defaults a call to a server that is down blocks for four minutes.
+    # By default a call to a server that is down blocks for four minutes.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-    # A server before an object store offers its clients to go there themselves. They may not.
+    # A server in front of an object store may send its clients there, which pods cannot reach.
     "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
     "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
     "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "20",
-    # Its lines are to be JSON like all others: logs.
+    # json_logs formats the lines of all loggers.
     "MLFLOW_CONFIGURE_LOGGING": "false",
     "GIT_PYTHON_REFRESH": "quiet",
 }
@@ -49,13 +49,13 @@ _ENVIRONMENT = {
 _STORAGE_SECONDS = 2.0
 
 _OF_MODELS = {"mlflow.experimentKind": "custom_model_development"}
-"""Opens MLflow's page on runs and models rather than on traces of language models."""
+"""Makes MLflow's page open on runs and models rather than on traces of language models."""
 
 EXPERIMENTS = ("trainings", "datasets")
 
 
 class Connection:
-    """An MLflow client and what it takes to find artifacts."""
+    """An MLflow client, and access to artifacts."""
 
     def __init__(self, uri: str, data_dir: Path) -> None:
         """Connect to the server at `uri`, or open the store in `data_dir` where that is empty.
@@ -94,9 +94,9 @@ class Connection:
     def calls(
         self, missing: NotFound | Conflict | None = None, *, vital: bool = False
     ) -> Iterator[None]:
-        """Make calls to MLflow: their errors are `translated`, and its silence is remembered.
+        """Make calls to MLflow in the block: their errors are `translated`.
 
-        While it is silent only what is vital is asked at all.
+        While MLflow does not answer, only vital calls are made.
         """
         try:
             with self._breaker.call(vital=vital), translated(missing):
@@ -106,11 +106,11 @@ class Connection:
             raise
 
     def experiment(self, name: str) -> str:
-        """Give the id of an experiment, made on first use."""
+        """Return the id of an experiment, which is created on first use."""
         if name not in self._experiments:
-            found = self.client.get_experiment_by_name(name)
-            if found is not None:
-                self._experiments[name] = found.experiment_id
+            experiment = self.client.get_experiment_by_name(name)
+            if experiment is not None:
+                self._experiments[name] = experiment.experiment_id
             else:
                 location = (self._root / name).as_uri() if self.embedded else None
                 with unless_it_exists():
@@ -119,7 +119,7 @@ class Connection:
         return self._experiments[name]
 
     def source(self, location: str) -> Source:
-        """Give access to the artifacts at `location`.
+        """Return access to the artifacts at `location`.
 
         Raises NotFetchable where that lies outside of MLflow's own storage.
         """
@@ -135,9 +135,9 @@ class Connection:
         else:
             from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
 
-            place = urlsplit(location)
-            # It may name a server to ask, and that is to be no other one.
-            if place.scheme == "mlflow-artifacts" and place.netloc in (
+            address = urlsplit(location)
+            # The address may name a server; only the configured one is called.
+            if address.scheme == "mlflow-artifacts" and address.netloc in (
                 "",
                 urlsplit(self.uri).netloc,
             ):
@@ -145,9 +145,9 @@ class Connection:
         raise NotFetchable("its artifacts lie outside of MLflow's own storage")
 
     def reach_storage(self) -> None:
-        """Find out whether artifacts can be had: MLflow may answer while its object store is away.
+        """Check that artifacts can be read: MLflow may answer while its object store is down.
 
-        Raises RegistryUnavailable within some two seconds, where a transfer would take its time.
+        Raises RegistryUnavailable after about two seconds, where a transfer would take much longer.
         """
         if self.embedded:
             return
@@ -165,14 +165,14 @@ class Connection:
             )
 
     def select(self) -> None:
-        """Make this store the process' default: MLflow's registry looks models up in that one."""
+        """Make this store the process' default, in which MLflow's registry looks models up."""
         from mlflow.tracking import get_tracking_uri, set_tracking_uri
 
         if get_tracking_uri() != self.uri:
             set_tracking_uri(self.uri)
 
     def close(self) -> None:
-        """Let go of the embedded store."""
+        """Close the embedded store."""
         if self.embedded:
             for store in (
                 self.client._tracking_client.store,
@@ -184,9 +184,10 @@ class Connection:
 
 
 def _connect_anew() -> None:
-    """Let the next calls open connections: those that are kept may lead to somebody else.
+    """Make the next calls open new connections.
 
-    Such a one, opened before a pod's routes were made, answers each poll and so never ends.
+    A pooled one may lead to another server: if it was opened while the routes of a new pod were
+    being made, each poll keeps it alive, and it is never closed.
     """
     from mlflow.utils.request_utils import _cached_get_request_session
 
@@ -194,9 +195,9 @@ def _connect_anew() -> None:
 
 
 def checked_page_token(token: str | None) -> str | None:
-    """Give MLflow's token for one of ours, which is the offset alone; raises InvalidRequest.
+    """Return MLflow's page token for one of ours, which is the offset; raises InvalidRequest.
 
-    MLflow itself fails in other ways on what is no token, and takes a negative offset.
+    MLflow itself fails in other ways on an invalid token, and accepts a negative offset.
     """
     if token is None:
         return None
@@ -206,7 +207,7 @@ def checked_page_token(token: str | None) -> str | None:
 
 
 def page_token_of(page: Any) -> str | None:
-    """Give our token of the next page from MLflow's, which the embedded store gives as bytes."""
+    """Return our token for MLflow's next page, or None; the embedded store's token is bytes."""
     if not page.token:
         return None
     return str(orjson.loads(base64.b64decode(page.token))["offset"])

@@ -1,5 +1,6 @@
-"""Uploaded data sets as MLflow runs that hold a Parquet file."""
+"""Uploaded data sets: MLflow runs, each with a Parquet file."""
 
+import hashlib
 import logging
 import math
 import shutil
@@ -14,26 +15,36 @@ import msgspec
 import orjson
 
 from service.common.domain import DataSet
-from service.common.errors import DataSetNotFound
+from service.common.errors import DataSetNotFound, clip
 from service.registry.connection import Connection
 from service.registry.download import NotFetchable
 
 logger = logging.getLogger(__name__)
 
 ROWS = "rows.parquet"
-_RECORD = "dataset.json"
-_MOST_KNOWN = 200
+_PAGE = 1000
+_DIGEST = 36
+"""Characters that MLflow keeps of an input's digest."""
 _UPLOADED = "uploaded_at"
-"""When the same rows came again; the run's start says when they came first."""
+"""Tag: when the same rows were uploaded last; the run's start is when they were first."""
+_OLD_RECORD = "dataset.json"
+"""The artifact in which version 0.1.0 kept the record."""
+_CONVERTED_AT_ONCE = 20
+"""Old records that one listing converts, each with calls of its own."""
 
 
 class MlflowDataSets:
-    """The port `DataSets` over one connection."""
+    """The port `DataSets` over one connection.
 
-    def __init__(self, connection: Connection) -> None:
+    A run's record is the profile of its input, which MLflow returns with the run: listing takes one
+    call for a thousand runs, and no artifact.
+    """
+
+    def __init__(self, connection: Connection, page: int = _PAGE) -> None:
+        """`page`: the number of runs that are read with one call."""
         self._connection = connection
         self._client = connection.client
-        self._known: dict[str, DataSet] = {}
+        self._page = page
 
     def add_data_set(self, data_set: DataSet, parquet: Path) -> DataSet:
         """Keep the rows; the same content under the same name again changes nothing."""
@@ -48,7 +59,6 @@ class MlflowDataSets:
         with self._connection.calls(), tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             shutil.copy(parquet, folder / ROWS)
-            (folder / _RECORD).write_bytes(orjson.dumps(asdict(data_set)))
             run = self._client.create_run(
                 self._connection.experiment("datasets"),
                 run_name=data_set.name,
@@ -60,34 +70,77 @@ class MlflowDataSets:
                 },
             )
             self._client.log_artifacts(run.info.run_id, name)
-            # The tag by which it is found comes last: half an upload is never found.
+            self._log_record(run.info.run_id, data_set)
+            # The tag by which it is found comes last, so that a partial upload is never found.
             self._client.set_tag(run.info.run_id, "data_set", data_set.name)
             self._client.set_terminated(run.info.run_id)
-        return self._keep(replace(data_set, id=run.info.run_id))
+        return _of_run(run, data_set)
+
+    def _log_record(self, identifier: str, data_set: DataSet) -> None:
+        from mlflow.entities import Dataset, DatasetInput
+
+        record = orjson.dumps(asdict(data_set))
+        # MLflow keeps inputs of one name and digest once: the digest is that of the whole record.
+        dataset = Dataset(
+            name=data_set.name,
+            digest=hashlib.sha256(record).hexdigest()[:_DIGEST],
+            source_type="service",
+            source=orjson.dumps({"name": data_set.name, "sha256": data_set.sha256}).decode(),
+            profile=record.decode(),
+        )
+        self._client.log_inputs(identifier, datasets=[DatasetInput(dataset)])
 
     def get_data_set(self, name: str) -> DataSet:
-        """Give the newest of that name; raises DataSetNotFound."""
+        """Return the newest of that name; raises DataSetNotFound."""
         runs = self._runs(f"tags.data_set = '{name}'", 1)
-        if not runs:
+        data_set = (_read(runs[0]) or self._convert(runs[0])) if runs else None
+        if data_set is None:
             raise DataSetNotFound(name)
-        return self._read(runs[0])
+        return data_set
 
     def list_data_sets(self) -> Sequence[DataSet]:
-        """Give the newest of each name, by name."""
+        """Return the newest of each name, by name, without those whose record is unreadable."""
         newest: dict[str, Any] = {}
-        for run in self._runs("tags.data_set != ''", 10_000):
+        for run in self._runs("tags.data_set != ''"):
             newest.setdefault(run.data.tags["data_set"], run)
-        return [self._read(newest[name]) for name in sorted(newest)]
+        data_sets: list[DataSet] = []
+        conversions = 0
+        for name in sorted(newest):
+            data_set = _read(newest[name])
+            if data_set is None and conversions < _CONVERTED_AT_ONCE:
+                conversions += 1
+                data_set = self._convert(newest[name])
+            if data_set is not None:
+                data_sets.append(data_set)
+            else:
+                logger.warning("data set %s has no readable record: not listed", clip(name))
+        return data_sets
+
+    def _convert(self, run: Any) -> DataSet | None:
+        """Return a run of version 0.1.0 its record; return None where it has none."""
+        identifier = run.info.run_id
+        try:
+            with self._connection.calls(), tempfile.TemporaryDirectory() as name:
+                if not any(
+                    item.path == _OLD_RECORD for item in self._client.list_artifacts(identifier)
+                ):
+                    return None
+                path = self._client.download_artifacts(identifier, _OLD_RECORD, name)
+                data_set = msgspec.json.decode(Path(path).read_bytes(), type=DataSet)
+                self._log_record(identifier, data_set)
+        except msgspec.DecodeError:
+            return None
+        return _of_run(run, data_set)
 
     def fetch_data_set(self, data_set: DataSet, folder: Path) -> Path:
-        """Download the rows below `folder`; give the Parquet file."""
+        """Download the rows below `folder`; return the Parquet file."""
         folder.mkdir(parents=True, exist_ok=True)
         with self._connection.calls(DataSetNotFound(data_set.name)):
             return Path(self._client.download_artifacts(data_set.id, ROWS, str(folder)))
 
     def delete_data_set(self, name: str) -> None:
         """Delete all of that name; raises DataSetNotFound."""
-        runs = self._runs(f"tags.data_set = '{name}'", 10_000)
+        runs = self._runs(f"tags.data_set = '{name}'")
         if not runs:
             raise DataSetNotFound(name)
         with self._connection.calls(DataSetNotFound(name)):
@@ -95,7 +148,7 @@ class MlflowDataSets:
                 self._client.delete_run(run.info.run_id)
 
     def old_data_sets(self, before: float) -> Sequence[DataSet]:
-        """Give all that were uploaded last before then, older ones of a name too; no columns."""
+        """Return all that were uploaded last before then, older ones of a name too; no columns."""
         return [
             DataSet(
                 name=run.data.tags["data_set"],
@@ -106,14 +159,14 @@ class MlflowDataSets:
                 created_at=run.info.start_time / 1000,
                 id=run.info.run_id,
             )
-            for run in self._runs("tags.data_set != ''", 10_000)
+            for run in self._runs("tags.data_set != ''")
             if _uploaded_at(run) < before
         ]
 
     def delete_rows(self, data_set: DataSet, before: float) -> None:
-        """Delete one with its rows, for good, unless it was uploaded again since then.
+        """Delete one with its rows, permanently, unless it was uploaded again since then.
 
-        The run goes first, so that nobody finds it without its rows; MLflow keeps its record.
+        The run goes first, so that it is never found without its rows; MLflow keeps its record.
         """
         with self._connection.calls(DataSetNotFound(data_set.name)):
             run = self._client.get_run(data_set.id)
@@ -123,38 +176,46 @@ class MlflowDataSets:
             try:
                 self._connection.source(run.info.artifact_uri).delete(ROWS)
             except NotFetchable:
-                logger.warning("the rows of %s lie elsewhere and are not deleted", data_set.name)
+                logger.warning(
+                    "the rows of %s are outside of MLflow's storage and are not deleted",
+                    data_set.name,
+                )
 
-    def _runs(self, wanted: str, most: int) -> Sequence[Any]:
-        with self._connection.calls():
-            found: Sequence[Any] = self._client.search_runs(
-                [self._connection.experiment("datasets")],
-                filter_string=wanted,
-                max_results=most,
-                order_by=["attributes.start_time DESC"],
-            )
-        return found
+    def _runs(self, wanted: str, most: int | None = None) -> Sequence[Any]:
+        """Return runs, the newest first: all of them, or the first `most`."""
+        runs: list[Any] = []
+        token: str | None = None
+        while True:
+            with self._connection.calls():
+                page = self._client.search_runs(
+                    [self._connection.experiment("datasets")],
+                    filter_string=wanted,
+                    max_results=most or self._page,
+                    order_by=["attributes.start_time DESC"],
+                    page_token=token,
+                )
+            runs.extend(page)
+            token = page.token
+            if most is not None or not token:
+                return runs
 
-    def _read(self, run: Any) -> DataSet:
-        identifier = run.info.run_id
-        known = self._known.get(identifier)
-        if known is None:
-            with self._connection.calls(), tempfile.TemporaryDirectory() as name:
-                path = self._client.download_artifacts(identifier, _RECORD, name)
-                record = msgspec.json.decode(Path(path).read_bytes(), type=DataSet)
-            created_at = run.info.start_time / 1000
-            known = self._keep(replace(record, id=identifier, created_at=created_at))
-        return known
 
-    def _keep(self, data_set: DataSet) -> DataSet:
-        while len(self._known) >= _MOST_KNOWN:
-            del self._known[next(iter(self._known))]
-        self._known[data_set.id] = data_set
-        return data_set
+def _read(run: Any) -> DataSet | None:
+    """Return a run's data set, or None where its record is missing or unreadable."""
+    for item in run.inputs.dataset_inputs:
+        try:
+            return _of_run(run, msgspec.json.decode(item.dataset.profile or "", type=DataSet))
+        except msgspec.DecodeError:
+            continue
+    return None
+
+
+def _of_run(run: Any, data_set: DataSet) -> DataSet:
+    return replace(data_set, id=run.info.run_id, created_at=run.info.start_time / 1000)
 
 
 def _uploaded_at(run: Any) -> float:
-    """Give when a data set was uploaded last, in seconds since 1970."""
+    """Return when a data set was uploaded last, in seconds since 1970."""
     try:
         again = float(run.data.tags.get(_UPLOADED, 0))
     except ValueError:

@@ -1,6 +1,7 @@
-"""A version's files, fetched within bounds: whoever writes to MLflow may have put anything there.
+"""Fetches a version's files within bounds, since other writers to MLflow may have put any there.
 
-They are listed first, so that nothing of too much is fetched, and counted again as they arrive.
+They are listed first, so that nothing is fetched if there are too many, and counted again as they
+arrive.
 """
 
 import os
@@ -13,28 +14,28 @@ _PART = 2**20
 
 
 class NotFetchable(Exception):
-    """The files are not to be had; its text is the reason."""
+    """The files cannot be fetched; the message is the reason."""
 
 
 class Entry(NamedTuple):
-    """A file or a folder below a version's own."""
+    """A file or a folder of a version."""
 
     path: str
     size: int
-    """In bytes, as it is told."""
+    """In bytes, as listed."""
     is_folder: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much a version may have."""
+    """The most that a version may have."""
 
     entries: int = 1000
     size: int = 2 * 2**30
     """In bytes, of all files."""
 
     def check(self, entries: int, size: int) -> None:
-        """Raise NotFetchable where it is more."""
+        """Raise NotFetchable where there is more."""
         if entries > self.entries:
             raise NotFetchable(f"it has more than {self.entries:,} files and folders")
         if size > self.size:
@@ -42,20 +43,20 @@ class Bounds:
 
 
 BOUNDS = Bounds()
-"""What is fetched of any version."""
+"""The bounds of every version."""
 
 
 class Source(Protocol):
     """Where the files are."""
 
     def entries(self) -> Iterator[Entry]:
-        """Give whatever is there, and no more than is asked for."""
+        """Yield the entries; no more are listed than the caller takes."""
 
     def read(self, path: str) -> Iterator[bytes]:
-        """Give a file in parts."""
+        """Yield a file in parts."""
 
     def delete(self, path: str) -> None:
-        """Delete a file for good, if it is there."""
+        """Delete a file permanently, if it exists."""
 
 
 def download(source: Source, folder: Path, bounds: Bounds) -> None:
@@ -70,7 +71,7 @@ def download(source: Source, folder: Path, bounds: Bounds) -> None:
     for path in files:
         target = (inside / path).resolve()
         if not target.is_relative_to(inside):
-            raise NotFetchable("a file of it leads outside of it")
+            raise NotFetchable("one of its files is outside of its folder")
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as file:
             for part in source.read(path):
@@ -86,25 +87,25 @@ class FolderSource:
         self._folder = folder
 
     def entries(self) -> Iterator[Entry]:
-        """Give files and folders; a link to a file is that file, and one to a folder is none."""
-        for at, folders, files in os.walk(self._folder):
-            below = Path(at).relative_to(self._folder)
+        """Yield files and folders; a link to a file is a file, one to a folder is not followed."""
+        for parent, folders, files in os.walk(self._folder):
+            below = Path(parent).relative_to(self._folder)
             for name in folders:
                 yield Entry(str(below / name), 0, True)
             for name in files:
-                found = Path(at) / name
-                if not found.is_file():
-                    raise NotFetchable("a file of it is no regular one")
-                yield Entry(str(below / name), found.stat().st_size, False)
+                path = Path(parent) / name
+                if not path.is_file():
+                    raise NotFetchable("one of its files is not a regular file")
+                yield Entry(str(below / name), path.stat().st_size, False)
 
     def read(self, path: str) -> Iterator[bytes]:
-        """Give a file in parts."""
+        """Yield a file in parts."""
         with (self._folder / path).open("rb") as file:
             while part := file.read(_PART):
                 yield part
 
     def delete(self, path: str) -> None:
-        """Delete a file for good, if it is there."""
+        """Delete a file permanently, if it exists."""
         (self._folder / path).unlink(missing_ok=True)
 
 
@@ -115,26 +116,26 @@ class ServerSource:
         self._repository = repository
 
     def entries(self) -> Iterator[Entry]:
-        """Give files and folders, a question for each folder."""
+        """Yield files and folders, with one call for each folder."""
         folders: list[str | None] = [None]
         while folders:
-            at = folders.pop()
-            for item in self._repository.list_artifacts(at):
-                if item.is_dir and item.path not in (".", at):
+            folder = folders.pop()
+            for item in self._repository.list_artifacts(folder):
+                if item.is_dir and item.path not in (".", folder):
                     folders.append(item.path)
                 yield Entry(item.path, item.file_size or 0, item.is_dir)
 
     def read(self, path: str) -> Iterator[bytes]:
-        """Give a file in parts, as they come."""
+        """Yield a file in parts, as they arrive."""
         from mlflow.utils.credentials import get_default_host_creds
         from mlflow.utils.request_utils import augmented_raise_for_status
         from mlflow.utils.rest_utils import http_request
 
-        place = get_default_host_creds(self._repository.artifact_uri)
-        with http_request(place, f"/{path}", "GET", stream=True) as answer:
+        credentials = get_default_host_creds(self._repository.artifact_uri)
+        with http_request(credentials, f"/{path}", "GET", stream=True) as answer:
             augmented_raise_for_status(answer)
             yield from answer.iter_content(_PART)
 
     def delete(self, path: str) -> None:
-        """Delete a file for good, if it is there."""
+        """Delete a file permanently, if it exists."""
         self._repository.delete_artifacts(path)

@@ -1,4 +1,4 @@
-"""What MLflow's client raises, in the service's own words."""
+"""Turns the errors of MLflow's client into the service's own."""
 
 import re
 import sqlite3
@@ -29,7 +29,7 @@ def translated(missing: NotFound | Conflict | None = None) -> Iterator[None]:
             raise RegistryUnavailable(stranger) from error
         if error.error_code == NOT_FOUND and missing is not None:
             raise missing from error
-        # What a server says of a disk is said of its own.
+        # A server's message about a disk is about its own disk.
         if not isinstance(error, RestException) and (reason := lack(error)):
             raise StorageUnavailable(reason) from error
         raise RegistryUnavailable(_first_line(error)) from error
@@ -41,7 +41,7 @@ def translated(missing: NotFound | Conflict | None = None) -> Iterator[None]:
 
 @contextmanager
 def unless_it_exists() -> Iterator[None]:
-    """Let a creation pass that somebody else was first with."""
+    """Ignore that what the block creates exists already."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -52,7 +52,7 @@ def unless_it_exists() -> Iterator[None]:
 
 
 def is_silence(error: BaseException) -> bool:
-    """Tell an error by which MLflow did not answer from one that is its answer, or the disk's."""
+    """Return whether an error means that MLflow did not answer."""
     from requests.exceptions import RequestException
     from urllib3.exceptions import HTTPError
 
@@ -60,32 +60,32 @@ def is_silence(error: BaseException) -> bool:
 
 
 def may_have_arrived(error: BaseException) -> bool:
-    """Tell whether a call that failed may have reached MLflow, or may reach it yet."""
+    """Return whether a call that failed may have reached MLflow, or may reach it yet."""
     from mlflow.exceptions import MlflowException
     from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
     causes = _causes(error)
     if any(isinstance(cause, NewConnectionError | ConnectTimeoutError) for cause in causes):
         return False
-    # One who stands before MLflow may answer in its stead after passing a request on.
-    strange = any(isinstance(cause, MlflowException) and _stranger(cause) for cause in causes)
-    return strange or is_silence(error)
+    # A proxy may have passed the request on before it answered itself.
+    by_proxy = any(isinstance(cause, MlflowException) and _stranger(cause) for cause in causes)
+    return by_proxy or is_silence(error)
 
 
 _NOT_JSON = re.compile(r"API request to endpoint .*?(?:error code (\d+) !=|not in a valid JSON)")
 
 
 def _stranger(error: "MlflowException") -> str:
-    """Say what came from somebody else than MLflow, whose answers are JSON objects; "" if nothing.
+    """Return a sentence where another server than MLflow answered, whose replies are JSON; else "".
 
-    A proxy answers so while the routes of a new pod are made. Its 404 is about no model.
+    A proxy answers so while the routes of a new pod are being made. Its 404 is not about a model.
     """
-    found = _NOT_JSON.match(str(error))
-    if not found:
+    match = _NOT_JSON.match(str(error))
+    if not match:
         return ""
     return (
-        f"somebody else answers at its address, with status {found[1] or 200} and no JSON of "
-        "MLflow's; is SERVICE_MLFLOW_URI right?"
+        f"another server answers at its address, with status {match[1] or 200} and without "
+        "MLflow's JSON; is SERVICE_MLFLOW_URI right?"
     )
 
 
@@ -97,7 +97,7 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 
 def _first_line(error: BaseException) -> str:
-    """Give a sentence without the addresses, statements and paths that MLflow puts in."""
+    """Return a sentence without the addresses, statements and paths in MLflow's message."""
     from requests.exceptions import ConnectionError, RetryError, Timeout
     from urllib3.exceptions import ReadTimeoutError
 
@@ -107,7 +107,7 @@ def _first_line(error: BaseException) -> str:
     if any(isinstance(cause, ConnectionError) for cause in causes):
         return "it cannot be reached."
     if any(isinstance(cause, RetryError) for cause in causes):
-        return "it answers with an error of its own (5xx), of which its log has the reason."
+        return "it answers with an error of its own (5xx); its log has the reason."
     codes = {getattr(cause, "sqlite_errorcode", 0) & 0xFF for cause in causes}
     if sqlite3.SQLITE_FULL in codes:
         return "no space is left on its disk."

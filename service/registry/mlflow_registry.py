@@ -1,4 +1,4 @@
-"""The whole registry, put together from its parts over one connection."""
+"""The whole registry: its parts over one connection."""
 
 from pathlib import Path
 
@@ -20,9 +20,9 @@ class MlflowRegistry(MlflowVersions, MlflowUses, MlflowTrainings, MlflowDataSets
         MlflowDataSets.__init__(self, connection)
 
     def reach_storage(self) -> None:
-        """Find out whether artifacts can be had; raises RegistryUnavailable soon if not."""
+        """Check that artifacts can be read; raises RegistryUnavailable soon if not."""
         self._connection.reach_storage()
 
     def close(self) -> None:
-        """Let go of what is open."""
+        """Close the connection."""
         self._connection.close()

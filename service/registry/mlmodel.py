@@ -1,4 +1,4 @@
-"""The MLmodel file, so that MLflow's own page and loaders understand a version."""
+"""The MLmodel file, by which MLflow's own page and loaders understand a version."""
 
 from datetime import UTC, datetime
 from importlib.metadata import version as installed
@@ -16,7 +16,7 @@ _REQUIREMENTS = ("mlflow", "scikit-learn", "skops", "numpy", "pandas")
 def write_mlmodel(new: NewVersion, model_id: str) -> None:
     """Write MLmodel and requirements.txt beside the artifacts of `new`.
 
-    MLmodel is YAML, of which JSON is a part.
+    MLmodel is YAML, and every JSON document is YAML.
     """
     flavors: dict[str, Any] = {
         "sklearn": {

@@ -1,8 +1,8 @@
-"""The embedded store in another place than it was made in.
+"""Adapts the embedded store after its data folder was moved.
 
-MLflow writes absolute paths into its database: a data folder that was moved, copied back from a
-backup or mounted elsewhere would be written to where it used to be. There is no call to change
-them, so they are changed in the database, before MLflow opens it.
+MLflow writes absolute paths into its database, so that with a data folder that was moved, restored
+from a backup or mounted elsewhere it would use the former path. MLflow has no call to change them;
+they are changed in the database before MLflow opens it.
 """
 
 import sqlite3
@@ -15,33 +15,33 @@ _STATEMENTS = {
     "logged_models": "UPDATE logged_models SET artifact_location = moved(artifact_location)",
     "model_versions": "UPDATE model_versions SET storage_location = moved(storage_location)",
 }
-"""What changes the addresses in each table that has some."""
+"""A statement for each table with addresses; `moved` is a function of Python's."""
 
 
 def relocate(store: Path, root: Path) -> None:
-    """Make a store's artifacts lie below `root`, if they were below another folder before.
+    """Change the addresses of a store's artifacts to the folder `root`.
 
-    Raises sqlite3.Error where the file is no database; a store that MLflow has not filled yet, or
-    another version of MLflow has, is left alone.
+    A store without the tables of this version of MLflow is left unchanged. Raises sqlite3.Error
+    where the file is not a database.
     """
     if not store.is_file():
         return
-    wanted = root.as_uri()
+    after = root.as_uri()
     with closing(sqlite3.connect(store)) as connection, connection:
         tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
         if not tables.issuperset(_STATEMENTS):
             return
-        known = connection.execute(
+        experiment = connection.execute(
             "SELECT artifact_location FROM experiments WHERE name = 'trainings'"
         ).fetchone()
-        before = str(known[0]).removesuffix("/trainings") if known else wanted
-        if before == wanted:
+        before = str(experiment[0]).removesuffix("/trainings") if experiment else after
+        if before == after:
             return
 
         def moved(address: str | None) -> str | None:
             if address is None or not address.startswith(f"{before}/"):
                 return address
-            return f"{wanted}{address.removeprefix(before)}"
+            return f"{after}{address.removeprefix(before)}"
 
         connection.create_function("moved", 1, moved)
         for statement in _STATEMENTS.values():

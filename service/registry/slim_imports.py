@@ -1,8 +1,8 @@
-"""MLflow's client without the data libraries that it offers to work with.
+"""Imports MLflow's client without the data libraries that it supports.
 
-MLflow is published as `mlflow-skinny` as well: the same modules, of which those that need pandas
-are left out where it is missing. The serving process hands it files and numbers, never a frame, and
-pandas with pyarrow would be a third of its memory. They are installed, since children need them.
+MLflow is also published without them, as `mlflow-skinny`, so its modules work where they are
+missing. The serving process hands it files and numbers, never a frame, and pandas with pyarrow
+would be a third of its memory. They are installed because worker processes need them.
 """
 
 import sys
@@ -10,17 +10,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _LEFT_OUT = ("pandas", "pyarrow", "scipy", "sklearn", "matplotlib", "pygments")
-"""What MLflow, or a library of its own, imports if it is there and does without if it is not."""
+"""Modules that MLflow, or a library of its own, imports only if they are installed."""
 
 
 @contextmanager
 def slim_imports() -> Iterator[None]:
-    """Let imports find none of the data libraries while the block runs, but those that are there.
+    """Hide the data libraries that are not imported yet from imports in the block.
 
-    Whatever is imported later finds them again.
+    Later imports find them again.
     """
     hidden = [name for name in _LEFT_OUT if name not in sys.modules]
-    # None is how Python itself marks a module whose import is to fail with ModuleNotFoundError.
+    # For Python, None in sys.modules makes an import raise ModuleNotFoundError.
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
     try:
         yield

@@ -30,7 +30,7 @@ _TYPES = {"number": "double", "text": "string", "boolean": "boolean"}
 _DIGEST = 36
 """Characters that MLflow keeps of a data set's digest."""
 _MOST_COLUMNS = 500
-"""MLflow keeps a data set's schema in a column of the database; wider ones are cut there."""
+"""MLflow keeps a data set's schema in one column of its database; a wider one is cut."""
 
 
 class MlflowTrainings:
@@ -41,7 +41,7 @@ class MlflowTrainings:
         self._client = connection.client
 
     def open_training(self, training: Training, details: Mapping[str, str]) -> Training:
-        """Record a new one; give it with the id that it got."""
+        """Record a new one; return it with the id that it got."""
         with self._connection.calls():
             run = self._client.create_run(
                 self._connection.experiment("trainings"),
@@ -55,7 +55,7 @@ class MlflowTrainings:
         self._log_tags(training)
 
     def beat(self, identifier: str, at: float) -> None:
-        """Record that its owner still runs it, and nothing else."""
+        """Record that its owner still runs it, without any other change."""
         with self._connection.calls(TrainingNotFound(identifier)):
             self._client.set_tag(identifier, "beat", f"{at:.3f}")
 
@@ -112,9 +112,9 @@ class MlflowTrainings:
             self._client.set_terminated(training.id, _STATUS[training.state], ended)
 
     def training_of_key(self, key: str) -> tuple[Training, str] | None:
-        """Give the newest training whose details hold this `idempotency_key`, and its `request`.
+        """Return the newest training whose details hold this `idempotency_key`, and its `request`.
 
-        One that the service itself let fail does not count: sent again, the request is tried again.
+        One that failed by the service's fault does not count, so that a repeated request is tried.
         """
         with self._connection.calls():
             runs = self._client.search_runs(
@@ -128,18 +128,18 @@ class MlflowTrainings:
         return _training(runs[0]), runs[0].data.tags.get("request", "")
 
     def get_training(self, identifier: str) -> Training:
-        """Give one; raises TrainingNotFound."""
+        """Return one; raises TrainingNotFound."""
         if not re.fullmatch(r"[0-9a-f]{32}", identifier):
             raise TrainingNotFound(identifier)
         with self._connection.calls(TrainingNotFound(identifier)):
             run = self._client.get_run(identifier)
-            wanted = self._connection.experiment("trainings")
-        if run.info.experiment_id != wanted or run.info.lifecycle_stage != "active":
+            experiment = self._connection.experiment("trainings")
+        if run.info.experiment_id != experiment or run.info.lifecycle_stage != "active":
             raise TrainingNotFound(identifier)
         return _training(run)
 
     def list_trainings(self, limit: int, page_token: str | None) -> Page[Training]:
-        """Give trainings, the newest first."""
+        """Return trainings, the newest first."""
         with self._connection.calls():
             runs = self._client.search_runs(
                 [self._connection.experiment("trainings")],
@@ -151,8 +151,8 @@ class MlflowTrainings:
         return Page([_training(run) for run in runs], page_token_of(runs))
 
     def open_trainings(self) -> Sequence[Training]:
-        """Give those that have not ended."""
-        found: list[Training] = []
+        """Return those that have not ended."""
+        trainings: list[Training] = []
         with self._connection.calls():
             for state in OPEN_STATES:
                 runs = self._client.search_runs(
@@ -160,19 +160,20 @@ class MlflowTrainings:
                     filter_string=f"tags.state = '{state}'",
                     max_results=1000,
                 )
-                found.extend(_training(run) for run in runs)
-        return found
+                trainings.extend(_training(run) for run in runs)
+        return trainings
 
     def failed_trainings(self, before: float) -> Sequence[Training]:
-        """Give those that were begun before then, and failed or were cancelled."""
+        """Return those that began before then, and failed or were cancelled."""
         since = f"attributes.start_time < {int(before * 1000)}"
-        found: list[Training] = []
+        trainings: list[Training] = []
         for state in ("failed", "cancelled"):
-            found.extend(map(_training, self._training_runs(f"tags.state = '{state}' and {since}")))
-        return found
+            runs = self._training_runs(f"tags.state = '{state}' and {since}")
+            trainings.extend(map(_training, runs))
+        return trainings
 
     def trainings_on(self, data_set: DataSet) -> Sequence[Training]:
-        """Give those on these rows, and those that may be: that have not said on which rows."""
+        """Return those on these rows, and those that have not recorded their rows yet."""
         return [
             _training(run)
             for run in self._training_runs(f"tags.data_set = '{data_set.name}'")
@@ -181,16 +182,16 @@ class MlflowTrainings:
 
     def _training_runs(self, wanted: str) -> Sequence[Any]:
         with self._connection.calls():
-            found: Sequence[Any] = self._client.search_runs(
+            runs: Sequence[Any] = self._client.search_runs(
                 [self._connection.experiment("trainings")],
                 filter_string=wanted,
                 max_results=10_000,
                 order_by=["attributes.start_time ASC"],
             )
-        return found
+        return runs
 
     def delete_training(self, identifier: str) -> None:
-        """Delete the run, and what was logged of a model that was never registered."""
+        """Delete the run, and what it logged of a model that was never registered."""
         with self._connection.calls(TrainingNotFound(identifier)):
             models = self._client.search_logged_models(
                 [self._connection.experiment("trainings")],
@@ -219,6 +220,7 @@ def _tags(training: Training) -> dict[str, str]:
         "model_type": training.model_type,
         "data_set": training.data_set,
         "used": str(training.used).lower(),
+        "missing": " ".join(training.missing),
         "seconds": orjson.dumps(dict(training.seconds)).decode(),
     }
     if training.error is not None:
@@ -236,7 +238,7 @@ def _digests(run: Any) -> list[str]:
 
 
 def _training(run: Any) -> Training:
-    """Read a run; whoever has MLflow's page may have changed any tag, so none is trusted."""
+    """Read a run; any of its tags may have been changed in MLflow's page, so none is trusted."""
     tags: Mapping[str, str] = run.data.tags
     ended = run.info.end_time
     state, version = tags.get("state", ""), tags.get("version", "")
@@ -254,6 +256,7 @@ def _training(run: Any) -> Training:
         version=int(version) if re.fullmatch(r"[1-9][0-9]{0,8}", version) else None,
         metrics=_reals(tags.get("metrics")),
         used=tags.get("used") == "true",
+        missing=tuple(tags.get("missing", "").split()),
         seconds=_reals(tags.get("seconds")),
         data_set=tags.get("data_set", ""),
         owner=tags.get("owner", ""),

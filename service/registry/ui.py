@@ -10,7 +10,7 @@ _PORT = "5000"
 
 
 def main() -> int:
-    """Become `mlflow server` on the store of the data folder; 1 where there is none."""
+    """Replace this process by `mlflow server` on the embedded store; return 1 if there is none."""
     try:
         settings = read_settings()
     except StartError as error:
@@ -34,7 +34,7 @@ def main() -> int:
         *("--workers", "1", "--no-serve-artifacts"),
     ]
     sys.stderr.write(f"MLflow's page comes up at http://127.0.0.1:{_PORT} in a few seconds.\n")
-    # Each word stands above, and no shell reads them.
+    # All arguments are constants of this module, and there is no shell.
     os.execve(sys.executable, command, environment)  # nosec B606
 
 

@@ -1,57 +1,71 @@
-"""The log of use, as the versions of one registered model of MLflow's."""
+"""The log of use: the versions of one registered model in MLflow."""
 
+import logging
 import uuid
 from typing import Any
 
 from service.common.domain import LOG_OF_USE, Use, Version
-from service.common.errors import EpochConflict, ModelNotFound, RegistryUnavailable
+from service.common.errors import EpochConflict, ModelNotFound, RegistryUnavailable, ServiceError
 from service.registry.connection import Connection
 from service.registry.errors import may_have_arrived, unless_it_exists
 
+logger = logging.getLogger(__name__)
+
 _NEWEST = ["version_number DESC"]
+_PAGE = 200
 _EXPECTED = "expected_epoch"
-_MOST_ENTRIES = 200
-"""Entries that are looked at to find the newest that counts."""
+_COUNTS = "counts"
+"""Tag of an entry that was found to follow the epoch it expects; readers need not look further
+back than such an entry."""
 
 
 class MlflowUses:
     """The port `Uses` over a connection."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, page: int = _PAGE) -> None:
+        """`page`: the number of entries that are read with one call."""
         self._connection = connection
         self._client = connection.client
+        self._page = page
 
     def newest_use(self) -> Use | None:
-        """Give the newest entry that counts, or None before the first.
+        """Return the newest entry that counts, or None before the first.
 
-        An entry that was to follow a certain epoch counts only if it does: MLflow has no
-        compare-and-set, but it numbers entries one by one, so that every reader decides alike.
+        MLflow has no compare-and-set, but it numbers entries one by one. An entry with an expected
+        epoch counts only if the newest counting entry before it has that epoch. The log is read
+        back to an entry that counts whatever precedes it, so every reader reaches the same result.
         """
-        found = self._entries(1)
-        if found and _EXPECTED in found[0].tags:
-            found = self._counting(self._entries(_MOST_ENTRIES))
-        return _use(found[0]) if found else None
+        newest = self._entries(1)
+        if not newest or _counts_anyway(newest[0]):
+            return _use(newest[0]) if newest else None
+        counting = _counting(self._tail())
+        return _use(counting[-1]) if counting else None
 
-    def _entries(self, limit: int) -> list[Any]:
+    def _entries(self, limit: int, before: int | None = None) -> list[Any]:
+        """Return up to `limit` entries, the newest first, of those with a number below `before`."""
+        older = "" if before is None else f" and version_number < {before}"
         with self._connection.calls(vital=True):
             return list(
                 self._client.search_model_versions(
-                    f"name = '{LOG_OF_USE}'", max_results=limit, order_by=_NEWEST
+                    f"name = '{LOG_OF_USE}'{older}", max_results=limit, order_by=_NEWEST
                 )
             )
 
-    @staticmethod
-    def _counting(entries: list[Any]) -> list[Any]:
-        """Give the entries that count, the newest first, of entries in that order."""
-        counting: list[Any] = []
-        for entry in reversed(entries):
-            expected = entry.tags.get(_EXPECTED)
-            newest = int(counting[-1].version) if counting else 0
-            # The oldest one seen is taken as it is, unless it is the first of all.
-            known = bool(counting) or len(entries) < _MOST_ENTRIES
-            if expected is None or not known or expected == str(newest):
-                counting.append(entry)
-        return counting[::-1]
+    def _tail(self, epoch: int | None = None) -> list[Any]:
+        """Return the end of the log, the oldest entry first.
+
+        It begins with the newest entry (of those before `epoch`) that counts whatever precedes it,
+        or with the first entry of the log.
+        """
+        entries: list[Any] = []
+        while True:
+            page = self._entries(self._page, int(entries[-1].version) if entries else None)
+            for entry in page:
+                entries.append(entry)
+                if _counts_anyway(entry) and (epoch is None or int(entry.version) < epoch):
+                    return entries[::-1]
+            if len(page) < self._page:
+                return entries[::-1]
 
     def commit_use(self, version: Version, by: str, expected_epoch: int | None = None) -> Use:
         """Append an entry: this is the change. Its epoch is higher than all before it.
@@ -63,14 +77,23 @@ class MlflowUses:
         if expected_epoch is None:
             return use
         try:
-            counting = self._counting(self._entries(_MOST_ENTRIES))
+            counting = [int(entry.version) for entry in _counting(self._tail(use.epoch))]
         except RegistryUnavailable as error:
             raise RegistryUnavailable(
                 "whether another change came first could not be read.", "unknown"
             ) from error
-        if use.epoch not in [int(entry.version) for entry in counting]:
-            raise EpochConflict(expected_epoch, int(counting[0].version) if counting else 0)
+        if use.epoch not in counting:
+            raise EpochConflict(expected_epoch, counting[-1] if counting else 0)
+        self._mark_counting(use)
         return use
+
+    def _mark_counting(self, use: Use) -> None:
+        """Spare readers the entries before this one; without the mark they read further back."""
+        try:
+            with self._connection.calls():
+                self._client.set_model_version_tag(LOG_OF_USE, str(use.epoch), _COUNTS, "true")
+        except ServiceError as error:  # the change is made, whatever becomes of its mark
+            logger.debug("epoch %d is not marked as counting: %s", use.epoch, error)
 
     def _append(self, version: Version, by: str, expected_epoch: int | None) -> Use:
         self._connection.select()
@@ -111,28 +134,43 @@ class MlflowUses:
         )
 
     def _read_back(self, nonce: str, error: RegistryUnavailable) -> Use:
-        """MLflow's answer to the commit was lost: look whether the entry is there."""
+        """Return the entry of a commit whose reply was lost, if MLflow has made it."""
         try:
             with self._connection.calls(vital=True):
-                found = self._client.search_model_versions(
+                entries = self._client.search_model_versions(
                     f"name = '{LOG_OF_USE}' and tags.nonce = '{nonce}'", max_results=1
                 )
         except RegistryUnavailable as again:
             raise RegistryUnavailable(
                 "its answer to the change was lost and could not be read back.", "unknown"
             ) from again
-        if not found and may_have_arrived(error):
+        if not entries and may_have_arrived(error):
             raise RegistryUnavailable(
                 "it did not answer to the change in time, and may make it yet.", "unknown"
             ) from error
-        if not found:
+        if not entries:
             raise error
-        return _use(found[0])
+        return _use(entries[0])
+
+
+def _counts_anyway(entry: Any) -> bool:
+    """Return whether an entry counts whatever precedes it."""
+    return _EXPECTED not in entry.tags or entry.tags.get(_COUNTS) == "true"
+
+
+def _counting(tail: list[Any]) -> list[Any]:
+    """Return those entries of a tail that count, in the same order."""
+    counting: list[Any] = []
+    for entry in tail:
+        newest = int(counting[-1].version) if counting else 0
+        if _counts_anyway(entry) or entry.tags[_EXPECTED] == str(newest):
+            counting.append(entry)
+    return counting
 
 
 def _use(item: Any, tags: dict[str, str] | None = None) -> Use:
     tags = dict(item.tags) if tags is None else tags
-    # An entry made by hand in MLflow's page has a source and may have no tags.
+    # An entry that was made by hand in MLflow's page has a source, and may have no tags.
     _, _, source = str(item.source or "").partition("models:/")
     name, _, number = source.rpartition("/")
     version = tags.get("version", number)

@@ -29,21 +29,21 @@ class MlflowVersions:
         self._client = connection.client
 
     def list_versions(self, name: str | None, limit: int, page_token: str | None) -> Page[Version]:
-        """Give versions, the newest first; raises InvalidRequest on a token that is none."""
+        """Return versions, the newest first; raises InvalidRequest for an invalid token."""
         if name == LOG_OF_USE:
             return Page([])
         wanted = f"name = '{name}'" if name else f"name != '{LOG_OF_USE}'"
         with self._connection.calls():
-            found = self._client.search_model_versions(
+            versions = self._client.search_model_versions(
                 wanted,
                 max_results=limit,
                 order_by=["creation_timestamp DESC", "name ASC", "version_number DESC"],
                 page_token=checked_page_token(page_token),
             )
-        return Page([_version(item) for item in found], page_token_of(found))
+        return Page([_version(item) for item in versions], page_token_of(versions))
 
     def get_version(self, name: str, version: int) -> Version:
-        """Give one; raises ModelNotFound or VersionNotFound."""
+        """Return one; raises ModelNotFound or VersionNotFound."""
         if name == LOG_OF_USE:
             raise ModelNotFound(name)
         with self._connection.calls(VersionNotFound(name, version)):
@@ -61,19 +61,19 @@ class MlflowVersions:
                 self._client.get_registered_model(name)
 
     def newest_version(self, name: str) -> Version:
-        """Give the one of the highest number; raises ModelNotFound."""
+        """Return the one with the highest number; raises ModelNotFound."""
         if name == LOG_OF_USE:
             raise ModelNotFound(name)
         with self._connection.calls():
-            found = self._client.search_model_versions(
+            versions = self._client.search_model_versions(
                 f"name = '{name}'", max_results=1, order_by=_NEWEST
             )
-        if not found:
+        if not versions:
             raise ModelNotFound(name)
-        return _version(found[0])
+        return _version(versions[0])
 
     def version_of_alias(self, name: str, alias: str) -> Version:
-        """Give the one that an alias names; raises ModelNotFound or AliasNotFound."""
+        """Return the one that an alias names; raises ModelNotFound or AliasNotFound."""
         with self._connection.calls(ModelNotFound(name)):
             model = self._client.get_registered_model(name)
         number = model.aliases.get(alias)
@@ -127,14 +127,14 @@ class MlflowVersions:
         return _version(created, tags)
 
     def fetch(self, version: Version, folder: Path) -> Path:
-        """Download the artifacts below `folder`; give the folder that holds them.
+        """Download the artifacts below `folder`; return the folder that holds them.
 
-        Raises VersionNotServable where they lie outside of MLflow's storage, are gone, or are more
-        than may be fetched.
+        Raises VersionNotServable where they are outside of MLflow's storage, missing, or more than
+        `BOUNDS` allow.
         """
         folder.mkdir(parents=True, exist_ok=True)
         with self._connection.calls(
-            VersionNotServable(version.name, version.version, "its files are gone")
+            VersionNotServable(version.name, version.version, "its files are missing")
         ):
             source = self._client.get_model_version_download_uri(version.name, str(version.version))
             try:
@@ -150,7 +150,7 @@ class MlflowVersions:
             self._client.delete_model_version(name, str(version))
 
     def claim(self, name: str) -> bool:
-        """Register a model that has no version yet; False where it is registered already."""
+        """Register a model without a version; return False where it is registered already."""
         from mlflow.exceptions import MlflowException
 
         with self._connection.calls():
@@ -165,9 +165,9 @@ class MlflowVersions:
 
 def _sentence(new: NewVersion) -> str:
     accuracy = new.metrics.get("accuracy")
-    right = "" if accuracy is None else f", {accuracy:.1%} of the held-out rows right"
-    route = "ONNX Runtime" if "model.onnx" in new.sha256 else "scikit-learn"
-    return f"{new.model_type}{right}; served by {route}."
+    correct = "" if accuracy is None else f", {accuracy:.1%} of the held-out rows correct"
+    backend = "ONNX Runtime" if "model.onnx" in new.sha256 else "scikit-learn"
+    return f"{new.model_type}{correct}; served by {backend}."
 
 
 def _version(item: Any, tags: dict[str, str] | None = None) -> Version:
@@ -176,7 +176,7 @@ def _version(item: Any, tags: dict[str, str] | None = None) -> Version:
     if item.status not in ("READY", None):
         refusal = f"its registration is {str(item.status).lower().replace('_', ' ')}"
     elif not is_name(item.name):
-        refusal = "its name holds characters other than A-Z a-z 0-9 . _ -"
+        refusal = "its name has characters other than A-Z a-z 0-9 . _ -"
     return Version(
         name=item.name,
         version=int(item.version),

@@ -1,8 +1,8 @@
-"""The change of the model in use in every replica: grant, prepare, commit, stage, hold, swap.
+"""Changes the model in use in every replica: grant, prepare, commit, stage, hold, swap.
 
 The log of use in the registry decides: creating its next entry *is* the change, and its newest
-entry is what is in use. All replicas swap within one hold, so that no client sees the new model
-from one and then the old one from another. docs/guarantee.md says what is promised.
+entry is what is in use. All replicas swap within one hold, so no client sees the new model from one
+replica and then the old model from another. docs/guarantee.md states what is promised.
 """
 
 import logging
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from service.common.domain import Registry, Use, Version
 from service.common.errors import (
@@ -27,50 +27,23 @@ from service.common.errors import (
     VersionNotServable,
 )
 from service.common.metrics import Metrics
+from service.rollout.peers import Peers
 from service.rollout.replica import LEASE_SECONDS, Confirmation, LocalReplica, Replica, Swapped
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+WAIT_SECONDS = 10.0
+"""How long a change waits for another one to end, here or in another replica."""
+
 _STAGE_TRIES = 4
-"""An MLflow connection that was reset is there again in milliseconds."""
-
-_TURN_SECONDS = 10.0
-"""How long a change waits for another one to end."""
-
-
-class Peers(Protocol):
-    """The way to the other replicas."""
-
-    def find(self) -> Sequence[Replica]:
-        """Give those that there may be; raises ReplicaSilent where that cannot be known."""
-
-    def is_discoverable(self) -> bool:
-        """Tell whether every other replica would find this one by now."""
-
-    def close(self) -> None:
-        """Let threads and connections go."""
-
-
-class NoPeers:
-    """No other replicas."""
-
-    def find(self) -> Sequence[Replica]:
-        """Give none."""
-        return ()
-
-    def is_discoverable(self) -> bool:
-        """Nobody has to find this one."""
-        return True
-
-    def close(self) -> None:
-        """Nothing."""
+"""A connection to MLflow that was reset can be opened again within milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What became of a change."""
+    """What a change has led to."""
 
     use: Use
     previous: Use | None
@@ -80,20 +53,26 @@ class Change:
 
 
 class Coordinator:
-    """All that serve, seen from this one."""
+    """Leads changes through all replicas, this one included."""
 
     def __init__(
-        self, local: LocalReplica, peers: Peers, registry: Registry, metrics: Metrics
+        self,
+        local: LocalReplica,
+        peers: Peers,
+        registry: Registry,
+        metrics: Metrics,
+        wait_seconds: float = WAIT_SECONDS,
     ) -> None:
         self._local = local
         self._peers = peers
         self._registry = registry
         self._metrics = metrics
+        self._wait_seconds = wait_seconds
         self._one_change = threading.Lock()
         self._pool = ThreadPoolExecutor(16, thread_name_prefix="replicas")
 
     def close(self) -> None:
-        """Let the threads go."""
+        """Release threads and connections."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._peers.close()
 
@@ -101,19 +80,18 @@ class Coordinator:
         """Put a version in use in every replica.
 
         Raises VersionNotServable, RegistryUnavailable, ReplicaSilent, ChangeUnderWay or
-        EpochConflict where nothing has changed (or, if RegistryUnavailable says so, the outcome is
-        unknown).
+        EpochConflict where nothing has changed (RegistryUnavailable may say: unknown).
         """
         start = time.monotonic()
         try:
-            with self._one_change, self._leases() as (leader, everyone):
-                self._prepare(everyone, leader, version)
+            with self._leases(self._wait_seconds) as (leader, replicas):
+                self._prepare(replicas, leader, version)
                 previous = self._registry.newest_use()
                 epoch = 0 if previous is None else previous.epoch
                 if expected_epoch is not None and epoch != expected_epoch:
                     raise EpochConflict(expected_epoch, epoch)
                 use = self._registry.commit_use(version, by, expected_epoch)
-                confirmations, missing = self._switch(everyone, leader, use.epoch)
+                confirmations, missing = self._switch(replicas, leader, use.epoch)
         except ServiceError as error:
             refused = isinstance(error, VersionNotServable | EpochConflict)
             self._metrics.changes.labels("refused" if refused else "failed").inc()
@@ -121,83 +99,118 @@ class Coordinator:
         self._metrics.changes.labels("changed").inc()
         return Change(use, previous, confirmations, missing, time.monotonic() - start)
 
-    def is_discoverable(self) -> bool:
-        """Tell whether every other replica would find this one by now."""
-        return self._peers.is_discoverable()
-
-    def cancel(self, training: str) -> bool:
-        """Have the replica that runs a training cancel it; tell whether one does."""
-        found = self._each(self._peers.find(), lambda one: one.cancel(training))
-        return any(answer is True for _, answer in found)
+    def delete(self, name: str, version: int) -> None:
+        """Delete a version while no change can begin; raises VersionInUse."""
+        with self._leases(self._wait_seconds):
+            newest = self._registry.newest_use()
+            if newest is not None and (newest.name, newest.version) == (name, version):
+                raise VersionInUse(name, version)
+            self._registry.delete_version(name, version)
 
     def catch_up(self, epoch: int) -> None:
         """Have every replica serve the newest entry of the log, at least `epoch`, in one hold.
 
-        For an entry whose change nobody leads: its leader is gone, or it was made by hand. Raises
-        ReplicaSilent or ChangeUnderWay where that cannot be done now.
+        For an entry whose leader is gone, or that was made by hand. Raises ReplicaSilent or
+        ChangeUnderWay where that cannot be done now.
         """
-        with self._one_change, self._leases(0) as (leader, everyone):
-            self._switch(everyone, leader, epoch)
+        with self._leases(0) as (leader, replicas):
+            self._switch(replicas, leader, epoch)
+
+    def status(self) -> tuple[Use | None, list[Confirmation], list[str]]:
+        """Return what is in use, the confirmations, and the replicas that do not answer."""
+        confirmations: list[Confirmation] = []
+        missing: list[str] = []
+        try:
+            replicas = self._replicas()
+        except ServiceError:
+            replicas, missing = [self._local], ["unknown"]
+        for replica, answer in self._each(replicas, lambda one: one.confirm()):
+            if isinstance(answer, Confirmation):
+                confirmations.append(answer)
+            elif not isinstance(answer, ReplicaDown):
+                missing.append(replica.id)
+        return self._local.newest, confirmations, missing
+
+    def is_discoverable(self) -> bool:
+        """Return whether every other replica would find this one by now."""
+        return self._peers.is_discoverable()
+
+    def cancel(self, training: str, owner: str) -> bool:
+        """Have the replica that runs a training cancel it; return whether one does.
+
+        `owner` is the id of the replica that opened it. Raises ReplicaSilent where that one does
+        not answer: it may be running it.
+        """
+        answers = list(self._each(self._peers.find(), lambda one: one.cancel(training)))
+        if any(answer is True for _, answer in answers):
+            return True
+        denials = [replica.id for replica, answer in answers if answer is False]
+        if owner not in (self._local.id, *denials):
+            raise ReplicaSilent(owner)
+        return False
 
     @contextmanager
-    def _leases(self, wait: float = _TURN_SECONDS) -> Iterator[tuple[str, list[Replica]]]:
-        """Find the replicas and have each follow nobody but this change.
+    def _leases(self, wait: float) -> Iterator[tuple[str, list[Replica]]]:
+        """Find the replicas and reserve each for this change.
 
-        All changes ask in one order, so that of two that meet, one gets all of them. Raises
-        ReplicaSilent where one does not answer: it may still be serving.
+        All changes ask in the same order, so that of two concurrent ones one is granted all
+        replicas. `wait`: how long one led by another replica may take to end; then ChangeUnderWay
+        is raised. Raises ReplicaSilent where a replica does not answer: it may still be serving.
         """
-        leader = uuid.uuid4().hex
         deadline = time.monotonic() + wait
-        everyone = self._everyone()
-        granted: list[Replica] = []
+        if not self._one_change.acquire(timeout=self._wait_seconds):
+            raise ChangeUnderWay
         try:
-            for replica in everyone:
-                try:
-                    _take_turn(replica, leader, deadline)
-                except ReplicaDown:
-                    continue  # it serves nobody
-                granted.append(replica)
-            yield leader, granted
+            leader = uuid.uuid4().hex
+            granted: list[Replica] = []
+            try:
+                for replica in self._replicas():
+                    try:
+                        _await_grant(replica, leader, deadline)
+                    except ReplicaDown:
+                        continue  # it serves no client
+                    granted.append(replica)
+                yield leader, granted
+            finally:
+                list(self._each(granted, lambda replica: replica.release(leader)))
         finally:
-            list(self._each(granted, lambda replica: replica.release(leader)))
+            self._one_change.release()
 
-    def _everyone(self) -> list[Replica]:
+    def _replicas(self) -> list[Replica]:
         return sorted([self._local, *self._peers.find()], key=lambda replica: replica.id)
 
     def _each(
         self, replicas: Sequence[Replica], step: Callable[[Replica], T]
     ) -> Iterator[tuple[Replica, T | ServiceError]]:
-        """Take a step with each at the same time; give what each answered."""
+        """Run a step on all replicas in parallel; return each one's answer or error."""
 
-        def taken(replica: Replica) -> T | ServiceError:
+        def answer(replica: Replica) -> T | ServiceError:
             try:
                 return step(replica)
             except ServiceError as error:
                 return error
 
-        return zip(replicas, self._pool.map(taken, replicas), strict=True)
+        return zip(replicas, self._pool.map(answer, replicas), strict=True)
 
-    def _prepare(self, everyone: Sequence[Replica], leader: str, version: Version) -> None:
-        """Have each load the version; raises what the first that cannot says."""
+    def _prepare(self, replicas: Sequence[Replica], leader: str, version: Version) -> None:
+        """Have each load the version; raises the error of the first that cannot."""
         start = time.monotonic()
-        for replica, answer in self._each(everyone, lambda one: one.prepare(leader, version)):
-            if isinstance(answer, ReplicaDown):
-                logger.info("replica %s is down", replica.id)
-            elif isinstance(answer, ServiceError):
+        for _, answer in self._each(replicas, lambda one: one.prepare(leader, version)):
+            if isinstance(answer, ServiceError) and not isinstance(answer, ReplicaDown):
                 raise answer
         if time.monotonic() - start > LEASE_SECONDS / 2:
-            # Those that were ready first have waited for the last one: their grants may be over.
-            for replica, answer in self._each(everyone, lambda one: one.grant(leader)):
-                if isinstance(answer, ServiceError) and not isinstance(answer, ReplicaDown):
-                    logger.warning("replica %s is not granted again: %s", replica.id, answer)
-                    raise answer
+            # The leases of those that were ready first may have ended during the wait for the last.
+            for replica, renewed in self._each(replicas, lambda one: one.grant(leader)):
+                if isinstance(renewed, ServiceError) and not isinstance(renewed, ReplicaDown):
+                    logger.warning("replica %s does not renew its lease: %s", replica.id, renewed)
+                    raise renewed
 
     def _switch(
-        self, everyone: Sequence[Replica], leader: str, epoch: int
+        self, replicas: Sequence[Replica], leader: str, epoch: int
     ) -> tuple[list[Confirmation], list[str]]:
-        """Have all serve `epoch` or a later one; give who confirms it, and who does not."""
-        staged, unresponsive = self._staged(everyone, leader, epoch)
-        to_hold = len(everyone) > 1
+        """Have all serve `epoch` or a later one; return the confirmations and who is missing."""
+        staged, unresponsive = self._stage(replicas, leader, epoch)
+        to_hold = len(replicas) > 1
         if to_hold:
             for replica, held in self._each(staged, lambda one: one.hold()):
                 if isinstance(held, ServiceError):
@@ -208,93 +221,70 @@ class Coordinator:
                 confirmed[replica.id] = swapped.confirmation
                 if swapped.held or not to_hold:
                     continue
-            # A hold that has ended by itself, too: it may have answered from the older model since.
-            unresponsive[replica.id] = _unresponsive(replica, swapped)
-        # Last, those that were down or not there: whoever starts from now on asks one that has
-        # changed already, or the log. One that was there and could not keep step is brought along
-        # too, but stays missing: it may have answered from the older model after the others' swap.
-        self._stragglers(leader, epoch, confirmed, unresponsive)
+            # If its hold ended by itself, it may have answered from the older model since.
+            unresponsive[replica.id] = _lag(replica, swapped)
+        # Last, replicas that were down or unknown: one that starts from now on asks a replica that
+        # has changed, or reads the log. One that was there and failed a step is brought along too,
+        # but stays missing: it may have answered from the older model after the others' swap.
+        self._bring_stragglers(leader, epoch, confirmed, unresponsive)
         for identifier, error in unresponsive.items():
             logger.warning("%s does not follow epoch %d: %s", identifier, epoch, error)
-        kept = [
+        confirmations = [
             one for identifier, one in sorted(confirmed.items()) if identifier not in unresponsive
         ]
-        return kept, sorted(unresponsive)
+        return confirmations, sorted(unresponsive)
 
-    def _staged(
-        self, everyone: Sequence[Replica], leader: str, epoch: int
+    def _stage(
+        self, replicas: Sequence[Replica], leader: str, epoch: int
     ) -> tuple[list[Replica], dict[str, ServiceError]]:
-        """Have each make `epoch` ready, and those that fail try again: nobody swaps meanwhile."""
+        """Have each make `epoch` ready; those that fail try again before any replica swaps."""
         staged: list[Replica] = []
         unresponsive: dict[str, ServiceError] = {}
-        left = list(everyone)
+        remaining = list(replicas)
         for _ in range(_STAGE_TRIES):
             unresponsive = {}
-            again: list[Replica] = []
-            for replica, answer in self._each(left, lambda one: one.stage(leader)):
+            retry: list[Replica] = []
+            for replica, answer in self._each(remaining, lambda one: one.stage(leader)):
                 if isinstance(answer, ReplicaDown):
                     continue
                 if isinstance(answer, int) and answer >= epoch:
                     staged.append(replica)
                     continue
-                unresponsive[replica.id] = _unresponsive(replica, answer)
+                unresponsive[replica.id] = _lag(replica, answer)
                 if not isinstance(answer, ReplicaSilent):
-                    again.append(replica)  # it answers, and cannot read the log just now
-            if not again:
+                    retry.append(replica)  # it answers, and cannot read the log at the moment
+            if not retry:
                 break
-            left = again
+            remaining = retry
         return staged, unresponsive
 
-    def _stragglers(
+    def _bring_stragglers(
         self,
         leader: str,
         epoch: int,
         confirmed: dict[str, Confirmation],
         unresponsive: dict[str, ServiceError],
     ) -> None:
-        def catch_up(replica: Replica) -> Confirmation:
+        def follow(replica: Replica) -> Confirmation:
             replica.stage(leader)
             return replica.swap().confirmation
 
         try:
-            found = [one for one in self._everyone() if one.id not in confirmed]
+            stragglers = [one for one in self._replicas() if one.id not in confirmed]
         except ServiceError as error:
             unresponsive["unknown"] = error
             return
-        for replica, answer in self._each(found, catch_up):
+        for replica, answer in self._each(stragglers, follow):
             if isinstance(answer, ReplicaDown):
                 continue
             if isinstance(answer, Confirmation) and answer.epoch >= epoch:
                 confirmed[replica.id] = answer
             else:
-                unresponsive.setdefault(replica.id, _unresponsive(replica, answer))
-
-    def delete(self, name: str, version: int) -> None:
-        """Delete a version; raises VersionInUse. No change comes in between."""
-        with self._one_change, self._leases():
-            newest = self._registry.newest_use()
-            if newest is not None and (newest.name, newest.version) == (name, version):
-                raise VersionInUse(name, version)
-            self._registry.delete_version(name, version)
-
-    def status(self) -> tuple[Use | None, list[Confirmation], list[str]]:
-        """Give what is in use, who confirms it, and who does not answer."""
-        confirmations: list[Confirmation] = []
-        missing: list[str] = []
-        try:
-            everyone = self._everyone()
-        except ServiceError:
-            everyone, missing = [self._local], ["unknown"]
-        for replica, answer in self._each(everyone, lambda one: one.confirm()):
-            if isinstance(answer, Confirmation):
-                confirmations.append(answer)
-            elif not isinstance(answer, ReplicaDown):
-                missing.append(replica.id)
-        return self._local.newest, confirmations, missing
+                unresponsive.setdefault(replica.id, _lag(replica, answer))
 
 
-def _take_turn(replica: Replica, leader: str, deadline: float) -> None:
-    """Have it granted as soon as no other change is under way; raises what else it says."""
+def _await_grant(replica: Replica, leader: str, deadline: float) -> None:
+    """Reserve a replica as soon as no other change holds it; raises its error at the deadline."""
     while True:
         try:
             return replica.grant(leader)
@@ -304,6 +294,6 @@ def _take_turn(replica: Replica, leader: str, deadline: float) -> None:
             time.sleep(secrets.SystemRandom().uniform(0.01, 0.05))
 
 
-def _unresponsive(replica: Replica, answer: object) -> ServiceError:
-    """Give what keeps a replica from following: what it said, or that it lags behind."""
+def _lag(replica: Replica, answer: object) -> ServiceError:
+    """Return why a replica does not follow: its own error, or that it lags behind."""
     return answer if isinstance(answer, ServiceError) else ReplicaSilent(replica.id)

@@ -1,4 +1,4 @@
-"""The other replicas: found by a DNS name or a list, and spoken to over HTTP under `/internal/`."""
+"""The other replicas: found by a DNS name or a list, and called over HTTP under `/internal/`."""
 
 import logging
 import socket
@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import orjson
@@ -32,13 +32,41 @@ PREPARE_SECONDS = 20.0
 """How long a replica may take before the commit; until then nothing has changed."""
 
 CONFIRM_SECONDS = 5.0
-"""How long it may take after the commit, or to say what it serves."""
+"""How long it may take for any other step."""
 
 _CONNECT_SECONDS = 2.0
 _RESOLVE_SECONDS = 3.0
 _SETTLED_SECONDS = 6.0
-"""How old an answer of a cluster's DNS may be (CoreDNS: 5 s); until it is that old, another replica
-may not know of this one."""
+"""How old an answer of the cluster's DNS may be (CoreDNS: 5 s): for that long after this replica
+has found itself, another one may not find it."""
+
+
+class Peers(Protocol):
+    """The other replicas."""
+
+    def find(self) -> Sequence[Replica]:
+        """Return all that may exist; raises ReplicaSilent where that cannot be found out."""
+
+    def is_discoverable(self) -> bool:
+        """Return whether every other replica would find this one by now."""
+
+    def close(self) -> None:
+        """Release threads and connections."""
+
+
+class NoPeers:
+    """No other replicas."""
+
+    def find(self) -> Sequence[Replica]:
+        """Return none."""
+        return ()
+
+    def is_discoverable(self) -> bool:
+        """Return True: no other replica has to find this one."""
+        return True
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 class Peer:
@@ -52,36 +80,36 @@ class Peer:
         pool: urllib3.PoolManager,
         unresponsive: bool = False,
     ) -> None:
-        """`silent`: it did not answer just now, and is not waited for again."""
+        """`unresponsive`: it has just failed to answer, and is not called again."""
         self.id = identifier or url
-        self._silent = unresponsive
+        self._unresponsive = unresponsive
         self.url = url
         self._key = key
         self._pool = pool
 
     def grant(self, leader: str) -> None:
-        """Let `leader` alone change what is served; raises ChangeUnderWay."""
+        """Reserve it for `leader`; raises ChangeUnderWay."""
         self._call("grant", {"leader": leader}, CONFIRM_SECONDS)
 
     def release(self, leader: str) -> None:
-        """End what `grant` began."""
+        """End the lease of `leader`, and drop what it had prepared."""
         self._call("release", {"leader": leader}, CONFIRM_SECONDS)
 
     def prepare(self, leader: str, version: Version) -> None:
-        """Have it load a version and keep it at hand."""
+        """Have it load a version, and keep it until the change ends."""
         body = {"leader": leader, "name": version.name, "version": version.version}
         self._call("prepare", body, PREPARE_SECONDS)
 
     def stage(self, leader: str) -> int:
-        """Have it read the log of use; give the epoch that it can serve."""
+        """Have it read the log of use; return the epoch that it can serve."""
         return int(self._call("stage", {"leader": leader}, CONFIRM_SECONDS)["epoch"])
 
     def hold(self) -> None:
-        """Have its predictions wait."""
+        """Make its predictions wait."""
         self._call("hold", {}, CONFIRM_SECONDS)
 
     def swap(self) -> Swapped:
-        """Have it serve what is staged."""
+        """Have it serve what it has staged."""
         answer = self._call("swap", {}, CONFIRM_SECONDS)
         return Swapped(self._confirmation(answer), bool(answer["held"]))
 
@@ -90,7 +118,7 @@ class Peer:
         return self._confirmation(self._call("confirm", {}, CONFIRM_SECONDS))
 
     def cancel(self, training: str) -> bool:
-        """Have it cancel a training; tell whether that runs there."""
+        """Have it cancel a training; return whether that is open there."""
         body = {"training": training}
         return bool(self._call("cancel", body, CONFIRM_SECONDS)["cancelled"])
 
@@ -98,7 +126,7 @@ class Peer:
         return Confirmation(str(answer["id"]), self.url, int(answer["epoch"]))
 
     def _call(self, step: str, members: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-        if self._silent:
+        if self._unresponsive:
             raise ReplicaSilent(self.id)
         path, body = f"/internal/{step}", orjson.dumps(members)
         headers = {"content-type": "application/json"}
@@ -116,20 +144,20 @@ class Peer:
                     raise ReplicaDown(self.id) from error
                 raise ReplicaSilent(self.id) from error
             except HTTPError as error:
-                # A kept connection may have been closed by a process that is gone: a new one tells.
+                # The other side of a reused connection may have ended: try once with a new one.
                 if last or isinstance(error, urllib3.exceptions.TimeoutError):
                     raise ReplicaSilent(self.id) from error
         try:
-            told = orjson.loads(answer.data)
+            content = orjson.loads(answer.data)
         except ValueError as error:
             raise ReplicaSilent(self.id) from error
         if answer.status == 200:
-            return dict(told)
-        raise self._error(told, members)
+            return dict(content)
+        raise self._error(content, members)
 
-    def _error(self, told: Mapping[str, Any], members: Mapping[str, Any]) -> ServiceError:
-        slug = str(told.get("type", "")).rsplit("/", 1)[-1]
-        detail = str(told.get("detail", ""))
+    def _error(self, problem: Mapping[str, Any], members: Mapping[str, Any]) -> ServiceError:
+        slug = str(problem.get("type", "")).rsplit("/", 1)[-1]
+        detail = str(problem.get("detail", ""))
         if slug == "change-under-way":
             return ChangeUnderWay()
         if slug in ("version-not-servable", "version-not-found", "model-not-found"):
@@ -142,12 +170,12 @@ class Peer:
         if slug == "storage-unavailable":
             reason = detail.removeprefix("The service cannot write to its disk: ").rstrip(".")
             return StorageUnavailable(f"{reason} (replica {self.id})")
-        logger.warning("replica %s refuses a call: %s", self.id, detail)
+        logger.warning("replica %s refused a call: %s", self.id, detail)
         return ReplicaSilent(self.id)
 
 
 class DiscoveredPeers:
-    """The replicas of a list of addresses, or behind a DNS name; this one may be among them."""
+    """The replicas in a list of addresses, or behind a DNS name; either may include this one."""
 
     def __init__(self, addresses: Sequence[str], own: str, key: str) -> None:
         """Take URLs, or one `dns://name:port`; `own` is this replica's random id."""
@@ -159,17 +187,17 @@ class DiscoveredPeers:
         self._seen_at: float | None = None
 
     def find(self) -> Sequence[Replica]:
-        """Give the others; raises ReplicaSilent where the name is not resolved."""
+        """Return the others; raises ReplicaSilent where the name cannot be resolved."""
         urls = self._urls()
-        return [one for one in self._threads.map(self._known, urls) if one is not None]
+        return [one for one in self._threads.map(self._identify, urls) if one is not None]
 
     def close(self) -> None:
-        """Let threads and connections go."""
+        """Release threads and connections."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._pool.clear()
 
     def is_discoverable(self) -> bool:
-        """Tell whether every other replica would find this one by now."""
+        """Return whether every other replica would find this one by now."""
         if not self._named():
             return True
         if self._seen_at is None:
@@ -182,37 +210,37 @@ class DiscoveredPeers:
     def _named(self) -> bool:
         return self._addresses[0].startswith("dns://")
 
-    def _known(self, url: str) -> Peer | None:
-        """Ask an address who it is; None for this replica itself.
+    def _identify(self, url: str) -> Peer | None:
+        """Ask an address for its id; return None for this replica itself.
 
-        One that is down may be another process soon, so that it is asked each time.
+        Asked each time, since another process may have taken the address over.
         """
         peer = Peer(url, "", self._key, self._pool)
         try:
-            found = peer.confirm().id
+            identifier = peer.confirm().id
         except ReplicaDown:
             return peer
         except ReplicaSilent:
             return Peer(url, "", self._key, self._pool, unresponsive=True)
-        if found == self._own:
+        if identifier == self._own:
             if self._seen_at is None:
                 self._seen_at = time.monotonic()
             return None
-        return Peer(url, found, self._key, self._pool)
+        return Peer(url, identifier, self._key, self._pool)
 
     def _urls(self) -> list[str]:
         if not self._named():
             return list(self._addresses)
-        place = urlsplit(self._addresses[0])
-        asked = self._threads.submit(
-            socket.getaddrinfo, place.hostname, place.port, type=socket.SOCK_STREAM
+        name = urlsplit(self._addresses[0])
+        resolution = self._threads.submit(
+            socket.getaddrinfo, name.hostname, name.port, type=socket.SOCK_STREAM
         )
         try:
-            found = asked.result(_RESOLVE_SECONDS)
+            addresses = resolution.result(_RESOLVE_SECONDS)
         except (OSError, Late) as error:
-            raise ReplicaSilent(f"list ({place.hostname} is not resolved)") from error
-        hosts = {address[4][0] for address in found}
-        return sorted(f"http://{_bracketed(str(host))}:{place.port}" for host in hosts)
+            raise ReplicaSilent(f"list ({name.hostname} is not resolved)") from error
+        hosts = {address[4][0] for address in addresses}
+        return sorted(f"http://{_bracketed(str(host))}:{name.port}" for host in hosts)
 
 
 def _bracketed(host: str) -> str:

@@ -1,4 +1,4 @@
-"""Follows the log of use in a thread of its own, which makes up for whatever was not told."""
+"""Follows the log of use in a thread, so that a replica that missed a change catches up."""
 
 import logging
 import threading
@@ -20,15 +20,15 @@ from service.rollout.replica import LocalReplica
 
 logger = logging.getLogger(__name__)
 
-_PATIENCE = 3
-"""Polls in a row that may fail to bring every replica along before this one goes alone."""
+_MAX_FAILED_POLLS = 3
+"""Failures in a row to have all replicas serve an entry, before this one serves it alone."""
 
 
 class Poller:
-    """Sees to it that this replica serves the newest entry, together with the others if it can."""
+    """Makes this replica serve the newest entry, at the same time as the others if possible."""
 
     slow_seconds = 1.0
-    """How long MLflow may take after a start before the peers are asked instead."""
+    """How long MLflow may take after a start before the peers are asked too."""
 
     def __init__(
         self,
@@ -48,34 +48,31 @@ class Poller:
         self._thread = threading.Thread(target=self._run, name="poller", daemon=True)
         self.reached = False
         """Whether the newest entry has been served since the start."""
-        self.down = False
-        """Whether MLflow did not answer the last time."""
         self._trim = trim
         self._trimmed = 0
 
     def start(self) -> None:
-        """Begin to poll."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop, and wait for the poll under way."""
+        """Stop the thread, and wait for the poll under way."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(timeout=5)
 
     def poll(self) -> None:
-        """Poll once; whatever goes wrong is counted and tried again."""
-        # Asked before the log is read: whoever changes it later finds this replica.
+        """Poll once; a failure is counted, and the next poll tries again."""
+        # Read before the log: if it is discoverable now, any later change includes it.
         is_discoverable = self._replicas.is_discoverable()
-        beside = threading.Timer(self.slow_seconds, self.recover_if_untold)
-        beside.daemon = True
+        recovery = threading.Timer(self.slow_seconds, self.recover_if_unread)
+        recovery.daemon = True
         if is_discoverable and not self.reached:
-            beside.start()
+            recovery.start()
         try:
             self._follow()
         except RegistryUnavailable as error:
             self._metrics.polls.labels("unavailable").inc()
-            self.down = True
             logger.debug("%s", error)
             if is_discoverable:
                 self.recover()
@@ -84,18 +81,17 @@ class Poller:
             self._metrics.polls.labels("unservable").inc()
         except StorageUnavailable as error:
             self._metrics.polls.labels("error").inc()
-            logger.warning("what is in use cannot be fetched: %s", error)
+            logger.warning("the version in use cannot be fetched: %s", error)
             return
         except Exception:
-            # The edge of the thread: whatever it is, the next poll may find it mended.
+            # A defect must not end the thread: the next poll may succeed.
             self._metrics.polls.labels("error").inc()
             logger.exception("a poll failed")
             return
         else:
             self._metrics.polls.labels("ok").inc()
         finally:
-            beside.cancel()
-        self.down = False
+            recovery.cancel()
         self.reached = self.reached or is_discoverable
 
     def _follow(self) -> None:
@@ -104,23 +100,23 @@ class Poller:
             self._failed = 0
             return
         if self._local.leader is not None:
-            return  # its leader has it served everywhere at once
+            return  # its leader makes all replicas serve it
         try:
             self._replicas.catch_up(epoch)
             self._failed = 0
         except (ReplicaSilent, ChangeUnderWay) as error:
             self._failed += 1
-            if self._failed >= _PATIENCE or self._local.confirm().epoch == 0:
+            if self._failed >= _MAX_FAILED_POLLS or self._local.confirm().epoch == 0:
                 logger.warning("epoch %d is served here alone: %s", epoch, error)
                 self._local.swap()
 
-    def recover_if_untold(self) -> None:
-        """Recover, unless MLflow has told by now what is in use: then that is being loaded."""
+    def recover_if_unread(self) -> None:
+        """Recover, unless the newest entry has been read from MLflow and is being loaded."""
         if self._local.newest is None:
             self.recover()
 
     def recover(self) -> None:
-        """Serve what was served before a restart, if a peer confirms that it still is."""
+        """Serve the version of before a restart, if a peer confirms that it is still in use."""
         with self._recovering:
             if self.reached:
                 return
@@ -128,7 +124,9 @@ class Poller:
             epoch = max(one.epoch for one in confirmations)
             try:
                 if epoch and self._local.recover(epoch):
-                    logger.warning("MLflow is away: epoch %d is served from the cache", epoch)
+                    logger.warning(
+                        "MLflow does not answer: epoch %d is served from the cache", epoch
+                    )
                     self.reached = True
             except ServiceError as error:
                 logger.warning("epoch %d is not served from the cache: %s", epoch, error)
@@ -140,9 +138,9 @@ class Poller:
             self.tidy()
 
     def tidy(self) -> None:
-        """Give back what the model before, and the loading of this one, have left behind.
+        """Return memory to the system after a change.
 
-        Not with the change itself: predictions wait for that, and some still hold the model before.
+        Not during the change: predictions wait for it, and some still use the previous model.
         """
         epoch = self._local.confirm().epoch
         if epoch != self._trimmed:

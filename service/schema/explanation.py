@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.common.did_you_mean import Names
-from service.common.errors import InvalidInput, InvalidRequest, Problem, clip, escape
+from service.common.errors import InvalidInput, InvalidRequest, Problem, escape, quoted
 from service.schema import strict_json
 from service.schema.contract import Feature, Schema
 
@@ -114,7 +114,7 @@ class _Compiled:
 
 def _tell(problem: Problem) -> str:
     key = problem.pointer.rsplit("/", 1)[-1].replace("~1", "/").replace("~0", "~")
-    return f"{clip(key, 32)!r} {problem.message.split(';')[0]}"
+    return f"{quoted(key, 32)} {problem.message.split(';')[0]}"
 
 
 def _envelope(value: Any, findings: _Findings) -> tuple[list[Any], bool]:
@@ -266,8 +266,8 @@ class _Instances:
             self._suggested += 1
             hint = self._compiled.categories[index].did_you_mean(value)
         if not hint and len(feature.categories) <= 5:
-            hint = "; send one of " + ", ".join(repr(clip(c, 24)) for c in feature.categories)
-        return f"is {clip(value)!r}, a category that training did not see{hint}"
+            hint = "; send one of " + ", ".join(quoted(c, 24) for c in feature.categories)
+        return f"is {quoted(value)}, a category that training did not see{hint}"
 
 
 _WANTED = {"number": "a number", "boolean": "true or false", "text": "a text"}

@@ -1,4 +1,4 @@
-"""The model in use: one reference, which a request reads once and a change swaps."""
+"""The model in use: one reference, which a request reads once and a change replaces."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from service.serving.predictor import Predictor
 
 @dataclass(frozen=True, slots=True)
 class LoadedVersion:
-    """A version that is loaded and warm, under the epoch in which it was put in use."""
+    """A version that is loaded and warm, with the epoch in which it was put in use."""
 
     predictor: Predictor
     epoch: int
@@ -26,12 +26,12 @@ class LoadedVersion:
 
 
 class CurrentModel:
-    """Holds what `/predict` answers from."""
+    """The version that `/predict` answers from."""
 
     def __init__(self) -> None:
         self.in_use: LoadedVersion | None = None
         self.load_error: str | None = None
-        """Why the newest entry of the log of use is not served, if it is not."""
+        """Why the newest entry of the log of use cannot be served; None where it can."""
 
     @property
     def epoch(self) -> int:
@@ -45,7 +45,7 @@ class CurrentModel:
         return self.in_use
 
     def swap(self, predictor: Predictor, epoch: int, sha256: str) -> bool:
-        """Put `predictor` in use unless an epoch as high is: an older one never comes back."""
+        """Put `predictor` in use, unless a version of the same or a higher epoch is."""
         if epoch <= self.epoch:
             return False
         self.in_use = LoadedVersion(predictor, epoch, sha256)

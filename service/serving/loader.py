@@ -1,11 +1,8 @@
-"""A version's record to a predictor: fetch, verify, load, replay, warm."""
+"""Makes a predictor of a version's record: fetch, verify, load, replay, warm."""
 
 import hashlib
-import io
 import logging
-import math
 import os
-import re
 import shutil
 import tempfile
 import threading
@@ -13,12 +10,9 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from weakref import WeakValueDictionary
 
-import numpy as np
-from numpy.typing import NDArray
-
-from service.common.disk_errors import why_not_written
+from service.common.disk_errors import lack
 from service.common.domain import ARTIFACTS, Version, Versions
 from service.common.errors import (
     ClassifierUnavailable,
@@ -28,7 +22,7 @@ from service.common.errors import (
     VersionNotServable,
     clip,
 )
-from service.models.classifier import Classifier, replay
+from service.models.classifier import Classifier
 from service.models.onnx_classifier import load_onnx
 from service.processes.limits import JobLimits
 from service.processes.pool import WorkerPool
@@ -37,27 +31,19 @@ from service.schema.contract import Schema, decode
 from service.schema.decoder import Limits
 from service.serving.alternate import Alternate
 from service.serving.core_pool import CorePool
+from service.serving.golden_rows import replay_golden_rows
 from service.serving.predictor import Predictor
 
 logger = logging.getLogger(__name__)
 
 _KEPT = 10
-"""Versions whose artifacts stay in the cache."""
+"""Number of versions, besides those in use, whose files stay in the cache."""
 
-_LARGEST_GOLDEN = 256 * 1024 * 1024
 _ADOPTION = JobLimits(seconds=60.0, memory_bytes=2 * 2**30)
 _MOST_VERDICTS = 10_000
 
-_ARRAY = re.compile(
-    rb"\x93NUMPY\x01\x00.."
-    rb"\{'descr': '(?P<type><f8|<i8)', 'fortran_order': (?P<order>True|False), "
-    rb"'shape': \((?P<shape>[0-9]{1,9},|[0-9]{1,9}, [0-9]{1,9})\), \} *\n",
-    re.DOTALL,
-)
-"""The head of an array's file."""
-
 _SPOILED = (ValueError, InvalidRequest, zipfile.BadZipFile, KeyError, ClassifierUnavailable)
-"""What a version that cannot be served is found out by."""
+"""The errors by which a version turns out not to be servable."""
 
 _Key = tuple[str, int, float]
 
@@ -83,14 +69,16 @@ class Loader:
         self._classifier_lost = classifier_lost
         self._cores = cores
         self._lock = threading.Lock()
-        self._arriving: dict[_Key, threading.Lock] = {}
+        self._reading: WeakValueDictionary[_Key, threading.Lock] = WeakValueDictionary()
+        """A lock for each version whose files are being read; it lives while callers hold it."""
+        self._pinned: frozenset[Path] = frozenset()
         self._verdicts: dict[_Key, str | None] = {}
         cache.mkdir(parents=True, exist_ok=True)
-        for left in cache.glob(".*"):
-            shutil.rmtree(left, ignore_errors=True)
+        for unfinished in cache.glob(".*"):
+            shutil.rmtree(unfinished, ignore_errors=True)
 
     def load(self, version: Version) -> Predictor:
-        """Give a predictor that has answered its own example.
+        """Return a predictor that has answered its own example.
 
         Raises VersionNotServable with the reason, RegistryUnavailable where the artifacts are not
         in the cache and cannot be fetched, or StorageUnavailable.
@@ -101,27 +89,31 @@ class Loader:
         return predictor
 
     def inspect(self, version: Version) -> None:
-        """Find out whether a foreign version can be made servable; `verdict` tells.
+        """Find out whether a foreign version can be made servable, for `verdict`.
 
-        It is read in a child; nothing of it is loaded here.
+        A worker process reads it; nothing of it is loaded in this process.
         """
         with self._judged(version):
             self._files(version)
         self._verdicts[_key(version)] = None
 
+    def pin(self, *versions: Version) -> None:
+        """Keep the files of these versions in the cache, instead of those pinned before."""
+        self._pinned = frozenset(map(self._folder, versions))
+
     def verdict(self, version: Version) -> tuple[bool, str | None]:
-        """Tell whether a version was looked at, and the reason if it cannot be served."""
+        """Return whether a version was checked, and the reason if it cannot be served."""
         key = _key(version)
         return key in self._verdicts, self._verdicts.get(key)
 
     def schema(self, version: Version) -> Schema:
-        """Give a version's schema; raises like `load`."""
+        """Return a version's schema; raises like `load`."""
         with self._judged(version):
             return decode(self._files(version)["schema.json"])
 
     @contextmanager
     def _judged(self, version: Version) -> Iterator[None]:
-        """Turn what is found wrong with a version into VersionNotServable, and remember it."""
+        """Turn a version's errors in the block into VersionNotServable; remember the verdict."""
         if version.refusal is not None:
             raise VersionNotServable(version.name, version.version, version.refusal)
         while len(self._verdicts) >= _MOST_VERDICTS:
@@ -138,18 +130,16 @@ class Loader:
             self._verdicts[_key(version)] = reason
             raise VersionNotServable(version.name, version.version, reason) from error
         except OSError as error:
-            raise StorageUnavailable(why_not_written(error)) from error
+            if disk := lack(error):
+                raise StorageUnavailable(disk) from error
+            raise
 
     def _files(self, version: Version) -> Mapping[str, bytes]:
-        """Give the version's verified artifacts, from the cache where they are."""
+        """Return the version's verified artifacts, from the cache where they are."""
         with self._lock:
-            arriving = self._arriving.setdefault(_key(version), threading.Lock())
-        with arriving:
-            try:
-                return self._cached(version) or self._arrived(version)
-            finally:
-                with self._lock:
-                    self._arriving.pop(_key(version), None)
+            reading = self._reading.setdefault(_key(version), threading.Lock())
+        with reading:
+            return self._cached(version) or self._fetched(version)
 
     def _folder(self, version: Version) -> Path:
         mark = f"{version.created_at:.3f}" if version.foreign else version.digest[:16]
@@ -157,7 +147,7 @@ class Loader:
 
     def _cached(self, version: Version) -> Mapping[str, bytes] | None:
         folder = self._folder(version)
-        # Read as a whole under the lock: nothing is pruned meanwhile.
+        # Read under the lock, so that it is not pruned meanwhile.
         with self._lock:
             if not folder.is_dir():
                 return None
@@ -170,20 +160,20 @@ class Loader:
             os.utime(folder)
         return files
 
-    def _arrived(self, version: Version) -> Mapping[str, bytes]:
+    def _fetched(self, version: Version) -> Mapping[str, bytes]:
         self._versions.reach_storage()
         with tempfile.TemporaryDirectory(dir=self._cache, prefix=".") as name:
-            got = self._versions.fetch(version, Path(name) / "fetched")
+            folder = self._versions.fetch(version, Path(name) / "fetched")
             if version.foreign:
-                got = self._adopt(got, Path(name))
-            files = _verified(version, got)
+                folder = self._adopt(folder, Path(name))
+            files = _verified(version, folder)
             with self._lock:
-                got.rename(self._folder(version))
+                folder.rename(self._folder(version))
                 self._prune(self._folder(version))
         return files
 
     def _adopt(self, fetched: Path, folder: Path) -> Path:
-        """Have a child make what it can of a foreign version; raises ValueError if nothing."""
+        """Have a worker process convert a foreign version; raises ValueError where it cannot."""
         order = {"source": str(fetched.resolve()), "allow_pickle": self._allow_pickle}
         job = self._workers.start("adopt", folder, order, _ADOPTION)
         try:
@@ -202,7 +192,7 @@ class Loader:
             key=lambda path: path.stat().st_mtime,
         )
         for folder in folders[:-_KEPT]:
-            if folder != latest:
+            if folder != latest and folder not in self._pinned:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _predictor(self, version: Version, files: Mapping[str, bytes]) -> Predictor:
@@ -218,7 +208,7 @@ class Loader:
             classifier = self._child(version, schema, self._classifier_lost)
         try:
             if not version.foreign:
-                _replay(classifier, files["golden.npz"])
+                replay_golden_rows(classifier, files["golden.npz"])
             predictor = Predictor(
                 version.name,
                 version.version,
@@ -231,17 +221,17 @@ class Loader:
             predictor.warm()
         except BaseException:
             if isinstance(classifier, RemoteClassifier):
-                classifier.close()  # whoever keeps the error would keep its process
+                classifier.close()  # or its process would live as long as the error
             raise
         return predictor
 
     def _alternate(self, version: Version, schema: Schema) -> Alternate:
-        """Prepare scikit-learn beside a graph; it is not started before it is needed."""
+        """Prepare scikit-learn beside a graph; its process starts when it is needed."""
 
         def start() -> RemoteClassifier:
             child = self._child(version, schema, lambda: None)
             try:
-                _replay(child, self._files(version)["golden.npz"])
+                replay_golden_rows(child, self._files(version)["golden.npz"])
             except BaseException:
                 child.close()
                 raise
@@ -255,7 +245,7 @@ class Loader:
         return RemoteClassifier(
             self._workers,
             _title(version),
-            # Kept on the disk alone: it may be needed again, and may be large.
+            # Read from the disk each time, since it may be large and is seldom needed.
             lambda: self._files(version)["model.skops"],
             [feature.name for feature in schema.features],
             lost,
@@ -267,12 +257,12 @@ def _title(version: Version) -> str:
 
 
 def _key(version: Version) -> _Key:
-    # A version that is deleted and made again may be another one under the same number.
+    # After a deletion, MLflow may give the same number to another version.
     return version.name, version.version, version.created_at
 
 
 def _verified(version: Version, folder: Path) -> dict[str, bytes]:
-    """Read what is needed, each compared with the digest in the record; raises ValueError."""
+    """Read the artifacts; raises ValueError where one differs from the record's digest."""
     if version.foreign:
         return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     files: dict[str, bytes] = {}
@@ -286,32 +276,3 @@ def _verified(version: Version, folder: Path) -> dict[str, bytes]:
         if hashlib.sha256(files[file]).hexdigest() != digest:
             raise ValueError(f"its file {file} is not the one that was registered (sha256)")
     return files
-
-
-def _replay(classifier: Classifier, data: bytes) -> None:
-    golden = _golden(data)
-    replay(classifier, golden["X"], golden["labels"], golden.get("probabilities"))
-
-
-def _golden(data: bytes) -> Mapping[str, NDArray[Any]]:
-    """Read what `np.savez` wrote of float64 and int64; raises ValueError for anything else.
-
-    numpy's own reader takes more, asks for as much memory as a head says, and reads heads by `ast`,
-    which fails now and then where several threads do so at once (Python 3.11).
-    """
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        if sum(entry.file_size for entry in archive.infolist()) > _LARGEST_GOLDEN:
-            raise ValueError("its golden rows are too large")
-        files = {name.removesuffix(".npy"): archive.read(name) for name in archive.namelist()}
-    return {name: _array(file) for name, file in files.items()}
-
-
-def _array(file: bytes) -> NDArray[Any]:
-    head = _ARRAY.match(file)
-    if head is None:
-        raise ValueError("its golden rows are in another format")
-    shape = tuple(int(size) for size in head["shape"].split(b",") if size.strip())
-    values = np.frombuffer(file[head.end() :], head["type"].decode())
-    if math.prod(shape) != len(values):
-        raise ValueError("its golden rows are not as many as they say")
-    return values.reshape(shape, order="F" if head["order"] == b"True" else "C")

@@ -1,4 +1,4 @@
-"""What MLflow holds, also while MLflow is down: then as it was last seen."""
+"""The versions in MLflow; while MLflow is down, as they were last read."""
 
 import logging
 import threading
@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 _SNAPSHOT = 1000
 _REFRESH_SECONDS = 30.0
+_RETRY_SECONDS = 1.0
 _INSPECT_SECONDS = 2.0
 
 
@@ -30,7 +31,7 @@ class Listed:
 
 
 class VersionListing:
-    """Lists versions; keeps a snapshot of the newest thousand for when MLflow is down."""
+    """Lists versions, and keeps a snapshot of the newest thousand for when MLflow is down."""
 
     def __init__(self, versions: Versions, loader: Loader) -> None:
         self._versions = versions
@@ -40,42 +41,54 @@ class VersionListing:
         self._inspections: dict[tuple[str, int], Future[None]] = {}
         self._snapshot: Sequence[Version] | None = None
         self._taken_at = 0.0
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="snapshot", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread that keeps a snapshot up to date."""
+        self._thread.start()
 
     def close(self) -> None:
-        """Let the thread go."""
+        """Release the threads."""
+        self._stopping.set()
         self._inspector.shutdown(wait=False, cancel_futures=True)
 
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            seconds = _REFRESH_SECONDS
+            try:
+                self._keep(self._versions.list_versions(None, _SNAPSHOT, None).items)
+            except ServiceError:
+                seconds = _RETRY_SECONDS
+            except Exception:
+                # A defect must not end the thread: the next attempt may succeed.
+                logger.exception("the snapshot of the versions met a defect")
+            self._stopping.wait(seconds)
+
+    def _keep(self, versions: Sequence[Version]) -> None:
+        with self._lock:
+            self._snapshot, self._taken_at = versions, time.monotonic()
+
     def page(self, name: str | None, limit: int, page_token: str | None) -> Listed:
-        """Give a page as MLflow has it now; raises RegistryUnavailable."""
+        """Return a page from MLflow; raises RegistryUnavailable."""
         start = time.monotonic()
         page = self._versions.list_versions(name, limit, page_token)
-        if name is None and page_token is None:
-            self._refresh(page.items, limit)
+        if name is None and page_token is None and page.next_page_token is None:
+            self._keep(page.items)
         self._inspect(page.items, start + _INSPECT_SECONDS - time.monotonic())
         return Listed(page, False, time.monotonic() - start)
 
     def last_seen(self, name: str | None, limit: int, page_token: str | None) -> Listed:
-        """Give a page as it was last seen; raises RegistryUnavailable where it never was."""
+        """Return a page of the snapshot; raises RegistryUnavailable where there is none."""
         with self._lock:
             snapshot, taken_at = self._snapshot, self._taken_at
         if snapshot is None or page_token is not None:
-            raise RegistryUnavailable("it has not been reached, so there is nothing to list.")
+            raise RegistryUnavailable("it has not answered yet, so there is no list to show.")
         items = [version for version in snapshot if name in (None, version.name)]
         return Listed(Page(items[:limit]), True, time.monotonic() - taken_at)
 
-    def _refresh(self, newest: Sequence[Version], limit: int) -> None:
-        """Take a new snapshot: of what was listed, if that is all, else anew when it is old."""
-        with self._lock:
-            known, age = self._snapshot is not None, time.monotonic() - self._taken_at
-        if len(newest) >= limit:
-            if known and age < _REFRESH_SECONDS:
-                return
-            newest = self._versions.list_versions(None, _SNAPSHOT, None).items
-        with self._lock:
-            self._snapshot, self._taken_at = newest, time.monotonic()
-
     def _inspect(self, versions: Sequence[Version], seconds: float) -> None:
-        """Have foreign versions looked at that nobody has looked at, and wait a little for it."""
+        """Have foreign versions checked that were not checked yet; wait up to `seconds` for it."""
         waiting: list[Future[None]] = []
         with self._lock:
             for version in versions:
@@ -83,32 +96,32 @@ class VersionListing:
                     continue
                 key = (version.name, version.version)
                 if key not in self._inspections:
-                    self._inspections[key] = self._inspector.submit(self._look, version)
+                    self._inspections[key] = self._inspector.submit(self._check, version)
                 waiting.append(self._inspections[key])
         wait(waiting, timeout=max(0.0, seconds))
 
-    def _look(self, version: Version) -> None:
+    def _check(self, version: Version) -> None:
         try:
             self._loader.inspect(version)
         except VersionNotServable:
             return
         except ServiceError as error:
-            logger.warning("%s %s was not looked at: %s", version.name, version.version, error)
+            logger.warning("%s %s was not checked: %s", version.name, version.version, error)
         finally:
             with self._lock:
                 self._inspections.pop((version.name, version.version), None)
 
     def verdict(self, version: Version) -> tuple[bool | None, str | None]:
-        """Tell whether a version is servable, and why not; None where it was not looked at."""
+        """Return whether a version is servable, and why not; None where it was not checked yet."""
         if version.refusal is not None:
             return False, version.refusal
-        known, reason = self._loader.verdict(version)
-        if known:
+        checked, reason = self._loader.verdict(version)
+        if checked:
             return reason is None, reason
-        return (None, "it has not been looked at yet") if version.foreign else (True, None)
+        return (None, "it has not been checked yet") if version.foreign else (True, None)
 
     def describe(self, version: Version) -> dict[str, Any]:
-        """Give the schema and the example of a version; nothing where it has none."""
+        """Return the schema and the example of a version, or nothing where it has none."""
         try:
             schema = self._loader.schema(version)
         except VersionNotServable:

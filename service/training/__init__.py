@@ -1,1 +1,1 @@
-"""Trainings as the serving process sees them: uploads, the queue, a run, retention."""
+"""Trainings in the serving process: uploads, the queue, a run, retention."""

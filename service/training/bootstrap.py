@@ -1,4 +1,4 @@
-"""The first model: small, trained where there is none yet, so that `/predict` answers at once."""
+"""Trains a small first model where there is none, so that `/predict` can answer at once."""
 
 import logging
 from dataclasses import replace
@@ -13,12 +13,12 @@ from service.training.uploads import Uploads
 
 logger = logging.getLogger(__name__)
 
-_PATIENCE = 12
-"""Steps, some seconds apart, after which whoever claimed the starter model must be gone."""
+_MAX_WAITS = 12
+"""Steps, some seconds apart, after which a replica that claimed the model is taken for gone."""
 
 
 class Bootstrap:
-    """Sees to it that something is in use where nothing has ever been."""
+    """Puts a starter model in use where no model has ever been in use."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class Bootstrap:
         uploads: Uploads,
         training_queue: TrainingQueue,
     ) -> None:
-        """Use the built-in `data_set`, whose name is the model's too; empty: do nothing."""
+        """`data_set`: a built-in one, whose name becomes the model's; empty: do nothing."""
         self._data_set = data_set
         self._registry = registry
         self._replicas = replicas
@@ -38,15 +38,15 @@ class Bootstrap:
         self._waited = 0
 
     def step(self) -> bool:
-        """Do what there is to do now; True if nothing is left.
+        """Take the next step; return whether none is left.
 
-        Raises RegistryUnavailable and whatever keeps a version from being put in use.
+        Raises RegistryUnavailable, and any error that keeps a version from being put in use.
         """
         if not self._data_set or self._registry.newest_use() is not None:
             return True
         if self._training and not self._trainer.get(self._training).ended:
             return False
-        # A training may end without its version in use: where MLflow went down in between.
+        # A training may have ended without its version in use, if MLflow failed in between.
         for version in self._registry.list_versions(self._data_set, 1, None).items:
             try:
                 self._replicas.use(version, "starter")
@@ -55,14 +55,14 @@ class Bootstrap:
             return True
         if self._training or self._registry.list_versions(None, 1, None).items:
             return True
-        if not self._registry.claim(self._data_set) and self._waited < _PATIENCE:
+        if not self._registry.claim(self._data_set) and self._waited < _MAX_WAITS:
             self._waited += 1
-            return False  # another replica is at it
+            return False  # another replica is training it
         self._training = self._train()
         return False
 
     def _train(self) -> str:
-        """Begin to train a logistic regression; it is put in use only if nothing has been."""
+        """Queue a logistic regression, which is put in use only if no model has been."""
         logger.info("there is no model yet: training one on %s", self._data_set)
         upload = self._uploads.open()
         request = {

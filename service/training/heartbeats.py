@@ -1,4 +1,4 @@
-"""The beats of open trainings, and the closing of those whose owner has stopped beating."""
+"""Heartbeats of open trainings, and the closing of those whose owner sends none any more."""
 
 import logging
 import threading
@@ -19,11 +19,17 @@ _GONE = "The replica that ran it is gone; send the request again."
 
 
 class Heartbeats:
-    """Says every few seconds that what is open here is still worked on, in a thread of its own."""
+    """Records every few seconds, in a thread, that the trainings open here are still running."""
 
     def __init__(
-        self, registry: Registry, metrics: Metrics, runs: Callable[[], Collection[TrainingRun]]
+        self,
+        owner: str,
+        registry: Registry,
+        metrics: Metrics,
+        runs: Callable[[], Collection[TrainingRun]],
     ) -> None:
+        """`owner`: the id of this replica; `runs` returns the trainings that are open here."""
+        self._owner = owner
         self._registry = registry
         self._metrics = metrics
         self._runs = runs
@@ -33,21 +39,21 @@ class Heartbeats:
         self._thread = threading.Thread(target=self._run, name="beats", daemon=True)
 
     def start(self) -> None:
-        """Begin to beat."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop; what could not be recorded so far is tried once more."""
+        """Stop the thread, and try once more to record the ends that MLflow did not take."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(timeout=10)
         try:
-            self._close_late()
+            self.close_late()
         except RegistryUnavailable as error:
             logger.warning("the ends of some trainings are not recorded: %s", error)
 
     def close(self, training: Training) -> None:
-        """Record the end of a training: now, or when MLflow is back."""
+        """Record the end of a training, now or when MLflow answers again."""
         try:
             self._registry.close_training(training)
         except TrainingNotFound:
@@ -58,13 +64,15 @@ class Heartbeats:
                 self._unclosed[training.id] = training
 
     def close_orphans(self, older_than: float) -> None:
-        """Close as failed each open training of another owner that has not beaten for so long."""
+        """Close as failed each training of another replica without a heartbeat for that long."""
         now = time.time()
-        found = self._registry.open_trainings()
-        # Looked at afterwards: one that was opened here since the search began is among these.
+        trainings = self._registry.open_trainings()
+        # Read afterwards, so that one that was opened here meanwhile is among these.
         here = {run.training.id for run in self._runs()}
-        for training in found:
-            if training.id in here or now - training.beat_at < older_than:
+        for training in trainings:
+            # A training of this replica may be recorded already and not be in the queue yet.
+            limit = ORPHAN_SECONDS if training.owner == self._owner else older_than
+            if training.id in here or now - training.beat_at < limit:
                 continue
             with self._lock:
                 closed = self._unclosed.get(training.id) or replace(
@@ -77,23 +85,25 @@ class Heartbeats:
     def _run(self) -> None:
         while not self._stopping.wait(SECONDS):
             try:
-                self._beat()
-                self._close_late()
+                self.beat()
+                self.close_late()
                 self.close_orphans(ORPHAN_SECONDS)
             except RegistryUnavailable as error:
                 logger.debug("%s", error)
             except Exception:
-                # The edge of the thread: without beats, other replicas close what runs here.
-                logger.exception("the beats met a defect")
+                # A defect must not end the thread: other replicas would close what runs here.
+                logger.exception("the heartbeats met a defect")
 
-    def _beat(self) -> None:
+    def beat(self) -> None:
+        """Record that all trainings that are open here are still running."""
         for run in self._runs():
             try:
                 self._registry.beat(run.training.id, time.time())
             except TrainingNotFound:
                 logger.warning("training %s was deleted in MLflow", run.training.id)
 
-    def _close_late(self) -> None:
+    def close_late(self) -> None:
+        """Record the ends that MLflow did not take before; raises RegistryUnavailable."""
         with self._lock:
             late = list(self._unclosed.values())
         for training in late:

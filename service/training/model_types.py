@@ -1,4 +1,4 @@
-"""The classifiers that can be trained, as a child process that has scikit-learn tells them."""
+"""The classifiers that can be trained, read from a worker process, which has scikit-learn."""
 
 import tempfile
 import threading
@@ -14,32 +14,32 @@ _LIMITS = JobLimits(seconds=60.0, memory_bytes=2**30)
 
 
 class ModelTypes:
-    """Asks once and remembers: the catalogue is that of the installed scikit-learn."""
+    """Reads the catalogue once: it changes only with the installed scikit-learn."""
 
     def __init__(self, workers: WorkerPool, work: Path) -> None:
         self._workers = workers
         self._work = work
         self._lock = threading.Lock()
-        self._known: dict[str, list[dict[str, Any]]] = {}
+        self._catalogue: dict[str, list[dict[str, Any]]] = {}
 
     def all(self) -> Sequence[dict[str, Any]]:
-        """Give every type with its parameters."""
+        """Return every type with its parameters."""
         return self._ask("model_types")
 
     def get(self, name: str) -> dict[str, Any]:
-        """Give one; raises ModelTypeNotFound."""
+        """Return one; raises ModelTypeNotFound."""
         for kind in self.all():
             if kind["name"] == name:
                 return kind
         raise ModelTypeNotFound(name)
 
     def built_in_data_sets(self) -> Sequence[dict[str, Any]]:
-        """Give the data sets that scikit-learn ships."""
+        """Return the data sets that scikit-learn ships."""
         return self._ask("built_ins")
 
     def _ask(self, kind: str) -> list[dict[str, Any]]:
         with self._lock:
-            if kind not in self._known:
+            if kind not in self._catalogue:
                 with tempfile.TemporaryDirectory(dir=self._work) as name:
                     job = self._workers.start(kind, Path(name), {}, _LIMITS)
                     try:
@@ -48,5 +48,5 @@ class ModelTypes:
                         job.stop("It took too long.")
                         raise WorkersUnavailable from error
                 assert isinstance(result, list)
-                self._known[kind] = result
-            return self._known[kind]
+                self._catalogue[kind] = result
+            return self._catalogue[kind]

@@ -1,4 +1,4 @@
-"""Trainings: a bounded queue, a thread for each that runs, and the record of them in MLflow."""
+"""The trainings of this replica: a bounded queue, and a thread for each that runs."""
 
 import logging
 import threading
@@ -9,9 +9,9 @@ from concurrent.futures import Future
 from dataclasses import replace
 
 from service.common.domain import Training
-from service.common.errors import QueueFull, TrainingEnded
+from service.common.errors import QueueFull, ServiceError, TrainingEnded
 from service.common.metrics import Metrics
-from service.training.heartbeats import Heartbeats
+from service.training.heartbeats import ORPHAN_SECONDS, Heartbeats
 from service.training.run import TrainingRun, TrainingServices, TrainingSpec
 
 logger = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ _CANCEL_SECONDS = 15.0
 
 
 class TrainingQueue:
-    """Runs the trainings of this replica."""
+    """Queues, runs and cancels trainings; each has a record in MLflow."""
 
     def __init__(self, owner: str, services: TrainingServices, metrics: Metrics) -> None:
         self._owner = owner
@@ -31,20 +31,20 @@ class TrainingQueue:
         self._open: dict[str, TrainingRun] = {}
         self._opening = 0
         self._stopping = False
-        self.beats = Heartbeats(services.registry, metrics, self._runs)
+        self.beats = Heartbeats(owner, services.registry, metrics, self._runs)
         self._threads = [
             threading.Thread(target=self._work, name=f"trainer-{index}", daemon=True)
             for index in range(services.limits.at_once)
         ]
 
     def start(self) -> None:
-        """Begin to take trainings."""
+        """Start the threads."""
         for thread in self._threads:
             thread.start()
         self.beats.start()
 
     def stop(self) -> None:
-        """Stop the trainings that are open, record that, and take no more."""
+        """Stop and close all open trainings, and accept no more."""
         with self._changed:
             self._stopping = True
             for run in self._open.values():
@@ -55,7 +55,7 @@ class TrainingQueue:
         self.beats.stop()
 
     def check_room(self) -> None:
-        """Raise QueueFull where no more trainings may wait."""
+        """Raise QueueFull where the queue is full, or the service is stopping."""
         with self._changed:
             self._check_room()
 
@@ -65,9 +65,9 @@ class TrainingQueue:
             raise QueueFull(len(self._waiting))
 
     def submit(self, order: TrainingSpec, details: Mapping[str, str]) -> Training:
-        """Accept a training: record it and put it in the queue.
+        """Record a training and put it in the queue.
 
-        Raises QueueFull or RegistryUnavailable; then the order's folder is the caller's again.
+        Raises QueueFull or RegistryUnavailable; then the caller has to remove the order's folder.
         """
         with self._changed:
             self._check_room()
@@ -95,60 +95,89 @@ class TrainingQueue:
         with self._changed:
             self._opening -= 1
             run = self._open[training.id] = TrainingRun(training, order)
-            late = self._stopping
-            if not late:
+            is_stopping = self._stopping
+            if not is_stopping:
                 self._waiting.append(run)
                 self._metrics.trainings_queued.set(len(self._waiting))
                 self._changed.notify()
-        if late:  # the threads are gone, or going
+        if is_stopping:  # no thread takes it any more
             run.drain()
             self._end(run, run.run(self._services))
         return run.training
 
     def get(self, identifier: str) -> Training:
-        """Give a training, with the progress of this moment if it runs here."""
+        """Return a training; if it is open here, with its present progress."""
         run = self.run(identifier)
         if run is None:
             return self._services.registry.get_training(identifier)
         return run.training
 
     def current(self, training: Training) -> Training:
-        """Give the newest that is known of a training that the registry listed."""
+        """Return a training that the registry listed, as it is now if it is open here."""
         run = self.run(training.id)
         return training if run is None else run.training
 
     def run(self, identifier: str) -> TrainingRun | None:
-        """Give a training that is open here."""
+        """Return a training that is open here, or None."""
         with self._changed:
             return self._open.get(identifier)
 
     def cancel(self, identifier: str) -> Training:
-        """Cancel a training; raises TrainingNotFound or TrainingEnded."""
+        """Cancel a training, whichever replica runs it.
+
+        Raises TrainingNotFound, TrainingEnded, or ReplicaSilent where its owner may be running it
+        and does not answer; then nothing is recorded.
+        """
+        cancelled = self.cancel_here(identifier, _CANCEL_SECONDS)
+        return self._cancel_elsewhere(identifier) if cancelled is None else cancelled
+
+    def cancel_here(self, identifier: str, seconds: float) -> Training | None:
+        """Cancel a training that is open here and wait up to `seconds` for its end.
+
+        Return None where it is not open here; raises TrainingEnded where it succeeded before.
+        """
         with self._changed:
             run = self._open.get(identifier)
-            waits = run in self._waiting
-            if run is not None and waits:
+            is_queued = run in self._waiting
+            if run is not None and is_queued:
                 self._waiting.remove(run)
                 self._metrics.trainings_queued.set(len(self._waiting))
         if run is None:
-            return self._cancel_elsewhere(identifier)
+            return None
         run.cancel()
-        if waits:
+        if is_queued:
             self._end(run, run.run(self._services))
-        training = _result_within(run.ended, _CANCEL_SECONDS) or run.training
+        training = _result_within(run.ended, seconds) or run.training
         if training.state == "succeeded":
             raise TrainingEnded(identifier, training.state)
         return training
 
     def _cancel_elsewhere(self, identifier: str) -> Training:
-        """Close a training that is not open here: one that ended, or that lost its owner."""
+        """Have another replica cancel a training, or close it if no replica runs it."""
+        training = self._open_record(identifier)
+        try:
+            is_cancelled = self._services.replicas.cancel(identifier, training.owner)
+        except ServiceError:
+            if time.time() - training.beat_at < ORPHAN_SECONDS:
+                raise  # its owner may be running it
+            is_cancelled = False
+        if is_cancelled:
+            return self._services.registry.get_training(identifier)
+        # Read again: it may have ended while its owner was asked.
+        closed = replace(
+            self._open_record(identifier),
+            state="cancelled",
+            finished_at=time.time(),
+            error="It was cancelled.",
+        )
+        self._services.registry.close_training(closed)
+        return closed
+
+    def _open_record(self, identifier: str) -> Training:
         training = self._services.registry.get_training(identifier)
         if training.ended:
             raise TrainingEnded(identifier, training.state)
-        now = time.time()
-        closed = replace(training, state="cancelled", finished_at=now, error="It was cancelled.")
-        self._services.registry.close_training(closed)
-        return closed
+        return training
 
     def _runs(self) -> list[TrainingRun]:
         with self._changed:
@@ -166,13 +195,13 @@ class TrainingQueue:
                 with self._metrics.trainings_running.track_inprogress():
                     self._end(run, run.run(self._services))
             except Exception:
-                # The edge of the thread: a defect of ours must not end the queue with it.
+                # A defect in one training must not end the thread.
                 logger.exception("the end of training %s met a defect", run.training.id)
 
     def _end(self, run: TrainingRun, training: Training) -> None:
-        """Record the end of a training, and let those know who wait for it."""
+        """Record the end of a training and release the clients that wait for it."""
         try:
-            # MLflow's clock, which said when it was opened, may be ahead of ours.
+            # `created_at` is by MLflow's clock, which may be ahead of this machine's.
             seconds = max(0.0, (training.finished_at or 0.0) - training.created_at)
             self._metrics.trainings.labels(training.state).inc()
             self._metrics.training_seconds.labels(training.state).inc(seconds)

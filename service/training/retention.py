@@ -1,7 +1,7 @@
-"""What nobody needs any more is deleted after so many days: failed trainings, unused data sets.
+"""Deletes failed trainings and unused data sets after a number of days.
 
-Every replica sweeps, in a thread of its own; what another one was first to delete is gone, and that
-is all. A run that a registered version came from is never deleted, whatever became of the training.
+Every replica sweeps, in a thread; what another one has deleted already is skipped. A run that a
+registered version came from is never deleted, even if its training failed.
 """
 
 import contextlib
@@ -20,10 +20,10 @@ _PAGE = 1000
 
 
 class Retention:
-    """Deletes what has been there for longer than it is kept."""
+    """Deletes what is older than the settings allow."""
 
     seconds = 3600.0
-    """Between two sweeps."""
+    """Time between two sweeps."""
 
     def __init__(
         self,
@@ -32,22 +32,22 @@ class Retention:
         data_set_days: int,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Keep failed trainings, and data sets that nothing uses, so long; 0: for ever."""
+        """Keep failed trainings, and unused data sets, for that many days; 0: for ever."""
         self._registry = registry
         self._failed_days = failed_days
         self._data_set_days = data_set_days
         self._now = now
 
     def run(self, stopping: threading.Event) -> None:
-        """Sweep every hour until `stopping` is set; what fails is tried again by the next sweep."""
+        """Sweep every hour until `stopping` is set; the next sweep repeats what failed."""
         while (self._failed_days or self._data_set_days) and not stopping.is_set():
             for sweep in (self.sweep_trainings, self.sweep_data_sets):
                 try:
                     sweep(stopping)
                 except ServiceError as error:
-                    logger.warning("what is older than it is kept is deleted later: %s", error)
+                    logger.warning("a sweep failed and is repeated later: %s", error)
                 except Exception:
-                    # The edge of the thread: the next sweep may find it mended.
+                    # A defect must not end the thread: the next sweep may succeed.
                     logger.exception("a sweep met a defect")
             stopping.wait(self.seconds)
 
@@ -56,32 +56,32 @@ class Retention:
         if not self._failed_days:
             return
         before = self._now() - self._failed_days * _DAY
-        found = self._registry.failed_trainings(before)
+        trainings = self._registry.failed_trainings(before)
         # Read afterwards, so that what was registered in between is among these.
-        kept = self._runs_of_versions() if found else frozenset()
-        for training in found:
+        registered = self._runs_of_versions() if trainings else frozenset()
+        for training in trainings:
             if stopping.is_set():
                 return
-            if training.id in kept or (training.finished_at or training.created_at) >= before:
+            if training.id in registered or (training.finished_at or training.created_at) >= before:
                 continue
             with contextlib.suppress(TrainingNotFound):
                 self._registry.delete_training(training.id)
-                logger.info("training %s %s long ago: deleted", training.id, training.state)
+                logger.info("training %s, which %s, is deleted", training.id, training.state)
 
     def sweep_data_sets(self, stopping: threading.Event) -> None:
-        """Delete data sets of which no version and no open training is; as `sweep_trainings`."""
+        """Delete data sets that nothing uses; raises RegistryUnavailable."""
         if not self._data_set_days:
             return
         before = self._now() - self._data_set_days * _DAY
-        found = [
+        uses = [
             (data_set, self._registry.trainings_on(data_set))
             for data_set in self._registry.old_data_sets(before)
         ]
-        kept = self._runs_of_versions() if found else frozenset()
-        for data_set, trainings in found:
+        registered = self._runs_of_versions() if uses else frozenset()
+        for data_set, trainings in uses:
             if stopping.is_set():
                 return
-            if any(not training.ended or training.id in kept for training in trainings):
+            if any(not training.ended or training.id in registered for training in trainings):
                 continue
             with contextlib.suppress(DataSetNotFound):
                 self._registry.delete_rows(data_set, before)

@@ -1,4 +1,4 @@
-"""One training from its turn in the queue to its end: the child, the records, the use."""
+"""One training from the queue to its end: the worker process, the records, the use."""
 
 import logging
 import shutil
@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from service.common.disk_errors import why_not_written
+from service.common.disk_errors import lack
 from service.common.domain import DataSet, Fault, NewVersion, Registry, Training, TrainingState
 from service.common.errors import (
     Conflict,
@@ -30,12 +30,12 @@ from service.rollout.coordinator import Coordinator
 
 logger = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 0.05
+_PROGRESS_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What trainings may take."""
+    """How many trainings there may be, and what each may take."""
 
     at_once: int
     queued: int
@@ -44,7 +44,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class TrainingSpec:
-    """A training that was looked at and may begin."""
+    """A training whose request and rows were checked."""
 
     name: str
     model_type: str
@@ -52,9 +52,9 @@ class TrainingSpec:
     data_set: DataSet
     use: bool
     folder: Path
-    """Holds what the inspection left there; removed at the end."""
+    """Has the files of the check; removed at the end."""
     only_first: bool = False
-    """Put it in use only if nothing is."""
+    """Whether it is put in use only if no model is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +72,22 @@ class TrainingRun:
 
     def __init__(self, training: Training, order: TrainingSpec) -> None:
         self.training = training
-        """As it is at this moment; its record in MLflow may be some seconds older."""
+        """Its present state; the record in MLflow may be some seconds older."""
         self.ended: Future[Training] = Future()
-        """Done when the training is closed, whatever became of it."""
+        """Done when the training has ended and that is recorded."""
         self.failure: ServiceError | None = None
-        """Why it failed, where a client can be told more than the training's sentence."""
+        """The error by which it failed, if any; it says more than the record's sentence."""
         self._order = order
         self._lock = threading.Lock()
         self._job: Job | None = None
         self._stopped: tuple[TrainingState, Fault | None, str] | None = None
 
     def cancel(self) -> None:
-        """Have it end as soon as it can, unless its version is registered already."""
+        """Make it end soon as cancelled, unless its version is registered already."""
         self._stop("cancelled", None, "It was cancelled.")
 
     def drain(self) -> None:
-        """Have it end because the service does."""
+        """Make it end soon as failed, because the service is stopping."""
         self._stop("failed", "service", "The service was stopped while it ran.")
 
     def _stop(self, state: TrainingState, fault: Fault | None, reason: str) -> None:
@@ -98,30 +98,31 @@ class TrainingRun:
                     self._job.stop(reason)
 
     def run(self, services: TrainingServices) -> Training:
-        """Go through all stages; give the training as it ended. Raises nothing."""
+        """Go through all stages; return the training in its final state. Raises nothing."""
         try:
             training = self._train(services)
         except JobStopped as error:
-            # Stopped by nobody's wish: it took too long.
+            # If neither `cancel` nor `drain` stopped it, its time limit did.
             state, fault = ("failed", "request") if self._stopped is None else self._stopped[:2]
             training = replace(self.training, state=state, error=str(error), fault=fault)
         except ServiceError as error:
             self.failure = error
             training = self._failed(str(error), _fault_of(error))
-        except OSError as error:
-            self.failure = StorageUnavailable(why_not_written(error))
-            training = self._failed(str(self.failure), "service")
-        except Exception:
-            # The edge of the thread: a defect of ours must not end the queue with it.
-            logger.exception("training %s failed by a defect", self.training.id)
-            training = self._failed("It met an internal error.", "service")
+        except Exception as error:
+            if reason := lack(error):
+                self.failure = StorageUnavailable(reason)
+                training = self._failed(str(self.failure), "service")
+            else:
+                # A defect in one training must not end the thread.
+                logger.exception("training %s met a defect", self.training.id)
+                training = self._failed("It met an internal error.", "service")
         return self.close(training)
 
     def _failed(self, error: str, fault: Fault) -> Training:
         return replace(self.training, state="failed", error=error, fault=fault)
 
     def close(self, training: Training) -> Training:
-        """Remove what it needed; give the training with the time of its end."""
+        """Remove its folder; return the training with the time of its end."""
         shutil.rmtree(self._order.folder, ignore_errors=True)
         self.training = replace(training, finished_at=time.time())
         return self.training
@@ -129,14 +130,14 @@ class TrainingRun:
     def _train(self, services: TrainingServices) -> Training:
         start = time.monotonic()
         order, limits, registry = self._order, services.limits, services.registry
-        self._look()
-        self._note(registry, state="running", stage="starting")
+        self._raise_if_stopped()
+        self._record(registry, state="running", stage="starting")
         with self._lock:
-            self._look()
+            self._raise_if_stopped()
             job = self._job = services.workers.start("train", order.folder, {}, limits.each)
         result = self._follow(job, start + limits.each.seconds)
         seconds = {**result["seconds"], "total": time.monotonic() - start}
-        self._note(
+        self._record(
             registry,
             stage="recording",
             progress=0.9,
@@ -146,7 +147,7 @@ class TrainingRun:
         registry.record_result(
             self.training, result["params"], order.data_set, order.folder / files.REPORT
         )
-        self._look()
+        self._raise_if_stopped()
         version = registry.add_version(
             NewVersion(
                 name=order.name,
@@ -159,48 +160,50 @@ class TrainingRun:
                 features=[(name, kind) for name, kind in result["features"]],
             )
         )
-        self._note(registry, stage="putting in use", progress=0.95, version=version.version)
+        self._record(registry, stage="putting in use", progress=0.95, version=version.version)
         used = False
+        missing: tuple[str, ...] = ()
         if order.use and not (order.only_first and registry.newest_use() is not None):
             change = services.replicas.use(version, f"training {self.training.id}")
-            used = not change.missing
+            used, missing = not change.missing, tuple(change.missing)
         return replace(
             self.training,
             state="succeeded",
             stage="",
             progress=1.0,
             used=used,
+            missing=missing,
             seconds={**seconds, "total": time.monotonic() - start},
         )
 
-    def _look(self) -> None:
-        """Raise JobStopped if somebody wished that this training ends."""
+    def _raise_if_stopped(self) -> None:
+        """Raise JobStopped after `cancel` or `drain`."""
         if self._stopped is not None:
             raise JobStopped(self._stopped[2])
 
     def _follow(self, job: Job, deadline: float) -> dict[str, Any]:
-        """Wait for the child's result and note its progress; stop it at the deadline."""
+        """Wait for the worker's result and follow its progress; stop it at the deadline."""
         while True:
             try:
-                result = job.wait(_LOOK_SECONDS)
+                result = job.wait(_PROGRESS_SECONDS)
             except TimeoutError:
-                self._look_at_progress()
+                self._read_progress()
                 if time.monotonic() > deadline:
                     job.stop(f"It took longer than the limit of {job.limits.seconds:g} s.")
                 continue
             assert isinstance(result, dict)
             return result
 
-    def _look_at_progress(self) -> None:
+    def _read_progress(self) -> None:
         try:
-            told = orjson.loads((self._order.folder / files.PROGRESS).read_bytes())
+            status = orjson.loads((self._order.folder / files.PROGRESS).read_bytes())
         except (OSError, orjson.JSONDecodeError):
             return
-        stage, progress = told["stage"], 0.9 * told["progress"]
+        stage, progress = status["stage"], 0.9 * status["progress"]
         self.training = replace(self.training, stage=stage, progress=progress)
 
-    def _note(self, registry: Registry, **changes: Any) -> None:
-        """Change the record here and, for whoever asks another replica, in MLflow."""
+    def _record(self, registry: Registry, **changes: Any) -> None:
+        """Change the training's state here and in MLflow, where other replicas read it."""
         self.training = replace(self.training, beat_at=time.time(), **changes)
         registry.update_training(self.training)
 

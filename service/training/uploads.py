@@ -1,4 +1,4 @@
-"""What a client uploads, looked at in a child process before anything is made of it."""
+"""What clients upload, checked in a worker process before it is used."""
 
 import contextlib
 import shutil
@@ -28,7 +28,7 @@ _LARGEST_LOOK = 8 * 2**20
 
 @dataclass(slots=True)
 class Upload:
-    """A body that lies in a folder of its own: in the file `rows`, and for a form in `fields`."""
+    """A body in a folder of its own: the file `rows`, and the `fields` of a form."""
 
     folder: Path
     media: Media = "json"
@@ -39,17 +39,17 @@ class Upload:
 
     @property
     def rows(self) -> Path:
-        """Where the body, or the form's file, is."""
+        """The path of the body, or of the form's file."""
         return self.folder / ROWS
 
     @property
     def table(self) -> Path:
-        """Where a child leaves the rows in their canonical form."""
+        """The path where a worker process writes the rows in their canonical form."""
         return self.folder / TABLE
 
 
 class Uploads:
-    """Makes folders for uploads and has children look at what is in them."""
+    """Makes folders for uploads, and has worker processes check them."""
 
     def __init__(
         self, data_sets: DataSets, workers: WorkerPool, work: Path, settings: Settings
@@ -59,13 +59,13 @@ class Uploads:
         self._work = work
         self._settings = settings
         work.mkdir(parents=True, exist_ok=True)
-        # Python finds the folder for large forms by writing to it, which fails on a full disk.
+        # Python finds the temporary folder by writing to it, which would fail on a full disk later.
         with contextlib.suppress(FileNotFoundError):
             tempfile.gettempdir()
 
     def open(self) -> Upload:
-        """Make the folder of an upload; `close` removes it, or a training does."""
-        # What is to look at it starts, if it must, while the body arrives.
+        """Make the folder of an upload; `close` or the end of its training removes it."""
+        # The worker process starts, if it has to, while the body arrives.
         self._workers.warm()
         folder = self._work / uuid.uuid4().hex
         folder.mkdir()
@@ -76,12 +76,12 @@ class Uploads:
         shutil.rmtree(upload.folder, ignore_errors=True)
 
     def data_set(self, upload: Upload, name: str | None, target: str | None) -> DataSet:
-        """Read an upload as a data set; raises InvalidRequest with what is wrong with it."""
+        """Read an upload as a data set; raises InvalidRequest with its problems."""
         order = {"name": name, "target": target, **self._order(upload)}
         return _data_set(self._run("data_set", upload, order))
 
     def wait_of(self, upload: Upload, default: float) -> float:
-        """Give how long the client of a request that came before waits, as it says itself."""
+        """Return the `wait` of a repeated request, in seconds."""
         wait: object = upload.fields.get("wait")
         try:
             if not upload.form and upload.rows.stat().st_size < _LARGEST_LOOK:
@@ -94,11 +94,10 @@ class Uploads:
     def training(
         self, upload: Upload, in_use: Version | None, wait: float, role: str = "admin"
     ) -> tuple[TrainingSpec, float]:
-        """Read and plan a training; give the order, and how long the client waits.
+        """Read and plan a training; return its specification, and how long the client waits.
 
-        With a lesser role than admin it is put in use only by somebody else, later. Raises
-        InvalidRequest with what is wrong with it, Forbidden, DataSetNotFound or
-        RegistryUnavailable.
+        A role below admin may not ask for `use`. Raises InvalidRequest with all problems,
+        Forbidden, DataSetNotFound or RegistryUnavailable.
         """
         may_use = role == "admin"
         order: dict[str, Any] = {"wait": wait, "use": may_use, **self._order(upload)}
@@ -107,24 +106,24 @@ class Uploads:
             "model_type": in_use.model_type,
             "params": dict(in_use.params),
         }
-        found = self._run("inspect", upload, order)
-        if "needs" in found:
-            known = self._data_sets.get_data_set(found["needs"])
-            path = self._data_sets.fetch_data_set(known, upload.folder)
-            fetched = {"fetched": path.name, "known_target": known.target}
-            found = self._run("inspect", upload, {**order, **fetched})
-        if found["use"] and not may_use:
+        checked = self._run("inspect", upload, order)
+        if "needs" in checked:
+            data_set = self._data_sets.get_data_set(checked["needs"])
+            path = self._data_sets.fetch_data_set(data_set, upload.folder)
+            fetched = {"fetched": path.name, "known_target": data_set.target}
+            checked = self._run("inspect", upload, {**order, **fetched})
+        if checked["use"] and not may_use:
             raise Forbidden("admin", role, "Putting the model in use")
         return (
             TrainingSpec(
-                name=found["name"],
-                model_type=found["model_type"],
-                params=found["params"],
-                data_set=_data_set(found["data_set"]),
-                use=found["use"],
+                name=checked["name"],
+                model_type=checked["model_type"],
+                params=checked["params"],
+                data_set=_data_set(checked["data_set"]),
+                use=checked["use"],
                 folder=upload.folder,
             ),
-            found["wait"],
+            checked["wait"],
         )
 
     def _order(self, upload: Upload) -> dict[str, Any]:
@@ -155,12 +154,12 @@ class Uploads:
         return result
 
 
-def _data_set(found: Mapping[str, Any]) -> DataSet:
+def _data_set(described: Mapping[str, Any]) -> DataSet:
     return DataSet(
-        name=found["name"],
-        sha256=found["sha256"],
-        rows=found["rows"],
-        columns=tuple(found["columns"]),
-        target=found["target"],
+        name=described["name"],
+        sha256=described["sha256"],
+        rows=described["rows"],
+        columns=tuple(described["columns"]),
+        target=described["target"],
         created_at=time.time(),
     )

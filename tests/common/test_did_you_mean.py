@@ -1,4 +1,4 @@
-"""The nearest of the names that would have been right, among few and among very many."""
+"""The most similar of the right names, among a few and among thousands."""
 
 import time
 
@@ -52,3 +52,8 @@ def test_a_suggestion_costs_little_however_many_names_there_are() -> None:
 def test_did_you_mean_is_a_clause_or_nothing() -> None:
     assert did_you_mean("petal_width", IRIS) == "; did you mean 'petal width (cm)'?"
     assert did_you_mean("colour", IRIS) == ""
+
+
+@pytest.mark.parametrize("name", ["back\\slash", "no\u00a0break", "it's", "tab\there", "ünï"])
+def test_a_name_is_quoted_as_it_was_sent(name: str) -> None:
+    assert did_you_mean(f"{name}x", [name]) == f"; did you mean '{name}'?"

@@ -1,4 +1,4 @@
-"""The settings: read once, and a wrong one is told in a sentence."""
+"""The settings: read once, and a wrong one is reported in a sentence."""
 
 import pytest
 from pydantic import ValidationError

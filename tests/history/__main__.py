@@ -21,7 +21,7 @@ _MOST_SECONDS = 1800
 
 
 def main() -> int:
-    """Run all parts; 1 where a promise is broken."""
+    """Run all parts; return 1 where a promise is broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.history", description=__doc__)
     parser.add_argument("--seconds", type=int, default=60, help="of changes without faults")
     parser.add_argument("--faults", type=int, default=40)
@@ -81,7 +81,7 @@ def _all_parts(
 
 
 def _report(name: str, run: Run, folder: Path, failures: bool) -> bool:
-    """Print what came of a part; `failures`: predictions may fail in it."""
+    """Print the result of a part; `failures`: predictions may fail in it."""
     (folder / f"{name}.jsonl").write_bytes(history.encode(run.history))
     violations = run.violations()
     _write(f"{name}\n  {run.summary()}".replace("\n", "\n  "))
@@ -93,7 +93,7 @@ def _report(name: str, run: Run, folder: Path, failures: bool) -> bool:
 
 
 def _corrupt(artifacts: Path) -> None:
-    """Change the files of the version that was trained last, behind MLflow's back."""
+    """Change the files of the version that was trained last, without MLflow."""
     folder = max(artifacts.rglob("m-*"), key=lambda path: path.stat().st_mtime)
     for path in folder.rglob("model.*"):
         path.write_bytes(path.read_bytes()[:-8] + b"tampered")

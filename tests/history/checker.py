@@ -1,4 +1,4 @@
-"""Judges a history by what the service promises on changes of the model in use.
+"""Checks a history against the guarantee on changes of the model in use.
 
 A pure function. What was not acknowledged may take effect at any later moment, or never, and in one
 replica before another: only what an answer of 200 has said binds all replicas.
@@ -21,7 +21,7 @@ class Violation:
 
 
 def check(history: Iterable[Operation]) -> list[Violation]:
-    """Give every violation, sorted by rule."""
+    """Return every violation, sorted by rule."""
     reads: list[Operation] = []
     uses: list[Operation] = []
     for one in history:
@@ -43,12 +43,12 @@ def check(history: Iterable[Operation]) -> list[Violation]:
 
 
 def unavailability(history: Iterable[Operation]) -> Counter[str]:
-    """Count the predictions that failed, by reason: no violation, but not what is promised."""
+    """Count the predictions that failed, by reason; they are not violations."""
     return Counter(one.reason for one in history if one.kind == "read" and one.outcome == "failed")
 
 
 def _torn(reads: Sequence[Operation], uses: Sequence[Operation]) -> Iterable[Violation]:
-    """Headers, body and prediction name one model; an epoch means one model for good."""
+    """Headers, body and prediction name one model, and an epoch always means the same model."""
     meaning: dict[int, Operation] = {}
     for use in uses:
         if use.epoch and use.outcome in ("acknowledged", "committed"):
@@ -77,7 +77,7 @@ def _torn(reads: Sequence[Operation], uses: Sequence[Operation]) -> Iterable[Vio
 
 
 def _compare_and_set(uses: Sequence[Operation]) -> Iterable[Violation]:
-    """Of the changes that were to follow one epoch, one wins, and it follows that epoch."""
+    """Of the changes that expect the same epoch one succeeds, and it follows that epoch."""
     winners: dict[int, Operation] = {}
     for use in uses:
         if use.expected is None or use.outcome not in ("acknowledged", "committed"):
@@ -94,7 +94,7 @@ def _compare_and_set(uses: Sequence[Operation]) -> Iterable[Violation]:
 def _order_of_changes(
     acknowledged: Sequence[Operation], uses: Sequence[Operation]
 ) -> Iterable[Violation]:
-    """A change that is asked for after another one was acknowledged gets a higher epoch."""
+    """A change that is requested after another one was acknowledged gets a higher epoch."""
     floors = _Floors(acknowledged)
     for use in sorted(uses, key=lambda use: use.start):
         floor = floors.before(use.start)
@@ -109,7 +109,7 @@ def _order_of_changes(
 
 
 def _stale(reads: Sequence[Operation], acknowledged: Sequence[Operation]) -> Iterable[Violation]:
-    """After an acknowledgement nobody answers from anything older."""
+    """After an acknowledgement no prediction comes from an older model."""
     floors = _Floors(acknowledged)
     for read in reads:
         floor = floors.before(read.start)
@@ -123,7 +123,7 @@ def _stale(reads: Sequence[Operation], acknowledged: Sequence[Operation]) -> Ite
 
 
 def _future(reads: Sequence[Operation], uses: Sequence[Operation]) -> Iterable[Violation]:
-    """Nobody answers from a change before it was asked for, or from one that did not happen."""
+    """No prediction comes from a change before its request, or from one that did not happen."""
     known = {
         use.epoch: use for use in uses if use.outcome in ("acknowledged", "committed") and use.epoch
     }
@@ -141,8 +141,8 @@ def _future(reads: Sequence[Operation], uses: Sequence[Operation]) -> Iterable[V
             yield Violation(
                 "from-the-future", f"epoch {epoch} was read before it was asked for", (read, use)
             )
-    # Each change of an unknown outcome may stand for one epoch. The k-th epoch to be seen needs k
-    # of them before it.
+    # Each change of unknown outcome may explain one epoch. The k-th epoch that is seen needs k of
+    # them before it.
     for model, seen in unexplained.items():
         maybe = sorted(
             (use for use in uses if use.outcome == "unknown" and use.model == model),
@@ -163,7 +163,7 @@ def _future(reads: Sequence[Operation], uses: Sequence[Operation]) -> Iterable[V
 
 
 def _back(reads: Sequence[Operation], settled: Set[int]) -> Iterable[Violation]:
-    """Nothing goes back: not a replica, not what a client sees, not what clients see in turn.
+    """No epoch goes back: not in a replica, not for a client, and not from one client to the next.
 
     Between replicas that holds for acknowledged epochs: all replicas swap in one hold, unless one
     of them fell silent, and then the change is not acknowledged.
@@ -204,7 +204,7 @@ def _falling(
 
 
 class _Floors:
-    """The highest epoch of all operations that had ended at a time; asked with rising times."""
+    """The highest epoch of all operations that had ended by a time; called with rising times."""
 
     def __init__(self, operations: Sequence[Operation]) -> None:
         self._ended = sorted(operations, key=lambda one: one.end)
@@ -212,7 +212,7 @@ class _Floors:
         self._highest: Operation | None = None
 
     def before(self, time: float) -> Operation | None:
-        """Give it for all that ended before `time`."""
+        """Return the highest epoch of the operations that ended before `time`."""
         ended, highest = self._ended, self._highest
         while self._next < len(ended) and ended[self._next].end < time:
             one = ended[self._next]

@@ -1,4 +1,4 @@
-"""Clients that write down what they see: readers of one replica or of all, and writers."""
+"""Clients that record what they see: readers of one replica or of all, and writers."""
 
 import http.client
 import itertools
@@ -41,7 +41,7 @@ class Balancer:
             thread.join()
 
     def pick(self) -> Target:
-        """Give whose turn it is; any, where none is ready."""
+        """Return the next ready replica, or any replica where none is ready."""
         ready = list(self._ready.values()) or list(self._replicas)
         return ready[next(self._turn) % len(ready)]
 
@@ -56,7 +56,7 @@ class Balancer:
 
 
 class Reader:
-    """Asks for one prediction after another, at a rate."""
+    """Requests predictions one after another, at a fixed rate."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Reader:
         minimum: bool = False,
         fresh: bool = False,
     ) -> None:
-        """`minimum`: ask for nothing older than what was seen, which holds across replicas.
+        """`minimum`: request no older epoch than was seen, which is promised across replicas.
 
         `fresh`: a connection for each request, of which a Service gives each to any replica.
         """
@@ -136,14 +136,14 @@ class Reader:
 
 
 def _has_ended(connection: http.client.HTTPConnection) -> bool:
-    """Tell whether the other side has closed it since the last answer."""
+    """Return whether the other side has closed the connection since the last answer."""
     return connection.sock is None or bool(select.select([connection.sock], [], [], 0)[0])
 
 
 def use(
     client: str, replica: Target, version: int, expected: int | None = None, name: str = MODEL
 ) -> Operation:
-    """Ask for a change, and say what became of it."""
+    """Request a change; return its outcome."""
     body: dict[str, object] = {"name": name, "version": version}
     if expected is not None:
         body["expected_epoch"] = expected
@@ -183,7 +183,7 @@ def use(
 
 
 def use_acknowledged(client: str, replica: Target, version: int) -> Operation:
-    """Ask for a change until one is acknowledged; a busy machine may be late for a hold or two."""
+    """Request changes until one is acknowledged: on a busy machine a hold may end too early."""
     for _ in range(_TRIES):
         done = use(client, replica, version)
         if done.outcome == "acknowledged":
@@ -192,7 +192,7 @@ def use_acknowledged(client: str, replica: Target, version: int) -> Operation:
 
 
 class Writer:
-    """Asks one replica or another for one change after another."""
+    """Requests changes one after another, from varying replicas."""
 
     def __init__(
         self,
@@ -214,12 +214,12 @@ class Writer:
         self.acknowledged = 0
 
     def run(self, stop: threading.Event, most: int = 10_000) -> None:
-        """Write until `stop`, or until so many changes were asked for."""
+        """Write until `stop`, or until that many changes were requested."""
         for _ in range(most):
             if stop.wait(self._pause * self._random.uniform(0.5, 1.5)):
                 return
             replica = self._random.choice(self._replicas)
-            # What a client knows may be old: then another one must have won.
+            # The client's epoch may be old: then another change must have come first.
             expected = (replica.epoch() or None) if self._compare_and_set else None
             done = use(self._name, replica, self._random.choice(self._versions), expected)
             self.acknowledged += done.outcome == "acknowledged"

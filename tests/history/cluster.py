@@ -1,4 +1,4 @@
-"""Replicas as processes before one MLflow server, every connection between them on a wire.
+"""Replicas as processes with one MLflow server, and a wire for every connection between them.
 
 A client speaks to a replica directly; a replica reaches each other one, and MLflow, by wires of its
 own, so that any of them can be cut off from any other.
@@ -36,7 +36,7 @@ class Process(Target):
         self._lock = threading.Lock()
 
     def start(self) -> None:
-        """Start it; whoever tries to reach it from now on is not refused any more."""
+        """Start it; connections to it are not refused any more."""
         kept = {key: value for key, value in os.environ.items() if not key.startswith("SERVICE_")}
         environment = {
             **kept,
@@ -64,7 +64,7 @@ class Process(Target):
                 os.killpg(self._process.pid, number)
 
     def kill(self) -> None:
-        """End it at once; from now on connections to it are refused, as they are by a machine."""
+        """Kill it; connections to it are refused from now on."""
         with self._lock:
             if self._process is None:
                 return
@@ -74,36 +74,36 @@ class Process(Target):
                 wire.set("refused")
 
     def end(self) -> None:
-        """End it for good, with its children; what it has served is of no use to anybody."""
+        """Kill it and its children, without a restart."""
         self.signal(signal.SIGKILL)
         if self._process is not None:
             self._process.wait(10)
 
     def log(self) -> str:
-        """Give the end of what it logged."""
+        """Return the end of what it logged."""
         return (self._folder / f"{self.name}.log").read_text()[-3000:]
 
 
 class Cluster:
-    """All replicas, and the ways between them."""
+    """All replicas, and the wires between them."""
 
     def __init__(self, replicas: Sequence[Process], between: dict[tuple[str, str], Wire]) -> None:
         self.replicas = replicas
         self._between = between
 
     def mlflow(self, mode: Mode, drop: bool = False) -> None:
-        """Change the way of all to MLflow."""
+        """Set the mode of all wires to MLflow."""
         for replica in self.replicas:
             replica.mlflow.set(mode, drop)
 
     def peers_of(self, replica: Process, mode: Mode, drop: bool = False) -> None:
-        """Change the ways between a replica and all others, in both directions."""
+        """Set the mode of the wires between a replica and all others, in both directions."""
         for ends, wire in self._between.items():
             if replica.name in ends:
                 wire.set(mode, drop)
 
     def agree(self, epoch: int = 1) -> int | None:
-        """Give the epoch of all, if it is one, and at least this one."""
+        """Return the epoch of all replicas, if it is the same and at least this one."""
         epochs = {replica.epoch() for replica in self.replicas}
         return epochs.pop() if len(epochs) == 1 and min(epochs) >= epoch else None
 
@@ -112,7 +112,7 @@ class Cluster:
 def cluster(
     folder: Path, mlflow_uri: str, count: int = 3, mutants: Sequence[str] = ()
 ) -> Iterator[Cluster]:
-    """Run replicas while the block runs, each ready before that; `mutants` says what each is."""
+    """Run replicas while the block runs; each is ready before. `mutants`: the defect of each."""
     wires = Wires()
     names = [f"r{i}" for i in range(count)]
     mlflow_port = urlsplit(mlflow_uri).port

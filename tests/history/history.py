@@ -1,4 +1,4 @@
-"""What clients saw of the service: one operation a request, kept as JSON lines."""
+"""What clients saw of the service: an operation for each request, stored as JSON lines."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -8,7 +8,7 @@ import msgspec
 import orjson
 
 Outcome = Literal["ok", "acknowledged", "committed", "unchanged", "unknown", "failed"]
-"""Of a read: ok or failed. Of a use: acknowledged (200), committed (202: somebody may be late),
+"""Of a read: ok or failed. Of a use: acknowledged (200), committed (202: a replica may be late),
 unchanged (the service said that nothing has changed), or unknown (it may still happen)."""
 
 
@@ -26,21 +26,21 @@ class Operation:
     end: float
     outcome: Outcome
     epoch: int = 0
-    """That the headers of a read, or the answer to a use, name; 0: none."""
+    """The epoch in the headers of a read, or in the answer to a use; 0: none."""
     model: str = ""
-    """That the headers of a read name, or that a use asks for."""
+    """The model in the headers of a read, or in the request of a use."""
     body: str = ""
-    """The model that the body of a read names."""
+    """The model in the body of a read."""
     label: str = ""
-    """The model that the prediction itself gives away: each version has labels of its own."""
+    """The model that the prediction shows, since each version has its own labels."""
     minimum: int = 0
     """The X-Min-Epoch of a read; 0: none."""
     expected: int | None = None
-    """The epoch that a use with compare-and-set was to follow."""
+    """The epoch that a use with compare-and-set expects."""
     previous: int | None = None
-    """The epoch that a use says it came after."""
+    """The previous epoch in the answer to a use."""
     reason: str = ""
-    """Why it failed, or what the service said."""
+    """Why it failed, or the service's message."""
 
 
 def encode(history: Iterable[Operation]) -> bytes:

@@ -1,4 +1,4 @@
-"""Starts the service with one defect put in, to see that the checker finds it.
+"""Starts the service with a deliberate defect, which the checker has to find.
 
 HISTORY_MUTANT names the defect. Each breaks one step of a change that the promise rests on.
 """
@@ -18,20 +18,20 @@ _LATE_SECONDS = 0.5
 
 
 def _acknowledge_early() -> None:
-    """Answer as soon as the change is committed; have it served everywhere a little later."""
-    flip = Coordinator._switch
+    """Answer as soon as the change is committed, before the replicas serve it."""
+    switch = Coordinator._switch
 
     def early(
-        self: Coordinator, everyone: Sequence[Replica], leader: str, epoch: int
+        self: Coordinator, replicas: Sequence[Replica], leader: str, epoch: int
     ) -> tuple[list[Confirmation], list[str]]:
-        threading.Timer(_LATE_SECONDS, flip, (self, everyone, leader, epoch)).start()
-        return [Confirmation(one.id, "", epoch) for one in everyone], []
+        threading.Timer(_LATE_SECONDS, switch, (self, replicas, leader, epoch)).start()
+        return [Confirmation(one.id, "", epoch) for one in replicas], []
 
     Coordinator._switch = early  # type: ignore[method-assign]
 
 
 def _stragglers() -> None:
-    """Confirm at once what is served half a second later."""
+    """Confirm at once, and serve it half a second later."""
     swap = LocalReplica.swap
 
     def late(self: LocalReplica) -> Swapped:
@@ -45,7 +45,7 @@ def _stragglers() -> None:
 
 
 def _no_hold() -> None:
-    """Let predictions go on while the replicas swap, each at a moment of its own."""
+    """Answer predictions while the replicas swap at different moments."""
     swap = LocalReplica.swap
 
     def never(self: LocalReplica) -> None:

@@ -1,4 +1,4 @@
-"""What goes wrong, one thing after another, each mended within seconds; the order is by a seed."""
+"""Causes faults one after another, each ended within seconds, in an order given by a seed."""
 
 import random
 import signal
@@ -20,11 +20,11 @@ class Event:
     start: float
     end: float
     lost: bool
-    """Whether what was held is lost, rather than late."""
+    """Whether held data is lost instead of late."""
 
 
 Fault = tuple[Callable[[], None], Callable[[], None]]
-"""How it begins, and how it is mended."""
+"""How a fault begins, and how it ends."""
 
 
 class Nemesis:
@@ -37,21 +37,21 @@ class Nemesis:
         self.events: list[Event] = []
 
     def run(self, stop: threading.Event, names: Sequence[str], pause: float) -> None:
-        """Cause these faults in turn until `stop`; each is mended before the next."""
+        """Cause these faults in turn until `stop`; each ends before the next."""
         for name in names:
             if stop.wait(pause * self._random.uniform(0.5, 1.5)):
                 return
             self.cause(name)
 
     def names(self, count: int) -> list[str]:
-        """Give so many faults, every kind as often as any other."""
+        """Return that many faults, with every kind equally often."""
         kinds = list(FAULTS)
         named = [kinds[i % len(kinds)] for i in range(count)]
         self._random.shuffle(named)
         return named
 
     def cause(self, name: str) -> None:
-        """Cause one fault and mend it."""
+        """Cause one fault, and end it."""
         replica = self._random.choice(self._cluster.replicas)
         drop = self._random.random() < 0.5
         # Half of them are so short that they end within a change.

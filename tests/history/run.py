@@ -1,4 +1,4 @@
-"""A run: clients at work, faults if wished, and what came of it."""
+"""A run: clients, optional faults, and the resulting history."""
 
 import threading
 import time
@@ -19,7 +19,7 @@ AGREEMENT_SECONDS = 10.0
 
 @dataclass(slots=True)
 class Run:
-    """A history as it grows."""
+    """A history while it is recorded."""
 
     history: list[Operation] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
@@ -28,7 +28,7 @@ class Run:
 
     @property
     def uses(self) -> list[Operation]:
-        """Give the changes."""
+        """Return the changes."""
         return [one for one in self.history if one.kind == "use"]
 
     def count(self, outcome: str) -> int:
@@ -36,11 +36,11 @@ class Run:
         return sum(one.outcome == outcome for one in self.uses)
 
     def violations(self) -> list[Violation]:
-        """Judge the history."""
+        """Check the history."""
         return check(self.history)
 
     def latencies(self) -> list[float]:
-        """Give how long predictions took, in seconds, from the shortest to the longest."""
+        """Return the durations of predictions in seconds, sorted."""
         return sorted(
             one.end - one.start
             for one in self.history
@@ -48,11 +48,11 @@ class Run:
         )
 
     def acknowledgements(self) -> list[float]:
-        """Give how long changes took that were acknowledged, likewise."""
+        """Return the durations of acknowledged changes in seconds, sorted."""
         return sorted(use.end - use.start for use in self.uses if use.outcome == "acknowledged")
 
     def summary(self) -> str:
-        """Say in a paragraph what came of it."""
+        """Return a summary in a paragraph."""
         reads = self.latencies()
         acks = self.acknowledgements()
         outcomes = ", ".join(
@@ -73,12 +73,12 @@ class Run:
 
 
 def at(values: Sequence[float], share: float) -> float:
-    """Give the quantile of sorted values; 0 where there are none."""
+    """Return the quantile of sorted values; 0 where there are none."""
     return values[min(len(values) - 1, int(share * len(values)))] if values else 0.0
 
 
 def describe(violations: Sequence[Violation], most: int = 10) -> str:
-    """Give the first violations as lines, with their operations."""
+    """Return the first violations as lines, with their operations."""
     lines = [f"{len(violations)} violations"]
     for violation in violations[:most]:
         lines.append(f"{violation.rule}: {violation.sentence}")
@@ -99,12 +99,12 @@ def execute(
     fault_pause: float = 1.0,
     seed: int = 1,
 ) -> Run:
-    """Run readers and writers for so long, or until all faults are done.
+    """Run readers and writers for that many seconds, or until all faults are over.
 
     `pauses`: of a writer without compare-and-set, then of those with. None of them: no changes.
     """
     run = Run()
-    # The first change is before all: whatever a reader sees, the history explains.
+    # The first change precedes all reads, so that the history explains what any reader sees.
     run.history.append(use_acknowledged("first", cluster.replicas[0], versions[0]))
     balancer = Balancer(cluster.replicas)
     readers = [
@@ -138,7 +138,7 @@ def execute(
         newest = max(one.epoch for one in run.uses)
         wait_until(lambda: cluster.agree(newest), AGREEMENT_SECONDS + 5)
         run.agreed_after = time.monotonic() - mended
-        # Once more, that what all agree on stays.
+        # Once more, to check that the agreement lasts.
         stop_reading.wait(1)
     return run
 

@@ -1,4 +1,4 @@
-"""What a client speaks to: the service at an address, and the models that histories are made of.
+"""The service at an address, as clients call it, and the models of the histories.
 
 Nothing but the standard library and what the product's image has is needed, as in all that clients
 are made of: they run in a pod as well.
@@ -16,7 +16,7 @@ TYPES = ("LogisticRegression", "GaussianNB", "DecisionTreeClassifier", "LinearDi
 
 
 class Target:
-    """One replica, or what balances between several."""
+    """One replica, or a balancer in front of several."""
 
     def __init__(self, name: str, host: str, port: int) -> None:
         self.name = name
@@ -26,7 +26,7 @@ class Target:
     def ask(
         self, method: str, path: str, body: object = None, timeout: float = 30
     ) -> tuple[int, dict[str, Any]]:
-        """Send one request on a connection of its own; give the status and the JSON of the answer.
+        """Send one request on a new connection; return the status and the JSON of the answer.
 
         Raises OSError, HTTPException or ValueError where there is none.
         """
@@ -40,14 +40,14 @@ class Target:
             connection.close()
 
     def answers(self, path: str) -> bool:
-        """Tell whether it says 200 within a second, as a kubelet asks."""
+        """Return whether it answers 200 within a second, as a kubelet's probe would."""
         try:
             return self.ask("GET", path, timeout=1)[0] == 200
         except (OSError, http.client.HTTPException, ValueError):
             return False
 
     def epoch(self) -> int:
-        """Give the epoch that it answers from; 0 where it does not answer."""
+        """Return the epoch that it serves; 0 where it does not answer."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=2)
         try:
             body = orjson.dumps({"instances": [INSTANCE]})
@@ -59,7 +59,7 @@ class Target:
             connection.close()
 
     def train(self, count: int) -> list[int]:
-        """Train versions whose every prediction says which one made it; give their numbers."""
+        """Train versions whose predictions name the version; return their numbers."""
         made: list[int] = []
         for i in range(count):
             number = made[-1] + 1 if made else 1
@@ -71,7 +71,7 @@ class Target:
 
 
 def order(number: int, model_type: str) -> dict[str, object]:
-    """Give what trains version `number`: its labels are named after it."""
+    """Return the training request of version `number`, whose labels contain that number."""
     one, other = f"{MODEL}/{number}a", f"{MODEL}/{number}b"
     rows: list[list[object]] = [[1 + k / 40, 2 + k % 3, one] for k in range(30)]
     rows += [[5 + k / 40, 7 - k % 3, other] for k in range(30)]

@@ -1,4 +1,4 @@
-"""The checker itself: what it must find in doctored histories, and what it must let pass."""
+"""The checker itself: what it must find in wrong histories, and what it must accept."""
 
 import time
 from collections.abc import Sequence
@@ -222,7 +222,7 @@ def test_a_history_is_read_as_it_was_written() -> None:
 
 
 def test_a_large_history_is_judged_in_seconds() -> None:
-    """A tenth of what a long run may bring, so that the whole takes less than half a minute."""
+    """A tenth of a long run's operations, so that the whole takes less than half a minute."""
     changes, reads = 100, 1000
     operations = [a_use(i, i + 0.1, i + 1, i + 1) for i in range(changes)]
     operations += [

@@ -46,7 +46,7 @@ def test_a_change_that_mlflow_makes_late_is_never_called_unchanged(
     answered = threading.Event()
 
     def lock() -> None:
-        # From the commit on the database takes no writes; what only reads goes on.
+        # From the commit on, writes to the database fail and reads succeed.
         database.execute("BEGIN IMMEDIATE")
         threading.Thread(target=free).start()
 
@@ -61,6 +61,6 @@ def test_a_change_that_mlflow_makes_late_is_never_called_unchanged(
     finally:
         answered.set()
 
-    # It happens after all: whoever was told `unchanged` was told wrong.
+    # The change happens after all: `unchanged` would have been wrong.
     wait_until(lambda: three.agree(first.epoch + 1), AGREEMENT_SECONDS)
     assert late.outcome == "unknown", late

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Literal
 
 Mode = Literal["open", "held", "refused", "failing"]
-"""Held: connections are taken, and nothing passes until it is open again, when all does, late.
+"""Held: connections are accepted, and nothing passes until it is open again; then all passes, late.
 Failing: every request is answered with 500."""
 
 _FAILURE = (
@@ -37,7 +37,7 @@ class Wires:
         asyncio.run_coroutine_threadsafe(step, self._loop).result(10)
 
     def close(self) -> None:
-        """Cut all and end the thread."""
+        """Cut all wires, and end the thread."""
         for wire in self._all:
             wire.close()
         self.run(_end_all())
@@ -59,19 +59,19 @@ class Wire:
         self._passing = asyncio.Event()
         self._open: set[asyncio.StreamWriter] = set()
         self.tripwire: tuple[bytes, Callable[[], None]] | None = None
-        """What is looked for in all that passes, and what is called once, before it does."""
+        """A text to look for in the data, and a function to call once before it passes."""
 
     @property
     def url(self) -> str:
-        """Where whoever uses the wire connects to."""
+        """The address that clients of the wire connect to."""
         return f"http://127.0.0.1:{self.port}"
 
     def set(self, mode: Mode, drop: bool = False) -> None:
-        """Change the mode, now; `drop`: what was held is lost rather than late."""
+        """Change the mode at once; `drop`: held data is lost instead of late."""
         self._wires.run(self._set(mode, drop))
 
     def close(self) -> None:
-        """Refuse for good."""
+        """Refuse all connections from now on."""
         self._wires.run(self._set("refused", True))
         self._socket.close()
 
@@ -87,7 +87,7 @@ class Wire:
         else:
             self._passing.set()
         if mode == "refused" and self._server is not None:
-            # Bound, but not listening: the port stays ours, and connections are refused.
+            # Bound, but not listening: the port stays reserved, and connections are refused.
             self._server.close()
             self._server = None
             self._socket = _bound(self.port)
@@ -128,13 +128,14 @@ class Wire:
             await self._passing.wait()
         except OSError:
             pass
-        # A client that left does not take back what it sent: the other end reads that first.
+        # What a client sent before it left still arrives at the other end.
         if writer.can_write_eof() and not writer.transport.is_closing():
             writer.write_eof()
 
 
 def _bound(port: int) -> socket.socket:
-    # Named TCP, or asyncio leaves Nagle's algorithm on: 40 ms for what comes in two pieces.
+    # The protocol is named, since otherwise asyncio leaves Nagle's algorithm on, which delays the
+    # second of two small writes by 40 ms.
     made = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     made.bind(("127.0.0.1", port))

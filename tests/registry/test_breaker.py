@@ -1,4 +1,4 @@
-"""A dependency that does not answer is left alone for a while, and found again at once."""
+"""A server that does not answer is not called for a while, and is used again at once."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Somebody else may answer at MLflow's address: a proxy while routes are made, another tenant."""
+"""Another server may answer at MLflow's address: a proxy while routes are made, another tenant."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ MLFLOWS = b'{"model_versions": []}'
 
 
 class Lines(ThreadingHTTPServer):
-    """Leads the first connection to a stranger, who keeps it, and the others to MLflow."""
+    """Forwards the first connection to another server, and all others to MLflow."""
 
     daemon_threads = True
     connections = 0
@@ -39,7 +39,7 @@ class PredictReplies(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
@@ -63,7 +63,7 @@ def test_a_connection_to_a_stranger_is_not_kept(tmp_path: Path, status: int, bod
     with lines(status, body) as uri:
         registry = MlflowRegistry(uri, tmp_path)
 
-        with pytest.raises(RegistryUnavailable, match="somebody else answers at its address"):
+        with pytest.raises(RegistryUnavailable, match="another server answers at its address"):
             registry.newest_use()
         assert registry.newest_use() is None
 

@@ -1,4 +1,4 @@
-"""The download of a version's files: what is too much is not fetched, whatever a listing says."""
+"""The download of a version's files stays within its bounds, whatever a listing says."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ FEW = Bounds(entries=10, size=1000)
 
 
 class FakeSource:
-    """Files whose listing need not be true; counts what is read of them."""
+    """Files whose listing may be wrong; counts the bytes that are read."""
 
     def __init__(self, *entries: Entry, size: int = 100) -> None:
         self._entries = entries
@@ -79,7 +79,7 @@ def test_a_file_that_is_larger_than_listed_is_left_where_it_is_too_much(tmp_path
 
 @pytest.mark.parametrize("path", ["../above", "/etc/above", "a/../../above"])
 def test_a_file_is_written_nowhere_else(tmp_path: Path, path: str) -> None:
-    with pytest.raises(NotFetchable, match="leads outside"):
+    with pytest.raises(NotFetchable, match="outside of its folder"):
         download(FakeSource(Entry(path, 100, False)), tmp_path / "in", FEW)
 
     assert not (tmp_path / "above").exists()
@@ -105,7 +105,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
 
 
 def _registered(uri: str, name: str, folder: Path) -> str:
-    """Register a version of somebody's with the files of a folder; give its run."""
+    """Register a foreign version with the files of a folder; return its run."""
     client = MlflowClient(uri, uri)
     run = client.create_run("0")
     client.log_artifacts(run.info.run_id, str(folder), "model")

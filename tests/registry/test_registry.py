@@ -247,7 +247,7 @@ def test_a_training_is_followed_from_queue_to_end(registry: Registry) -> None:
         version=3,
         metrics={"accuracy": 0.5},
         seconds={"fit": 0.25},
-        used=True,
+        missing=("b", "c"),
         finished_at=round(time.time(), 3),
     )
     registry.close_training(ended)

@@ -1,4 +1,4 @@
-"""The change of the model in use over several replicas: who is asked, when, and when nothing is."""
+"""Changes of the model in use over several replicas: each step, and each failure of a step."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ VERSION = Version("iris", 1, 0.0, "", "", {}, {}, {"model.onnx": "a"}, (), None)
 
 
 class FakeReplica:
-    """A replica that keeps what was asked of it in one journal, and fails where it is told to."""
+    """A replica that writes its steps to a shared journal, and fails in the steps of `fails`."""
 
     url = ""
 
@@ -76,6 +76,7 @@ class FakeReplica:
         return Confirmation(self.id, self.url, self.epoch)
 
     def cancel(self, training: str) -> bool:
+        self._step("cancel")
         return training == self.id
 
 
@@ -247,10 +248,11 @@ def test_one_that_comes_during_the_change_follows_it_too(scene: Scene) -> None:
             scene.peers.peers.append(late)
             return FakeRegistry.commit_use(scene.registry, *args)  # type: ignore[arg-type]
 
-    scene.replicas._registry = Joins(scene.registry.folder)
-    scene.use()
+    replicas = Coordinator(scene.a, scene.peers, Joins(scene.registry.folder), Metrics())  # type: ignore[arg-type]
+    replicas.use(VERSION, "a test")
 
     assert late.epoch == 1
+    replicas.close()
 
 
 def test_two_changes_never_mix(scene: Scene) -> None:
@@ -304,7 +306,7 @@ def test_a_poller_leaves_a_change_to_the_one_who_leads_it(scene: Scene) -> None:
 
 
 class Restarted(FakeReplica):
-    """One that has on its disk what it served, and waits for MLflow until it serves that."""
+    """A restarted replica with a version on its disk; its `stage` waits until that is served."""
 
     newest: Use | None = None
 
@@ -340,7 +342,7 @@ def test_what_mlflow_has_told_is_awaited_and_not_looked_for_elsewhere(scene: Sce
     replicas = Coordinator(local, scene.peers, scene.registry, scene.metrics)  # type: ignore[arg-type]
     poller = Poller(local, replicas, 1, scene.metrics)  # type: ignore[arg-type]
 
-    poller.recover_if_untold()
+    poller.recover_if_unread()
 
     assert not poller.reached
     replicas.close()
@@ -378,5 +380,61 @@ def test_a_poller_goes_alone_only_after_it_could_not_take_the_others_along(scene
 
 
 def test_a_training_is_cancelled_where_it_runs(scene: Scene) -> None:
-    assert scene.replicas.cancel("c")
-    assert not scene.replicas.cancel("nowhere")
+    assert scene.replicas.cancel("c", owner="c")
+    assert not scene.replicas.cancel("nowhere", owner="c")
+
+
+@pytest.mark.parametrize("owner", ["b", "gone"])
+def test_that_a_training_is_open_nowhere_is_said_only_if_its_owner_has_said_so(
+    scene: Scene, owner: str
+) -> None:
+    scene.b.fails["cancel"] = ReplicaSilent("b")
+
+    with pytest.raises(ReplicaSilent):
+        scene.replicas.cancel("nowhere", owner=owner)
+
+
+def test_a_training_is_cancelled_though_a_replica_that_does_not_run_it_is_silent(
+    scene: Scene,
+) -> None:
+    scene.b.fails["cancel"] = ReplicaSilent("b")
+
+    assert scene.replicas.cancel("c", owner="c")
+    assert not scene.replicas.cancel("nowhere", owner="c")
+
+
+class Blocked(FakeReplica):
+    """Prepares a version until a test lets it end."""
+
+    def __init__(self, name: str, journal: list[str], registry: FakeRegistry) -> None:
+        super().__init__(name, journal, registry)
+        self.preparing, self.release_it = threading.Event(), threading.Event()
+
+    def prepare(self, leader: str, version: Version) -> None:
+        self.preparing.set()
+        assert self.release_it.wait(60)
+        super().prepare(leader, version)
+
+
+def test_a_change_waits_a_bounded_time_for_another_one_of_the_same_replica(tmp_path: Path) -> None:
+    journal: list[str] = []
+    registry = FakeRegistry(tmp_path)
+    local = Blocked("a", journal, registry)
+    replicas = Coordinator(local, FakePeers([]), registry, Metrics(), wait_seconds=0.05)  # type: ignore[arg-type]
+    first = threading.Thread(target=replicas.use, args=(VERSION, "a test"))
+    first.start()
+    assert local.preparing.wait(60)
+    begun = journal.copy()
+
+    with pytest.raises(ChangeUnderWay):
+        replicas.use(VERSION, "a test")
+    with pytest.raises(ChangeUnderWay):
+        replicas.delete("iris", 2)
+    with pytest.raises(ChangeUnderWay):
+        replicas.catch_up(1)
+
+    assert journal == begun
+    local.release_it.set()
+    first.join()
+    assert [use.epoch for use in registry.uses] == [1]
+    replicas.close()

@@ -10,6 +10,7 @@ import urllib3
 
 from service.auth.peer_signatures import HEADER, sign
 from service.common.errors import ReplicaDown, ReplicaSilent
+from service.common.settings import Settings
 from service.rollout.peers import DiscoveredPeers, Peer
 from service.server.server import listen, url
 from tests.support.fakes import FakeRegistry
@@ -33,6 +34,18 @@ def three(folder: Path, key: str = "") -> Iterator[tuple[list[Client], FakeRegis
             )  # fmt: skip
             clients.append(stack.enter_context(running(settings, registry))[1])
         yield clients, registry
+
+
+def one_of_several(folder: Path, key: str = "") -> Settings:
+    """Return the settings of a replica that would find others."""
+    port = free_port()
+    return settings_for(
+        folder / "data",
+        port=port,
+        replicas=(f"http://127.0.0.1:{port}",),
+        peer_key=key,
+        mlflow_uri="http://127.0.0.1:1",
+    )
 
 
 def test_a_change_has_reached_every_replica_when_it_is_answered(tmp_path: Path) -> None:
@@ -123,8 +136,7 @@ def test_a_training_is_followed_and_cancelled_through_any_replica(tmp_path: Path
 def test_calls_between_replicas_need_the_signature(tmp_path: Path, step: str) -> None:
     key = "a key of enough characters"
     path, body = f"/internal/{step}", b"{}"
-    settings = settings_for(tmp_path / "data", peer_key=key)
-    with running(settings, FakeRegistry(tmp_path)) as (_, client):
+    with running(one_of_several(tmp_path, key), FakeRegistry(tmp_path)) as (_, client):
         for signature in (
             "",
             sign("another key of enough", path, body),
@@ -139,7 +151,10 @@ def test_calls_between_replicas_need_the_signature(tmp_path: Path, step: str) ->
         assert right.status_code == {"grant": 400, "no-such-step": 403}.get(step, 200)
 
 
-def test_a_port_that_nobody_listens_on_is_down_and_a_mute_one_silent(tmp_path: Path) -> None:
+def test_a_port_that_nobody_listens_on_is_down_and_a_mute_one_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.rollout.peers.CONFIRM_SECONDS", 0.2)
     pool = urllib3.PoolManager(retries=False)
     listener = listen(settings_for(tmp_path))
     mute = Peer(url(listener), "mute", "", pool)
@@ -147,7 +162,7 @@ def test_a_port_that_nobody_listens_on_is_down_and_a_mute_one_silent(tmp_path: P
     with pytest.raises(ReplicaDown):
         Peer(f"http://127.0.0.1:{free_port()}", "down", "", pool).confirm()
     with pytest.raises(ReplicaSilent):
-        mute._call("confirm", {}, 0.2)
+        mute.confirm()
     listener.close()
 
 
@@ -166,7 +181,7 @@ def test_one_that_was_silent_just_now_is_not_waited_for_again(
 
 
 def test_predictions_wait_while_they_are_held_and_go_on_by_themselves(tmp_path: Path) -> None:
-    with running(settings_for(tmp_path / "data"), FakeRegistry(tmp_path)) as (_, client):
+    with running(one_of_several(tmp_path), FakeRegistry(tmp_path)) as (_, client):
         client.train(dataset="iris", model_type="GaussianNB")
         example = client.get("/schema").json()["example"]
 
@@ -176,9 +191,9 @@ def test_predictions_wait_while_they_are_held_and_go_on_by_themselves(tmp_path: 
             told: dict[str, object] = answer.json()
             return told
 
-        # A swap that comes in time finds that they have waited for it.
+        # A swap in time finds that predictions have waited for it.
         wait_until(lambda: step("hold") == {} and step("swap")["held"])
-        # Without one they are answered all the same, and then the swap says that it came too late.
+        # Without a swap they are answered after the hold, and a later swap says that it is late.
         step("hold")
         assert client.post("/predict", json=example).status_code == 200
         assert step("swap")["held"] is False

@@ -34,6 +34,7 @@ class FakeRegistry:
         self.folder = folder
         self.down = False
         self.storage_down = False
+        self.listings = 0
         self.versions: dict[tuple[str, int], Version] = {}
         self.aliases: dict[tuple[str, str], int] = {}
         self.uses: list[Use] = []
@@ -57,6 +58,7 @@ class FakeRegistry:
 
     def list_versions(self, name: str | None, limit: int, page_token: str | None) -> Page[Version]:
         self._look()
+        self.listings += 1
         found = [v for v in self.versions.values() if name in (None, v.name)]
         found.sort(key=lambda version: version.created_at, reverse=True)
         return _page(found, limit, page_token)

@@ -44,7 +44,7 @@ def reason(table: Table, pointer: str, **keys: Any) -> str:
     with pytest.raises(UnusableData) as caught:
         plan(table, request(**keys))
     assert [problem.pointer for problem in caught.value.problems] == [pointer]
-    assert str(caught.value).endswith(".")
+    assert str(caught.value).endswith((".", "?"))
     return caught.value.problems[0].message
 
 

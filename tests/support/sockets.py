@@ -7,7 +7,7 @@ import socket
 
 from tests.support.server import Client
 
-HEAD = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+HEAD = b"POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 
 
 def talk(client: Client, data: bytes, seconds: float = 10) -> bytes:

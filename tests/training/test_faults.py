@@ -1,4 +1,4 @@
-"""What goes wrong beside a request, and that it stays beside it: hosts, threads, records, races."""
+"""Faults outside of requests: worker processes, threads, records and races."""
 
 import base64
 import contextlib
@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -25,9 +26,11 @@ from service.common.errors import (
 from service.common.metrics import Metrics
 from service.processes.limits import JobLimits
 from service.processes.pool import WorkerPool
+from service.registry.connection import Connection
 from service.registry.mlflow_registry import MlflowRegistry
-from service.rollout.coordinator import Coordinator, NoPeers
+from service.rollout.coordinator import Coordinator
 from service.rollout.last_served import LastServed
+from service.rollout.peers import NoPeers
 from service.rollout.poller import Poller
 from service.rollout.replica import LocalReplica
 from service.schema.decoder import Limits
@@ -66,11 +69,11 @@ def _version(name: str = "m", version: int = 1) -> Version:
     return Version(name, version, 0.0, sha256={"schema.json": "0", "model.onnx": "1"})
 
 
-# The children's host
+# The worker process
 
 
 def _host_of(client: Client) -> int:
-    """Give the process id of the host of the service that runs in this process."""
+    """Return the id of the worker process of the service that runs in this process."""
     client.get("/model-types")
     hosts = [
         int(child)
@@ -165,6 +168,34 @@ def test_a_key_of_a_training_that_failed_gives_the_first_answers_code(
     assert client.post("/train", json=body, headers=headers).status_code == status
 
 
+def test_a_key_that_another_replica_got_while_the_rows_were_read_finds_its_training(
+    tmp_path: Path,
+) -> None:
+    class Hides(FakeRegistry):
+        """Hides a training from the next `hidden` searches, as if it were recorded later."""
+
+        hidden = 0
+
+        def training_of_key(self, key: str) -> tuple[Training, str] | None:
+            if self.hidden:
+                self.hidden -= 1
+                return None
+            return super().training_of_key(key)
+
+    registry = Hides(tmp_path)
+    headers = {"idempotency-key": "k"}
+    body = {"dataset": "iris", "model_type": "GaussianNB"}
+    with serve(settings_for(tmp_path / "data"), registry) as client:
+        first = client.post("/train", json=body, headers=headers)
+        registry.hidden = 1
+        again = client.post("/train", json=body, headers=headers)
+
+        assert (first.status_code, again.status_code) == (201, 201)
+        assert again.json()["id"] == first.json()["id"]
+        assert not list((tmp_path / "data" / "work" / "uploads").iterdir())
+    assert len(registry.trainings) == 1
+
+
 def test_a_repeated_key_waits_as_long_as_its_request_says(tmp_path: Path) -> None:
     with serve(settings_for(tmp_path / "data"), FakeRegistry(tmp_path)) as client:
         headers = {"idempotency-key": "k"}
@@ -213,7 +244,7 @@ def test_a_training_that_is_opened_while_the_service_goes_is_closed_and_not_left
         training_queue.check_room()
 
 
-# Beats and polls
+# Heartbeats and polls
 
 
 def test_a_beat_that_comes_late_does_not_bring_a_training_back_to_life(tmp_path: Path) -> None:
@@ -221,10 +252,10 @@ def test_a_beat_that_comes_late_does_not_bring_a_training_back_to_life(tmp_path:
     opened = registry.open_training(Training("", "running", 0.0), {})
     order = _order(tmp_path / "none")
     run = TrainingRun(opened, order)
-    beats = Heartbeats(registry, Metrics(), lambda: [run])
+    beats = Heartbeats("me", registry, Metrics(), lambda: [run])
 
     registry.close_training(replace(opened, state="succeeded", version=3))
-    beats._beat()
+    beats.beat()
 
     assert registry.get_training(opened.id).state == "succeeded"
 
@@ -234,7 +265,7 @@ def test_orphans_are_closed_only_where_nobody_here_runs_them(tmp_path: Path) -> 
     mine = registry.open_training(Training("", "running", 0.0), {})
     other = registry.open_training(Training("", "running", 0.0), {})
     order = _order(tmp_path / "none")
-    beats = Heartbeats(registry, Metrics(), lambda: [TrainingRun(mine, order)])
+    beats = Heartbeats("me", registry, Metrics(), lambda: [TrainingRun(mine, order)])
 
     beats.close_orphans(60)
 
@@ -243,15 +274,29 @@ def test_orphans_are_closed_only_where_nobody_here_runs_them(tmp_path: Path) -> 
     assert registry.get_training(other.id).fault == "service"
 
 
+def test_a_training_that_is_being_opened_here_is_no_orphan(tmp_path: Path) -> None:
+    registry = FakeRegistry(tmp_path)
+    now = time.time()
+    opening = registry.open_training(Training("", "queued", 0.0, owner="me", beat_at=now), {})
+    other = registry.open_training(Training("", "queued", 0.0, owner="gone", beat_at=now), {})
+    lost = registry.open_training(Training("", "queued", 0.0, owner="me", beat_at=now - 61), {})
+    beats = Heartbeats("me", registry, Metrics(), list)
+
+    beats.close_orphans(0)
+
+    states = [registry.get_training(one.id).state for one in (opening, other, lost)]
+    assert states == ["queued", "failed", "failed"]
+
+
 def test_the_end_of_a_training_is_recorded_when_mlflow_is_back(tmp_path: Path) -> None:
     registry = FakeRegistry(tmp_path)
     opened = registry.open_training(Training("", "running", 0.0), {})
-    beats = Heartbeats(registry, Metrics(), list)
+    beats = Heartbeats("me", registry, Metrics(), list)
 
     registry.down = True
     beats.close(replace(opened, state="succeeded"))
     registry.down = False
-    beats._close_late()
+    beats.close_late()
 
     assert registry.get_training(opened.id).state == "succeeded"
 
@@ -277,8 +322,13 @@ def test_a_poll_that_meets_a_defect_is_not_the_last(
 
 
 @pytest.fixture(scope="module")
-def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowRegistry]:
-    registry = MlflowRegistry("", tmp_path_factory.mktemp("mlflow"))
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("mlflow")
+
+
+@pytest.fixture(scope="module")
+def mlflow(store: Path) -> Iterator[MlflowRegistry]:
+    registry = MlflowRegistry("", store)
     yield registry
     registry.close()
 
@@ -314,15 +364,17 @@ def test_the_log_of_use_is_listed_by_no_name(mlflow: MlflowRegistry) -> None:
 
 
 def test_a_run_that_somebody_changed_by_hand_does_not_hide_the_others(
-    mlflow: MlflowRegistry,
+    mlflow: MlflowRegistry, store: Path
 ) -> None:
     opened = mlflow.open_training(Training("", "running", 0.0, name="m"), {})
     tags: Mapping[str, str] = {
         "state": "strange", "progress": "half", "beat": "nan", "metrics": "[", "seconds": "1",
         "version": "one", "fault": "mine",
     }  # fmt: skip
+    by_hand = Connection("", store)
     for key, value in tags.items():
-        mlflow._connection.client.set_tag(opened.id, key, value)
+        by_hand.client.set_tag(opened.id, key, value)
+    by_hand.close()
 
     found = mlflow.get_training(opened.id)
 
@@ -441,7 +493,7 @@ def test_storage_that_is_away_is_told_before_anything_is_done(tmp_path: Path) ->
         assert response.status_code == 503
         assert response.json()["type"] == "/problems/mlflow-unavailable"
         assert len(registry.trainings) == 1
-        # What is at hand already needs no storage.
+        # A version in the cache needs no storage.
         use = client.post("/use-model", json={"name": "iris", "version": 1})
         assert use.status_code == 200
         assert client.post("/predict", json=example).status_code == 200

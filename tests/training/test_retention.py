@@ -1,4 +1,4 @@
-"""What is deleted after so many days: in the fake, in MLflow embedded and behind a server."""
+"""What is deleted after N days: in the fake, in MLflow embedded and behind a server."""
 
 import hashlib
 import logging
@@ -20,7 +20,7 @@ from tests.support.server import serve, settings_for
 from tests.support.waiting import wait_until
 
 GOING_ON = threading.Event()
-"""Never set: sweeps go to their end."""
+"""Never set, so that sweeps are not interrupted."""
 
 
 @pytest.fixture(scope="module", params=["fake", "embedded", "server"])
@@ -43,7 +43,7 @@ def registry(
 def _retention(
     registry: Registry, days_later: float, failed: int = 30, unused: int = 30
 ) -> Retention:
-    """Give one that keeps things for so many days, on a day in the future."""
+    """Return one that keeps things for that many days, on a day in the future."""
     return Retention(registry, failed, unused, lambda: time.time() + days_later * 86_400)
 
 
@@ -96,7 +96,7 @@ def test_trainings_that_failed_long_ago_are_deleted_and_no_others(registry: Regi
 def test_a_run_that_a_registered_version_came_from_is_never_deleted(
     registry: Registry, tmp_path: Path
 ) -> None:
-    # As where a result could not be put in use: the training has failed, and its version is kept.
+    # As if the result could not be put in use: the training failed, and its version exists.
     training = _ended(registry, "failed")
     _registered(registry, training, tmp_path, "kept")
 
@@ -137,7 +137,7 @@ def test_a_data_set_that_a_version_or_an_open_training_uses_is_kept(
 
     _retention(registry, 31).sweep_data_sets(GOING_ON)
 
-    # Of one name, only the rows that the version was trained on.
+    # Of the rows of a name, only those that the version was trained on.
     assert registry.get_data_set("used").id == used.id != older.id
     assert registry.get_data_set("opened").id == opened.id
     assert registry.fetch_data_set(used, tmp_path / "fetched").read_bytes() == b"1"
@@ -210,7 +210,7 @@ def test_a_sweep_that_mlflow_does_not_answer_is_told_and_not_the_last(
     thread = threading.Thread(target=retention.run, args=(stopping,))
     with caplog.at_level(logging.WARNING):
         thread.start()
-        wait_until(lambda: "deleted later" in caplog.text)
+        wait_until(lambda: "repeated later" in caplog.text)
 
     registry.down = False
 

@@ -204,14 +204,14 @@ def test_a_row_is_answered_by_the_model_that_it_was_decoded_for() -> None:
 
 def test_while_the_gate_is_shut_a_request_waits_and_gets_the_new_model() -> None:
     async def scene(site: Site) -> None:
-        site.hold.close()
+        site.hold.begin()
         ((_, transport),) = ask(site, request())
         for _ in range(5):
             await asyncio.sleep(0)
         assert transport.written == b""
 
         site.current_model.swap(predictor_for(SCHEMA, version=2), 2, "")
-        site.hold.open()
+        site.hold.end()
         await site.settle()
 
         assert b"x-model-epoch: 2\r\n" in transport.written

@@ -197,8 +197,8 @@ def _never_ready(folder: Path) -> None:
         (_many, "more than 1,000 files"),
         (_many_folders, "more than 1,000 files"),
         (_large, "more than 2,048 MiB"),
-        (_endless, "no regular one"),
-        (_never_ready, "no regular one"),
+        (_endless, "not a regular file"),
+        (_never_ready, "not a regular file"),
     ],
 )
 def test_more_than_may_be_fetched_is_refused_before_any_of_it_is(

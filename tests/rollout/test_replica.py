@@ -1,0 +1,125 @@
+"""This process as one of the replicas: what it keeps prepared, and for how long."""
+
+import gc
+import weakref
+from pathlib import Path
+
+import pytest
+
+from service.common.domain import Version
+from service.common.errors import VersionNotServable
+from service.common.metrics import Metrics
+from service.rollout.coordinator import Coordinator
+from service.rollout.last_served import LastServed
+from service.rollout.replica import LEASE_SECONDS, LocalReplica
+from service.serving.current_model import CurrentModel
+from tests.rollout.test_coordinator import FakePeers, FakeReplica
+from tests.support.fakes import FakeRegistry, make_version
+
+
+class FakePredictor:
+    """A predictor with a name and nothing else."""
+
+    def __init__(self, version: Version) -> None:
+        self.name = version.name
+        self.version = version.version
+
+
+class FakeLoader:
+    """Loads at once, and records what was loaded and pinned."""
+
+    def __init__(self) -> None:
+        self.loaded: list[weakref.ref[FakePredictor]] = []
+        self.pinned: tuple[Version, ...] = ()
+
+    def load(self, version: Version) -> FakePredictor:
+        predictor = FakePredictor(version)
+        self.loaded.append(weakref.ref(predictor))
+        return predictor
+
+    def pin(self, *versions: Version) -> None:
+        self.pinned = versions
+
+    def alive(self) -> int:
+        gc.collect()
+        return sum(reference() is not None for reference in self.loaded)
+
+
+class Scene:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.registry = FakeRegistry(folder)
+        self.loader = FakeLoader()
+        self.now = 0.0
+        self.local = self.start()
+
+    def start(self) -> LocalReplica:
+        return LocalReplica(
+            "a",
+            self.registry,
+            self.loader,  # type: ignore[arg-type]
+            CurrentModel(),
+            Metrics(),
+            LastServed(self.folder / "last.json"),
+            clock=lambda: self.now,
+        )
+
+    def version(self, number: int) -> Version:
+        version = make_version(version=number, sha256={"model.onnx": str(number)})
+        self.registry.versions[version.name, number] = version
+        return version
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return Scene(tmp_path)
+
+
+def test_a_refused_change_leaves_nothing_loaded(scene: Scene) -> None:
+    refusing = FakeReplica("b", [], scene.registry)
+    refusing.fails["prepare"] = VersionNotServable("m", 1, "no.")
+    replicas = Coordinator(scene.local, FakePeers([refusing]), scene.registry, Metrics())
+
+    with pytest.raises(VersionNotServable):
+        replicas.use(scene.version(1), "a test")
+
+    assert len(scene.loader.loaded) == 1
+    assert scene.loader.alive() == 0
+    replicas.close()
+
+
+def test_what_a_vanished_leader_had_prepared_is_let_go_by_a_poll(scene: Scene) -> None:
+    scene.local.grant("gone")
+    scene.local.prepare("gone", scene.version(1))
+    assert scene.loader.alive() == 1
+
+    scene.local.stage("")
+    assert scene.loader.alive() == 1
+    scene.now += LEASE_SECONDS
+    scene.local.stage("")
+
+    assert scene.loader.alive() == 0
+
+
+def test_what_was_prepared_is_used_by_the_swap_and_loaded_once(scene: Scene) -> None:
+    replicas = Coordinator(scene.local, FakePeers([]), scene.registry, Metrics())
+
+    replicas.use(scene.version(1), "a test")
+
+    assert len(scene.loader.loaded) == 1
+    assert scene.loader.alive() == 1
+    replicas.close()
+
+
+def test_a_version_that_is_loaded_after_its_change_has_ended_is_let_go(scene: Scene) -> None:
+    scene.local.grant("late")
+    load = scene.loader.load
+
+    def load_late(version: Version) -> FakePredictor:
+        scene.local.release("late")
+        return load(version)
+
+    scene.loader.load = load_late  # type: ignore[method-assign]
+    scene.local.prepare("late", scene.version(1))
+
+    assert scene.loader.alive() == 0
