@@ -11,7 +11,7 @@ ServiceError
     NotAPeer
     Unavailable             NoModelInUse, RegistryUnavailable, ReplicaSilent, ReplicaDown,
                             ChangeUnderWay, EpochNotReached, QueueFull, NotReady, Overloaded,
-                            StorageUnavailable, ChildrenUnavailable, TrainingLost
+                            StorageUnavailable, WorkersUnavailable, WorkerCrashed, TrainingLost
     StartError              the process cannot start; its sentence is printed, no traceback
 """
 
@@ -80,7 +80,7 @@ class UnsupportedMediaType(ServiceError):
 
 
 class JobFailed(ServiceError):
-    """A child ended without a result: it crashed, or went over a limit."""
+    """A job ended without a result because it went over a limit."""
 
 
 class NotFound(ServiceError):
@@ -195,7 +195,7 @@ class EpochConflict(Conflict):
 
 
 class JobStopped(ServiceError):
-    """A child was stopped because somebody wished it."""
+    """A worker process was stopped on purpose."""
 
 
 class NotAPeer(ServiceError):
@@ -293,6 +293,17 @@ class WorkersUnavailable(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("The process that reads rows and runs trainings is gone; send it again.")
+
+
+class WorkerCrashed(Unavailable):
+    """A worker process crashed, or the kernel killed it; its log has the traceback, if any.
+
+    `signal` is the number of the signal that ended it, or 0.
+    """
+
+    def __init__(self, reason: str, signal: int = 0) -> None:
+        super().__init__(reason)
+        self.signal = signal
 
 
 class ClassifierUnavailable(Unavailable):

@@ -7,6 +7,7 @@ import math
 import os
 import re
 import shutil
+import signal
 import tempfile
 import threading
 import zipfile
@@ -26,6 +27,7 @@ from service.common.errors import (
     JobFailed,
     StorageUnavailable,
     VersionNotServable,
+    WorkerCrashed,
     clip,
 )
 from service.models.classifier import Classifier, replay
@@ -183,14 +185,21 @@ class Loader:
         return files
 
     def _adopt(self, fetched: Path, folder: Path) -> Path:
-        """Have a child make what it can of a foreign version; raises ValueError if nothing."""
-        order = {"source": str(fetched.resolve()), "allow_pickle": self._allow_pickle}
-        job = self._workers.start("adopt", folder, order, _ADOPTION)
+        """Have a worker make a foreign version servable; raises ValueError if it is not.
+
+        Raises WorkerCrashed if the kernel killed the worker, which is not the version's fault.
+        """
+        spec = {"source": str(fetched.resolve()), "allow_pickle": self._allow_pickle}
+        job = self._workers.start("adopt", folder, spec, _ADOPTION)
         try:
             result = job.wait(_ADOPTION.seconds)
         except (JobFailed, TimeoutError) as error:
             job.stop("It took too long.")
             raise ValueError(f"reading it failed: {error or 'it took too long'}") from error
+        except WorkerCrashed as error:
+            if error.signal == signal.SIGKILL:
+                raise
+            raise ValueError(f"reading it failed: {error}") from error
         assert isinstance(result, dict)
         if result["reason"] is not None:
             raise ValueError(result["reason"])

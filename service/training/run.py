@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from service.common.disk_errors import why_not_written
 from service.common.domain import DataSet, Fault, NewVersion, Registry, Training, TrainingState
 from service.common.errors import (
@@ -21,6 +19,7 @@ from service.common.errors import (
     JobStopped,
     ServiceError,
     StorageUnavailable,
+    WorkerCrashed,
 )
 from service.processes import job_files as files
 from service.processes.job import Job
@@ -52,7 +51,9 @@ class TrainingSpec:
     data_set: DataSet
     use: bool
     folder: Path
-    """Holds what the inspection left there; removed at the end."""
+    """Holds the rows that the inspection wrote; removed at the end."""
+    request: str = ""
+    """The request in full, as the worker that inspected it wrote it, for the one that trains."""
     only_first: bool = False
     """Put it in use only if nothing is."""
 
@@ -105,6 +106,10 @@ class TrainingRun:
             # Stopped by nobody's wish: it took too long.
             state, fault = ("failed", "request") if self._stopped is None else self._stopped[:2]
             training = replace(self.training, state=state, error=str(error), fault=fault)
+        except WorkerCrashed as error:
+            # Whoever waits gets TrainingLost, as does whoever asks later.
+            logger.error("the worker of training %s crashed: %s", self.training.id, error)
+            training = self._failed(str(error), "service")
         except ServiceError as error:
             self.failure = error
             training = self._failed(str(error), _fault_of(error))
@@ -133,7 +138,8 @@ class TrainingRun:
         self._note(registry, state="running", stage="starting")
         with self._lock:
             self._look()
-            job = self._job = services.workers.start("train", order.folder, {}, limits.each)
+            spec = {"request": order.request}
+            job = self._job = services.workers.start("train", order.folder, spec, limits.each)
         result = self._follow(job, start + limits.each.seconds)
         seconds = {**result["seconds"], "total": time.monotonic() - start}
         self._note(
@@ -179,25 +185,22 @@ class TrainingRun:
             raise JobStopped(self._stopped[2])
 
     def _follow(self, job: Job, deadline: float) -> dict[str, Any]:
-        """Wait for the child's result and note its progress; stop it at the deadline."""
+        """Wait for the worker's result and note its progress; stop it at the deadline."""
         while True:
             try:
                 result = job.wait(_LOOK_SECONDS)
             except TimeoutError:
-                self._look_at_progress()
+                self._note_progress(job)
                 if time.monotonic() > deadline:
                     job.stop(f"It took longer than the limit of {job.limits.seconds:g} s.")
                 continue
             assert isinstance(result, dict)
             return result
 
-    def _look_at_progress(self) -> None:
-        try:
-            told = orjson.loads((self._order.folder / files.PROGRESS).read_bytes())
-        except (OSError, orjson.JSONDecodeError):
-            return
-        stage, progress = told["stage"], 0.9 * told["progress"]
-        self.training = replace(self.training, stage=stage, progress=progress)
+    def _note_progress(self, job: Job) -> None:
+        if job.progress is not None:
+            stage, share = job.progress.stage, 0.9 * job.progress.share
+            self.training = replace(self.training, stage=stage, progress=share)
 
     def _note(self, registry: Registry, **changes: Any) -> None:
         """Change the record here and, for whoever asks another replica, in MLflow."""

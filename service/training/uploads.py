@@ -123,6 +123,7 @@ class Uploads:
                 data_set=_data_set(found["data_set"]),
                 use=found["use"],
                 folder=upload.folder,
+                request=found["request"],
             ),
             found["wait"],
         )
