@@ -296,14 +296,14 @@ class WorkersUnavailable(Unavailable):
 
 
 class WorkerCrashed(Unavailable):
-    """A worker process crashed, or the kernel killed it; its log has the traceback, if any.
+    """A worker process met a defect, which its log shows, or a signal ended it.
 
-    `signal` is the number of the signal that ended it, or 0.
+    `was_killed` says that the kernel killed it, as it does when the machine has no memory left.
     """
 
-    def __init__(self, reason: str, signal: int = 0) -> None:
+    def __init__(self, reason: str, was_killed: bool = False) -> None:
         super().__init__(reason)
-        self.signal = signal
+        self.was_killed = was_killed
 
 
 class ClassifierUnavailable(Unavailable):

@@ -92,7 +92,7 @@ class Job(WorkerProcess):
             case OverLimit():
                 raise JobFailed(outcome.reason)
             case Crashed():
-                raise WorkerCrashed(outcome.reason, outcome.signal)
+                raise WorkerCrashed(outcome.reason, outcome.was_killed)
         raise AssertionError(outcome)
 
 

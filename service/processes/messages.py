@@ -91,8 +91,8 @@ class Crashed(msgspec.Struct, frozen=True, tag=True):
     """The worker met a defect, or a signal ended it that nobody here had sent."""
 
     reason: str
-    signal: int = 0
-    """The number of that signal; 0 where there was none."""
+    was_killed: bool = False
+    """Whether that signal was SIGKILL, which the kernel sends when no memory is left."""
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):

@@ -1,9 +1,14 @@
-"""The processes that descend from one: which they are, what they take, and how to kill them all.
+r"""The processes that descend from one: which they are, what they take, and how to kill them all.
 
-psutil does what is needed now and then. What every look at a job needs is read from Linux's /proc:
-psutil searches all processes of the machine for a process's children, and one look at a job of 5
-processes among 88 took 1.7 ms of processor time with it instead of 0.25 ms. Where there is no /proc
-no descendants are found, and a job is its process group.
+psutil does what is needed now and then. What each look at a job needs is read from Linux's /proc,
+because psutil searches all processes of the machine for a process's children. With 90 of them
+
+    python -m timeit -s "import psutil; p = psutil.Process()" "p.children(recursive=True)"
+    python -m timeit -s "import os; from service.processes.process_tree import tree" \
+        "tree([os.getpid()])"
+
+take 3.0 ms and 0.02 ms. Where there is no /proc, no descendants are found, and a job is its process
+group.
 """
 
 import contextlib

@@ -5,7 +5,6 @@ seconds. Here the serving process only waits for a socket, and never imports sci
 """
 
 import logging
-import signal
 import threading
 import time
 import weakref
@@ -256,10 +255,8 @@ def _why_not_loaded(worker: WorkerProcess) -> Exception:
     if worker.stopped is not None:
         return ValueError("loading it took too long")
     reason = _reason(outcome)
-    if isinstance(outcome, Crashed) and outcome.signal == signal.SIGKILL:
-        return WorkerCrashed(
-            f"The process that loaded the model has ended. {reason}", signal.SIGKILL
-        )
+    if isinstance(outcome, Crashed) and outcome.was_killed:
+        return WorkerCrashed(f"The process that loaded the model has ended. {reason}", True)
     return ValueError(f"the process that loaded it has ended. {reason}")
 
 

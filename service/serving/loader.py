@@ -7,7 +7,6 @@ import math
 import os
 import re
 import shutil
-import signal
 import tempfile
 import threading
 import zipfile
@@ -185,21 +184,16 @@ class Loader:
         return files
 
     def _adopt(self, fetched: Path, folder: Path) -> Path:
-        """Have a worker make a foreign version servable; raises ValueError if it is not.
-
-        Raises WorkerCrashed if the kernel killed the worker, which is not the version's fault.
-        """
+        """Have a worker make a foreign version servable; raises ValueError or WorkerCrashed."""
         spec = {"source": str(fetched.resolve()), "allow_pickle": self._allow_pickle}
         job = self._workers.start("adopt", folder, spec, _ADOPTION)
         try:
             result = job.wait(_ADOPTION.seconds)
-        except (JobFailed, TimeoutError) as error:
+        except (JobFailed, WorkerCrashed, TimeoutError) as error:
+            if isinstance(error, WorkerCrashed) and error.was_killed:
+                raise
             job.stop("It took too long.")
             raise ValueError(f"reading it failed: {error or 'it took too long'}") from error
-        except WorkerCrashed as error:
-            if error.signal == signal.SIGKILL:
-                raise
-            raise ValueError(f"reading it failed: {error}") from error
         assert isinstance(result, dict)
         if result["reason"] is not None:
             raise ValueError(result["reason"])

@@ -72,7 +72,7 @@ class HostedWorker:
                 return OverLimit(limit, self.limits.reason(limit))
         if status >= 0:
             return Crashed(f"It ended without a result (status {status}).")
-        return Crashed(_reason(-status), -status)
+        return Crashed(_reason(-status), status == -signal.SIGKILL)
 
 
 def _reason(number: int) -> str:

@@ -314,7 +314,7 @@ class FakeWorkers(WorkerPool):
 
 
 def test_a_file_whose_loading_ends_the_process_is_refused() -> None:
-    crashed = Crashed("It was ended by SIGSEGV.", signal.SIGSEGV)
+    crashed = Crashed("It was ended by SIGSEGV.")
     with pytest.raises(ValueError, match="ended by SIGSEGV"):
         served(FakeWorkers(crashed))
     with pytest.raises(WorkersUnavailable):
@@ -323,7 +323,7 @@ def test_a_file_whose_loading_ends_the_process_is_refused() -> None:
 
 def test_a_file_is_not_blamed_when_the_kernel_kills_the_process_that_loads_it() -> None:
     with pytest.raises(WorkerCrashed, match="no memory left"):
-        served(FakeWorkers(Crashed("The machine has no memory left.", signal.SIGKILL)))
+        served(FakeWorkers(Crashed("The machine has no memory left.", was_killed=True)))
 
 
 def test_serving_a_native_classifier_imports_no_scikit_learn() -> None:
