@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from service.common.domain import Version
 from service.common.errors import JobFailed, JobStopped, WorkerCrashed, WorkersUnavailable
 from service.processes.job import Job
 from service.processes.limits import JobLimits
@@ -43,15 +44,16 @@ class MisbehavingWorkers(WorkerPool):
 
 
 class CrashingWorkers(MisbehavingWorkers):
-    """Kills the worker of each job of these kinds."""
+    """Sends this signal to the worker of each job of these kinds."""
 
-    def __init__(self, *kinds: str) -> None:
+    def __init__(self, *kinds: str, number: int = signal.SIGKILL) -> None:
         super().__init__()
         self.kinds = kinds
+        self.number = number
 
     def start(self, kind: str, folder: Path, spec: Mapping[str, Any], limits: JobLimits) -> Job:
         if kind in self.kinds:
-            kind, spec = "signals", {"to": "self", "signal": signal.SIGKILL}
+            kind, spec = "signals", {"to": "self", "signal": self.number}
         return super().start(kind, folder, spec, limits)
 
 
@@ -392,3 +394,29 @@ def test_predictions_go_on_while_a_training_passes_its_time(tmp_path: Path) -> N
     assert training["error"] == "It took longer than the limit of 1 s."
     assert len(answers) > 10
     assert set(answers) == {200}
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "slug", "looked_at"),
+    [
+        (signal.SIGKILL, 503, "worker-crashed", False),
+        (signal.SIGSEGV, 409, "version-not-servable", True),
+    ],
+)
+def test_a_foreign_version_is_blamed_for_a_crash_of_its_reader_but_not_for_want_of_memory(
+    tmp_path: Path, number: signal.Signals, status: int, slug: str, looked_at: bool
+) -> None:
+    registry = FakeRegistry(tmp_path)
+    version = Version("theirs", 1, 1.0)
+    registry.versions["theirs", 1] = version
+    registry.files(version).mkdir(parents=True)
+    (registry.files(version) / "MLmodel").write_text("flavors: {}")
+    workers = CrashingWorkers("adopt", number=number)
+    with serve(settings_for(tmp_path / "data"), registry, workers) as client:
+        reply = client.post("/use-model", json={"name": "theirs", "version": 1})
+        shown = client.get("/models/theirs/versions/1").json()
+    workers.close()
+
+    assert reply.status_code == status, reply.text
+    assert reply.json()["type"] == f"/problems/{slug}"
+    assert (shown.get("servable") is False) == looked_at
