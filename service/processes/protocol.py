@@ -7,9 +7,10 @@ sent as it lies in memory, behind a head of 32 bytes that keeps it aligned: noth
 import struct
 from enum import IntEnum
 from multiprocessing.connection import Connection
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.models.classifier import Floats, Labels
 
@@ -53,13 +54,13 @@ class Message(NamedTuple):
         return self.data[_HEAD.size :]
 
     def floats(self, after: int = 0) -> Floats:
-        """Return the matrix that begins so many bytes after the head; it may be changed."""
+        """Return the matrix that begins this many bytes after the head; it is read-only."""
         count = self.rows * self.columns
         values = np.frombuffer(self.data, np.float64, count, _HEAD.size + after)
-        return values.reshape(self.rows, self.columns).copy()
+        return values.reshape(self.rows, self.columns)
 
     def labels(self) -> Labels:
-        """Return the class indexes that follow the head."""
+        """Return the class indexes that follow the head; they are read-only."""
         return np.frombuffer(self.data, np.int64, self.rows, _HEAD.size)
 
 
@@ -71,7 +72,7 @@ def send_text(connection: Connection, kind: Kind, text: bytes, seconds: float = 
 def send_rows(connection: Connection, kind: Kind, matrix: Floats) -> None:
     """Send rows to classify."""
     matrix = np.ascontiguousarray(matrix, np.float64)
-    connection.send_bytes(_HEAD.pack(kind, 0.0, *matrix.shape) + matrix.tobytes())
+    connection.send_bytes(_joined(_HEAD.pack(kind, 0.0, *matrix.shape), matrix))
 
 
 def send_answer(
@@ -79,11 +80,16 @@ def send_answer(
 ) -> None:
     """Send the answer to rows."""
     classes = 0 if probabilities is None else probabilities.shape[1]
-    parts: list[bytes] = [_HEAD.pack(Kind.ANSWER, seconds, len(labels), classes)]
-    parts.append(np.ascontiguousarray(labels, np.int64).tobytes())
+    head = _HEAD.pack(Kind.ANSWER, seconds, len(labels), classes)
+    arrays: list[NDArray[Any]] = [np.ascontiguousarray(labels, np.int64)]
     if probabilities is not None:
-        parts.append(np.ascontiguousarray(probabilities, np.float64).tobytes())
-    connection.send_bytes(b"".join(parts))
+        arrays.append(np.ascontiguousarray(probabilities, np.float64))
+    connection.send_bytes(_joined(head, *arrays))
+
+
+def _joined(head: bytes, *arrays: NDArray[Any]) -> bytes:
+    """Return one message, so that one call sends it and the other end is woken once."""
+    return b"".join((head, *(array.data for array in arrays)))
 
 
 def receive(connection: Connection) -> Message:

@@ -87,7 +87,8 @@ def answer_all(connection: Connection, classifier: Classifier) -> None:
 def _rows_of(request: Message) -> tuple[Floats, bool]:
     """Return the rows to classify, and whether probabilities are asked for."""
     if request.kind != Kind.FILE:
-        return request.floats(), request.kind == Kind.PROBABILITIES
+        # A copy, because some classifiers take no array that is read-only.
+        return request.floats().copy(), request.kind == Kind.PROBABILITIES
     file = orjson.loads(request.text)
     matrix: Floats = np.load(file["path"], mmap_mode="r", allow_pickle=False)
     return np.asarray(matrix[file["first"] : file["end"]]), file["probabilities"]

@@ -69,9 +69,9 @@ def read_data_set(task: Task) -> Any:
 def inspect_training(task: Task) -> Any:
     """Read and plan a training; write the table, and return the request, or the data set it needs.
 
-    The plan itself is made again by `train`: it holds numpy arrays and the table's columns as
-    Python objects, which only pickle would carry from one process to the next, and making it takes
-    a small part of the time that reading the table takes anyway.
+    `train` makes the plan again. It would have to be written in a format of its own, with labels of
+    three types and three arrays, because nothing is pickled; making it takes about as long as
+    reading the table.
     """
     folder, spec = task.folder, task.spec
     request, named, table = _requested(folder, spec)
