@@ -22,13 +22,13 @@ _LOAD_SECONDS = 120.0
 
 ANSWER_SECONDS = 30.0
 _ROW_SECONDS = 0.01
-"""How long an answer may take: this long, and so much longer for each row."""
+"""How long an answer may take, and how much longer for each row."""
 
-_QUEUE_SECONDS = 1.0
-"""How long rows that were sent may wait for a connection: it is lent in the order of arrival, so
-that this is more than what is under way takes, unless there is too much of it."""
+_QUEUE_SECONDS = 5.0
+"""How long rows in a request may wait for a connection. Those are lent in the order of arrival,
+so that only an overload, or a very slow model, takes longer."""
 _FILE_QUEUE_SECONDS = 60.0
-"""The same for a part of a file, whose client waits for many of them."""
+"""How long a part of a file may wait for a connection; its client waits for many parts anyway."""
 
 _TIMEVAL = struct.Struct("@ll")
 

@@ -1,4 +1,4 @@
-"""Connections that are shared in the order of arrival: nobody overtakes who waits already."""
+"""Connections that several threads share, lent in the order in which the threads ask."""
 
 import threading
 from collections import deque

@@ -147,8 +147,8 @@ class WorkerPool:
         """Have the host kill a worker, unless it has ended, perhaps with its host."""
         with self._lock:
             host = self._host
-            known = self._workers.get(worker)
-            if host is not None and known is not None and known.host == host.pid:
+            process = self._workers.get(worker)
+            if host is not None and process is not None and process.host == host.pid:
                 with contextlib.suppress(WorkersUnavailable):
                     host.send(Stop(worker))
 

@@ -1,4 +1,4 @@
-"""A classifier in a process of its own: what it answers, how it ends, and how it comes back."""
+"""A classifier in a worker process: what it answers, how it ends, and how it comes back."""
 
 import gc
 import json
@@ -76,7 +76,7 @@ def is_gone(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("name", native())
-def test_a_child_answers_bit_by_bit_as_the_classifier_itself(
+def test_a_worker_answers_bit_by_bit_as_the_classifier_itself(
     workers: WorkerPool, name: str
 ) -> None:
     data = stored(native()[name].classifier)
@@ -87,10 +87,10 @@ def test_a_child_answers_bit_by_bit_as_the_classifier_itself(
     assert there.may_label_nan == here.may_label_nan
     assert there.labels(rows).tobytes() == here.labels(rows).tobytes()
     if here.has_probabilities:
-        labels, chances = here.labels_and_probabilities(rows)
-        found, rows_found = there.labels_and_probabilities(rows)
-        assert found.tobytes() == labels.tobytes()
-        assert rows_found.tobytes() == np.ascontiguousarray(chances).tobytes()
+        labels, probabilities = here.labels_and_probabilities(rows)
+        remote_labels, remote_probabilities = there.labels_and_probabilities(rows)
+        assert remote_labels.tobytes() == labels.tobytes()
+        assert remote_probabilities.tobytes() == np.ascontiguousarray(probabilities).tobytes()
 
 
 def test_what_the_classifier_cannot_take_is_told_in_the_same_sentence(workers: WorkerPool) -> None:
@@ -110,7 +110,7 @@ def test_what_the_classifier_cannot_take_is_told_in_the_same_sentence(workers: W
     assert classifier.labels(X).tolist() == np.unique(IRIS.y, return_inverse=True)[1].tolist()
 
 
-def test_its_clock_counts_what_the_child_spends_for_this_thread(workers: WorkerPool) -> None:
+def test_its_clock_counts_what_the_worker_spends_for_this_thread(workers: WorkerPool) -> None:
     classifier = served(workers)
     rows = np.repeat(X, 20, axis=0)
     start, own = classifier.clock(), thread_time()
@@ -146,14 +146,14 @@ def test_rows_of_a_matrix_that_lies_in_a_file_are_answered_as_those_that_are_sen
     labels, none = classifier.of_file(tmp_path / "matrix.npy", rows, False)
     again, probabilities = classifier.of_file(tmp_path / "matrix.npy", rows, True)
 
-    expected, chances = classifier.labels_and_probabilities(X[rows])
+    expected, expected_probabilities = classifier.labels_and_probabilities(X[rows])
     assert none is None
     assert labels.tolist() == again.tolist() == expected.tolist()
     assert probabilities is not None
-    assert np.array_equal(probabilities, chances)
+    assert np.array_equal(probabilities, expected_probabilities)
 
 
-def test_a_file_that_is_not_there_is_a_defect_that_the_child_survives(
+def test_a_file_that_is_not_there_is_a_defect_that_the_worker_survives(
     workers: WorkerPool, tmp_path: Path
 ) -> None:
     classifier = served(workers)
@@ -211,7 +211,7 @@ def test_two_calls_are_computed_at_one_time() -> None:
     connection.close()
 
 
-def test_a_defect_in_the_child_is_no_clients_fault_and_stops_nothing(
+def test_a_defect_in_the_worker_is_no_clients_fault_and_stops_nothing(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     classifier = FakeClassifier(lambda: 1 / 0)
@@ -368,7 +368,7 @@ def test_it_ends_when_nobody_holds_the_classifier_any_more(workers: WorkerPool) 
         gc.enable()
 
 
-def test_a_child_that_is_killed_costs_its_requests_an_error_and_comes_back(
+def test_a_worker_that_is_killed_costs_its_requests_an_error_and_comes_back(
     workers: WorkerPool,
 ) -> None:
     lost: list[int] = []
@@ -394,7 +394,7 @@ def test_a_child_that_is_killed_costs_its_requests_an_error_and_comes_back(
     assert lost == [1]
 
 
-def test_a_child_that_is_killed_while_nobody_asks_is_started_again(workers: WorkerPool) -> None:
+def test_a_worker_that_is_killed_while_nobody_asks_is_started_again(workers: WorkerPool) -> None:
     classifier = served(workers)
     pid = pid_of(classifier)
 
@@ -404,7 +404,7 @@ def test_a_child_that_is_killed_while_nobody_asks_is_started_again(workers: Work
     assert (classifier.labels(X) == classifier.labels(X)).all()
 
 
-def test_a_child_that_hangs_is_killed_and_replaced(workers: WorkerPool) -> None:
+def test_a_worker_that_hangs_is_killed_and_replaced(workers: WorkerPool) -> None:
     classifier = served(workers, seconds=0.2)
     pid = pid_of(classifier)
     stop(pid)
@@ -417,7 +417,7 @@ def test_a_child_that_hangs_is_killed_and_replaced(workers: WorkerPool) -> None:
     assert len(classifier.labels(X[:1])) == 1
 
 
-def test_a_host_that_is_killed_takes_its_children_along_and_they_come_back() -> None:
+def test_a_host_that_is_killed_takes_its_workers_along_and_they_come_back() -> None:
     workers = WorkerPool()
     classifier = served(workers)
     pid, expected = pid_of(classifier), classifier.labels(X)
@@ -458,10 +458,10 @@ def test_nothing_is_left_of_fifty_classifiers(workers: WorkerPool) -> None:
         return len(os.listdir("/proc/self/fd"))
 
     kept = served(workers)
-    before, known = files(), workers.workers
+    before, others = files(), workers.workers
     for _ in range(50):
         assert len(served(workers).labels(X[:3])) == 3
 
-    wait_until(lambda: workers.workers <= known)
+    wait_until(lambda: workers.workers <= others)
     assert files() <= before  # what earlier tests left behind may go meanwhile
     assert cast(Any, kept.labels(X[:1])).size == 1
