@@ -94,6 +94,10 @@ def test_a_job_that_eats_memory_ends(start: Any) -> None:
     assert failure(start("eats_memory")) == MEMORY
 
 
+def test_a_job_to_which_the_system_refuses_memory_went_over_its_limit(start: Any) -> None:
+    assert failure(start("maps_memory")) == MEMORY
+
+
 def test_a_job_whose_forks_eat_memory_each_within_the_limit_ends(start: Any) -> None:
     assert failure(start("eats_memory_in_forks")) == MEMORY
 

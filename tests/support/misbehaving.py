@@ -1,6 +1,7 @@
 """A worker host whose jobs behave badly, each within bounds, so that none outlives a test."""
 
 import contextlib
+import mmap
 import os
 import signal
 import subprocess
@@ -195,6 +196,10 @@ def _signals(task: Task) -> Any:
     _linger()
 
 
+def _maps_memory(_task: Task) -> Any:
+    mmap.mmap(-1, 2**44)
+
+
 def _raises(_task: Task) -> Any:
     raise ZeroDivisionError("a defect of ours")
 
@@ -244,6 +249,7 @@ MISBEHAVIOURS = {
         _prints,
         _says,
         _signals,
+        _maps_memory,
         _raises,
         _exits,
         _talks_nonsense,
