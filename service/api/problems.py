@@ -59,6 +59,7 @@ TABLE: Mapping[type[ServiceError], tuple[int, str, str]] = {
     errors.EpochNotReached: (503, "epoch-not-reached", "Epoch not reached"),
     errors.ReplicaSilent: (503, "replica-silent", "Replica silent"),
     errors.WorkersUnavailable: (503, "children-unavailable", "Children unavailable"),
+    errors.WorkerCrashed: (503, "worker-crashed", "Worker crashed"),
     ClassifierUnavailable: (503, "classifier-unavailable", "Classifier unavailable"),
     errors.TrainingLost: (503, "training-lost", "Training lost"),
     errors.StorageUnavailable: (503, "storage-unavailable", "Storage unavailable"),

@@ -12,8 +12,8 @@ ServiceError
     Unauthorized, Forbidden, NotAPeer, ForeignOrigin
     Unavailable             NoModelInUse, RegistryUnavailable, ReplicaSilent, ReplicaDown,
                             ChangeUnderWay, EpochNotReached, QueueFull, NotReady, Overloaded,
-                            StorageUnavailable, WorkersUnavailable, ClassifierUnavailable,
-                            TrainingLost, RateExceeded
+                            StorageUnavailable, WorkersUnavailable, WorkerCrashed,
+                            ClassifierUnavailable, TrainingLost, RateExceeded
     StartError              the process cannot start; its sentence is printed, no traceback
 """
 
@@ -88,7 +88,7 @@ class UnsupportedMediaType(ServiceError):
 
 
 class JobFailed(ServiceError):
-    """A worker process ended without a result: it crashed, or went over a limit."""
+    """A job ended without a result because it went over a limit."""
 
 
 class NotFound(ServiceError):
@@ -318,6 +318,17 @@ class WorkersUnavailable(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("The process that reads rows and runs trainings has ended; send it again.")
+
+
+class WorkerCrashed(Unavailable):
+    """A worker process met a defect, which its log shows, or a signal ended it.
+
+    `was_killed` says that the kernel killed it, as it does when the machine has no memory left.
+    """
+
+    def __init__(self, reason: str, was_killed: bool = False) -> None:
+        super().__init__(reason)
+        self.was_killed = was_killed
 
 
 class ClassifierUnavailable(Unavailable):

@@ -1,44 +1,45 @@
-"""The connections to one serving child, shared by the threads that ask it."""
+"""The connections to one process that serves a classifier, shared by the threads that ask it."""
 
-import threading
+import contextlib
+import os
+import socket
+import struct
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
-from socket import SHUT_RDWR, socket
 
-import numpy as np
 import orjson
 
 from service.models.classifier import Floats, Labels
+from service.processes.connection_queue import ConnectionQueue
 from service.processes.job import WorkerProcess
-from service.processes.protocol import (
-    Head,
-    Kind,
-    Part,
-    receive_bytes,
-    receive_floats,
-    receive_head,
-    receive_labels,
-    send,
-)
+from service.processes.protocol import Kind, receive, send_rows, send_text
 
 _LOAD_SECONDS = 120.0
-"""How long the start of a child and its loading may take."""
+"""How long the process may take to start and to load the classifier."""
 
 ANSWER_SECONDS = 30.0
 _ROW_SECONDS = 0.01
-"""How long an answer may take: so long, and so much longer for each row."""
+"""How long an answer may take, and how much longer for each row."""
+
+_QUEUE_SECONDS = 5.0
+"""How long rows in a request may wait for a connection. Those are lent in the order of arrival,
+so that only an overload, or a very slow model, takes longer."""
+_FILE_QUEUE_SECONDS = 60.0
+"""How long a part of a file may wait for a connection; its client waits for many parts anyway."""
+
+_TIMEVAL = struct.Struct("@ll")
 
 
 class Defect(Exception):
-    """The child met an error that is no client's fault; its log shows it whole."""
+    """The process met an error that is no client's fault; its log shows all of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClassifierInfo:
-    """What a child tells of the classifier that it has loaded."""
+    """What the process reports of the classifier that it has loaded."""
 
     pid: int
     classes: int
@@ -46,56 +47,86 @@ class ClassifierInfo:
     may_label_nan: bool
 
 
-class WorkerConnection:
-    """One serving child and its connections; each call takes one of them for itself.
+class _Channel:
+    """One connection, on which no read or write takes longer than was allowed."""
 
-    Every call raises EOFError or OSError (TimeoutError among them) where the child is gone or
-    does not answer in time: then nothing more is to be expected of it.
+    def __init__(self, end: socket.socket) -> None:
+        self.connection = Connection(end.detach())
+        self._seconds = 0.0
+
+    def allow(self, seconds: float) -> None:
+        """Let a read or write take this long; then it raises OSError, also within a message."""
+        if seconds != self._seconds:
+            self._seconds = seconds
+            timeout = _TIMEVAL.pack(int(seconds), int(seconds % 1 * 1e6))
+            with self._socket() as end:
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
+
+    def interrupt(self) -> None:
+        """Have the thread that waits for an answer get EOFError."""
+        with contextlib.suppress(OSError), self._socket() as end:
+            end.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close it."""
+        self.connection.close()
+
+    def _socket(self) -> socket.socket:
+        return socket.socket(fileno=os.dup(self.connection.fileno()))
+
+
+class WorkerConnection:
+    """One process that serves a classifier, and the connections to it.
+
+    Every call raises EOFError or OSError if the process is gone or does not answer in time: then no
+    further answer can be expected of it. It raises Overloaded if no connection is free in time.
     """
 
-    facts: ClassifierInfo
-    """Known once it is loaded."""
+    info: ClassifierInfo
+    """Known once the classifier is loaded."""
 
     def __init__(
-        self, child: WorkerProcess, connections: Sequence[socket], seconds: float = ANSWER_SECONDS
+        self,
+        worker: WorkerProcess,
+        connections: Sequence[socket.socket],
+        seconds: float = ANSWER_SECONDS,
     ) -> None:
-        self.child = child
+        self.worker = worker
         self.began = time.monotonic()
         self._seconds = seconds
-        # The first one comes first: on it the child waits for what it is to load.
-        self._free = list(reversed(connections))
-        self._busy: set[socket] = set()
-        self._cut = False
-        self._changed = threading.Condition()
+        # The first one comes first: on it the process waits for the classifier.
+        self.queue = ConnectionQueue([_Channel(end) for end in connections])
 
     def load(self, names: Sequence[str], data: bytes) -> ClassifierInfo:
-        """Have the child load a skops file; raises ValueError where it refuses."""
-        until = time.monotonic() + _LOAD_SECONDS
-        told = orjson.dumps(list(names))
-        with self._connection() as connection:
-            connection.settimeout(_LOAD_SECONDS)
-            send(connection, Head(Kind.LOAD, 0.0, len(told), len(data)), [told, data])
-            head = receive_head(connection, until)
-            answer = receive_bytes(connection, head.first, until)
-        if head.kind != Kind.LOADED:
-            raise ValueError(answer.decode(errors="replace"))
-        self.facts = ClassifierInfo(**orjson.loads(answer))
-        return self.facts
+        """Have the process load a skops file; raises ValueError if it refuses."""
+        with self.queue.lend(_LOAD_SECONDS) as channel:
+            channel.allow(_LOAD_SECONDS)
+            channel.connection.send_bytes(orjson.dumps(list(names)))
+            channel.connection.send_bytes(data)
+            answer = receive(channel.connection)
+        if answer.kind != Kind.LOADED:
+            raise ValueError(answer.text.decode(errors="replace"))
+        self.info = ClassifierInfo(**orjson.loads(answer.text))
+        return self.info
 
     def ask(self, X: Floats, probabilities: bool) -> tuple[float, Labels, Floats | None]:
-        """Have rows classified; give the processor's seconds that it took, and the answer.
+        """Have rows classified; return the processor seconds that it took, and the answer.
 
-        Raises ValueError where the classifier does, and Defect.
+        Raises ValueError if the classifier does, and Defect.
         """
-        X = np.ascontiguousarray(X, np.float64)
         kind = Kind.PROBABILITIES if probabilities else Kind.LABELS
-        return self._exchange(Head(kind, 0.0, *X.shape), [X], len(X), probabilities)
+
+        def send(connection: Connection) -> None:
+            send_rows(connection, kind, X)
+
+        return self._exchange(send, _QUEUE_SECONDS, len(X), probabilities)
 
     def ask_of_file(
         self, path: Path, rows: slice, probabilities: bool
     ) -> tuple[float, Labels, Floats | None]:
-        """Have rows of a matrix's file (.npy) classified, which the child maps; like `ask`."""
-        asked = orjson.dumps(
+        """Have rows of a matrix in a file (.npy) classified, which the process maps; like `ask`."""
+        request = orjson.dumps(
             {
                 "path": str(path),
                 "first": rows.start,
@@ -103,57 +134,32 @@ class WorkerConnection:
                 "probabilities": probabilities,
             }
         )
-        head = Head(Kind.FILE, 0.0, len(asked), 0)
-        return self._exchange(head, [asked], rows.stop - rows.start, probabilities)
+
+        def send(connection: Connection) -> None:
+            send_text(connection, Kind.FILE, request)
+
+        return self._exchange(send, _FILE_QUEUE_SECONDS, rows.stop - rows.start, probabilities)
 
     def _exchange(
-        self, question: Head, parts: Sequence[Part], rows: int, probabilities: bool
+        self,
+        send: Callable[[Connection], None],
+        queue_seconds: float,
+        rows: int,
+        probabilities: bool,
     ) -> tuple[float, Labels, Floats | None]:
-        with self._connection() as connection:
-            seconds = self._seconds + rows * _ROW_SECONDS
-            until = time.monotonic() + seconds
-            connection.settimeout(seconds)
-            send(connection, question, parts)
-            head = receive_head(connection, until)
-            if head.kind in (Kind.REFUSED, Kind.DEFECT):
-                sentence = receive_bytes(connection, head.first, until).decode(errors="replace")
-                raise (ValueError if head.kind == Kind.REFUSED else Defect)(sentence)
-            if head[2:] != (rows, self.facts.classes if probabilities else 0):
-                raise EOFError  # no answer to what was asked
-            labels = receive_labels(connection, rows, until)
-            chances = receive_floats(connection, rows, head.second, until) if head.second else None
-        return head.seconds, labels, chances
+        with self.queue.lend(queue_seconds) as channel:
+            channel.allow(self._seconds + rows * _ROW_SECONDS)
+            send(channel.connection)
+            answer = receive(channel.connection)
+        if answer.kind in (Kind.REFUSED, Kind.DEFECT):
+            sentence = answer.text.decode(errors="replace")
+            raise (ValueError if answer.kind == Kind.REFUSED else Defect)(sentence)
+        classes = self.info.classes if probabilities else 0
+        if (answer.rows, answer.columns) != (rows, classes):
+            raise EOFError  # It is no answer to this request.
+        labels = answer.labels()
+        return answer.seconds, labels, answer.floats(labels.nbytes) if classes else None
 
-    def cut(self) -> None:
-        """Close every connection: whoever waits for an answer gets EOFError, and the child ends."""
-        with self._changed:
-            self._cut = True
-            while self._free:
-                self._free.pop().close()
-            for connection in self._busy:
-                # Closed by the one who waits on it.
-                try:
-                    connection.shutdown(SHUT_RDWR)
-                except OSError:
-                    continue
-            self._changed.notify_all()
-
-    @contextmanager
-    def _connection(self) -> Iterator[socket]:
-        with self._changed:
-            while not self._free and not self._cut:
-                self._changed.wait()
-            if self._cut:
-                raise EOFError
-            connection = self._free.pop()
-            self._busy.add(connection)
-        try:
-            yield connection
-        finally:
-            with self._changed:
-                self._busy.discard(connection)
-                if self._cut:
-                    connection.close()
-                else:
-                    self._free.append(connection)
-                    self._changed.notify()
+    def close(self) -> None:
+        """Close the connections: whoever waits for an answer gets EOFError, and the worker ends."""
+        self.queue.close()

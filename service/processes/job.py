@@ -1,118 +1,109 @@
-"""A child process as the serving process knows it: a job with its result, or one that serves."""
+"""A worker process as the serving process knows it: one that runs a job, or serves a classifier."""
 
-import contextlib
 import math
-import os
-import signal
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import orjson
+import msgspec
 
-from service.common.disk_errors import NO_STORAGE
 from service.common.errors import (
     BodyTooLarge,
     InvalidInput,
     InvalidRequest,
     JobFailed,
     JobStopped,
-    Problem,
     ServiceError,
     StorageUnavailable,
     UnsupportedMediaType,
     UnusableData,
+    WorkerCrashed,
     WorkersUnavailable,
 )
-from service.processes.job_files import ERROR, RESULT
-from service.processes.limits import JobLimits, LimitExceeded
+from service.processes.limits import JobLimits
+from service.processes.messages import Crashed, Done, Outcome, OverLimit, Progress, Rejected
 
-_KINDS: dict[str, type[InvalidRequest]] = {
+_WITH_PROBLEMS: dict[str, type[InvalidRequest]] = {
     "InvalidRequest": InvalidRequest,
     "UnusableData": UnusableData,
 }
 _PLAIN: dict[str, type[ServiceError]] = {
     "BodyTooLarge": BodyTooLarge,
+    "StorageUnavailable": StorageUnavailable,
     "UnsupportedMediaType": UnsupportedMediaType,
 }
 
 
-HOST_DIED = 1000
-"""The status of a child whose host is gone."""
-
-
 @dataclass(slots=True)
 class WorkerProcess:
-    """One child process, from its start to its end."""
+    """One worker process, from its start to its end."""
 
     id: int
     host: int
-    """The process id of the host that runs it."""
-    pid: int | None = field(default=None, kw_only=True)
-    status: Future[int] = field(default_factory=Future, kw_only=True)
+    """The process id of the host that forked it."""
+    kill: Callable[[int], None]
+    """Has the host kill the worker of this id, and all that it started."""
+    outcome: Future[Outcome] = field(default_factory=Future, kw_only=True)
+    """How it ended; WorkersUnavailable where its host ended before it."""
     stopped: str | None = field(default=None, kw_only=True)
+    """Why somebody here stopped it."""
     stopped_at: float = field(default=math.inf, kw_only=True)
-    """By the monotonic clock."""
+    """When that was, by the monotonic clock."""
 
     def stop(self, reason: str) -> None:
-        """Kill the child and all that it started."""
-        if self.status.done():
-            return
-        self.stopped = reason
-        self.stopped_at = time.monotonic()
-        self.kill()
-
-    def kill(self) -> None:
-        """Kill a child that was stopped, if it has begun; else it is killed when it begins."""
-        if self.stopped is not None and self.pid is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
+        """Kill the worker and all that it started; only the first call counts."""
+        if self.stopped is None and not self.outcome.done():
+            # The reason comes first: whoever sees that the worker is stopped may ask for it.
+            self.stopped, self.stopped_at = reason, time.monotonic()
+            self.kill(self.id)
 
 
 @dataclass(slots=True)
 class Job(WorkerProcess):
-    """A child that does one piece of work in a folder."""
+    """A worker that does one piece of work in a folder."""
 
     folder: Path
     limits: JobLimits
+    progress: Progress | None = field(default=None, kw_only=True)
+    """How far it has come, as it said last."""
 
     def wait(self, seconds: float | None = None) -> object:
-        """Wait for the end; give the result.
+        """Wait for the end, and return the result.
 
-        Raises TimeoutError while it runs, the error that the child met, JobStopped, JobFailed,
-        StorageUnavailable, or ChildrenUnavailable where the child went with its host.
+        Raises TimeoutError while the job runs, JobStopped if it was stopped, the error that it
+        reported, JobFailed if it went over a limit, WorkerCrashed if it crashed, and
+        WorkersUnavailable if its host ended before it.
         """
-        status = self.status.result(timeout=seconds)
+        try:
+            outcome = self.outcome.result(timeout=seconds)
+        except WorkersUnavailable:
+            if self.stopped is None:
+                raise
+            outcome = None
         if self.stopped is not None:
             raise JobStopped(self.stopped)
-        if status == HOST_DIED:
-            raise WorkersUnavailable
-        if status in NO_STORAGE:
-            raise StorageUnavailable(NO_STORAGE[status])
-        if status in tuple(LimitExceeded):
-            raise JobFailed(self.limits.reason(status))
-        error = self.folder / ERROR
-        if error.is_file():
-            raise _revive(orjson.loads(error.read_bytes()))
-        result = self.folder / RESULT
-        if status == 0 and result.is_file():
-            return orjson.loads(result.read_bytes())
-        raise JobFailed(self.limits.reason(status))
+        match outcome:
+            case Done(result):
+                return msgspec.json.decode(result)
+            case Rejected():
+                raise _error_of(outcome)
+            case OverLimit():
+                raise JobFailed(outcome.reason)
+            case Crashed():
+                raise WorkerCrashed(outcome.reason, outcome.was_killed)
+        raise AssertionError(outcome)
 
 
-def _revive(record: dict[str, object]) -> ServiceError:
-    """Give the error that a child wrote down."""
-    kind, detail = str(record["kind"]), str(record["detail"])
-    problems = record.get("problems")
-    if isinstance(problems, list):
-        found = [Problem(p["pointer"], p["message"]) for p in problems]
-        features = record.get("features")
-        if kind == "InvalidInput" and isinstance(features, list):
-            return InvalidInput(detail, found, frozenset(features))
-        if kind in _KINDS:
-            return _KINDS[kind](detail, found)
-    error_type = _PLAIN.get(kind, JobFailed)
+def _error_of(rejected: Rejected) -> ServiceError:
+    """Return the error that the worker raised."""
+    if rejected.error == "InvalidInput":
+        features = frozenset(rejected.features)
+        return InvalidInput(rejected.detail, list(rejected.problems), features)
+    if rejected.error in _WITH_PROBLEMS:
+        return _WITH_PROBLEMS[rejected.error](rejected.detail, rejected.problems)
+    error_type = _PLAIN.get(rejected.error, JobFailed)
     error = error_type.__new__(error_type)
-    ServiceError.__init__(error, detail)
+    ServiceError.__init__(error, rejected.detail)
     return error

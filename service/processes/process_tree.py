@@ -1,6 +1,14 @@
-"""The processes that descend from one: which they are, what they hold, and their end.
+r"""The processes that descend from one: which they are, what they take, and how to kill them all.
 
-All of it is read from Linux's /proc. Elsewhere nothing is found, and a job is its process group.
+psutil does what is needed now and then. What each look at a job needs is read from Linux's /proc,
+because psutil searches all processes of the machine for a process's children. With 90 of them
+
+    python -m timeit -s "import psutil; p = psutil.Process()" "p.children(recursive=True)"
+    python -m timeit -s "import os; from service.processes.process_tree import tree" \
+        "tree([os.getpid()])"
+
+take 3.0 ms and 0.02 ms. Where there is no /proc, no descendants are found, and a job is its process
+group.
 """
 
 import contextlib
@@ -12,22 +20,24 @@ import sys
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
+import psutil
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _BLOCK = 512
 """The unit of `st_blocks`, whatever the file system's own is."""
 _SMALLEST = 4096
-"""What a file counts at least: empty ones fill a disk as well."""
+"""The bytes that a file counts at least, because empty files fill a disk as well."""
 
 
 def adopt_orphans() -> None:
-    """Become the parent of every descendant whose own parent ends."""
+    """Make this process the parent of every descendant whose own parent ends."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def die_with_parent() -> None:
-    """Be killed when the process ends that forked this one."""
+    """Have the kernel kill this process when the one that forked it ends."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -37,66 +47,57 @@ def _prctl(option: int, value: int) -> None:
 
 
 def children(pid: int) -> list[int]:
-    """Give the children of a process; none where it is gone."""
-    found: list[int] = []
+    """Return the children of a process; none if it is gone."""
+    pids: list[int] = []
     with contextlib.suppress(OSError):
         for thread in os.listdir(f"/proc/{pid}/task"):
-            found += map(int, _read(f"/proc/{pid}/task/{thread}/children").split())
-    return found
+            pids += map(int, _read(f"/proc/{pid}/task/{thread}/children").split())
+    return pids
 
 
 def tree(roots: Iterable[int]) -> list[int]:
-    """Give processes and all that descend from them, parents first."""
-    found = list(roots)
-    for pid in found:
-        found.extend(children(pid))  # and these have their turn in this same loop
-    return found
+    """Return processes and all that descend from them, parents first."""
+    pids = list(roots)
+    for pid in pids:
+        pids.extend(children(pid))  # The loop goes on to these as well.
+    return pids
 
 
 def kill_trees(roots: Collection[int]) -> None:
     """Kill children of this process and all that descends from them.
 
-    They may fork meanwhile, so it looks again until there is nobody new: who is killed forks no
-    more. Who slips through loses its parents by that, and comes to whoever adopts orphans. A root
-    keeps its number, since nobody but this process can reap it. Any other process must have one of
-    these as its parent still, or it could be a stranger with the number of one that has ended.
+    They may fork meanwhile, so this looks again until nobody is new. A killed process cannot fork
+    again, and one that escapes is re-parented to the process that adopts orphans, and killed there.
+    A root keeps its number, because only this process can reap it. Any other must still have one of
+    these as its parent, or it could be a stranger with the number of one that has ended.
     """
     seen: set[int] = set()
     killed = {os.getpid()}
     while new := [pid for pid in tree(roots) if pid not in seen]:
         for pid in new:
-            if pid in roots or _parent(pid) in killed:
-                kill(pid)
-                killed.add(pid)
+            with contextlib.suppress(psutil.Error):
+                process = psutil.Process(pid)
+                if pid in roots or process.ppid() in killed:
+                    process.kill()
+                    killed.add(pid)
         seen.update(new)
 
 
-def kill_marked(mark: bytes) -> None:
-    """Kill all processes that have this text in the environment that they were started with."""
-    killed: set[int] = set()
-    while new := [pid for pid in _marked(mark) if pid not in killed]:
-        for pid in new:
-            kill(pid)
-        killed.update(new)
-
-
-def kill(pid: int) -> None:
-    """Kill a process, unless it is gone."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, signal.SIGKILL)
-
-
-def address_space() -> int:
-    """Give the bytes that this process has mapped; 0 where that is not known."""
-    pages = _read("/proc/self/statm").split()
-    return int(pages[0]) * _PAGE if pages else 0
+def kill_marked(name: str, value: str) -> None:
+    """Kill all processes that were started with this environment variable."""
+    killed: set[psutil.Process] = set()
+    while new := {process for process in _marked(name, value) if process not in killed}:
+        for process in new:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        killed |= new
 
 
 def memory_of(pids: Iterable[int], enough: int) -> int:
-    """Give the bytes of memory that processes hold; more exactly where it is more than `enough`.
+    """Return the bytes of memory that processes hold, more exactly if it is more than `enough`.
 
-    A page that several share counts for each at first, which is quick to be read, and by its
-    shares (PSS) if that matters.
+    A page that several processes share counts for each of them at first, which is quick to read,
+    and is divided among them (PSS) only if that matters.
     """
     pids = list(pids)
     resident = sum(map(_resident, pids))
@@ -104,15 +105,15 @@ def memory_of(pids: Iterable[int], enough: int) -> int:
 
 
 def disk_of(folder: Path, pids: Iterable[int]) -> int:
-    """Give the bytes on disk of a folder, and of the deleted files that processes have open."""
-    files = {(found.st_dev, found.st_ino): found for found in _files(str(folder))}
+    """Return the bytes on disk of a folder, and of deleted files that processes hold open."""
+    files = {(file.st_dev, file.st_ino): file for file in _files(str(folder))}
     for pid in pids:
-        files |= {(found.st_dev, found.st_ino): found for found in _deleted(pid)}
-    return sum(max(found.st_blocks * _BLOCK, _SMALLEST) for found in files.values())
+        files |= {(file.st_dev, file.st_ino): file for file in _deleted(pid)}
+    return sum(max(file.st_blocks * _BLOCK, _SMALLEST) for file in files.values())
 
 
 def _read(path: str) -> bytes:
-    """Read one of /proc's files; nothing where the process is gone, or hides it."""
+    """Read one of /proc's files; nothing if the process is gone, or hides it."""
     try:
         with open(path, "rb") as file:
             return file.read()
@@ -120,15 +121,11 @@ def _read(path: str) -> bytes:
         return b""
 
 
-def _parent(pid: int) -> int | None:
-    after_name = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
-    return int(after_name[1]) if after_name else None
-
-
-def _marked(mark: bytes) -> Iterator[int]:
-    for name in os.listdir("/proc") if sys.platform == "linux" else ():
-        if name.isdigit() and mark in _read(f"/proc/{name}/environ"):
-            yield int(name)
+def _marked(name: str, value: str) -> Iterator[psutil.Process]:
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get(name) == value:
+                yield process
 
 
 def _resident(pid: int) -> int:
@@ -137,8 +134,10 @@ def _resident(pid: int) -> int:
 
 
 def _proportional(pid: int) -> int:
-    _, found, rest = _read(f"/proc/{pid}/smaps_rollup").partition(b"\nPss:")
-    return int(rest.split()[0]) * 1024 if found else _resident(pid)
+    try:
+        return int(psutil.Process(pid).memory_full_info().pss)
+    except psutil.Error:
+        return _resident(pid)
 
 
 def _files(folder: str) -> Iterator[os.stat_result]:
@@ -154,6 +153,6 @@ def _deleted(pid: int) -> Iterator[os.stat_result]:
     with contextlib.suppress(OSError):
         for name in os.listdir(f"/proc/{pid}/fd"):
             with contextlib.suppress(OSError):
-                found = os.stat(f"/proc/{pid}/fd/{name}")
-                if found.st_nlink == 0 and stat.S_ISREG(found.st_mode):
-                    yield found
+                file = os.stat(f"/proc/{pid}/fd/{name}")
+                if file.st_nlink == 0 and stat.S_ISREG(file.st_mode):
+                    yield file

@@ -1,108 +1,99 @@
-"""What is said on a connection to a serving child: matrices as they lie in memory.
+"""What is sent on a connection to a process that serves a classifier.
 
-Each message is a head and what it announces. The first one brings the classifier; on every
-connection requests are then answered one after the other.
+The first messages bring the classifier; then requests are answered one after the other. A matrix is
+sent as it lies in memory, behind a head of 32 bytes that keeps it aligned: nothing is pickled.
 """
 
 import struct
-import time
-from collections.abc import Sequence
 from enum import IntEnum
-from socket import socket
-from typing import NamedTuple
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.models.classifier import Floats, Labels
 
-_HEAD = struct.Struct("=BdQQ")
-_SHORT = 65_536
-"""Up to so many bytes a message is put together and sent at once: one call, one waking."""
+_HEAD = struct.Struct("=qdQQ")
 
 
 class Kind(IntEnum):
-    """What a message is about, and what its two sizes mean."""
+    """What a message is about, and what follows its head."""
 
-    LOAD = 1
-    """A skops file: bytes of the features' names in JSON, bytes of the file."""
-    LOADED = 2
-    """What the classifier is like, in JSON: bytes of that, 0."""
-    LABELS = 3
-    """Rows to be classified: rows, columns."""
-    PROBABILITIES = 4
-    """The same, with probabilities."""
-    ANSWER = 5
-    """Labels, then probabilities: rows, classes or 0."""
-    REFUSED = 6
-    """A ValueError's sentence: bytes of it, 0."""
-    DEFECT = 7
-    """Any other error's sentence: bytes of it, 0."""
-    FILE = 8
-    """Rows of a matrix that lies in a file, said in JSON: bytes of that, 0."""
+    LOADED = 1
+    """The classifier's properties in JSON."""
+    LABELS = 2
+    """Rows to classify."""
+    PROBABILITIES = 3
+    """Rows to classify with probabilities."""
+    ANSWER = 4
+    """Labels, then probabilities if they were asked for."""
+    REFUSED = 5
+    """The sentence of a ValueError."""
+    DEFECT = 6
+    """The sentence of any other error."""
+    FILE = 7
+    """Which rows of which file to classify, in JSON."""
 
 
-class Head(NamedTuple):
-    """The start of a message; `seconds` are those of the processor that the answer took."""
+class Message(NamedTuple):
+    """A message that has arrived."""
 
     kind: int
     seconds: float
-    first: int
-    second: int
+    """The processor time that the answer took."""
+    rows: int
+    columns: int
+    """Features of a request, classes of an answer with probabilities, else 0."""
+    data: bytes
+    """All of the message."""
+
+    @property
+    def text(self) -> bytes:
+        """What follows the head."""
+        return self.data[_HEAD.size :]
+
+    def floats(self, after: int = 0) -> Floats:
+        """Return the matrix that begins this many bytes after the head; it is read-only."""
+        count = self.rows * self.columns
+        values = np.frombuffer(self.data, np.float64, count, _HEAD.size + after)
+        return values.reshape(self.rows, self.columns)
+
+    def labels(self) -> Labels:
+        """Return the class indexes that follow the head; they are read-only."""
+        return np.frombuffer(self.data, np.int64, self.rows, _HEAD.size)
 
 
-Part = bytes | NDArray[np.float64] | NDArray[np.int64]
+def send_text(connection: Connection, kind: Kind, text: bytes, seconds: float = 0.0) -> None:
+    """Send a message that is followed by text."""
+    connection.send_bytes(_HEAD.pack(kind, seconds, 0, 0) + text)
 
 
-def send(connection: socket, head: Head, parts: Sequence[Part] = ()) -> None:
-    """Send a message; arrays must be in C order."""
-    views = [
-        part if isinstance(part, bytes) else part.data.cast("B") for part in parts if len(part)
-    ]
-    pieces = [_HEAD.pack(*head), *views]
-    if sum(map(len, pieces)) <= _SHORT:
-        connection.sendall(b"".join(pieces))
-        return
-    for piece in pieces:
-        connection.sendall(piece)
+def send_rows(connection: Connection, kind: Kind, matrix: Floats) -> None:
+    """Send rows to classify."""
+    matrix = np.ascontiguousarray(matrix, np.float64)
+    connection.send_bytes(_joined(_HEAD.pack(kind, 0.0, *matrix.shape), matrix))
 
 
-def receive_head(connection: socket, until: float | None = None) -> Head:
-    """Receive the start of a message; raises EOFError, or TimeoutError at the time `until`."""
-    return Head._make(_HEAD.unpack(receive_bytes(connection, _HEAD.size, until)))
+def send_answer(
+    connection: Connection, seconds: float, labels: Labels, probabilities: Floats | None
+) -> None:
+    """Send the answer to rows."""
+    classes = 0 if probabilities is None else probabilities.shape[1]
+    head = _HEAD.pack(Kind.ANSWER, seconds, len(labels), classes)
+    arrays: list[NDArray[Any]] = [np.ascontiguousarray(labels, np.int64)]
+    if probabilities is not None:
+        arrays.append(np.ascontiguousarray(probabilities, np.float64))
+    connection.send_bytes(_joined(head, *arrays))
 
 
-def receive_bytes(connection: socket, size: int, until: float | None = None) -> bytearray:
-    """Receive so many bytes; raises like `receive_head`."""
-    data = bytearray(size)
-    _fill(connection, memoryview(data), until)
-    return data
+def _joined(head: bytes, *arrays: NDArray[Any]) -> bytes:
+    """Return one message, so that one call sends it and the other end is woken once."""
+    return b"".join((head, *(array.data for array in arrays)))
 
 
-def receive_floats(
-    connection: socket, rows: int, columns: int, until: float | None = None
-) -> Floats:
-    """Receive a matrix; raises like `receive_head`."""
-    matrix = np.empty((rows, columns), np.float64)
-    if matrix.size:
-        _fill(connection, matrix.data.cast("B"), until)
-    return matrix
-
-
-def receive_labels(connection: socket, rows: int, until: float | None = None) -> Labels:
-    """Receive the indexes of so many rows' classes; raises like `receive_head`."""
-    labels = np.empty(rows, np.int64)
-    if rows:
-        _fill(connection, labels.data.cast("B"), until)
-    return labels
-
-
-def _fill(connection: socket, view: memoryview, until: float | None) -> None:
-    while view:
-        if until is not None:
-            # A timeout of 0 would mean: do not wait at all.
-            connection.settimeout(max(until - time.monotonic(), 0.001))
-        count = connection.recv_into(view)
-        if not count:
-            raise EOFError
-        view = view[count:]
+def receive(connection: Connection) -> Message:
+    """Receive a message; raises EOFError, or OSError (where it does not arrive in time)."""
+    data = connection.recv_bytes()
+    kind, seconds, rows, columns = _HEAD.unpack_from(data)
+    return Message(kind, seconds, rows, columns, data)

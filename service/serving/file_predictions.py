@@ -1,6 +1,7 @@
 """Files of rows: read in a worker, answered in parts on all cores."""
 
 import io
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from service.common.domain import RowsMedia
 from service.common.errors import BodyTooLarge, ClientGone, InvalidRequest, JobFailed, Overloaded
 from service.common.settings import Settings
+from service.processes.job import Job
 from service.processes.job_files import MATRIX, write_answers
 from service.processes.limits import JobLimits
 from service.processes.pool import WorkerPool
@@ -25,12 +27,14 @@ Form = Literal["json", "csv", "arrow"]
 MAX_PROBABILITIES = 10_000_000
 """The most probabilities, rows times classes, in a reply: as text they take 200 MB of memory."""
 
-_MEMORY = 2 * 2**30
 _SECONDS = 120.0
 """How long a file may take as a whole."""
 _LOOK_SECONDS = 0.25
 _MOST = 8
 """Files that may be under way or wait; one more is refused."""
+_JOBS_AT_ONCE = 2
+"""Files that are read, or answers that are written, at a time. Together these jobs may hold what
+one training may."""
 
 _QUOTED = (b",", b'"', b"\n", b"\r")
 
@@ -60,6 +64,10 @@ class FilePredictions:
         self._workers = workers
         self._settings = settings
         self._under_way = 0
+        self._jobs = threading.BoundedSemaphore(_JOBS_AT_ONCE)
+        self._limits = JobLimits(
+            _SECONDS, settings.training_memory_bytes // _JOBS_AT_ONCE, settings.training_disk_bytes
+        )
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -101,28 +109,35 @@ class FilePredictions:
         if form == "csv":
             return _csv(predictor, labels, rows), len(matrix)
         write_answers(folder, labels, rows)
-        order = {"classes": list(predictor.schema.classes)}
-        file = self._run("arrow_answers", folder, order, deadline)["file"]
+        spec = {"classes": list(predictor.schema.classes)}
+        file = self._run("arrow_answers", folder, spec, deadline)["file"]
         return (folder / file).read_bytes(), len(matrix)
 
     def _matrix(
         self, predictor: Predictor, folder: Path, media: RowsMedia, deadline: Deadline
     ) -> NDArray[np.float64]:
-        order = {
+        spec = {
             "media": media,
             "schema": encode(predictor.schema).decode(),
             "max_rows": self._settings.max_bulk_rows,
             "max_columns": self._settings.max_columns,
         }
-        self._run("matrix", folder, order, deadline)
+        self._run("matrix", folder, spec, deadline)
         matrix: NDArray[np.float64] = np.load(folder / MATRIX, mmap_mode="r", allow_pickle=False)
         return matrix
 
     def _run(
-        self, kind: str, folder: Path, order: dict[str, Any], deadline: Deadline
+        self, kind: str, folder: Path, spec: dict[str, Any], deadline: Deadline
     ) -> dict[str, Any]:
-        limits = JobLimits(_SECONDS, _MEMORY, self._settings.training_disk_bytes)
-        job = self._workers.start(kind, folder, order, limits)
+        while not self._jobs.acquire(timeout=_LOOK_SECONDS):
+            deadline.check()
+        try:
+            return self._result(self._workers.start(kind, folder, spec, self._limits), deadline)
+        finally:
+            self._jobs.release()
+
+    @staticmethod
+    def _result(job: Job, deadline: Deadline) -> dict[str, Any]:
         while True:
             try:
                 result = job.wait(_LOOK_SECONDS)

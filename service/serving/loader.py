@@ -20,6 +20,7 @@ from service.common.errors import (
     JobFailed,
     StorageUnavailable,
     VersionNotServable,
+    WorkerCrashed,
     clip,
 )
 from service.models.classifier import Classifier
@@ -173,12 +174,14 @@ class Loader:
         return files
 
     def _adopt(self, fetched: Path, folder: Path) -> Path:
-        """Have a worker process convert a foreign version; raises ValueError where it cannot."""
-        order = {"source": str(fetched.resolve()), "allow_pickle": self._allow_pickle}
-        job = self._workers.start("adopt", folder, order, _ADOPTION)
+        """Have a worker convert a foreign version; raises ValueError or WorkerCrashed."""
+        spec = {"source": str(fetched.resolve()), "allow_pickle": self._allow_pickle}
+        job = self._workers.start("adopt", folder, spec, _ADOPTION)
         try:
             result = job.wait(_ADOPTION.seconds)
-        except (JobFailed, TimeoutError) as error:
+        except (JobFailed, WorkerCrashed, TimeoutError) as error:
+            if isinstance(error, WorkerCrashed) and error.was_killed:
+                raise
             job.stop("It took too long.")
             raise ValueError(f"reading it failed: {error or 'it took too long'}") from error
         assert isinstance(result, dict)

@@ -4,13 +4,10 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import orjson
 
 from service.common.disk_errors import lack
 from service.common.domain import DataSet, Fault, NewVersion, Registry, Training, TrainingState
@@ -21,6 +18,7 @@ from service.common.errors import (
     JobStopped,
     ServiceError,
     StorageUnavailable,
+    WorkerCrashed,
 )
 from service.processes import job_files as files
 from service.processes.job import Job
@@ -48,11 +46,12 @@ class TrainingSpec:
 
     name: str
     model_type: str
-    params: Mapping[str, Any]
     data_set: DataSet
     use: bool
     folder: Path
-    """Has the files of the check; removed at the end."""
+    """Holds the rows that the check wrote; removed at the end."""
+    request: str = ""
+    """The request in full, as the worker that checked it wrote it, for the one that trains."""
     only_first: bool = False
     """Whether it is put in use only if no model is."""
 
@@ -105,6 +104,10 @@ class TrainingRun:
             # If neither `cancel` nor `drain` stopped it, its time limit did.
             state, fault = ("failed", "request") if self._stopped is None else self._stopped[:2]
             training = replace(self.training, state=state, error=str(error), fault=fault)
+        except WorkerCrashed as error:
+            # Whoever waits gets TrainingLost, as does whoever asks later.
+            logger.error("the worker of training %s crashed: %s", self.training.id, error)
+            training = self._failed(str(error), "service")
         except ServiceError as error:
             self.failure = error
             training = self._failed(str(error), _fault_of(error))
@@ -134,7 +137,8 @@ class TrainingRun:
         self._record(registry, state="running", stage="starting")
         with self._lock:
             self._raise_if_stopped()
-            job = self._job = services.workers.start("train", order.folder, {}, limits.each)
+            spec = {"request": order.request}
+            job = self._job = services.workers.start("train", order.folder, spec, limits.each)
         result = self._follow(job, start + limits.each.seconds)
         seconds = {**result["seconds"], "total": time.monotonic() - start}
         self._record(
@@ -155,7 +159,7 @@ class TrainingRun:
                 run_id=self.training.id,
                 folder=order.folder / files.VERSION,
                 sha256=result["sha256"],
-                params=order.params,
+                params=result["chosen"],
                 metrics=result["metrics"],
                 features=[(name, kind) for name, kind in result["features"]],
             )
@@ -187,20 +191,17 @@ class TrainingRun:
             try:
                 result = job.wait(_PROGRESS_SECONDS)
             except TimeoutError:
-                self._read_progress()
+                self._read_progress(job)
                 if time.monotonic() > deadline:
                     job.stop(f"It took longer than the limit of {job.limits.seconds:g} s.")
                 continue
             assert isinstance(result, dict)
             return result
 
-    def _read_progress(self) -> None:
-        try:
-            status = orjson.loads((self._order.folder / files.PROGRESS).read_bytes())
-        except (OSError, orjson.JSONDecodeError):
-            return
-        stage, progress = status["stage"], 0.9 * status["progress"]
-        self.training = replace(self.training, stage=stage, progress=progress)
+    def _read_progress(self, job: Job) -> None:
+        if job.progress is not None:
+            stage, share = job.progress.stage, 0.9 * job.progress.share
+            self.training = replace(self.training, stage=stage, progress=share)
 
     def _record(self, registry: Registry, **changes: Any) -> None:
         """Change the training's state here and in MLflow, where other replicas read it."""

@@ -118,10 +118,10 @@ class Uploads:
             TrainingSpec(
                 name=checked["name"],
                 model_type=checked["model_type"],
-                params=checked["params"],
                 data_set=_data_set(checked["data_set"]),
                 use=checked["use"],
                 folder=upload.folder,
+                request=checked["request"],
             ),
             checked["wait"],
         )

@@ -1,27 +1,31 @@
-"""A child that serves one classifier: loads it, then answers until its connections are closed."""
+"""A worker that serves one classifier: it loads it, then answers until it is let go."""
 
 import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
+from multiprocessing.connection import Connection
 from socket import socket
 from time import thread_time
-from typing import Any
 
 import numpy as np
 import orjson
 
 from service.models.classifier import Classifier, Floats, Labels
-from service.processes.protocol import Head, Kind, receive_bytes, receive_floats, receive_head, send
+from service.processes.protocol import Kind, Message, receive, send_answer, send_text
 from service.worker.sklearn_models.classifier import load_native
 
 _LOADING_NICENESS = 10
 
 
-def serve(connections: Sequence[socket]) -> None:
-    """Load what the first connection brings, then answer on all of them until they are closed."""
+def serve(sockets: Sequence[socket]) -> None:
+    """Load the classifier that the first connection brings, then answer on all of them.
+
+    Return when all are closed.
+    """
+    connections = [Connection(end.detach()) for end in sockets]
     loaded: Future[Classifier | None] = Future()
     threads = [
         threading.Thread(target=_answer_when_loaded, args=(connection, loaded))
@@ -35,88 +39,74 @@ def serve(connections: Sequence[socket]) -> None:
     try:
         loaded.set_result(_load(connections[0]))
     except (OSError, EOFError):
-        loaded.set_result(None)  # it was let go before it was loaded
+        loaded.set_result(None)  # It was let go before it was loaded.
     for thread in threads:
         thread.join()
 
 
-def _answer_when_loaded(connection: socket, loaded: "Future[Classifier | None]") -> None:
+def _answer_when_loaded(connection: Connection, loaded: "Future[Classifier | None]") -> None:
     classifier = loaded.result()
     if classifier is not None:
         answer_all(connection, classifier)
 
 
-def _load(connection: socket) -> Classifier | None:
-    head = receive_head(connection)
-    names = orjson.loads(receive_bytes(connection, head.first))
-    data = bytes(receive_bytes(connection, head.second))
+def _load(connection: Connection) -> Classifier | None:
+    names = orjson.loads(connection.recv_bytes())
+    data = connection.recv_bytes()
     try:
         classifier = load_native(data, names)
     except Exception as error:
-        _tell(connection, error)
+        _send_error(connection, error)
         return None
-    facts = {
+    info = {
         "pid": os.getpid(),
         "classes": len(classifier.classes),
         "has_probabilities": classifier.has_probabilities,
         "may_label_nan": classifier.may_label_nan,
     }
-    told = orjson.dumps(facts)
-    send(connection, Head(Kind.LOADED, 0.0, len(told), 0), [told])
+    send_text(connection, Kind.LOADED, orjson.dumps(info))
     return classifier
 
 
-def answer_all(connection: socket, classifier: Classifier) -> None:
+def answer_all(connection: Connection, classifier: Classifier) -> None:
     """Answer on one connection until it is closed."""
     try:
         while True:
-            ask = _receive(connection)
+            request = receive(connection)
             start = thread_time()
             try:
-                matrix, probabilities = ask()
-                labels, rows = _answer(classifier, matrix, probabilities)
+                labels, probabilities = _answer(classifier, *_rows_of(request))
             except Exception as error:
-                _tell(connection, error, thread_time() - start)
-                continue
-            seconds = thread_time() - start
-            if rows is None:
-                send(connection, Head(Kind.ANSWER, seconds, len(matrix), 0), [labels])
+                _send_error(connection, error, thread_time() - start)
             else:
-                head = Head(Kind.ANSWER, seconds, len(matrix), rows.shape[1])
-                send(connection, head, [labels, rows])
+                send_answer(connection, thread_time() - start, labels, probabilities)
     except (OSError, EOFError):
         connection.close()
 
 
-def _receive(connection: socket) -> Callable[[], tuple[Floats, bool]]:
-    """Receive a question; what is given finds its rows, and whether probabilities are asked."""
-    head = receive_head(connection)
-    if head.kind == Kind.FILE:
-        asked = orjson.loads(receive_bytes(connection, head.first))
-        return lambda: (_mapped(asked), asked["probabilities"])
-    matrix = receive_floats(connection, head.first, head.second)
-    return lambda: (matrix, head.kind == Kind.PROBABILITIES)
-
-
-def _mapped(asked: Mapping[str, Any]) -> Floats:
-    matrix: Floats = np.load(asked["path"], mmap_mode="r", allow_pickle=False)
-    return np.asarray(matrix[asked["first"] : asked["end"]])
+def _rows_of(request: Message) -> tuple[Floats, bool]:
+    """Return the rows to classify, and whether probabilities are asked for."""
+    if request.kind != Kind.FILE:
+        # A copy, because some classifiers take no array that is read-only.
+        return request.floats().copy(), request.kind == Kind.PROBABILITIES
+    file = orjson.loads(request.text)
+    matrix: Floats = np.load(file["path"], mmap_mode="r", allow_pickle=False)
+    return np.asarray(matrix[file["first"] : file["end"]]), file["probabilities"]
 
 
 def _answer(
     classifier: Classifier, matrix: Floats, probabilities: bool
 ) -> tuple[Labels, Floats | None]:
-    if not probabilities:
-        return np.ascontiguousarray(classifier.labels(matrix)), None
-    labels, rows = classifier.labels_and_probabilities(matrix)
-    return np.ascontiguousarray(labels), np.ascontiguousarray(rows, np.float64)
+    if probabilities:
+        return classifier.labels_and_probabilities(matrix)
+    return classifier.labels(matrix), None
 
 
-def _tell(connection: socket, error: Exception, seconds: float = 0.0) -> None:
+def _send_error(connection: Connection, error: Exception, seconds: float = 0.0) -> None:
     """Answer with an error: the client's, or a defect, which the log shows as well."""
-    kind = Kind.REFUSED if isinstance(error, ValueError) else Kind.DEFECT
-    if kind is Kind.DEFECT:
+    if isinstance(error, ValueError):
+        kind, sentence = Kind.REFUSED, str(error)
+    else:
+        kind, sentence = Kind.DEFECT, f"{type(error).__name__}: {error}"
         traceback.print_exception(error, file=sys.stderr)
-    sentence = f"{type(error).__name__}: {error}" if kind is Kind.DEFECT else str(error)
-    told = sentence.encode("utf-8", "replace")
-    send(connection, Head(kind, seconds, len(told), 0), [told])
+    send_text(connection, kind, sentence.encode("utf-8", "replace"), seconds)

@@ -1,4 +1,4 @@
-"""A process that the host forks: it waits for its order, carries it out, and ends."""
+"""A worker: a process that the host forks, which waits for its job, does it, and ends."""
 
 import contextlib
 import os
@@ -7,78 +7,85 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-import orjson
+import psutil
 
 from service.processes import process_tree
-from service.processes.host_messages import LONGEST, MOST_FILES, SERVE
 from service.processes.limits import JobLimits
+from service.processes.messages import (
+    Done,
+    MessageStream,
+    Outcome,
+    Progress,
+    Start,
+    StartClassifier,
+    StartJob,
+)
 from service.worker import jobs
 from service.worker.classify_server import serve
 
 _LARGEST_FILE = 8 * 2**30
-_LIKELIER = 500
-_LIKELIEST = 900
-"""Where memory runs out, the system ends a job, or else a classifier's process, rather than the
-service's."""
+_OOM_SCORE_OF_CLASSIFIER = 500
+_OOM_SCORE_OF_JOB = 900
+"""Where the machine has no memory left, the kernel ends a job, or else a classifier, before the
+service."""
 
 
 class Closable(Protocol):
-    """What a child inherits and must not keep."""
+    """What a worker inherits and must not keep."""
 
     def close(self) -> None:
         """Close it in this process."""
 
 
-def fork(inherited: Iterable[Closable]) -> tuple[int, socket.socket]:
-    """Fork a child that waits for its order; give its process id, and the way to it.
+def fork(inherited: Iterable[Closable]) -> tuple[int, MessageStream[Progress | Outcome]]:
+    """Fork a worker that waits for its job; return its process id and the stream to it.
 
-    The order is one message, with the files that it needs. A job answers with its exit status, a
-    byte, while the system still takes its memory apart.
+    It closes what is `inherited`. It sends its outcome while the kernel still takes its memory
+    apart.
     """
-    ours, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
+    ours, theirs = socket.socketpair()
     pid = os.fork()
     if pid:
         theirs.close()
         # Both sides set the group, so that it exists whoever comes first.
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)
-        return pid, ours
+        return pid, MessageStream(ours, Progress | Outcome)
     status = 1
     try:
         _confine()
-        for kept in (ours, *inherited):
-            kept.close()
-        status = _live(theirs)
+        for end in (ours, *inherited):
+            end.close()
+        _run(MessageStream(theirs, StartJob | StartClassifier))
+        status = 0
     finally:
         sys.stderr.flush()
         os._exit(status)
 
 
-def _live(host: socket.socket) -> int:
-    """Wait for an order, and do what it says; give the exit status."""
-    data, files, _, _ = socket.recv_fds(host, LONGEST, MOST_FILES)
-    if not data:
-        return 0
-    order: Mapping[str, Any] = orjson.loads(data)
-    if order["kind"] == SERVE:
-        host.close()
-        _volunteer(_LIKELIER)
-        _bound_files(_LARGEST_FILE)
-        serve([socket.socket(fileno=file) for file in files])
-        return 0
-    folder, limits = Path(order["folder"]), JobLimits(**order["limits"])
-    _volunteer(_LIKELIEST)
-    _limit(limits)
-    _keep_within(folder)
-    status = jobs.run(order["kind"], folder, limits.disk_bytes)
+def _run(host: MessageStream[Start]) -> None:
+    """Wait for a job, do it, and send its outcome."""
+    try:
+        start = host.receive_one()
+    except EOFError:  # The host needs it no longer.
+        return
+    if isinstance(start, StartClassifier):
+        _set_oom_score(_OOM_SCORE_OF_CLASSIFIER)
+        _limit_files(_LARGEST_FILE)
+        serve([socket.socket(fileno=file) for file in host.files])
+        outcome: Outcome = Done()
+    else:
+        _set_oom_score(_OOM_SCORE_OF_JOB)
+        _limit(start.limits)
+        _keep_within(Path(start.folder))
+        outcome = jobs.run(start, host.send)
     sys.stdout.flush()
     sys.stderr.flush()
-    host.send(bytes([status]))
-    return status
+    host.send(outcome)
 
 
 def _confine() -> None:
@@ -92,16 +99,16 @@ def _confine() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _bound_files(largest: int) -> None:
-    """Let no file become larger than so many bytes, nor than it might before."""
+def _limit_files(largest: int) -> None:
+    """Let no file become larger than this many bytes, nor larger than was allowed before."""
     allowed, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     if allowed != resource.RLIM_INFINITY:
         largest = min(allowed, largest)
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
 
 
-def _volunteer(score: int) -> None:
-    """Be ended by the system before others where memory runs out."""
+def _set_oom_score(score: int) -> None:
+    """Have the kernel end this process before those of a lower score."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(score))
 
@@ -110,9 +117,9 @@ def _limit(limits: JobLimits) -> None:
     os.nice(19)
     processor = int(limits.seconds) + 1
     # What is mapped already is five times what is held: Arrow's allocator alone reserves 1 GiB.
-    mapped = process_tree.address_space() + limits.memory_bytes
+    mapped = psutil.Process().memory_info().vms + limits.memory_bytes
     resource.setrlimit(resource.RLIMIT_AS, (mapped, mapped))
-    _bound_files(limits.disk_bytes)
+    _limit_files(limits.disk_bytes)
     resource.setrlimit(resource.RLIMIT_CPU, (processor, processor + 5))
 
 

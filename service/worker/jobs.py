@@ -1,102 +1,109 @@
-"""The jobs that run in a child process: each reads its folder and leaves its result there."""
+"""The jobs that run in a worker: each reads files in its folder, and returns its result."""
 
 import errno
 import os
 import resource
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import orjson
+import msgspec
 
 from service.common.disk_errors import NO_STORAGE
-from service.common.errors import ServiceError, clip
-from service.processes.job_files import ERROR, ORDER, OUTPUT, RESULT, write
+from service.common.errors import ServiceError, StorageUnavailable, clip
+from service.processes.job_files import OUTPUT
 from service.processes.limits import LimitExceeded
+from service.processes.messages import (
+    Crashed,
+    Done,
+    Outcome,
+    OverLimit,
+    Progress,
+    Rejected,
+    StartJob,
+    to_json,
+)
 from service.worker import matrix_job
 from service.worker.data.table import BUILT_IN, built_in
 from service.worker.learning import classifiers
 from service.worker.sklearn_models.external_model import adopt
+from service.worker.task import Task
 from service.worker.training_job import train
 from service.worker.upload_jobs import inspect_training, read_data_set, summary
 
 
-def run(kind: str, folder: Path, disk_bytes: int) -> int:
-    """Do a job; give the exit status. What a client can mend becomes `error.json`."""
+def run(start: StartJob, send: Callable[[Progress], None]) -> Outcome:
+    """Do a job and return its outcome; meanwhile `send` gets its progress."""
+    folder = Path(start.folder)
     try:
         _capture(folder)
-        _run(kind, folder)
+        task = Task(folder, msgspec.json.decode(start.spec), send)
+        return Done(to_json(JOBS[start.kind](task)))
+    except ServiceError as error:
+        return _rejected(error)
     except MemoryError:
-        return LimitExceeded.MEMORY
+        return _over(start, LimitExceeded.MEMORY)
     except OSError as error:
-        # Told by the status: what is written down needs the disk, too.
         largest, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
-        if error.errno == errno.EFBIG and largest == disk_bytes:
-            return LimitExceeded.DISK
+        if error.errno == errno.ENOMEM:
+            return _over(start, LimitExceeded.MEMORY)
+        if error.errno == errno.EFBIG and largest == start.limits.disk_bytes:
+            return _over(start, LimitExceeded.DISK)
         if error.errno is not None and error.errno in NO_STORAGE:
-            return error.errno
-        traceback.print_exc()
+            return _rejected(StorageUnavailable(NO_STORAGE[error.errno]))
+        return _defect()
     except Exception:
-        # The edge of the process: whoever waits learns that there was a defect, the log which.
-        traceback.print_exc()
-    else:
-        return 0
-    return 1
+        # The edge of the process: the client learns that there was a defect, and the log which.
+        return _defect()
+
+
+def _rejected(error: ServiceError) -> Rejected:
+    return Rejected(
+        type(error).__name__,
+        str(error),
+        tuple(getattr(error, "problems", ())),
+        tuple(sorted(getattr(error, "features", ()))),
+    )
+
+
+def _over(start: StartJob, limit: LimitExceeded) -> OverLimit:
+    return OverLimit(limit, start.limits.reason(limit))
+
+
+def _defect() -> Crashed:
+    traceback.print_exc()
+    return Crashed("It met an internal error.")
 
 
 def _capture(folder: Path) -> None:
-    """Have what is printed written to the folder, where it is counted; the log gets its end."""
+    """Write what is printed to the folder, where it is counted; the log gets its end."""
     output = os.open(folder / OUTPUT, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.close(output)
 
 
-def _run(kind: str, folder: Path) -> None:
-    try:
-        result = JOBS[kind](folder, orjson.loads((folder / ORDER).read_bytes()))
-    except ServiceError as error:
-        problems = getattr(error, "problems", ())
-        write(
-            folder / ERROR,
-            {
-                "kind": type(error).__name__,
-                "detail": str(error),
-                "problems": [asdict(problem) for problem in problems],
-                "features": sorted(getattr(error, "features", ())),
-            },
-        )
-    except OSError as error:
-        if error.errno in NO_STORAGE:
-            raise
-        detail = f"The disk does not take it: {error.strerror}."
-        write(folder / ERROR, {"kind": "JobFailed", "detail": detail})
-    else:
-        write(folder / RESULT, result)
-
-
-def _model_types(_folder: Path, _order: Mapping[str, Any]) -> Any:
+def _model_types(_: Task) -> Any:
     return [kind.describe() for kind in classifiers.catalogue()]
 
 
-def _built_ins(_folder: Path, _order: Mapping[str, Any]) -> Any:
+def _built_ins(_: Task) -> Any:
     return [summary(name, *built_in(name)) for name in BUILT_IN]
 
 
-def _adopt(folder: Path, order: Mapping[str, Any]) -> Any:
-    """Make a foreign version servable, or say why not."""
-    target = folder / "adopted"
+def _adopt(task: Task) -> Any:
+    """Make a foreign version servable, or return why it is not."""
+    target = task.folder / "adopted"
     target.mkdir()
     try:
-        adopt(Path(order["source"]), target, order["allow_pickle"])
+        adopt(Path(task.spec["source"]), target, task.spec["allow_pickle"])
     except ValueError as error:
         return {"reason": clip(error, 300)}
     return {"reason": None}
 
 
-JOBS: Mapping[str, Callable[[Path, Mapping[str, Any]], Any]] = {
+JOBS: Mapping[str, Callable[[Task], Any]] = {
     "model_types": _model_types,
     "built_ins": _built_ins,
     "data_set": read_data_set,

@@ -1,7 +1,5 @@
-"""Rows to predict, as columns: read into a matrix, and answers written as columns."""
+"""The jobs for a file of rows to predict: read it into a matrix, and write answers as Arrow."""
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,25 +10,28 @@ from service.processes.job_files import LABELS, MATRIX, PROBABILITIES, ROWS, sav
 from service.schema.contract import decode, spelling
 from service.worker.data.matrix import read_matrix
 from service.worker.data.table import Limits
+from service.worker.task import Task
 
 _ANSWERS = "answers.arrows"
 
 
-def read(folder: Path, order: Mapping[str, Any]) -> Any:
-    """Leave the matrix of what was uploaded; raises InvalidInput with what is wrong with it."""
-    limits = Limits(rows=order["max_rows"], columns=order["max_columns"])
-    schema = decode(order["schema"].encode())
+def read(task: Task) -> Any:
+    """Write the matrix of the uploaded rows; raises InvalidInput with what is wrong with them."""
+    folder, spec = task.folder, task.spec
+    limits = Limits(rows=spec["max_rows"], columns=spec["max_columns"])
+    schema = decode(spec["schema"].encode())
     try:
-        matrix = read_matrix(folder / ROWS, order["media"], schema, limits)
+        matrix = read_matrix(folder / ROWS, spec["media"], schema, limits)
     except UnusableData as error:
         raise InvalidInput(str(error), list(error.problems)) from error
     save(folder / MATRIX, matrix)
     return {"rows": len(matrix)}
 
 
-def write_arrow(folder: Path, order: Mapping[str, Any]) -> Any:
+def write_arrow(task: Task) -> Any:
     """Write the answers as an Arrow stream: `prediction`, and a column for each class."""
-    classes = order["classes"]
+    folder, spec = task.folder, task.spec
+    classes = spec["classes"]
     labels = np.load(folder / LABELS, allow_pickle=False)
     columns = {"prediction": pa.array(classes).take(pa.array(labels))}
     if (folder / PROBABILITIES).exists():

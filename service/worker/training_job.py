@@ -1,12 +1,9 @@
-"""A planned training, done: fitted, converted, compared, and packed for the registry."""
+"""The job that fits a planned training, converts it, and writes what the registry stores."""
 
 import hashlib
 import io
-import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,11 +11,11 @@ from typing import Any
 import numpy as np
 from skops.io import dumps
 
-from service.common.disk_errors import NO_STORAGE
 from service.common.errors import clip
 from service.models.classifier import Classifier
 from service.models.onnx_classifier import OnnxClassifier
-from service.processes.job_files import PROGRESS, REPORT, REQUEST, TABLE, VERSION, write
+from service.processes.job_files import REPORT, TABLE, VERSION
+from service.processes.messages import to_json
 from service.schema.contract import encode
 from service.schema.train_request import TrainRequest
 from service.worker.data.table import Column, Table
@@ -30,14 +27,13 @@ from service.worker.onnx_export.convert import convert
 from service.worker.onnx_export.parity import Parity, check, made_up_rows
 from service.worker.sklearn_models.array_preprocessing import Preparation
 from service.worker.sklearn_models.classifier import NativeClassifier
-
-_NO_MEMORY = 255
+from service.worker.task import Task
 
 
 def warm() -> None:
-    """Do a small training and keep nothing, so that what is imported late is there for all jobs.
+    """Do a small training and keep nothing, so that late imports are done once for all jobs.
 
-    Nothing of Arrow is read or written here: its threads would make a fork unsafe.
+    It reads and writes nothing of Arrow, whose threads would make a fork unsafe.
     """
     values = np.arange(40.0)
     table = Table(
@@ -51,13 +47,14 @@ def warm() -> None:
         _keep(Path(name), Path(name), fitted)
 
 
-def train(folder: Path, _order: Mapping[str, Any]) -> Any:
-    """Fit what was planned; leaves the version's files and a report."""
-    request = TrainRequest.model_validate_json((folder / REQUEST).read_bytes())
+def train(task: Task) -> Any:
+    """Fit what was planned; write the version's files and a report, and return the record."""
+    folder = task.folder
+    request = TrainRequest.model_validate_json(task.spec["request"])
     planned = plan(Table.from_parquet((folder / TABLE).read_bytes()), request)
 
     def progress(stage: str, share: float) -> None:
-        write(folder / PROGRESS, {"stage": stage, "progress": 0.8 * share})
+        task.report(stage, 0.8 * share)
 
     fitted = fit(planned, progress)
     version, report = folder / VERSION, folder / REPORT
@@ -65,26 +62,25 @@ def train(folder: Path, _order: Mapping[str, Any]) -> Any:
     report.mkdir()
     progress("converting", 1.0)
     start = time.perf_counter()
-    with _aside(lambda: _keep(version, report, fitted)):
-        names = [feature.name for feature in fitted.schema.features]
-        graph, parity, reason = _convert(fitted, names, planned.table.to_frame(names))
-        _pack(version, fitted, names, graph)
+    names = [feature.name for feature in fitted.schema.features]
+    graph, parity, reason = _convert(fitted, names, planned.table.to_frame(names))
+    _pack(version, fitted, names, graph)
+    _keep(version, report, fitted)
     seconds = {**fitted.seconds, "convert": time.perf_counter() - start}
     backend = "native" if graph is None else "onnx"
-    write(report / "by_class.json", [asdict(row) for row in fitted.report])
-    write(
-        report / "serving.json",
-        {
-            "route": backend,
-            "reason": reason,
-            "parity": None if parity is None else asdict(parity),
-            "notes": fitted.notes,
-        },
-    )
+    serving = {
+        "route": backend,
+        "reason": reason,
+        "parity": None if parity is None else asdict(parity),
+        "notes": fitted.notes,
+    }
+    (report / "by_class.json").write_bytes(to_json([asdict(row) for row in fitted.report]))
+    (report / "serving.json").write_bytes(to_json(serving))
     return {
         "metrics": fitted.metrics,
         "seconds": seconds,
         "params": _recorded(request, fitted, backend),
+        "chosen": dict(fitted.params),
         "sha256": {
             path.name: hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted(version.iterdir())
@@ -97,12 +93,12 @@ def train(folder: Path, _order: Mapping[str, Any]) -> Any:
 def _convert(
     fitted: Fitted, names: list[str], frame: Any
 ) -> tuple[bytes | None, Parity | None, str | None]:
-    """Give a graph that was compared with the pipeline on every row, or why there is none."""
+    """Return a graph that was compared with the pipeline on every row, or why there is none."""
     try:
         graph = convert(fitted.pipeline, names)
     except NotConvertible as error:
         return None, None, str(error)
-    # A slow classifier has answered only some rows so far; a quick one all of them.
+    # A slow classifier has answered only some of the rows so far, a quick one all of them.
     all_rows = len(fitted.checked) == len(fitted.X)
     answers = (fitted.predicted, fitted.probabilities) if all_rows else None
     parity = check(graph, fitted.pipeline, frame, fitted.X, answers)
@@ -111,45 +107,15 @@ def _convert(
     return graph, parity, None
 
 
-@contextmanager
-def _aside(work: Callable[[], None]) -> Iterator[None]:
-    """Do `work` in a process beside the block, on another core if there is one.
-
-    Raises OSError where the disk does not take it; MemoryError for whatever else fails: there is no
-    other reason that could be mended.
-    """
-    pid = os.fork()
-    if pid == 0:
-        status = _NO_MEMORY
-        try:
-            work()
-            status = 0
-        except OSError as error:
-            status = error.errno or _NO_MEMORY
-        except MemoryError:
-            pass
-        finally:
-            os._exit(status)
-    try:
-        yield
-    finally:
-        _, ended = os.waitpid(pid, 0)
-    status = os.waitstatus_to_exitcode(ended)
-    if status in NO_STORAGE:
-        raise OSError(status, os.strerror(status))
-    if status:
-        raise MemoryError
-
-
 def _keep(version: Path, report: Path, fitted: Fitted) -> None:
-    """Write what needs no graph: the pipeline and the pictures."""
+    """Write the pipeline and the pictures, which need no graph."""
     (version / "model.skops").write_bytes(dumps(fitted.pipeline))
     for name, picture in plots.pictures(fitted).items():
         (report / name).write_bytes(picture)
 
 
 def _pack(folder: Path, fitted: Fitted, names: list[str], graph: bytes | None) -> None:
-    """Write what serving needs beside the pipeline: schema, graph, golden rows and answers."""
+    """Write what serving needs beside the pipeline: schema, graph, golden rows, their answers."""
     (folder / "schema.json").write_bytes(encode(fitted.schema))
     classifier: Classifier
     if graph is not None:
@@ -171,7 +137,7 @@ def _pack(folder: Path, fitted: Fitted, names: list[str], graph: bytes | None) -
 
 
 def _recorded(request: TrainRequest, fitted: Fitted, backend: str) -> dict[str, str]:
-    """Give the parameters as MLflow records them: those of the fit and those of the request."""
+    """Return the parameters for MLflow: those of the request and those of the fitted classifier."""
     asked = {
         "model_type": request.model_type,
         "target": request.target,

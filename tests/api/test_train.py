@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -115,6 +116,36 @@ def test_cross_validation_and_search_are_measured(client: Client) -> None:
     )
 
     assert 0.8 < result["metrics"]["cv_accuracy_mean"] <= 1
+
+
+def test_what_a_search_found_is_kept_and_taken_by_the_next_training(client: Client) -> None:
+    body = {"model_type": "DecisionTreeClassifier", "params": {"min_samples_leaf": 3}, "cv": 3}
+    found = client.train(
+        name="found", dataset="iris", search={"params": {"max_depth": [1, 5]}}, **body
+    )
+    again = client.train(name="again", dataset="iris")
+
+    for trained in (found, again):
+        shown = client.get(f"/models/{trained['name']}/versions/{trained['version']}").json()
+        assert shown["params"] == {"min_samples_leaf": 3, "max_depth": 5}
+
+
+@pytest.mark.parametrize("form", [False, True])
+def test_an_empty_model_type_is_refused_and_none_is_that_of_the_model_in_use(
+    client: Client, form: bool
+) -> None:
+    def ask(**body: str | None) -> httpx.Response:
+        sent = {"name": "empty", "dataset": "iris", **body}
+        if form:
+            fields = {key: (None, value) for key, value in sent.items() if value is not None}
+            return client.post("/train", files=fields)
+        return client.post("/train", json=sent)
+
+    refused = ask(model_type="")
+
+    assert refused.status_code == 400
+    assert refused.json()["errors"][0]["pointer"] == "/model_type"
+    assert ask(model_type=None).status_code == 201
 
 
 def test_a_training_that_nobody_waits_for_is_followed(client: Client) -> None:

@@ -1,7 +1,7 @@
-"""The host of children while nobody needs it: how it ends, and that no order is lost by that."""
+"""The worker host while nobody needs it: how it ends, and that no job is lost by that."""
 
 import logging
-import subprocess
+import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +13,6 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from service.common.domain import DataSets
 from service.common.settings import Settings
-from service.processes.job import WorkerProcess
 from service.processes.limits import JobLimits
 from service.processes.pool import WorkerPool
 from service.processes.remote_classifier import RemoteClassifier
@@ -23,27 +22,22 @@ from tests.support.pipelines import fit, iris
 from tests.support.server import settings_for
 from tests.support.waiting import wait_until
 
-# Takes every order, and says at once that its child has come and gone; has nothing to import.
+# Takes every message, and says at once that its worker has ended; has nothing to import.
 _FAKE_HOST = """
-import json, os, socket
-orders = socket.socket(fileno=0)
-while data := orders.recv(65536):
-    for told in ({"pid": 0}, {"status": 0}):
-        line = json.dumps({"id": json.loads(data)["id"], **told}) + "\\n"
-        os.write(1, line.encode())
+import json, socket
+service = socket.socket(fileno=0)
+for line in service.makefile():
+    start = json.loads(line)
+    if "worker" in start:
+        done = {"type": "FromWorker", "worker": start["worker"], "message": {"type": "Done"}}
+        service.sendall(json.dumps(done).encode() + b"\\n")
 """
 
 
-class QuickChildren(WorkerPool):
-    """Has hosts that start in a moment, and counts them."""
+class QuickWorkers(WorkerPool):
+    """Has hosts that start in a moment."""
 
     command = (sys.executable, "-S", "-c", _FAKE_HOST)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "result.json").write_bytes(b"{}")
-    return tmp_path
 
 
 @pytest.fixture
@@ -54,15 +48,16 @@ def hosts(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-def status_of(workers: WorkerPool, folder: Path) -> tuple[int, int]:
-    """Start a job; give the process id of its host and how the job ended."""
+def host_of_a_job(workers: WorkerPool, folder: Path) -> int:
+    """Do a job; return the process id of its host."""
     job = workers.start("any", folder, {}, JobLimits(seconds=60, memory_bytes=2**32))
-    return job.host, job.status.result(timeout=30)
+    assert job.wait(30) is None
+    return job.host
 
 
-def host_of(workers: WorkerPool) -> subprocess.Popen[bytes]:
-    assert workers._host is not None
-    return workers._host
+def host_of(workers: WorkerPool) -> int:
+    assert workers.host is not None
+    return workers.host
 
 
 def is_gone(pid: int) -> bool:
@@ -70,77 +65,71 @@ def is_gone(pid: int) -> bool:
 
 
 @pytest.mark.usefixtures("hosts")
-def test_a_host_without_children_ends_after_a_while_and_leaves_no_process(folder: Path) -> None:
-    workers = QuickChildren(idle_seconds=0.01)
+def test_a_host_without_workers_ends_after_a_while_and_leaves_no_process(tmp_path: Path) -> None:
+    workers = QuickWorkers(idle_seconds=0.01)
 
-    host, status = status_of(workers, folder)
+    host = host_of_a_job(workers, tmp_path)
 
-    assert status == 0
     wait_until(lambda: is_gone(host))  # not even as a zombie
     workers.close()
 
 
 @pytest.mark.usefixtures("hosts")
-def test_the_next_order_after_that_gets_another_host(folder: Path) -> None:
-    workers = QuickChildren(idle_seconds=0.01)
-    first, _ = status_of(workers, folder)
+def test_the_next_job_after_that_gets_another_host(tmp_path: Path) -> None:
+    workers = QuickWorkers(idle_seconds=0.01)
+    first = host_of_a_job(workers, tmp_path)
     wait_until(lambda: is_gone(first))
 
-    second, status = status_of(workers, folder)
-
-    assert status == 0
-    assert second != first
+    assert host_of_a_job(workers, tmp_path) != first
     workers.close()
 
 
 @pytest.mark.usefixtures("hosts")
 def test_a_host_that_nobody_ever_asked_ends_too() -> None:
-    workers = QuickChildren(idle_seconds=0.01)
+    workers = QuickWorkers(idle_seconds=0.01)
     workers.warm()
-    host = host_of(workers).pid
+    host = host_of(workers)
 
     wait_until(lambda: is_gone(host))
     workers.close()
 
 
-def test_without_a_limit_it_stays(folder: Path) -> None:
-    workers = QuickChildren(idle_seconds=0)
+def test_without_a_limit_it_stays(tmp_path: Path) -> None:
+    workers = QuickWorkers(idle_seconds=0)
 
-    hosts = {status_of(workers, folder)[0] for _ in range(3)}
+    hosts = {host_of_a_job(workers, tmp_path) for _ in range(3)}
 
     assert len(hosts) == 1
-    assert workers._idle_left(host_of(workers)) is None
+    assert workers.host in hosts
     workers.close()
 
 
 @pytest.mark.usefixtures("hosts")
-def test_no_order_fails_however_close_it_comes_to_the_end_of_a_host(folder: Path) -> None:
-    # So short that a host is ended whenever it has no child just now, while orders arrive.
-    workers = QuickChildren(idle_seconds=1e-9)
-    folders = [folder / str(index) for index in range(3)]
-    for each in folders:
-        each.mkdir()
+def test_no_job_fails_however_close_it_comes_to_the_end_of_a_host(tmp_path: Path) -> None:
+    # So short that a host is ended whenever it has no worker just now, while jobs arrive.
+    workers = QuickWorkers(idle_seconds=1e-9)
 
     with ThreadPoolExecutor(3) as pool:
-        ends = list(pool.map(lambda i: status_of(workers, folders[i % 3]), range(60)))
+        hosts = list(pool.map(lambda _: host_of_a_job(workers, tmp_path), range(60)))
 
-    assert {status for _, status in ends} == {0}
-    assert len({host for host, _ in ends}) > 1
+    wait_until(lambda: host_of_a_job(workers, tmp_path) != hosts[0])
     workers.close()
 
 
-@pytest.mark.usefixtures("hosts")
-def test_an_order_that_comes_when_the_time_is_up_keeps_the_host(folder: Path) -> None:
-    workers = QuickChildren(idle_seconds=3600)
-    status_of(workers, folder)
-    host = host_of(workers)
-    workers._children[0] = WorkerProcess(0, host.pid)
-    workers.idle_seconds = 1e-9
+def test_a_host_whose_job_goes_on_is_not_ended_as_idle(tmp_path: Path) -> None:
+    workers = WorkerPool(idle_seconds=0.01)
+    os.mkfifo(tmp_path / "rows")  # Opening it blocks the job until somebody writes.
+    spec = {"name": "d", "target": None, "media": "csv", "form": False, "max_rows": 9}
+    limits = JobLimits(seconds=60, memory_bytes=2**32)
+    job = workers.start("data_set", tmp_path, {**spec, "max_columns": 9}, limits)
 
-    assert not workers._end_idle(host)
-    del workers._children[0]
-    assert workers._end_idle(host)
-    assert is_gone(host.pid)
+    with (tmp_path / "rows").open("wb") as rows:
+        rows.write(b"x,y\n1,2\n")
+
+    summary = job.wait(30)
+    assert isinstance(summary, dict)
+    assert summary["rows"] == 1
+    wait_until(lambda: is_gone(job.host))
     workers.close()
 
 
@@ -151,21 +140,21 @@ def test_a_native_model_in_use_keeps_it_alive() -> None:
     classifier = RemoteClassifier(workers, "near version 1", lambda: stored, names)
     host = host_of(workers)
 
-    assert workers._idle_left(host) is None
-    assert not workers._end_idle(host)
-    assert len(classifier.labels(data.frame.to_numpy()[:2])) == 2
+    for _ in range(20):
+        assert len(classifier.labels(data.frame.to_numpy()[:2])) == 2
+    assert workers.host == host
 
     del classifier
-    wait_until(lambda: is_gone(host.pid))
+    wait_until(lambda: is_gone(host))
     workers.close()
 
 
-def test_a_body_that_begins_to_arrive_starts_the_host_ahead_of_its_order(tmp_path: Path) -> None:
-    workers = QuickChildren()
+def test_a_body_that_begins_to_arrive_starts_the_host_ahead_of_its_job(tmp_path: Path) -> None:
+    workers = QuickWorkers()
     settings: Settings = settings_for(tmp_path)
     data_sets: DataSets = FakeRegistry(tmp_path)
 
     Uploads(data_sets, workers, tmp_path / "work", settings).open()
 
-    assert workers._host is not None
+    assert workers.host is not None
     workers.close()

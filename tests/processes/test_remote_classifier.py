@@ -1,4 +1,4 @@
-"""A classifier in a process of its own: what it answers, how it ends, and how it comes back."""
+"""A classifier in a worker process: what it answers, how it ends, and how it comes back."""
 
 import gc
 import json
@@ -13,7 +13,10 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from multiprocessing.connection import Connection
 from pathlib import Path
+from statistics import median
 from time import thread_time
 from typing import Any, Literal, cast
 
@@ -24,11 +27,13 @@ from numpy.typing import NDArray
 from sklearn.neighbors import KNeighborsClassifier, RadiusNeighborsClassifier
 from sklearn.svm import LinearSVC
 
-from service.common.errors import ClassifierUnavailable, WorkersUnavailable
+from service.common.errors import ClassifierUnavailable, WorkerCrashed, WorkersUnavailable
 from service.processes.connection import ClassifierInfo, Defect, WorkerConnection
-from service.processes.job import HOST_DIED, WorkerProcess
+from service.processes.job import WorkerProcess
+from service.processes.messages import Crashed, Outcome
 from service.processes.pool import WorkerPool
 from service.processes.remote_classifier import Backoff, RemoteClassifier
+from service.serving.core_pool import CorePool
 from service.worker.classify_server import answer_all
 from service.worker.sklearn_models.classifier import load_native
 from tests.support.pipelines import fit, iris
@@ -58,8 +63,7 @@ def served(workers: WorkerPool, data: bytes = NEAR, **more: Any) -> RemoteClassi
 
 
 def pid_of(classifier: RemoteClassifier) -> int:
-    line = wait_until(lambda: classifier._keeper.line)
-    return line.facts.pid
+    return wait_until(lambda: classifier.connection).info.pid
 
 
 def is_gone(pid: int) -> bool:
@@ -73,7 +77,7 @@ def is_gone(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("name", native())
-def test_a_child_answers_bit_by_bit_as_the_classifier_itself(
+def test_a_worker_answers_bit_by_bit_as_the_classifier_itself(
     workers: WorkerPool, name: str
 ) -> None:
     data = stored(native()[name].classifier)
@@ -84,10 +88,10 @@ def test_a_child_answers_bit_by_bit_as_the_classifier_itself(
     assert there.may_label_nan == here.may_label_nan
     assert there.labels(rows).tobytes() == here.labels(rows).tobytes()
     if here.has_probabilities:
-        labels, chances = here.labels_and_probabilities(rows)
-        found, rows_found = there.labels_and_probabilities(rows)
-        assert found.tobytes() == labels.tobytes()
-        assert rows_found.tobytes() == np.ascontiguousarray(chances).tobytes()
+        labels, probabilities = here.labels_and_probabilities(rows)
+        remote_labels, remote_probabilities = there.labels_and_probabilities(rows)
+        assert remote_labels.tobytes() == labels.tobytes()
+        assert remote_probabilities.tobytes() == np.ascontiguousarray(probabilities).tobytes()
 
 
 def test_what_the_classifier_cannot_take_is_told_in_the_same_sentence(workers: WorkerPool) -> None:
@@ -107,7 +111,7 @@ def test_what_the_classifier_cannot_take_is_told_in_the_same_sentence(workers: W
     assert classifier.labels(X).tolist() == np.unique(IRIS.y, return_inverse=True)[1].tolist()
 
 
-def test_its_clock_counts_what_the_child_spends_for_this_thread(workers: WorkerPool) -> None:
+def test_its_clock_counts_what_the_worker_spends_for_this_thread(workers: WorkerPool) -> None:
     classifier = served(workers)
     rows = np.repeat(X, 20, axis=0)
     start, own = classifier.clock(), thread_time()
@@ -143,14 +147,14 @@ def test_rows_of_a_matrix_that_lies_in_a_file_are_answered_as_those_that_are_sen
     labels, none = classifier.of_file(tmp_path / "matrix.npy", rows, False)
     again, probabilities = classifier.of_file(tmp_path / "matrix.npy", rows, True)
 
-    expected, chances = classifier.labels_and_probabilities(X[rows])
+    expected, expected_probabilities = classifier.labels_and_probabilities(X[rows])
     assert none is None
     assert labels.tolist() == again.tolist() == expected.tolist()
     assert probabilities is not None
-    assert np.array_equal(probabilities, chances)
+    assert np.array_equal(probabilities, expected_probabilities)
 
 
-def test_a_file_that_is_not_there_is_a_defect_that_the_child_survives(
+def test_a_file_that_is_not_there_is_a_defect_that_the_worker_survives(
     workers: WorkerPool, tmp_path: Path
 ) -> None:
     classifier = served(workers)
@@ -183,49 +187,78 @@ class FakeClassifier:
         return self.labels(X), np.ones((len(X), 1))
 
 
-def line_to(classifier: FakeClassifier) -> WorkerConnection:
-    """Give a line of two connections, answered by threads of this process."""
+def connection_to(classifier: FakeClassifier) -> WorkerConnection:
+    """Return two connections, answered by threads of this process."""
     pairs = [socket.socketpair() for _ in range(2)]
     for _, theirs in pairs:
-        threading.Thread(target=answer_all, args=(theirs, classifier)).start()
-    line = WorkerConnection(WorkerProcess(1, 1), [ours for ours, _ in pairs])
-    line.facts = ClassifierInfo(1, 1, False, False)
-    return line
+        connection = Connection(theirs.detach())
+        threading.Thread(target=answer_all, args=(connection, classifier)).start()
+    worker = WorkerConnection(worker_process(), [ours for ours, _ in pairs])
+    worker.info = ClassifierInfo(1, 1, False, False)
+    return worker
+
+
+def worker_process() -> WorkerProcess:
+    return WorkerProcess(1, 1, lambda _: None)
 
 
 def test_two_calls_are_computed_at_one_time() -> None:
-    line = line_to(FakeClassifier(threading.Barrier(2, timeout=30).wait))
+    connection = connection_to(FakeClassifier(threading.Barrier(2, timeout=30).wait))
 
     with ThreadPoolExecutor(2) as pool:
-        answers = list(pool.map(lambda _: line.ask(X, False)[1], range(2)))
+        answers = list(pool.map(lambda _: connection.ask(X, False)[1], range(2)))
 
     assert [answer.tolist() for answer in answers] == [[0] * len(X)] * 2
-    line.cut()
+    connection.close()
 
 
-def test_a_defect_in_the_child_is_no_clients_fault_and_stops_nothing(
+def test_a_defect_in_the_worker_is_no_clients_fault_and_stops_nothing(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     classifier = FakeClassifier(lambda: 1 / 0)
-    line = line_to(classifier)
+    connection = connection_to(classifier)
 
     with pytest.raises(Defect, match="ZeroDivisionError"):
-        line.ask(X, False)
+        connection.ask(X, False)
 
     assert "Traceback" in capfd.readouterr().err
     classifier.first = bool
-    assert line.ask(X, False)[1].tolist() == [0] * len(X)
-    line.cut()
+    assert connection.ask(X, False)[1].tolist() == [0] * len(X)
+    connection.close()
 
 
 def test_an_answer_to_another_question_is_none() -> None:
-    line = line_to(FakeClassifier(bool))
-    assert line.ask(X, True)[2] is not None
-    line.facts = ClassifierInfo(1, 3, True, False)
+    connection = connection_to(FakeClassifier(bool))
+    assert connection.ask(X, True)[2] is not None
+    connection.info = ClassifierInfo(1, 3, True, False)
 
     with pytest.raises(EOFError):
-        line.ask(X, True)
-    line.cut()
+        connection.ask(X, True)
+    connection.close()
+
+
+def test_single_rows_are_not_starved_by_a_file_of_many_parts(workers: WorkerPool) -> None:
+    classifier = served(workers)
+    part = np.tile(X, (20, 1))
+    parts = 200
+    done: list[int] = []
+
+    def answer_file() -> None:
+        with closing(CorePool(2)) as cores:
+            cores.map(lambda index: done.append(len(classifier.labels(part)) + index), range(parts))
+
+    meanwhile: list[int] = []
+    with ThreadPoolExecutor(1) as pool:
+        file = pool.submit(answer_file)
+        wait_until(lambda: len(done) > 3)
+        while len(done) < parts - 10:
+            before = len(done)
+            classifier.labels(X[:1])
+            meanwhile.append(len(done) - before)
+        file.result(60)
+
+    # A row waits for the parts that are under way; a busy machine may hold up a few for longer.
+    assert median(meanwhile) <= 10
 
 
 # What it is
@@ -253,55 +286,65 @@ def test_it_answers_at_the_services_priority_without_a_limit_of_time_and_has_no_
 
 
 def test_a_file_that_is_not_trusted_is_refused_and_leaves_no_process(workers: WorkerPool) -> None:
-    before = set(workers._children)
+    before = workers.workers
 
     with pytest.raises(ValueError, match="not a skops file"):
         served(workers, pickle.dumps(KNeighborsClassifier()))
 
-    wait_until(lambda: set(workers._children) <= before)
+    wait_until(lambda: workers.workers <= before)
 
 
-class FakeChildren(WorkerPool):
-    """Starts a child that ends at once with this status."""
+class FakeWorkers(WorkerPool):
+    """Starts workers that end at once."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, outcome: Outcome | None) -> None:
+        """Without an outcome their host ends before them."""
         super().__init__()
-        self.status = status
+        self.outcome = outcome
 
     def serve(self, connections: int) -> tuple[WorkerProcess, list[socket.socket]]:
         pairs = [socket.socketpair() for _ in range(connections)]
         for _, theirs in pairs:
             theirs.close()
-        child = WorkerProcess(1, 1)
-        child.status.set_result(self.status)
-        return child, [ours for ours, _ in pairs]
+        worker = worker_process()
+        if self.outcome is None:
+            worker.outcome.set_exception(WorkersUnavailable())
+        else:
+            worker.outcome.set_result(self.outcome)
+        return worker, [ours for ours, _ in pairs]
 
 
 def test_a_file_whose_loading_ends_the_process_is_refused() -> None:
+    crashed = Crashed("It was ended by SIGSEGV.")
     with pytest.raises(ValueError, match="ended by SIGSEGV"):
-        served(FakeChildren(-signal.SIGSEGV))
+        served(FakeWorkers(crashed))
     with pytest.raises(WorkersUnavailable):
-        served(FakeChildren(HOST_DIED))
+        served(FakeWorkers(None))
+
+
+def test_a_file_is_not_blamed_when_the_kernel_kills_the_process_that_loads_it() -> None:
+    with pytest.raises(WorkerCrashed, match="no memory left"):
+        served(FakeWorkers(Crashed("The machine has no memory left.", was_killed=True)))
 
 
 def test_serving_a_native_classifier_imports_no_scikit_learn() -> None:
     code = """
 import json, sys
-from service.processes.remote_classifier import ChildClassifier
-from service.processes.pool import Children
+from service.processes.remote_classifier import RemoteClassifier
+from service.processes.pool import WorkerPool
 from service.serving.predictor import Predictor
 from service.schema.contract import Feature, Schema
 from service.schema.decoder import Limits
 data = sys.stdin.buffer.read()
-children = Children()
+workers = WorkerPool()
 names = json.loads(sys.argv[1])
-classifier = ChildClassifier(children, "near", lambda: data, names)
+classifier = RemoteClassifier(workers, "near", lambda: data, names)
 features = tuple(Feature(name, "number") for name in names)
 predictor = Predictor("near", 1, Schema(features, ("a", "b", "c")), classifier, Limits())
 predictor.warm()
 print(predictor.predict(b'{"instances": [[5.1, 3.5, 1.4, 0.2]]}'))
 print([m for m in ("sklearn", "skops", "scipy", "pandas", "joblib") if m in sys.modules])
-children.close()
+workers.close()
 """
     command = [sys.executable, "-c", code, json.dumps(IRIS.names)]
     run = subprocess.run(command, input=NEAR, capture_output=True)
@@ -326,7 +369,7 @@ def test_it_ends_when_nobody_holds_the_classifier_any_more(workers: WorkerPool) 
         gc.enable()
 
 
-def test_a_child_that_is_killed_costs_its_requests_an_error_and_comes_back(
+def test_a_worker_that_is_killed_costs_its_requests_an_error_and_comes_back(
     workers: WorkerPool,
 ) -> None:
     lost: list[int] = []
@@ -336,9 +379,9 @@ def test_a_child_that_is_killed_costs_its_requests_an_error_and_comes_back(
     stop(pid)
     with ThreadPoolExecutor(2) as pool:
         calls = [pool.submit(classifier.labels, X) for _ in range(2)]
-        line = classifier._keeper.line
-        assert line is not None
-        wait_until(lambda: len(line._busy) == 2)
+        connection = classifier.connection
+        assert connection is not None
+        wait_until(lambda: connection.queue.lent == 2)
         os.kill(pid, signal.SIGKILL)
 
         for call in calls:
@@ -352,7 +395,7 @@ def test_a_child_that_is_killed_costs_its_requests_an_error_and_comes_back(
     assert lost == [1]
 
 
-def test_a_child_that_is_killed_while_nobody_asks_is_started_again(workers: WorkerPool) -> None:
+def test_a_worker_that_is_killed_while_nobody_asks_is_started_again(workers: WorkerPool) -> None:
     classifier = served(workers)
     pid = pid_of(classifier)
 
@@ -362,7 +405,7 @@ def test_a_child_that_is_killed_while_nobody_asks_is_started_again(workers: Work
     assert (classifier.labels(X) == classifier.labels(X)).all()
 
 
-def test_a_child_that_hangs_is_killed_and_replaced(workers: WorkerPool) -> None:
+def test_a_worker_that_hangs_is_killed_and_replaced(workers: WorkerPool) -> None:
     classifier = served(workers, seconds=0.2)
     pid = pid_of(classifier)
     stop(pid)
@@ -375,14 +418,13 @@ def test_a_child_that_hangs_is_killed_and_replaced(workers: WorkerPool) -> None:
     assert len(classifier.labels(X[:1])) == 1
 
 
-def test_a_host_that_is_killed_takes_its_children_along_and_they_come_back() -> None:
+def test_a_host_that_is_killed_takes_its_workers_along_and_they_come_back() -> None:
     workers = WorkerPool()
     classifier = served(workers)
     pid, expected = pid_of(classifier), classifier.labels(X)
-    host = workers._host
-    assert host is not None
+    assert workers.host is not None
 
-    host.kill()
+    os.kill(workers.host, signal.SIGKILL)
 
     wait_until(lambda: is_gone(pid))
     wait_until(lambda: classifier.ready and pid_of(classifier) != pid)
@@ -417,10 +459,10 @@ def test_nothing_is_left_of_fifty_classifiers(workers: WorkerPool) -> None:
         return len(os.listdir("/proc/self/fd"))
 
     kept = served(workers)
-    before, known = files(), set(workers._children)
+    before, others = files(), workers.workers
     for _ in range(50):
         assert len(served(workers).labels(X[:3])) == 3
 
-    wait_until(lambda: set(workers._children) <= known)
+    wait_until(lambda: workers.workers <= others)
     assert files() <= before  # what earlier tests left behind may go meanwhile
     assert cast(Any, kept.labels(X[:1])).size == 1

@@ -1,96 +1,97 @@
-"""Predictions from files: what ends them early, and what they may ask for."""
+"""Files of rows: how many are read at one time, and how much memory they may take together."""
 
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 
-from service.common.errors import ClientGone, InvalidRequest
-from service.serving.classification import Classification
-from service.serving.core_pool import CorePool
-from service.serving.file_predictions import MAX_PROBABILITIES, Deadline
-from tests.serving.test_predictor import ClockedClassifier
-from tests.support.fakes import FakeRegistry
-from tests.support.server import Client, serve, settings_for
+from service.common.errors import Overloaded
+from service.processes.job import Job
+from service.processes.job_files import MATRIX
+from service.processes.limits import JobLimits
+from service.processes.messages import Done, to_json
+from service.processes.pool import WorkerPool
+from service.serving.file_predictions import Deadline, FilePredictions
+from tests.serving.test_predictor import FakeClassifier, predictor_of
+from tests.support.server import settings_for
 from tests.support.waiting import wait_until
 
-CSV = {"content-type": "text/csv"}
+
+class FakeWorkers(WorkerPool):
+    """Keeps each job until the test ends it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.jobs: list[Job] = []
+        self.lock = threading.Lock()
+
+    def start(self, _: str, folder: Path, __: Mapping[str, Any], limits: JobLimits) -> Job:
+        np.save(folder / MATRIX, np.zeros((1, 2)))
+        with self.lock:
+            self.jobs.append(Job(len(self.jobs), 1, lambda _: None, folder, limits))
+            return self.jobs[-1]
+
+    def running(self) -> list[Job]:
+        with self.lock:
+            return [job for job in self.jobs if not job.outcome.done()]
+
+    def run_at_least(self, count: int) -> bool:
+        return len(self.running()) >= count
 
 
-def rows_csv(client: Client, rows: int) -> bytes:
-    names = [feature["name"] for feature in client.get("/schema").json()["features"]]
-    line = ",".join(["1"] * len(names)) + "\n"
-    return (",".join(names) + "\n" + line * rows).encode()
+def test_files_that_are_read_at_one_time_hold_no_more_than_one_training_may(
+    tmp_path: Path,
+) -> None:
+    settings = settings_for(tmp_path)
+    workers = FakeWorkers()
+    files = FilePredictions(workers, settings)
+    predictor = predictor_of(FakeClassifier())
+
+    def answer(number: int) -> int:
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        return files.answer(predictor, folder, "csv", False, "json", Deadline())[1]
+
+    most = 0
+    with ThreadPoolExecutor(6) as pool:
+        answers = [pool.submit(answer, number) for number in range(6)]
+        for ended in range(6):
+            # All that may be under way are: the others wait for one of them.
+            wait_until(partial(workers.run_at_least, min(2, 6 - ended)))
+            running = workers.running()
+            most = max(most, sum(job.limits.memory_bytes for job in running))
+            running[0].outcome.set_result(Done(to_json({})))
+
+    assert [future.result() for future in answers] == [1] * 6
+    assert most == settings.training_memory_bytes
 
 
-def instances(client: Client) -> float:
-    lines = client.get("/metrics").text.splitlines()
-    return sum(float(x.split()[-1]) for x in lines if x.startswith("service_instances_total"))
+def test_a_file_beyond_those_that_may_wait_is_refused(tmp_path: Path) -> None:
+    files = FilePredictions(FakeWorkers(), settings_for(tmp_path))
+
+    def count(more: int) -> int:
+        try:
+            with files.turn():
+                return count(more + 1)
+        except Overloaded:
+            return more
+
+    assert count(0) == 8
+    with files.turn():  # They are gone again.
+        pass
 
 
-def test_after_its_time_a_file_is_given_up_with_a_sentence() -> None:
-    with pytest.raises(InvalidRequest, match=r"more than 0 s; send fewer rows"):
-        Deadline(0).check()
+def test_a_job_that_crashes_lets_the_next_file_be_read(tmp_path: Path) -> None:
+    class NoWorkers(WorkerPool):
+        def start(self, *_: object) -> Job:
+            raise ZeroDivisionError
 
-
-def test_work_for_a_client_that_has_left_is_given_up() -> None:
-    deadline = Deadline()
-    deadline.check()
-    deadline.client_left = True
-
-    with pytest.raises(ClientGone):
-        deadline.check()
-
-
-def test_what_gives_the_work_up_is_asked_before_each_part() -> None:
-    classifier = ClockedClassifier(0, 0)
-    deadline = Deadline()
-
-    def check() -> None:
-        deadline.check()
-        deadline.client_left = bool(classifier.sizes)
-
-    with pytest.raises(ClientGone):
-        Classification("It", classifier, CorePool(1)).classify(
-            np.ones((20_000, 3)), False, check=check
-        )
-    assert 0 < sum(classifier.sizes) < 20_000
-
-
-def test_a_client_that_leaves_ends_the_work_and_is_not_counted(tmp_path: Path) -> None:
-    uploads = tmp_path / "data" / "work"
-    with serve(settings_for(tmp_path / "data"), FakeRegistry(tmp_path)) as client:
-        # Slow enough: 300,000 rows would take several seconds more than the client waits.
-        client.train(
-            name="near",
-            dataset="breast_cancer",
-            model_type="KNeighborsClassifier",
-            params={"algorithm": "brute", "metric": "minkowski", "p": 3},
-        )
-        body = rows_csv(client, 300_000)
-        before, folders = instances(client), set(uploads.rglob("rows"))
-
-        with pytest.raises(httpx.ReadTimeout):
-            client.post("/predict", content=body, headers=CSV, timeout=httpx.Timeout(30, read=2))
-
-        wait_until(lambda: set(uploads.rglob("rows")) <= folders)
-        assert instances(client) == before
-
-
-def test_more_probabilities_than_a_reply_may_have_are_refused(tmp_path: Path) -> None:
-    with serve(settings_for(tmp_path / "data"), FakeRegistry(tmp_path)) as client:
-        classes = 500
-        labels = [f"class {index % classes}" for index in range(10 * classes)]
-        records = [{"x": index % 7, "label": label} for index, label in enumerate(labels)]
-        client.train(
-            name="many", model_type="GaussianNB", dataset={"records": records}, target="label"
-        )
-        body = rows_csv(client, MAX_PROBABILITIES // classes + 1)
-
-        refused = client.post("/predict?probabilities=true", content=body, headers=CSV)
-        answered = client.post("/predict", content=body, headers=CSV)
-
-    assert refused.status_code == 413
-    assert "rows x classes" in refused.json()["detail"]
-    assert answered.status_code == 200
+    files = FilePredictions(NoWorkers(), settings_for(tmp_path))
+    for _ in range(5):
+        with pytest.raises(ZeroDivisionError):
+            files.answer(predictor_of(FakeClassifier()), tmp_path, "csv", False, "json", Deadline())

@@ -1,19 +1,22 @@
-"""A host of children whose jobs behave badly, each within bounds, so that none outlives a test."""
+"""A worker host whose jobs behave badly, each within bounds, so that none outlives a test."""
 
+import contextlib
+import mmap
 import os
 import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import service.worker.__main__ as worker_host
 from service.worker import jobs
+from service.worker.task import Task
 
 _LIFE = 30
-"""Seconds after which every one of these processes is gone by itself."""
+"""Seconds after which each of these processes ends by itself."""
 
 _MEBI = 2**20
 
@@ -38,17 +41,17 @@ def _fork(work: Callable[[], object]) -> int:
     return pid
 
 
-def _behaves(_folder: Path, order: Mapping[str, Any]) -> Any:
-    return order
+def _behaves(task: Task) -> Any:
+    return task.spec
 
 
-def _eats_memory(_folder: Path, _order: Mapping[str, Any]) -> Any:
+def _eats_memory(_task: Task) -> Any:
     held = [_hold(16) for _ in range(128)]
     _linger()
     return len(held)
 
 
-def _eats_memory_in_forks(_folder: Path, _order: Mapping[str, Any]) -> Any:
+def _eats_memory_in_forks(_task: Task) -> Any:
     def hold_and_stay() -> None:
         held = _hold(128)
         _linger()
@@ -59,13 +62,13 @@ def _eats_memory_in_forks(_folder: Path, _order: Mapping[str, Any]) -> Any:
     _linger()
 
 
-def _forks(_folder: Path, _order: Mapping[str, Any]) -> Any:
+def _forks(_task: Task) -> Any:
     for _ in range(200):
         _fork(_linger)
     _linger()
 
 
-def _forks_in_depth(_folder: Path, _order: Mapping[str, Any]) -> Any:
+def _forks_in_depth(_task: Task) -> Any:
     """Have each fork the next one, in a session of its own."""
     for _ in range(100):
         if os.fork():
@@ -75,7 +78,7 @@ def _forks_in_depth(_folder: Path, _order: Mapping[str, Any]) -> Any:
     _linger()
 
 
-def _doubles(_folder: Path, _order: Mapping[str, Any]) -> Any:
+def _doubles(_task: Task) -> Any:
     """Have every process fork in each of 8 rounds: 256 in all."""
     first = os.getpid()
     for _ in range(8):
@@ -85,9 +88,9 @@ def _doubles(_folder: Path, _order: Mapping[str, Any]) -> Any:
         os._exit(0)
 
 
-def _leaves_a_chain(folder: Path, _order: Mapping[str, Any]) -> Any:
+def _leaves_a_chain(task: Task) -> Any:
     """Leave a process that forks the next one and ends, and so on; each has the pipe open."""
-    os.open(folder / "pipe", os.O_WRONLY)
+    os.open(task.folder / "pipe", os.O_WRONLY)
     end = time.monotonic() + _LIFE
     if os.fork() == 0:
         os.setsid()
@@ -99,39 +102,46 @@ def _leaves_a_chain(folder: Path, _order: Mapping[str, Any]) -> Any:
     return {}
 
 
-def _spins(_folder: Path, _order: Mapping[str, Any]) -> Any:
+def _spins(_task: Task) -> Any:
     end = time.monotonic() + _LIFE
     while time.monotonic() < end:
         pass
 
 
-def _ignores_signals(folder: Path, _order: Mapping[str, Any]) -> Any:
+def _spins_on(task: Task) -> Any:
+    """Spin beyond the processor's time, deaf to the signal that tells of its end."""
+    signal.signal(signal.SIGXCPU, signal.SIG_IGN)
+    _spins(task)
+
+
+def _ignores_signals(task: Task) -> Any:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGXCPU):
         signal.signal(number, signal.SIG_IGN)
-    (folder / "ignores").touch()
+    (task.folder / "ignores.part").write_text(str(os.getpid()))
+    (task.folder / "ignores.part").rename(task.folder / "ignores")
     _linger()
 
 
-def _leaves_a_session(folder: Path, order: Mapping[str, Any]) -> Any:
+def _leaves_a_session(task: Task) -> Any:
     """Leave one behind that has gone from its group, and one whose parent has ended besides."""
 
     def hide() -> None:
         os.setsid()
-        (folder / "hidden").touch()
+        (task.folder / "hidden").touch()
 
     def hide_well() -> None:
         os.setsid()
-        _fork(lambda: (folder / "hidden well").touch())
+        _fork(lambda: (task.folder / "hidden well").touch())
         os._exit(0)
 
     _fork(hide)
     _fork(hide_well)
-    while not ((folder / "hidden").exists() and (folder / "hidden well").exists()):
+    while not ((task.folder / "hidden").exists() and (task.folder / "hidden well").exists()):
         time.sleep(0.01)
-    if order["then"] == "stay":
-        (folder / "ready").touch()
+    if task.spec["then"] == "stay":
+        (task.folder / "ready").touch()
         _linger()
-    if order["then"] == "kill the host":
+    if task.spec["then"] == "kill the host":
         os.kill(os.getppid(), signal.SIGKILL)
         _linger()
     return {}
@@ -143,26 +153,26 @@ def _fills(path: Path, count: int) -> None:
             file.write(b"x" * _MEBI)
 
 
-def _writes_a_large_file(folder: Path, _order: Mapping[str, Any]) -> Any:
-    _fills(folder / "large", 200)
+def _writes_a_large_file(task: Task) -> Any:
+    _fills(task.folder / "large", 200)
     _linger()
 
 
-def _writes_many_files(folder: Path, _order: Mapping[str, Any]) -> Any:
+def _writes_many_files(task: Task) -> Any:
     for number in range(20):
-        _fills(folder / str(number), 10)
+        _fills(task.folder / str(number), 10)
     _linger()
 
 
-def _writes_temporary_files(folder: Path, _order: Mapping[str, Any]) -> Any:
+def _writes_temporary_files(task: Task) -> Any:
     for number in range(20):
         _, name = tempfile.mkstemp(suffix=str(number))
-        assert Path(name).parent == folder
+        assert Path(name).parent == task.folder
         subprocess.run(["sh", "-c", 'head -c 10485760 /dev/zero >"$TMPDIR/$0"', str(number)])
     _linger()
 
 
-def _writes_deleted_files(_folder: Path, _order: Mapping[str, Any]) -> Any:
+def _writes_deleted_files(_task: Task) -> Any:
     files = [tempfile.TemporaryFile() for _ in range(20)]  # noqa: SIM115
     for file in files:
         file.write(b"x" * (10 * _MEBI))
@@ -170,20 +180,52 @@ def _writes_deleted_files(_folder: Path, _order: Mapping[str, Any]) -> Any:
     _linger()
 
 
-def _prints(_folder: Path, _order: Mapping[str, Any]) -> Any:
+def _prints(_task: Task) -> Any:
     for number in range(200):
         os.write(1 + number % 2, b"x" * _MEBI)
     _linger()
 
 
-def _says(_folder: Path, order: Mapping[str, Any]) -> Any:
-    os.write(2, order["text"].encode() * order["times"])
+def _says(task: Task) -> Any:
+    os.write(2, task.spec["text"].encode() * task.spec["times"])
 
 
-def _signals(_folder: Path, order: Mapping[str, Any]) -> Any:
+def _signals(task: Task) -> Any:
     """Send a signal to the host, or to itself."""
-    os.kill(os.getpid() if order["to"] == "self" else os.getppid(), order["signal"])
+    os.kill(os.getpid() if task.spec["to"] == "self" else os.getppid(), task.spec["signal"])
     _linger()
+
+
+def _maps_memory(_task: Task) -> Any:
+    mmap.mmap(-1, 2**44)
+
+
+def _raises(_task: Task) -> Any:
+    raise ZeroDivisionError("a defect of ours")
+
+
+def _exits(task: Task) -> Any:
+    os._exit(task.spec["status"])
+
+
+def _talks_nonsense(_task: Task) -> Any:
+    """Write something that is no message to every socket that it has, and stay."""
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
+                os.write(int(name), b"nonsense\n")
+    _linger()
+
+
+def _reports(task: Task) -> Any:
+    """Report its progress, and stay until the test has seen it."""
+    task.report("halfway", 0.5)
+    while not (task.folder / "seen").exists():
+        time.sleep(0.01)
+
+
+def _returns_much(_task: Task) -> Any:
+    return ["a word that is not short" for _ in range(200_000)]
 
 
 MISBEHAVIOURS = {
@@ -197,6 +239,7 @@ MISBEHAVIOURS = {
         _doubles,
         _leaves_a_chain,
         _spins,
+        _spins_on,
         _ignores_signals,
         _leaves_a_session,
         _writes_a_large_file,
@@ -206,9 +249,15 @@ MISBEHAVIOURS = {
         _prints,
         _says,
         _signals,
+        _maps_memory,
+        _raises,
+        _exits,
+        _talks_nonsense,
+        _reports,
+        _returns_much,
     )
 }
 
 if __name__ == "__main__":
-    jobs.JOBS = MISBEHAVIOURS
+    jobs.JOBS = {**jobs.JOBS, **MISBEHAVIOURS}
     worker_host.main()

@@ -62,7 +62,7 @@ def _local(registry: FakeRegistry, workers: WorkerPool, folder: Path) -> LocalRe
 
 
 def _order(folder: Path) -> TrainingSpec:
-    return TrainingSpec("m", "SVC", {}, DataSet("d", "0", 1, (), None, 0.0), True, folder)
+    return TrainingSpec("m", "SVC", DataSet("d", "0", 1, (), None, 0.0), True, folder)
 
 
 def _version(name: str = "m", version: int = 1) -> Version:

@@ -19,7 +19,14 @@ from tests.rollout.test_coordinator import FakePeers, FakeReplica
 from tests.support.fakes import FakeRegistry
 
 LIMITS = Limits(at_once=1, queued=1, each=JobLimits(seconds=60, memory_bytes=2**32))
-RESULT = {"seconds": {}, "metrics": {}, "params": {}, "sha256": {"model.onnx": "0"}, "features": []}
+RESULT = {
+    "seconds": {},
+    "metrics": {},
+    "params": {},
+    "chosen": {},
+    "sha256": {"model.onnx": "0"},
+    "features": [],
+}
 
 
 class FakeJob:
@@ -55,7 +62,7 @@ class Scene:
     def run(self, *, use: bool = True) -> tuple[Training, TrainingRun]:
         training = self.registry.open_training(Training("", "queued", 0.0, name="m"), {})
         data_set = DataSet("d", "0", 1, (), None, 0.0)
-        spec = TrainingSpec("m", "SVC", {}, data_set, use, self.folder)
+        spec = TrainingSpec("m", "SVC", data_set, use, self.folder)
         services = TrainingServices(self.registry, self.workers, self.replicas, LIMITS)  # type: ignore[arg-type]
         run = TrainingRun(training, spec)
         return run.run(services), run

@@ -86,8 +86,7 @@ def undisturbed(service: Client, children: WorkerPool, tmp_path: Path) -> Iterat
     answered = service.predict(ROW)
     assert (answered.status_code, answered.headers["x-model-name"]) == (200, "iris")
     assert service.get("/readyz").status_code == 200
-    assert children._host is not None
-    host = children._host.pid
+    host = children.host
     wait_until(lambda: not Path(f"/proc/{host}/task/{host}/children").read_text())
 
 
