@@ -171,14 +171,14 @@ async def _submit(
 ) -> tuple[Training, float]:
     in_use = await _version_in_use(services)
     async with services.reading:
-        order, wait = await services.run(
+        spec, wait = await services.run(
             services.uploads.training, upload, in_use, services.settings.wait_seconds, role
         )
     if details and (earlier := await _earlier(services, details)) is not None:
         # Another replica got the same key while the rows were read here.
         await services.run(services.uploads.close, upload)
         return earlier, wait
-    return await services.run(services.training_queue.submit, order, details), wait
+    return await services.run(services.training_queue.submit, spec, details), wait
 
 
 async def _version_in_use(services: Services) -> Version | None:

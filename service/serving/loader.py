@@ -208,7 +208,7 @@ class Loader:
             if "model.skops" in version.sha256 and "golden.npz" in files:
                 alternate = self._alternate(version, schema)
         else:
-            classifier = self._child(version, schema, self._classifier_lost)
+            classifier = self._remote(version, schema, self._classifier_lost)
         try:
             if not version.foreign:
                 replay_golden_rows(classifier, files["golden.npz"])
@@ -232,17 +232,17 @@ class Loader:
         """Prepare scikit-learn beside a graph; its process starts when it is needed."""
 
         def start() -> RemoteClassifier:
-            child = self._child(version, schema, lambda: None)
+            remote = self._remote(version, schema, lambda: None)
             try:
-                replay_golden_rows(child, self._files(version)["golden.npz"])
+                replay_golden_rows(remote, self._files(version)["golden.npz"])
             except BaseException:
-                child.close()
+                remote.close()
                 raise
-            return child
+            return remote
 
         return Alternate(_title(version), start, self._workers.idle_seconds)
 
-    def _child(
+    def _remote(
         self, version: Version, schema: Schema, lost: Callable[[], None]
     ) -> RemoteClassifier:
         return RemoteClassifier(

@@ -72,9 +72,9 @@ class Bootstrap:
         }
         try:
             upload.rows.write_bytes(orjson.dumps(request))
-            order, _ = self._uploads.training(upload, None, 0)
-            order = replace(order, only_first=True)
-            return self._trainer.submit(order, {"starter": "true"}).id
+            spec, _ = self._uploads.training(upload, None, 0)
+            spec = replace(spec, only_first=True)
+            return self._trainer.submit(spec, {"starter": "true"}).id
         except BaseException:
             self._uploads.close(upload)
             raise

@@ -64,10 +64,10 @@ class TrainingQueue:
         if len(self._open) + self._opening >= limits.at_once + limits.queued or self._stopping:
             raise QueueFull(len(self._waiting))
 
-    def submit(self, order: TrainingSpec, details: Mapping[str, str]) -> Training:
+    def submit(self, spec: TrainingSpec, details: Mapping[str, str]) -> Training:
         """Record a training and put it in the queue.
 
-        Raises QueueFull or RegistryUnavailable; then the caller has to remove the order's folder.
+        Raises QueueFull or RegistryUnavailable; then the caller has to remove the spec's folder.
         """
         with self._changed:
             self._check_room()
@@ -79,10 +79,10 @@ class TrainingQueue:
                     id="",
                     state="queued",
                     created_at=now,
-                    name=order.name,
-                    model_type=order.model_type,
+                    name=spec.name,
+                    model_type=spec.model_type,
                     stage="waiting",
-                    data_set=order.data_set.name,
+                    data_set=spec.data_set.name,
                     owner=self._owner,
                     beat_at=now,
                 ),
@@ -94,7 +94,7 @@ class TrainingQueue:
             raise
         with self._changed:
             self._opening -= 1
-            run = self._open[training.id] = TrainingRun(training, order)
+            run = self._open[training.id] = TrainingRun(training, spec)
             is_stopping = self._stopping
             if not is_stopping:
                 self._waiting.append(run)

@@ -69,14 +69,14 @@ class TrainingServices:
 class TrainingRun:
     """A training that is open in this replica."""
 
-    def __init__(self, training: Training, order: TrainingSpec) -> None:
+    def __init__(self, training: Training, spec: TrainingSpec) -> None:
         self.training = training
         """Its present state; the record in MLflow may be some seconds older."""
         self.ended: Future[Training] = Future()
         """Done when the training has ended and that is recorded."""
         self.failure: ServiceError | None = None
         """The error by which it failed, if any; it says more than the record's sentence."""
-        self._order = order
+        self._spec = spec
         self._lock = threading.Lock()
         self._job: Job | None = None
         self._stopped: tuple[TrainingState, Fault | None, str] | None = None
@@ -126,19 +126,19 @@ class TrainingRun:
 
     def close(self, training: Training) -> Training:
         """Remove its folder; return the training with the time of its end."""
-        shutil.rmtree(self._order.folder, ignore_errors=True)
+        shutil.rmtree(self._spec.folder, ignore_errors=True)
         self.training = replace(training, finished_at=time.time())
         return self.training
 
     def _train(self, services: TrainingServices) -> Training:
         start = time.monotonic()
-        order, limits, registry = self._order, services.limits, services.registry
+        spec, limits, registry = self._spec, services.limits, services.registry
         self._raise_if_stopped()
         self._record(registry, state="running", stage="starting")
         with self._lock:
             self._raise_if_stopped()
-            spec = {"request": order.request}
-            job = self._job = services.workers.start("train", order.folder, spec, limits.each)
+            request = {"request": spec.request}
+            job = self._job = services.workers.start("train", spec.folder, request, limits.each)
         result = self._follow(job, start + limits.each.seconds)
         seconds = {**result["seconds"], "total": time.monotonic() - start}
         self._record(
@@ -149,15 +149,15 @@ class TrainingRun:
             seconds=seconds,
         )
         registry.record_result(
-            self.training, result["params"], order.data_set, order.folder / files.REPORT
+            self.training, result["params"], spec.data_set, spec.folder / files.REPORT
         )
         self._raise_if_stopped()
         version = registry.add_version(
             NewVersion(
-                name=order.name,
-                model_type=order.model_type,
+                name=spec.name,
+                model_type=spec.model_type,
                 run_id=self.training.id,
-                folder=order.folder / files.VERSION,
+                folder=spec.folder / files.VERSION,
                 sha256=result["sha256"],
                 params=result["chosen"],
                 metrics=result["metrics"],
@@ -167,7 +167,7 @@ class TrainingRun:
         self._record(registry, stage="putting in use", progress=0.95, version=version.version)
         used = False
         missing: tuple[str, ...] = ()
-        if order.use and not (order.only_first and registry.newest_use() is not None):
+        if spec.use and not (spec.only_first and registry.newest_use() is not None):
             change = services.replicas.use(version, f"training {self.training.id}")
             used, missing = not change.missing, tuple(change.missing)
         return replace(

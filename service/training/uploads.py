@@ -77,8 +77,8 @@ class Uploads:
 
     def data_set(self, upload: Upload, name: str | None, target: str | None) -> DataSet:
         """Read an upload as a data set; raises InvalidRequest with its problems."""
-        order = {"name": name, "target": target, **self._order(upload)}
-        return _data_set(self._run("data_set", upload, order))
+        job_spec = {"name": name, "target": target, **self._upload_spec(upload)}
+        return _data_set(self._run("data_set", upload, job_spec))
 
     def wait_of(self, upload: Upload, default: float) -> float:
         """Return the `wait` of a repeated request, in seconds."""
@@ -100,18 +100,18 @@ class Uploads:
         Forbidden, DataSetNotFound or RegistryUnavailable.
         """
         may_use = role == "admin"
-        order: dict[str, Any] = {"wait": wait, "use": may_use, **self._order(upload)}
-        order["in_use"] = in_use and {
+        job_spec: dict[str, Any] = {"wait": wait, "use": may_use, **self._upload_spec(upload)}
+        job_spec["in_use"] = in_use and {
             "name": in_use.name,
             "model_type": in_use.model_type,
             "params": dict(in_use.params),
         }
-        checked = self._run("inspect", upload, order)
+        checked = self._run("inspect", upload, job_spec)
         if "needs" in checked:
             data_set = self._data_sets.get_data_set(checked["needs"])
             path = self._data_sets.fetch_data_set(data_set, upload.folder)
             fetched = {"fetched": path.name, "known_target": data_set.target}
-            checked = self._run("inspect", upload, {**order, **fetched})
+            checked = self._run("inspect", upload, {**job_spec, **fetched})
         if checked["use"] and not may_use:
             raise Forbidden("admin", role, "Putting the model in use")
         return (
@@ -126,7 +126,7 @@ class Uploads:
             checked["wait"],
         )
 
-    def _order(self, upload: Upload) -> dict[str, Any]:
+    def _upload_spec(self, upload: Upload) -> dict[str, Any]:
         settings = self._settings
         return {
             "media": upload.media,
@@ -139,10 +139,10 @@ class Uploads:
             "max_depth": settings.max_json_depth,
         }
 
-    def _run(self, kind: str, upload: Upload, order: Mapping[str, Any]) -> dict[str, Any]:
+    def _run(self, kind: str, upload: Upload, job_spec: Mapping[str, Any]) -> dict[str, Any]:
         settings = self._settings
         limits = JobLimits(_SECONDS, settings.training_memory_bytes, settings.training_disk_bytes)
-        job = self._workers.start(kind, upload.folder, order, limits)
+        job = self._workers.start(kind, upload.folder, job_spec, limits)
         try:
             result = job.wait(_SECONDS)
         except TimeoutError:
