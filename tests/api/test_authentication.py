@@ -1,6 +1,5 @@
 """Keys and roles: what each may do, endpoint by endpoint, and how keys change."""
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 from service.auth.api_keys import ApiKeys
 from service.common.errors import Forbidden, RateExceeded, StartError, Unauthorized
 from tests.support.fakes import FakeRegistry
+from tests.support.keys import Clock, line
 from tests.support.server import Client, serve, settings_for
 
 OLD, NEW = "an-old-key", "a-new-key"
@@ -18,21 +18,6 @@ SENT: dict[str | None, str] = {
     "wrong": "bad",
     **{secret: role for role, secret in SECRETS.items()},
 }
-
-
-def line(role: str, secret: str) -> str:
-    return f"{role}: {hashlib.sha256(secret.encode()).hexdigest()}\n"
-
-
-class Clock:
-    """A time that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        self.now += 2  # every question comes two seconds after the last one
-        return self.now
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from tests.api.test_bad_input import CSV, GOOD, PREDICT, RAW_TRAIN, ROUTES, TRAIN, USE
+from tests.support.bad_input import CSV, GOOD, PREDICT, RAW_TRAIN, ROUTES, TRAIN, USE
 from tests.support.server import Client
 from tests.support.waiting import wait_until
 

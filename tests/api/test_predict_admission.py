@@ -16,7 +16,7 @@ from service.api.predict import Predict
 from service.common.metrics import Metrics
 from service.rollout.hold import Hold
 from service.serving.current_model import CurrentModel
-from tests.serving.test_predictor import FakeClassifier, predictor_of
+from tests.support.classifiers import FakeClassifier, predictor_of
 
 BODY = b'{"instances": [[1.5, 2]]}'
 

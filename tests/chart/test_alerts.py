@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chart.test_monitoring import rules
-from tests.support.alerts import Case, counter, firing, needs_promtool, series, written_rules
+from tests.support.alerts import Case, counter, firing, needs_promtool, rules, series, written_rules
 from tests.support.chart import needs_helm
 
 pytestmark = [needs_helm, needs_promtool]

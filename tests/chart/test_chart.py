@@ -15,9 +15,9 @@ from tests.support.chart import (
     CHART,
     NAMESPACE,
     RELEASE,
-    Resource,
     needs_helm,
     of_kind,
+    pods,
     refusal,
     render,
 )
@@ -28,15 +28,6 @@ EVERYTHING = "monitoring.standalone=true"
 VALUES = CHART.parents[1] / "k8s" / "values"
 OWN_SETTINGS = {"host", "port", "data_dir", "mlflow_uri", "replicas", "peer_key", "api_keys_file"}
 """What the chart sets itself, so that nobody else can."""
-
-
-def pods(resources: list[Resource]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Return the spec of each pod, by the name of what makes it."""
-    for resource in resources:
-        if resource["kind"] == "Pod":
-            yield resource["metadata"]["name"], resource["spec"]
-        elif resource["kind"] in ("Deployment", "StatefulSet", "DaemonSet", "Job"):
-            yield resource["metadata"]["name"], resource["spec"]["template"]["spec"]
 
 
 def containers(spec: dict[str, Any]) -> list[dict[str, Any]]:

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.chart.test_chart_network import PORTS, allowed, labels_of, policies_of
 from tests.support.chart import RELEASE, Resource, needs_helm, of_kind, refusal, render
+from tests.support.network_policies import PORTS, allowed, labels_of, policies_of
 
 pytestmark = needs_helm
 

@@ -1,21 +1,12 @@
 """Who may speak to whom in a release, worked out from the policies that the chart renders."""
 
 from itertools import product
-from typing import Any
 
-from tests.chart.test_chart import pods
-from tests.support.chart import RELEASE, Resource, needs_helm, of_kind, render
+from tests.support.chart import RELEASE, needs_helm, of_kind, pods, render
+from tests.support.network_policies import PORTS, allowed, labels_of, policies_of, selects
 
 pytestmark = needs_helm
 
-PORTS = {
-    "api": 8000,
-    "mlflow": 5000,
-    "postgres": 5432,
-    "minio": 9000,
-    "prometheus": 9090,
-    "grafana": 3000,
-}
 EDGES = {
     ("api", "api"),
     ("api", "mlflow"),
@@ -30,48 +21,6 @@ EDGES = {
     ("test-minio", "minio"),
 }
 EVERYTHING = "monitoring.standalone=true"
-
-
-def labels_of(part: str) -> dict[str, str]:
-    return {
-        "app.kubernetes.io/name": "mlops-desafio",
-        "app.kubernetes.io/instance": RELEASE,
-        "app.kubernetes.io/component": part,
-    }
-
-
-def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
-    wanted: dict[str, str] = selector.get("matchLabels", {})
-    return wanted.items() <= labels.items()
-
-
-def allowed(
-    policies: list[dict[str, Any]], way: str, pod: dict[str, str], other: dict[str, str], port: int
-) -> bool:
-    """Return whether the rules for `pod` in one direction let it speak with another pod here."""
-    peers, rules = ("from", "ingress") if way == "Ingress" else ("to", "egress")
-    covering = [
-        policy
-        for policy in policies
-        if way in policy["policyTypes"] and selects(policy["podSelector"], pod)
-    ]
-    assert covering, f"nothing denies {way} of {pod}"
-    return any(
-        ("ports" not in rule or any(entry["port"] == port for entry in rule["ports"]))
-        and (
-            peers not in rule
-            or any(
-                "namespaceSelector" not in peer and selects(peer.get("podSelector", {}), other)
-                for peer in rule[peers]
-            )
-        )
-        for policy in covering
-        for rule in policy.get(rules, [])
-    )
-
-
-def policies_of(resources: list[Resource]) -> list[dict[str, Any]]:
-    return [policy["spec"] for policy in of_kind(resources, "NetworkPolicy").values()]
 
 
 def test_the_edges_are_exactly_those_that_the_parts_need() -> None:

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from service.api.problems import PLAIN, TABLE
 from service.common.domain import TrainingState
 from service.common.metrics import LATENCY_BUCKETS, OUTCOMES, Metrics
-from tests.support.alerts import needs_promtool
+from tests.support.alerts import _groups, needs_promtool, rules
 from tests.support.chart import CHART, NAMESPACE, RELEASE, Resource, needs_helm, of_kind, render
 from tests.support.promql import grouped_by, selectors
 from tests.support.server import Client
@@ -46,20 +46,6 @@ def _exposed() -> dict[str, set[str]]:
         if not sample.name.endswith("_created"):  # of each counter, and of no use here
             found.setdefault(sample.name, set()).update(sample.labels)
     return found
-
-
-def _groups() -> list[dict[str, Any]]:
-    rule = of_kind(render("monitoring.prometheusRule.enabled=true"), "PrometheusRule")
-    groups: list[dict[str, Any]] = rule[f"{RELEASE}-api"]["spec"]["groups"]
-    return groups
-
-
-def rules(key: str) -> dict[str, dict[str, Any]]:
-    """Return the rules that have `key`, which is `record` or `alert`, by name."""
-    found = [rule for group in _groups() for rule in group["rules"] if key in rule]
-    named = {rule[key]: rule for rule in found}
-    assert len(named) == len(found)
-    return named
 
 
 def _panels(dashboard: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -13,8 +13,8 @@ from service.rollout.coordinator import Coordinator
 from service.rollout.last_served import LastServed
 from service.rollout.replica import LEASE_SECONDS, LocalReplica
 from service.serving.current_model import CurrentModel
-from tests.rollout.test_coordinator import FakePeers, FakeReplica
 from tests.support.fakes import FakeRegistry, make_version
+from tests.support.replicas import FakePeers, FakeReplica
 
 
 class FakePredictor:

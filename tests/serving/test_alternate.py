@@ -14,7 +14,7 @@ import pytest
 from service.common.errors import WorkersUnavailable
 from service.models.classifier import Classifier
 from service.serving.alternate import MANY, Alternate
-from tests.serving.test_predictor import ClockedClassifier
+from tests.support.classifiers import ClockedClassifier
 from tests.support.fakes import FakeRegistry
 from tests.support.server import serve, settings_for
 from tests.support.waiting import wait_until

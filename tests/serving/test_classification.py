@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from service.common.errors import InvalidInput
 from service.serving.classification import Classification
 from service.serving.core_pool import CorePool
-from tests.serving.test_predictor import ClockedClassifier
+from tests.support.classifiers import ClockedClassifier
 
 ROWS = 10_000
 

@@ -10,7 +10,7 @@ from service.common.errors import ClientGone, InvalidRequest
 from service.serving.classification import Classification
 from service.serving.core_pool import CorePool
 from service.serving.file_predictions import MAX_PROBABILITIES, Deadline
-from tests.serving.test_predictor import ClockedClassifier
+from tests.support.classifiers import ClockedClassifier
 from tests.support.fakes import FakeRegistry
 from tests.support.server import Client, serve, settings_for
 from tests.support.waiting import wait_until

@@ -17,7 +17,7 @@ from service.processes.limits import JobLimits
 from service.processes.messages import Done, to_json
 from service.processes.pool import WorkerPool
 from service.serving.file_predictions import Deadline, FilePredictions
-from tests.serving.test_predictor import FakeClassifier, predictor_of
+from tests.support.classifiers import FakeClassifier, predictor_of
 from tests.support.server import settings_for
 from tests.support.waiting import wait_until
 

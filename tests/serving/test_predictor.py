@@ -1,7 +1,6 @@
 """A predictor's guess of its own time: what it lets run on the event loop, and how it learns."""
 
 import time
-from typing import Literal
 
 import numpy as np
 import pytest
@@ -12,41 +11,9 @@ from service.schema.contract import Feature, Schema
 from service.schema.decoder import Limits
 from service.serving.latency_model import LatencyModel
 from service.serving.predictor import Predictor
+from tests.support.classifiers import ClockedClassifier, FakeClassifier, predictor_of
 
 BODY = b'{"instances": [[1.5, 2]]}'
-
-
-class FakeClassifier:
-    """Answers the first class, and takes so much of the processor as it is told."""
-
-    backend: Literal["native"] = "native"
-    has_probabilities = True
-    may_label_nan = False
-    in_other_process = False
-    ready = True
-    clock = staticmethod(time.thread_time)
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def labels(self, X: NDArray[np.float64]) -> NDArray[np.int64]:
-        end = time.thread_time() + self.seconds
-        while time.thread_time() < end:
-            pass
-        return np.zeros(len(X), np.int64)
-
-    def labels_and_probabilities(
-        self, X: NDArray[np.float64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        return self.labels(X), np.tile([1.0, 0.0], (len(X), 1))
-
-
-def predictor_of(classifier: FakeClassifier, width: int = 2) -> Predictor:
-    """Return a predictor of numbers that is warm."""
-    features = tuple(Feature(f"feature {index}", "number") for index in range(width))
-    predictor = Predictor("m", 1, Schema(features, ("a", "b")), classifier, Limits())
-    predictor.warm()
-    return predictor
 
 
 def test_a_pace_moves_to_what_runs_take_and_an_outlier_hardly_counts() -> None:
@@ -166,37 +133,6 @@ def test_categories_beyond_number_or_size_are_left_out_of_the_guide() -> None:
     members, whole = predictor.guide.members(["long"])
     assert "categories" not in members["expected"]["features"][0]
     assert not whole
-
-
-class ClockedClassifier(FakeClassifier):
-    """Takes so long for a run and for each row by its own clock; and no row of a negative number.
-
-    `broken` rows get a probability that is no number, as where a classifier overflows.
-    """
-
-    in_other_process = True
-
-    def __init__(self, run: float, row: float, broken: float = np.inf) -> None:
-        super().__init__()
-        self.run, self.row, self.broken = run, row, broken
-        self.now = 0.0
-        self.sizes: list[int] = []
-
-    def clock(self) -> float:
-        return self.now
-
-    def labels(self, X: NDArray[np.float64]) -> NDArray[np.int64]:
-        self.now += self.run + len(X) * self.row
-        self.sizes.append(len(X))
-        if (X < 0).any():
-            raise ValueError("a number is negative")
-        return (X[:, 0] > 1).astype(np.int64)
-
-    def labels_and_probabilities(
-        self, X: NDArray[np.float64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        chance = np.where(X[:, 0] == self.broken, np.nan, X[:, 0] / 10)
-        return self.labels(X), np.column_stack([1 - chance, chance])
 
 
 @pytest.mark.parametrize("together", [1, 5, 30])

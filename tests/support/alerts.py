@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -97,3 +98,17 @@ def written_rules() -> str:
     """Return the rules as a file of Prometheus."""
     rule = of_kind(render("monitoring.prometheusRule.enabled=true"), "PrometheusRule")
     return yaml.safe_dump(rule[f"{RELEASE}-api"]["spec"])
+
+
+def _groups() -> list[dict[str, Any]]:
+    rule = of_kind(render("monitoring.prometheusRule.enabled=true"), "PrometheusRule")
+    groups: list[dict[str, Any]] = rule[f"{RELEASE}-api"]["spec"]["groups"]
+    return groups
+
+
+def rules(key: str) -> dict[str, dict[str, Any]]:
+    """Return the rules that have `key`, which is `record` or `alert`, by name."""
+    found = [rule for group in _groups() for rule in group["rules"] if key in rule]
+    named = {rule[key]: rule for rule in found}
+    assert len(named) == len(found)
+    return named

@@ -3,7 +3,7 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -66,3 +66,12 @@ def _template(sets: tuple[str, ...], values: str, release: str) -> subprocess.Co
     return subprocess.run(
         command, input=values, capture_output=True, text=True, timeout=60, check=False
     )
+
+
+def pods(resources: list[Resource]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Return the spec of each pod, by the name of what makes it."""
+    for resource in resources:
+        if resource["kind"] == "Pod":
+            yield resource["metadata"]["name"], resource["spec"]
+        elif resource["kind"] in ("Deployment", "StatefulSet", "DaemonSet", "Job"):
+            yield resource["metadata"]["name"], resource["spec"]["template"]["spec"]

@@ -15,8 +15,8 @@ from service.rollout.coordinator import Coordinator
 from service.training.heartbeats import ORPHAN_SECONDS
 from service.training.queue import TrainingQueue
 from service.training.run import Limits, TrainingServices
-from tests.rollout.test_coordinator import FakePeers, FakeReplica
 from tests.support.fakes import FakeRegistry
+from tests.support.replicas import FakePeers, FakeReplica
 
 
 class Scene:

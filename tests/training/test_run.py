@@ -15,8 +15,8 @@ from service.processes import job_files as files
 from service.processes.limits import JobLimits
 from service.rollout.coordinator import Coordinator
 from service.training.run import Limits, TrainingRun, TrainingServices, TrainingSpec
-from tests.rollout.test_coordinator import FakePeers, FakeReplica
 from tests.support.fakes import FakeRegistry
+from tests.support.replicas import FakePeers, FakeReplica
 
 LIMITS = Limits(at_once=1, queued=1, each=JobLimits(seconds=60, memory_bytes=2**32))
 RESULT = {

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from service.auth.api_keys import ApiKeys
 from service.schema.contract import Feature, Schema
-from tests.schema.test_decoder import bodies, schemas
-from tests.serving.test_predictor import FakeClassifier, predictor_of
+from tests.support.bodies import bodies, schemas
+from tests.support.classifiers import FakeClassifier, predictor_of
 from tests.support.scenes import JSON, KEY, ROW, comparable, request, serve_site
 from tests.support.site import Site, predictor_for
 

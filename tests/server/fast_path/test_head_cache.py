@@ -4,7 +4,7 @@ from pathlib import Path
 
 from service.auth.api_keys import ApiKeys
 from service.server.fast_path.head_cache import KeyedHeadCache
-from tests.api.test_authentication import Clock, line
+from tests.support.keys import Clock, line
 from tests.support.scenes import JSON, KEY, ROW, SCHEMA, ask, request, serve_site, status
 from tests.support.site import Site, predictor_for
 

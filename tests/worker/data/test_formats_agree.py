@@ -31,8 +31,8 @@ from service.worker.data.csv import read_csv
 from service.worker.data.matrix import read_matrix
 from service.worker.data.parquet import read_parquet
 from service.worker.data.table import Limits, Table
-from tests.schema.test_decoder import schemas
-from tests.worker.data.test_matrix import columnar
+from tests.support.bodies import schemas
+from tests.support.columnar import columnar
 
 MEDIA: tuple[RowsMedia, ...] = ("csv", "parquet", "arrow")
 DOCUMENTED = (InvalidRequest, BodyTooLarge, UnsupportedMediaType)

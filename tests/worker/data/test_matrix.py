@@ -9,7 +9,6 @@ from typing import Any
 import httpx
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,6 +21,7 @@ from service.schema.decoder import Limits as JsonLimits
 from service.worker.data.csv import read_fields, read_numbers_at_once
 from service.worker.data.matrix import read_matrix
 from service.worker.data.table import Limits
+from tests.support.columnar import TYPES, Rows, columnar
 from tests.support.fakes import FakeRegistry
 from tests.support.server import Client, serve, settings_for
 
@@ -35,18 +35,11 @@ SCHEMA = Schema(
     ("no", "yes"),
 )
 NAMES = [feature.name for feature in SCHEMA.features]
-TYPES = {
-    "number": pa.float64(),
-    "text": pa.string(),
-    "boolean": pa.bool_(),
-}
 KINDS = {
     "csv": "text/csv",
     "parquet": "application/vnd.apache.parquet",
     "arrow": "application/vnd.apache.arrow.stream",
 }
-
-Rows = list[dict[str, Any]]
 
 
 def encoded(rows: Rows, media: str, schema: Schema = SCHEMA) -> bytes:
@@ -60,19 +53,6 @@ def encoded(rows: Rows, media: str, schema: Schema = SCHEMA) -> bytes:
             writer.writerow(["" if row[name] is None else row[name] for name in names])
         return lines.getvalue().encode()
     return columnar(rows, media, schema)
-
-
-def columnar(rows: Rows, media: str, schema: Schema) -> bytes:
-    """Write rows as Parquet or as an Arrow stream."""
-    fields = [pa.field(feature.name, TYPES[feature.type]) for feature in schema.features]
-    table = pa.Table.from_pylist(rows, pa.schema(fields))
-    sink = io.BytesIO()
-    if media == "parquet":
-        pq.write_table(table, sink)
-    else:
-        with pa.ipc.new_stream(sink, table.schema) as writer:
-            writer.write_table(table)
-    return sink.getvalue()
 
 
 def matrix_of(data: bytes, media: RowsMedia, folder: Path, limits: Limits | None = None) -> Any:
