@@ -92,8 +92,7 @@ def test_a_client_that_the_service_keeps_waiting_gets_no_408(
     rest = Predict._rest
 
     async def slow(*args: Any) -> bytes:
-        while not go_on.is_set():
-            await asyncio.sleep(0.02)
+        await asyncio.to_thread(go_on.wait)
         return await rest(*args)
 
     monkeypatch.setattr(Predict, "_rest", slow)
@@ -128,8 +127,7 @@ def test_an_answer_that_comes_after_408_is_not_sent(
     go_on, ended = threading.Event(), threading.Event()
 
     async def late(*_: object) -> bytes:
-        while not go_on.is_set():
-            await asyncio.sleep(0.02)
+        await asyncio.to_thread(go_on.wait)
         asyncio.get_running_loop().call_later(0.1, ended.set)
         raise BodyTooLarge("The body", 1, "bytes")
 
