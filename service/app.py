@@ -43,7 +43,8 @@ from service.training.uploads import Uploads
 logger = logging.getLogger(__name__)
 
 _THREADS = 2
-_AGAIN_SECONDS = 5.0
+RETRY_SECONDS = 5.0
+"""Between two attempts to finish starting."""
 
 
 def create_app(
@@ -193,5 +194,5 @@ def _catch_up(services: Services) -> None:
                 break
         except ServiceError as error:
             logger.warning("%s", error)
-        services.stopping.wait(_AGAIN_SECONDS)
+        services.stopping.wait(RETRY_SECONDS)
     services.retention.run(services.stopping)

@@ -66,7 +66,7 @@ def _no_larger_file(pid: int, size: int) -> Iterator[None]:
 
 
 def _bound_files(pid: int, size: int) -> bool:
-    """Return a process this limit, unless it is a job, which has its own and ends soon."""
+    """Set this limit for a process, unless it is a job, which has its own and ends soon."""
     with contextlib.suppress(ProcessLookupError):
         _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
         if hard == resource.RLIM_INFINITY:
@@ -77,7 +77,10 @@ def _bound_files(pid: int, size: int) -> bool:
 
 @contextmanager
 def _predicting(client: Client) -> Iterator[list[int]]:
-    """Predict all the while; return the statuses, which are complete at the end."""
+    """Predict during the block; return the statuses, which are complete at its end.
+
+    At least one prediction begins and ends in the block.
+    """
     statuses: list[int] = []
     done = False
 
@@ -90,6 +93,9 @@ def _predicting(client: Client) -> Iterator[list[int]]:
         ended = pool.submit(predict)
         try:
             yield statuses
+            # The next one may have begun before the block did.
+            enough = len(statuses) + 2
+            wait_until(lambda: len(statuses) >= enough or ended.done())
         finally:
             done = True
         ended.result()
@@ -122,7 +128,7 @@ def test_predictions_go_on_and_changes_are_refused_while_no_file_may_grow(
     rows = b"x,y\n" + b"0.25,u\n0.75,v\n" * 200_000
     before = _state(client)
 
-    with _predicting(client) as statuses, _no_larger_file(pid, size):
+    with _no_larger_file(pid, size), _predicting(client) as statuses:
         refused = [
             client.post("/datasets?name=kept&target=y", content=rows, headers=CSV),
             client.post("/train", files={"file": rows}, data={"target": "y", "name": "kept"}),
@@ -259,7 +265,7 @@ def test_a_server_of_mlflow_that_has_no_space_is_told_and_needed_for_no_predicti
             and b"-m\0mlflow" in command
         ]
 
-        with _predicting(client) as statuses, _no_larger_file(server, NOTHING):
+        with _no_larger_file(server, NOTHING), _predicting(client) as statuses:
             refused = [
                 client.post("/datasets?name=kept", content=b"x,y\n1,2\n", headers=CSV),
                 client.post("/train", json=SMALL),

@@ -112,7 +112,7 @@ class Predict:
                 raise ClientGone
             body = message.get("body", b"")
             if message.get("more_body") or len(body) > self._max_body_bytes:
-                body = await self._rest(body, length, receive)
+                body = await self.receive_rest(body, length, receive)
             if served is None:
                 raise NoModelInUse(self._current_model.load_error)
             rows, row = 1, None
@@ -179,7 +179,7 @@ class Predict:
             return False
         return self.thread_batcher.is_full(predictor, min(body_bytes, self._max_body_bytes))
 
-    async def _rest(self, body: bytes, length: bytes | None, receive: Receive) -> bytes:
+    async def receive_rest(self, body: bytes, length: bytes | None, receive: Receive) -> bytes:
         """Read the rest of a body, at most up to the limit."""
         limit = self._max_body_bytes
         if declared_bytes(length) > limit:

@@ -73,8 +73,8 @@ class Copies:
         for module in (self.backup, self.restore):
             monkeypatch.setattr(module, "client", lambda: self.store)
         (root / "choice").mkdir()
-        monkeypatch.setattr(self.restore, "_CHOICE", root / "choice" / "dump")
-        monkeypatch.setattr(self.restore, "_database_has_tables", lambda: False)
+        monkeypatch.setattr(self.restore, "CHOICE", root / "choice" / "dump")
+        monkeypatch.setattr(self.restore, "database_has_tables", lambda: False)
 
     def make(self, keep: int = 9, dump: bytes = b"rows") -> str:
         """Make a copy, a second after the last one; return its name."""
@@ -185,7 +185,7 @@ def test_a_database_in_use_is_left_alone(copies: Copies, monkeypatch: pytest.Mon
     copies.store.objects = {"a": b"first"}
     copies.make()
     copies.store.objects = {"a": b"newer"}
-    monkeypatch.setattr(copies.restore, "_database_has_tables", lambda: True)
+    monkeypatch.setattr(copies.restore, "database_has_tables", lambda: True)
 
     copies.restore.main("latest")
 

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from service.api.problems import PLAIN, TABLE
 from service.common.domain import TrainingState
 from service.common.metrics import LATENCY_BUCKETS, OUTCOMES, Metrics
-from tests.support.alerts import _groups, needs_promtool, rules
+from tests.support.alerts import needs_promtool, rule_groups, rules
 from tests.support.chart import CHART, NAMESPACE, RELEASE, Resource, needs_helm, of_kind, render
 from tests.support.promql import grouped_by, selectors
 from tests.support.server import Client
@@ -178,7 +178,7 @@ def test_every_threshold_is_used_and_every_name_in_the_rules_is_put_in() -> None
     values = yaml.safe_load((CHART / "values.yaml").read_text())["monitoring"]["prometheusRule"]
 
     assert names == {"selector", "runbook", *values["thresholds"]}
-    assert "${" not in json.dumps(_groups())
+    assert "${" not in json.dumps(rule_groups())
     assert values["thresholds"]["latencySeconds"] in LATENCY_BUCKETS
 
 
@@ -234,7 +234,7 @@ def _prometheus_config(resources: list[Resource]) -> dict[str, Any]:
 def test_the_standalone_prometheus_has_the_same_rules_as_the_operators() -> None:
     data = of_kind(_standalone(), "ConfigMap")[f"{RELEASE}-prometheus"]["data"]
 
-    assert yaml.safe_load(data["rules.yaml"])["groups"] == _groups()
+    assert yaml.safe_load(data["rules.yaml"])["groups"] == rule_groups()
     config = yaml.safe_load(data["prometheus.yml"])
     assert [Path(file).name for file in config["rule_files"]] == ["rules.yaml"]
 

@@ -118,7 +118,7 @@ def test_a_native_classifier_uses_one_job_everywhere_and_leaves_the_pipeline_alo
     steps = [("prepare", "passthrough"), ("classify", voting)]
     pipeline = Pipeline(steps).fit(IRIS.frame, IRIS.y)
     loaded = NativeClassifier(pipeline, Preparation.from_pipeline(pipeline, IRIS.names))
-    inner = loaded._classifier
+    inner = loaded.classifier
     assert [inner.n_jobs, inner.estimators_[0].n_jobs] == [1, 1]
     # Fitted on a frame, it would warn about a matrix, and a warning here is an error.
     assert (voting.classes_[loaded.labels(X)] == pipeline.predict(IRIS.frame)).all()

@@ -100,7 +100,7 @@ def written_rules() -> str:
     return yaml.safe_dump(rule[f"{RELEASE}-api"]["spec"])
 
 
-def _groups() -> list[dict[str, Any]]:
+def rule_groups() -> list[dict[str, Any]]:
     rule = of_kind(render("monitoring.prometheusRule.enabled=true"), "PrometheusRule")
     groups: list[dict[str, Any]] = rule[f"{RELEASE}-api"]["spec"]["groups"]
     return groups
@@ -108,7 +108,7 @@ def _groups() -> list[dict[str, Any]]:
 
 def rules(key: str) -> dict[str, dict[str, Any]]:
     """Return the rules that have `key`, which is `record` or `alert`, by name."""
-    found = [rule for group in _groups() for rule in group["rules"] if key in rule]
+    found = [rule for group in rule_groups() for rule in group["rules"] if key in rule]
     named = {rule[key]: rule for rule in found}
     assert len(named) == len(found)
     return named

@@ -44,7 +44,7 @@ class FakeRegistry:
         self.results: dict[str, tuple[Mapping[str, str], DataSet, list[str]]] = {}
         self.data_sets: list[DataSet] = []
         self.uploaded: dict[str, float] = {}
-        self._numbers: dict[str, int] = {}
+        self.numbers: dict[str, int] = {}
         self._lock = threading.Lock()
         self._clock = itertools.count(1)
 
@@ -67,7 +67,7 @@ class FakeRegistry:
         self._look()
         if (name, version) in self.versions:
             return replace(self.versions[name, version], aliases=self._aliases(name, version))
-        if name not in self._numbers:
+        if name not in self.numbers:
             raise ModelNotFound(name)
         raise VersionNotFound(name, version)
 
@@ -83,7 +83,7 @@ class FakeRegistry:
 
     def version_of_alias(self, name: str, alias: str) -> Version:
         self._look()
-        if name not in self._numbers:
+        if name not in self.numbers:
             raise ModelNotFound(name)
         if (name, alias) not in self.aliases:
             raise AliasNotFound(name, alias)
@@ -92,7 +92,7 @@ class FakeRegistry:
     def add_version(self, new: NewVersion) -> Version:
         self._look()
         with self._lock:
-            number = self._numbers[new.name] = self._numbers.get(new.name, 0) + 1
+            number = self.numbers[new.name] = self.numbers.get(new.name, 0) + 1
         version = Version(
             name=new.name,
             version=number,

@@ -124,7 +124,7 @@ def with_node(node: Mapping[str, Any], protocol: int | None = None) -> bytes:
     return _rezipped(change)
 
 
-def _json(value: object) -> dict[str, Any]:
+def encoded(value: object) -> dict[str, Any]:
     return {"__class__": "str", "__module__": "builtins", "__loader__": "JsonNode",
             "content": json.dumps(value), "is_json": True}  # fmt: skip
 
@@ -171,19 +171,21 @@ def skops_with_a_methodcaller(canary: Path) -> Files:
 def _node_kinds(canary: Path) -> dict[str, tuple[Mapping[str, Any], int | None]]:
     """Return nodes by which a file could have something called while it is read."""
     command = f"touch {canary}"
-    arguments = _tuple(_json(command))
+    arguments = _tuple(encoded(command))
     system = _node("TypeNode", "os", "system")
-    run = _tuple(_json(["/bin/sh", "-c", command]))
+    run = _tuple(encoded(["/bin/sh", "-c", command]))
     popen = {"__reduce__": {"args": run}, "content": _dict()}
-    path = _node("ConstructorFromReduceNode", "pathlib", "Path", content=_tuple(_json(str(canary))))
+    path = _node(
+        "ConstructorFromReduceNode", "pathlib", "Path", content=_tuple(encoded(str(canary)))
+    )
     written = {"func": "touch", "obj": path}
     return {
         "operator call": (
-            _node("OperatorFuncNode", "operator", "call", attrs=_tuple(system, _json(command))),
+            _node("OperatorFuncNode", "operator", "call", attrs=_tuple(system, encoded(command))),
             None,
         ),
         "attrgetter": (
-            _node("OperatorFuncNode", "operator", "attrgetter", attrs=_tuple(_json("__class__"))),
+            _node("OperatorFuncNode", "operator", "attrgetter", attrs=_tuple(encoded("__class__"))),
             None,
         ),
         "partial": (
@@ -215,19 +217,19 @@ def _node_kinds(canary: Path) -> dict[str, tuple[Mapping[str, Any], int | None]]
             None,
         ),
         "keys of a type": (
-            _node("DictNode", "builtins", "dict", content={command: _json(1)},
+            _node("DictNode", "builtins", "dict", content={command: encoded(1)},
                   key_types=_node("ListNode", "builtins", "list", content=[system])),
             None,
         ),
         "array of a type": (
-            _node("NdArrayNode", "os", "system", type="json", content=[_json(command)],
-                  shape=_tuple(_json(1))),
+            _node("NdArrayNode", "os", "system", type="json", content=[encoded(command)],
+                  shape=_tuple(encoded(1))),
             None,
         ),
-        "list of a type": (_node("ListNode", "os", "system", content=[_json(command)]), None),
+        "list of a type": (_node("ListNode", "os", "system", content=[encoded(command)]), None),
         "generator": (
             _node("RandomGeneratorNode", "numpy.random", "Generator",
-                  content={"bit_generator": _dict(bit_generator=_json("seed")),
+                  content={"bit_generator": _dict(bit_generator=encoded("seed")),
                            "seed_seq": _dict()}),
             None,
         ),

@@ -522,7 +522,7 @@ def test_a_starter_model_that_could_not_be_put_in_use_is_put_in_use_later(
                 raise RegistryUnavailable("it cannot be reached.")
             return super().commit_use(version, by, expected_epoch)
 
-    monkeypatch.setattr(app, "_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(app, "RETRY_SECONDS", 0.05)
     registry = FailsOnce(tmp_path)
     with serve(settings_for(tmp_path / "data", starter_model="iris"), registry) as client:
         wait_until(lambda: client.get("/readyz").status_code == 200)

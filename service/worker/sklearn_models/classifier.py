@@ -47,26 +47,26 @@ class NativeClassifier:
 
     def __init__(self, pipeline: Pipeline, preparation: Preparation) -> None:
         self._prepare = preparation.apply
-        self._classifier = copy.deepcopy(pipeline["classify"])
-        use_one_job(self._classifier)
-        forget_names(self._classifier)
-        self.classes: NDArray[Any] = np.asarray(self._classifier.classes_)
-        self._most_probable = predicts_most_probable(self._classifier)
-        self.may_label_nan = type(self._classifier).__name__ in _DOUBTFUL
+        self.classifier = copy.deepcopy(pipeline["classify"])
+        use_one_job(self.classifier)
+        forget_names(self.classifier)
+        self.classes: NDArray[Any] = np.asarray(self.classifier.classes_)
+        self._most_probable = predicts_most_probable(self.classifier)
+        self.may_label_nan = type(self.classifier).__name__ in _DOUBTFUL
         # OpenMP and BLAS would start a thread a core, and one process serves on one.
         threadpool_limits(1)
 
     @property
     def has_probabilities(self) -> bool:
         """Whether the classifier has `predict_proba`."""
-        return hasattr(self._classifier, "predict_proba")
+        return hasattr(self.classifier, "predict_proba")
 
     def labels(self, X: Floats) -> Labels:
         """Return the index of the class of each row: [N]."""
         if self._most_probable:
             return self.labels_and_probabilities(X)[0]
         with _QUIETLY():
-            return self._indexes(self._classifier.predict(self._prepared(X)))
+            return self._indexes(self.classifier.predict(self._prepared(X)))
 
     def labels_and_probabilities(self, X: Floats) -> tuple[Labels, Floats]:
         """Return the indexes [N] and the probabilities [N, K]; ValueError where there are none."""
@@ -74,10 +74,10 @@ class NativeClassifier:
             raise ValueError("this classifier gives no probabilities")
         with _QUIETLY():
             prepared = self._prepared(X)
-            probabilities: Floats = self._classifier.predict_proba(prepared)
+            probabilities: Floats = self.classifier.predict_proba(prepared)
             if self._most_probable:
                 return probabilities.argmax(axis=1), probabilities
-            return self._indexes(self._classifier.predict(prepared)), probabilities
+            return self._indexes(self.classifier.predict(prepared)), probabilities
 
     def _prepared(self, X: Floats) -> Floats:
         # As a ColumnTransformer's numbers lie in memory: the order in which products add up.

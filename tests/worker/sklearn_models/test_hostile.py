@@ -97,7 +97,7 @@ def plant(
     digests = {file: hashlib.sha256(data).hexdigest() for file, data in files.items() if forged}
     version = Version(name, 1, time.time(), sha256=digests)
     registry.versions[name, 1] = version
-    registry._numbers[name] = 1
+    registry.numbers[name] = 1
     for file, data in files.items():
         path = registry.files(version) / file
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -146,7 +146,7 @@ def test_the_files_that_hostile_ones_are_made_from_are_served(
             "model.onnx": hostile.graph().SerializeToString()}  # fmt: skip
     plant(planted, "good-graph", onnx)
     skops = {"MLmodel": hostile.mlmodel("sklearn", pickled_model="m", serialization_format="skops"),
-             "m": hostile.with_node(hostile._json(1))}  # fmt: skip
+             "m": hostile.with_node(hostile.encoded(1))}  # fmt: skip
     plant(planted, "good-skops", skops)
 
     for name in ("good-graph", "good-skops", "iris"):

@@ -14,16 +14,16 @@ from sqlalchemy import create_engine, inspect
 from sqlalchemy.exc import OperationalError
 from store import BUCKET, DUMP, ROOT, client, copies, manifest_of, place_of, sha256_of
 
-_CHOICE = Path("/choice/dump")
+CHOICE = Path("/choice/dump")
 """Where the container that restores the database finds the dump's path; empty: nothing to do."""
 _DEADLINE_SECONDS = 120
 
 
 def main(wanted: str) -> None:
     """Restore the objects, and choose the dump."""
-    if _database_has_tables():
+    if database_has_tables():
         print("The database is in use already: nothing is restored.", flush=True)
-        _CHOICE.write_text("")
+        CHOICE.write_text("")
         return
     found = copies()
     chosen = found[-1:] if wanted == "latest" else [copy for copy in found if copy.name == wanted]
@@ -39,10 +39,11 @@ def main(wanted: str) -> None:
             sys.exit(f"The copy is damaged: {key} is missing, or not what was copied (sha256).")
         s3.upload_file(str(place), BUCKET, key)
     print(f"{chosen[0].name}: {len(manifest)} objects are in the bucket", flush=True)
-    _CHOICE.write_text(str(chosen[0] / DUMP))
+    CHOICE.write_text(str(chosen[0] / DUMP))
 
 
-def _database_has_tables() -> bool:
+def database_has_tables() -> bool:
+    """Return whether the database is in use, so that nothing may be restored over it."""
     engine = create_engine(os.environ["MLFLOW_BACKEND_STORE_URI"])
     deadline = time.monotonic() + _DEADLINE_SECONDS
     while True:
