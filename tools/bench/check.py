@@ -50,13 +50,13 @@ BOUNDS = (
     Bound(
         "one row, 32 connections",
         "the limit's requests/s",
-        "the limit's own rate differs by a fifth between runs; without the short way it is 0.6",
+        "the limit's own rate differs by a fifth between runs; without the fast path it is 0.6",
         least=1.1,
     ),
     Bound(
-        "ordinary way, 32 connections",
+        "ordinary path, 32 connections",
         "the limit's requests/s",
-        "as above, and nobody is on the ordinary way for its speed",
+        "as above, and nobody is on the ordinary path for its speed",
         least=0.35,
     ),
     Bound(
@@ -122,7 +122,7 @@ def _measure(options: Options) -> dict[str, float]:
     return {
         "one row, 1 connection": to_limit("service", 1),
         "one row, 32 connections": to_limit("service", 32),
-        "ordinary way, 32 connections": to_limit("ordinary", 32),
+        "ordinary path, 32 connections": to_limit("ordinary", 32),
         "1,000 rows of objects, fastest": rates.best_ratio("service, objects"),
         "ready on an existing folder": to_handler(starts.seconds),
         "memory under load": to_handler(starts.memory_mb),

@@ -81,9 +81,9 @@ def measure(count: int) -> str:
         keys = ApiKeys(Path(file.name))
         with_key = request.replace(b"\r\n", b"\r\nauthorization: Bearer " + _KEY + b"\r\n", 1)
         for name, sent, changes in (
-            ("short way", request, {"short_way": True}),
-            ("short way with a key", with_key, {"keys": keys}),
-            ("ordinary way", request, {"short_way": False}),
+            ("fast path", request, {"short_way": True}),
+            ("fast path with a key", with_key, {"keys": keys}),
+            ("ordinary path", request, {"short_way": False}),
         ):
             for size in (1, _CROWD, 32):
                 took = asyncio.run(_whole(predictor, sent, size, count // size, **changes))
