@@ -36,7 +36,7 @@ class Heartbeats:
         self._lock = threading.Lock()
         self._unclosed: dict[str, Training] = {}
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="beats", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="heartbeats", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
