@@ -189,7 +189,7 @@ def _catch_up(services: Services) -> None:
     alone = not services.settings.mlflow_uri
     while not services.stopping.wait(0):
         try:
-            services.training_queue.beats.close_orphans(0 if alone else ORPHAN_SECONDS)
+            services.training_queue.heartbeats.close_orphans(0 if alone else ORPHAN_SECONDS)
             if services.bootstrap.step():
                 break
         except ServiceError as error:

@@ -110,7 +110,7 @@ class RequestScope:
         route = getattr(routed.get("route"), "path", "unmatched")
         self._metrics.requests.labels(route, _method(scope["method"]), str(status)).inc()
         asked = scope["method"] in ("GET", "HEAD")
-        # A probe asks every second; what it is told is in the metrics.
+        # A probe asks every second; its answers are in the metrics.
         if not asked or (status >= 500 and route != "/readyz"):
             extra = {"status": status, "seconds": round(time.perf_counter() - start, 4)}
             logger.info("%s %s", scope["method"], route, extra=extra)

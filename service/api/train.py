@@ -194,8 +194,8 @@ async def _version_in_use(services: Services) -> Version | None:
 
 def _identity(key: str, upload: Upload) -> dict[str, str]:
     """Return what tells whether a request is the same as an earlier one."""
-    told = (upload.media, upload.file_name, sorted(upload.fields.items()))
-    digest = hashlib.sha256(repr(told).encode())
+    identity = (upload.media, upload.file_name, sorted(upload.fields.items()))
+    digest = hashlib.sha256(repr(identity).encode())
     if upload.rows.is_file():
         with upload.rows.open("rb") as file:
             while chunk := file.read(1024 * 1024):

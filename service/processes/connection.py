@@ -161,5 +161,5 @@ class WorkerConnection:
         return answer.seconds, labels, answer.floats(labels.nbytes) if classes else None
 
     def close(self) -> None:
-        """Close the connections: whoever waits for an answer gets EOFError, and the worker ends."""
+        """Close the connections: threads that wait get EOFError, and the worker ends."""
         self.queue.close()

@@ -53,7 +53,7 @@ class ConnectionQueue(Generic[T]):
             self._give_back(connection)
 
     def close(self) -> None:
-        """Close all connections; whoever uses one, or waits for one, gets EOFError."""
+        """Close all connections; threads that use one, or wait for one, get EOFError."""
         with self._lock:
             self._closed = True
             while self._waiting:

@@ -55,7 +55,7 @@ class WorkerProcess:
     def stop(self, reason: str) -> None:
         """Kill the worker and all that it started; only the first call counts."""
         if self.stopped is None and not self.outcome.done():
-            # The reason comes first: whoever sees that the worker is stopped may ask for it.
+            # The reason comes first: another thread that sees the stop may read it.
             self.stopped, self.stopped_at = reason, time.monotonic()
             self.kill(self.id)
 

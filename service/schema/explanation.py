@@ -88,11 +88,11 @@ def _refusal(
 ) -> "InvalidInput":
     first = findings.listed[0]
     where = f" in {wrong} of {total} instances" if wrong else ""
-    told = "; ".join(_tell(problem) for problem in findings.listed[:3])
+    listed = "; ".join(_tell(problem) for problem in findings.listed[:3])
     more = "" if findings.count <= 3 else "; …"
     many = "1 problem" if findings.count == 1 else f"{findings.count} problems"
     many = f"at least {many}" if at_least else many
-    detail = f"{many}{where}: {told}{more}." if first.pointer else f"The body {first.message}."
+    detail = f"{many}{where}: {listed}{more}." if first.pointer else f"The body {first.message}."
     return InvalidInput(detail, findings.listed, frozenset(findings.features))
 
 

@@ -31,7 +31,7 @@ class TrainingQueue:
         self._open: dict[str, TrainingRun] = {}
         self._opening = 0
         self._stopping = False
-        self.beats = Heartbeats(owner, services.registry, metrics, self._runs)
+        self.heartbeats = Heartbeats(owner, services.registry, metrics, self._runs)
         self._threads = [
             threading.Thread(target=self._work, name=f"trainer-{index}", daemon=True)
             for index in range(services.limits.at_once)
@@ -41,7 +41,7 @@ class TrainingQueue:
         """Start the threads."""
         for thread in self._threads:
             thread.start()
-        self.beats.start()
+        self.heartbeats.start()
 
     def stop(self) -> None:
         """Stop and close all open trainings, and accept no more."""
@@ -52,7 +52,7 @@ class TrainingQueue:
             self._changed.notify_all()
         for thread in self._threads:
             thread.join(timeout=10)
-        self.beats.stop()
+        self.heartbeats.stop()
 
     def check_room(self) -> None:
         """Raise QueueFull where the queue is full, or the service is stopping."""
@@ -205,7 +205,7 @@ class TrainingQueue:
             seconds = max(0.0, (training.finished_at or 0.0) - training.created_at)
             self._metrics.trainings.labels(training.state).inc()
             self._metrics.training_seconds.labels(training.state).inc(seconds)
-            self.beats.close(training)
+            self.heartbeats.close(training)
         finally:
             with self._changed:
                 del self._open[training.id]

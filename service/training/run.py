@@ -105,7 +105,7 @@ class TrainingRun:
             state, fault = ("failed", "request") if self._stopped is None else self._stopped[:2]
             training = replace(self.training, state=state, error=str(error), fault=fault)
         except WorkerCrashed as error:
-            # Whoever waits gets TrainingLost, as does whoever asks later.
+            # Those who wait get TrainingLost, as do those who ask later.
             logger.error("the worker of training %s crashed: %s", self.training.id, error)
             training = self._failed(str(error), "service")
         except ServiceError as error:

@@ -51,7 +51,7 @@ def fork(inherited: Iterable[Closable]) -> tuple[int, MessageStream[Progress | O
     pid = os.fork()
     if pid:
         theirs.close()
-        # Both sides set the group, so that it exists whoever comes first.
+        # Both sides set the group, so that it exists whichever runs first.
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)
         return pid, MessageStream(ours, Progress | Outcome)

@@ -1,7 +1,7 @@
 """Rows to predict in columns (CSV, Parquet, an Arrow stream), converted to a schema's matrix.
 
 Unlike a training's rows, whose values decide what a column is, these are read as the schema says: a
-text of digits stays a text. What is wrong is told as for JSON, by the same code, cell by cell.
+text of digits stays a text. Errors are reported as for JSON, by the same code, cell by cell.
 Runs in a child process: the formats are foreign bytes to large libraries.
 """
 

@@ -19,7 +19,7 @@ MAX_CLASSES_FOR_ROC = 50
 
 @dataclass(frozen=True, slots=True)
 class ClassReport:
-    """How well one class is told from the others; a share of no rows is 0."""
+    """How well one class is distinguished from the others; a share of no rows is 0."""
 
     label: Label
     precision: float
