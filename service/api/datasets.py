@@ -76,7 +76,7 @@ _INLINE = {
 
 @router.post(
     "/datasets",
-    summary="Keep rows under a name",
+    summary="Store a data set",
     status_code=201,
     dependencies=STRICT_QUERY,
     responses={
@@ -123,11 +123,11 @@ async def add_data_set(
     response: Response,
     name: Annotated[
         Name | SkipJsonSchema[None],
-        Query(description="Needed, unless a form has a `name` or a file with a name."),
+        Query(description="Required, unless a form has a `name` or a file with a name."),
     ] = None,
     target: Annotated[
         str | SkipJsonSchema[None],
-        Query(description="The column that trainings predict, where they name no other."),
+        Query(description="The column to predict, for trainings that name none."),
     ] = None,
 ) -> DataSetReply:
     """Read the rows and keep them; the same rows under the same name again change nothing."""

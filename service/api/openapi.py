@@ -42,14 +42,14 @@ _PROBLEM_CONTENT = {"application/problem+json": {"schema": {"$ref": _PROBLEM}}}
 DEFAULT_RESPONSES: dict[int | str, dict[str, Any]] = {
     "default": {
         "model": ProblemReply,
-        "description": "Any other error: 400 for what is not HTTP, 401 and 403 where there are "
-        "keys, 405, 408, 431, and 500 for a defect of the service",
+        "description": "Any other error: 400 for malformed HTTP, 401 and 403 if the service "
+        "has keys, 405, 408, 431, and 500 for a defect of the service",
     }
 }
 
 _HEADERS: dict[str, dict[str, Any]] = {
     "X-Request-ID": {
-        "description": "The request's own id where it sent a sane one, else a new one; on every "
+        "description": "The request's id if it sent a valid one, else a new one. Present on every "
         "error, and on every reply to a request that sent one.",
         "schema": {"type": "string", "maxLength": 128},
     },
@@ -66,11 +66,11 @@ _HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "integer", "minimum": 1},
     },
     "Retry-After": {
-        "description": "Seconds to wait before the next try.",
+        "description": "Seconds to wait before the next attempt.",
         "schema": {"type": "integer", "minimum": 1, "maximum": 5},
     },
     "Location": {
-        "description": "The training's own address.",
+        "description": "The URL of the training.",
         "schema": {"type": "string"},
     },
     "WWW-Authenticate": {

@@ -48,7 +48,7 @@ class PredictRequest(_Request):
 
 
 class PredictReply(_Reply):
-    """A prediction an instance, in the order of the request."""
+    """One prediction for each instance, in the order of the request."""
 
     model: str
     version: int
@@ -100,7 +100,7 @@ class VersionReply(_Reply):
     model_type: str | None
     metrics: dict[str, float]
     in_use: bool
-    servable: bool | None = Field(description="null: it has not been looked at yet")
+    servable: bool | None = Field(description="null: not inspected yet")
     reason: str | None = Field(None, description="why it is not servable")
 
 
@@ -109,7 +109,7 @@ class VersionList(_Reply):
 
     models: list[VersionReply]
     next_page_token: str | None
-    stale: bool = Field(description="whether MLflow is down and this is the last that was seen")
+    stale: bool = Field(description="whether MLflow is down and this is the last known list")
     age_seconds: float
 
 

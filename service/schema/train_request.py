@@ -84,7 +84,7 @@ class TrainRequest(_Model):
         None, description='"balanced", or a weight for each class'
     )
     unknown_categories: Literal["refuse", "ignore"] = "refuse"
-    refit: bool = Field(False, description="fit again on all rows once it was measured")
+    refit: bool = Field(False, description="fit again on all rows after it was measured")
     use: bool | None = Field(None, description="put it in use when it is ready; default true")
     wait: float | None = Field(
         None, ge=0, le=300, description="seconds to wait for the end; default 30"
