@@ -64,7 +64,7 @@ def is_ready(client: Client) -> bool:
 
 
 def descendants(pid: int) -> list[int]:
-    """Return all descendants of a process."""
+    """Return the ids of all descendants of a process."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").iterdir():
         for child in (task / "children").read_text().split():

@@ -1,7 +1,7 @@
-"""Predictions beside those who do harm: `python -m tools.bench.neighbours`.
+"""Predictions beside misbehaving clients: `python -m tools.bench.neighbours`.
 
-One client asks at a fixed rate: alone, beside 500 connections that send half a request and then
-nothing, and beside a key that asks ten times as often as it may.
+One client predicts at a fixed rate: alone, beside 500 connections that send half a request and then
+nothing, and beside a key that sends ten times its permitted rate.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ _HALVES = (
 
 
 def main() -> int:
-    """Print the table; 1 where somebody was disturbed, or a silent connection stayed open."""
+    """Print the table; return 1 if predictions suffered or a silent connection stayed open."""
     return bounded(180, _run)
 
 
@@ -85,7 +85,7 @@ async def _measure(port: int, body: bytes) -> tuple[dict[str, Outcome], list[flo
 
 
 async def _wait(port: int, index: int) -> float | None:
-    """Send half of something; return the seconds until the service has closed; None: it has not."""
+    """Send half a request; return the seconds until the service closes, None if it does not."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(_HALVES[index % len(_HALVES)])
     start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""How long a start on an existing data folder takes, and the memory of what serves."""
+"""Measures the start on an existing data folder, and the memory of the serving processes."""
 
 import json
 import statistics
@@ -18,7 +18,7 @@ _SECONDS = 2
 
 @dataclass(frozen=True, slots=True)
 class Starts:
-    """What each start took, by server, and the memory after a little load."""
+    """The duration of each start by server, and the memory after a little load."""
 
     seconds: dict[str, list[float]]
     memory_mb: dict[str, list[float]]
