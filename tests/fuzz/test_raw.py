@@ -1,4 +1,4 @@
-"""Messages that are nearly HTTP, some hundreds of them: `make fuzz` sends 20,000."""
+"""Hundreds of messages that are almost HTTP; `make fuzz` sends 20,000."""
 
 import os
 from pathlib import Path

@@ -12,7 +12,7 @@ from tests.support.fakes import FakeRegistry
 from tests.support.server import Client, serve, settings_for
 
 CHANGES = 20
-"""More than the API has threads."""
+"""More than the number of the API's threads."""
 
 
 class Blocked(FakeRegistry):

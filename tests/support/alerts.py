@@ -32,7 +32,7 @@ class Case:
     minutes: float
     fires: bool
     seconds: int = 60
-    """Between two evaluations, and between two samples unless that is more than a minute."""
+    """The interval of evaluations, and of samples unless that is more than a minute."""
 
     def __str__(self) -> str:
         return f"{self.alert}: {self.what}".replace(" ", "_")

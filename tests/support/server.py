@@ -24,7 +24,7 @@ ENDLESS = {
     "dataset": "digits",
     "wait": 0,
 }
-"""A training that goes on until it is ended, for longer than any test."""
+"""A training that runs longer than any test unless it is ended."""
 
 
 class Client(httpx.Client):

@@ -95,7 +95,7 @@ class Site:
         self.predict.thread_batcher.max_queue_seconds = 60.0  # no refusals on a busy machine
         rest = RequestScope(_REST, self.metrics)
         self.scopes = 0
-        """How many requests came by ASGI."""
+        """The number of requests that came by ASGI."""
         service = Service(self.predict, rest, self.metrics, lambda: None, keys)
         self._config = server_config(service, settings)
         self._config.load()

@@ -148,7 +148,7 @@ def test_a_server_takes_with_it_what_its_launcher_leaves_behind(tmp_path: Path) 
 
 
 def _runs(pid: int) -> bool:
-    """Return whether a process runs; one that nobody has waited for does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:

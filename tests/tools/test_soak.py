@@ -1,4 +1,4 @@
-"""The verdict of the soak: what counts as growth."""
+"""The verdict of the soak test: what counts as growth."""
 
 from collections.abc import Callable
 

@@ -19,7 +19,7 @@ from tools.bench.options import Options
 
 ROWS = 100_000
 _WARM_SECONDS = 5.0
-"""So long it is asked before it is timed: the process that scikit-learn runs in has to start."""
+"""Warm-up time before timing, as the process that runs scikit-learn has to start."""
 _GOALS = {"CSV": ">= 0.6", "Arrow": ">= 1.0"}
 
 

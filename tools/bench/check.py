@@ -24,9 +24,9 @@ class Bound:
 
     what: str
     unit: str
-    """What it is a multiple of, measured in the same run."""
+    """The figure that it is a multiple of, measured in the same run."""
     reason: str
-    """Why the bound is as far away as it is."""
+    """Why the bound has this margin."""
     least: float = -math.inf
     most: float = math.inf
 
@@ -90,7 +90,7 @@ BOUNDS = (
         most=0.8,
     ),
 )
-"""What is checked, in the order of the report."""
+"""The bounds, in the order of the report."""
 
 
 def judge(figures: Mapping[str, float], bounds: tuple[Bound, ...] = BOUNDS) -> list[str]:

@@ -28,7 +28,7 @@ end
 
 _MOST_SETTLING_SECONDS = 10
 _IDLE_SECONDS = 0.02
-"""Who uses less than that in 0.1 s has nothing to do."""
+"""A server that uses less processor time than this in 0.1 s is idle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ class Load:
     p50_ms: float
     p99_ms: float
     processor_us: float
-    """What a request takes of the server's core, in all its processes: noise changes it little."""
+    """Processor time per request, in all the server's processes: noise changes it little."""
     refused: float = 0.0
-    """The share of requests that were answered with an error; their latencies count as well."""
+    """The share of requests that were answered with an error; their latencies count too."""
 
 
 def median(runs: list[Load], figure: Callable[[Load], float]) -> float:

@@ -63,7 +63,7 @@ class _Case:
     loads: dict[int, list[Load]] = field(default_factory=lambda: {n: [] for n in _CONNECTIONS})
     limits: dict[int, list[Load]] = field(default_factory=lambda: {n: [] for n in _CONNECTIONS})
     rates: list[float] = field(default_factory=list)
-    """Rows a second of the service, and below of scikit-learn; none with probabilities."""
+    """Rows per second of the service, and below of scikit-learn, without probabilities."""
     others: list[float] = field(default_factory=list)
 
 

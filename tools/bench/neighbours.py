@@ -20,10 +20,10 @@ from tools.bench.forest import load, train
 
 _SILENT = 500
 _SECONDS = 18.0
-"""The idle time, which is 15 seconds by default, and what the looking for it takes."""
+"""The idle timeout, which is 15 seconds by default, and the time to notice it."""
 _PER_SECOND = 200
 _LIMIT = 50
-"""What the other key may ask a second."""
+"""The permitted rate of the other key, per second."""
 _HALVES = (
     b"",
     b"POST /predict HTTP/1.1\r\nhost: bench\r\n",

@@ -27,9 +27,9 @@ from tools.bench.trained import upload
 
 _TIMES = (0.5, 1.0, 1.5, 2.5, 5.0, 10.0)
 _MOST_PER_SECOND = 6000
-"""The client keeps up with no more."""
+"""The highest rate that the client keeps up with."""
 _CLIENTS = 4
-"""As many as are let in without a refusal, however slow the model is."""
+"""As many as admission lets in without a refusal, however slow the model is."""
 _PROBE_SECONDS = 0.05
 
 _SLOW = {"algorithm": "brute", "metric": "minkowski", "p": 3}
@@ -38,7 +38,7 @@ _MODELS: Mapping[str, tuple[str, Mapping[str, object], int, int]] = {
     "nearest of 26,000 rows": ("KNeighborsClassifier", _SLOW, 32_500, 1),
     "nearest of 3,400 rows, 10 rows a request": ("KNeighborsClassifier", _SLOW, 4_250, 10),
 }
-"""Class, parameters, rows of the data set, and rows of a request."""
+"""Class, parameters, rows of the data set, and rows per request."""
 
 
 @dataclass(slots=True)

@@ -80,7 +80,7 @@ class Server:
             raise BenchFailed(f"{self._log.stem} ended: {end}")
 
     def find_port(self) -> bool:
-        """Read the port from the log, if it is there; raise BenchFailed if the process has ended."""
+        """Read the port from the log, if present; raise BenchFailed if the process has ended."""
         log = self._log.read_bytes()
         self.require_life()
         found = _ADDRESS.search(log)

@@ -33,21 +33,21 @@ _MODELS = {
     "near": "KNeighborsClassifier",
 }
 _TURN = ("near", "linear", "forest", "linear")
-"""After an even number of changes the linear one is in use, so that marks can be compared."""
+"""An even number of changes: the linear model is in use at each mark, so they are comparable."""
 
 _EVERY_SECONDS = 2.0
 _CLOSED_SECONDS = 2.0
 _WARM_CHANGES = 40
 _SAMPLED_CHANGES = 20
 _REST_SECONDS = 3.0
-"""Before a sample, no change: freed memory goes back to the system at the poll that follows one."""
+"""A pause before a sample: freed memory returns to the system at the poll after a change."""
 _IDLE_SECONDS = 60
-"""The host of children ends within the load, so that its end shows."""
+"""The worker host ends during the load, so that its end shows."""
 
 _MB_PER_1000_CHANGES = 10.0
 _MB_PER_10_MINUTES = 5.0
 _FEW = 4
-"""Open files or threads that may be more at the end: connections and pools come and go."""
+"""Permitted additional open files or threads at the end, as connections and pools vary."""
 
 RULE = (
     "It has grown if the line through the service's RSS in the last half of the changes rises by "

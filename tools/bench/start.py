@@ -13,7 +13,7 @@ from tools.bench.options import Options
 from tools.bench.processes import Server, wait_for
 
 _SECONDS = 2
-"""The first request to the handler may take most of one, where other work has the core."""
+"""The handler's first request may take most of a second if other work has the core."""
 
 
 @dataclass(frozen=True, slots=True)

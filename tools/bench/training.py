@@ -33,7 +33,7 @@ Fits = dict[str, list[tuple[float, float, float]]]
 """By classifier: the seconds of scikit-learn's fit, of POST /train, and of the fit within it."""
 
 Latencies = dict[tuple[str, bool], list[float]]
-"""In seconds, by who was asked, and whether something was trained meanwhile."""
+"""Latencies in seconds, by server and by whether a training ran meanwhile."""
 
 
 def measure(options: Options) -> str:

@@ -21,7 +21,7 @@ TOOL = ROOT / ".supply" / "bin" / "pip-audit"
 LOCK = ROOT / "requirements-server.lock"
 CONTROL = ROOT / "tools" / "supply" / "control.txt"
 KNOWN = "CVE-2019-10906"
-"""The advisory on the control."""
+"""The advisory about the control."""
 
 _SECONDS = 600
 

@@ -24,7 +24,7 @@ from tools.supply.report import NoData
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / ".scan" / "bin"
 DETECT_SECRETS = ROOT / ".supply" / "bin" / "detect-secrets"
-"""In another environment than checkov, which brings a fork of the same name."""
+"""In another environment than checkov's, which has a fork of the same name."""
 
 SHIPPED = ("service", "charts/mlops-desafio/files", "tools/supply")
 
@@ -38,7 +38,7 @@ RENDERINGS: Mapping[str, Sequence[str]] = {
         *("--set", "monitoring.standalone=true"),
     ),
 }
-"""What helm is told for each set of manifests that is read."""
+"""Helm's options for each set of manifests that is read."""
 
 ON_A_NAME = "Secret Keyword on a Secret's name"
 _NAMES = re.compile(r"\b(existingSecret|secretName)\b")
@@ -51,7 +51,7 @@ WHERE: Mapping[str, "re.Pattern[str]"] = {
     "CKV_K8S_9": re.compile(r" Pod\.\S+-test-\w+$"),
     "CKV_K8S_40": re.compile(r"-(postgres|grafana)$"),
 }
-"""The places for which a rule is waived, where it is not all."""
+"""The places where a rule is waived, if not everywhere."""
 
 _CONTROL = "control"
 _SECONDS = 600
@@ -181,7 +181,7 @@ SCANS: Mapping[str, tuple[Callable[[Path], list[Finding]], Callable[[], Collecti
     "detect-secrets": (_detect_secrets, lambda: WAIVED_BY_DETECT_SECRETS),
     "hadolint": (_hadolint, frozenset),
 }
-"""Each scanner, and the rules that are waived."""
+"""Each scanner, and its waived rules."""
 
 
 def told(command: Sequence[str | Path], folder: Path) -> Any:

@@ -20,11 +20,11 @@ from tools.bench.processes import Server
 
 _CONNECTIONS = (1, 8, 32)
 _SIZES = (1, 1000)
-"""Rows a request."""
+"""Rows per request."""
 _MOST_SECONDS = 600
 
 Loads = dict[tuple[int, int, str], list[Load]]
-"""By rows a request, connections and server."""
+"""By rows per request, connections and server."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ class Peer:
     environment: str
     """Its folder in `.peers`, its package, and the name of its requirements."""
     launch: Callable[[Path, Path, int], Launch]
-    """Takes the folder of executables, one to write to, and the port."""
+    """Takes the folder of executables, a folder to write to, and the port."""
     ready: str
     api: Api
 
@@ -164,10 +164,10 @@ def _of_bentoml(path: str) -> Api:
 
 
 SERVICE = Api("/predict", lambda forest, rows: {"instances": forest.named(rows)}, _labels_of)
-"""How the service is spoken to."""
+"""The API of the service."""
 
 ARRAYS = Api("/predict", lambda _, rows: {"instances": rows.tolist()}, _labels_of)
-"""The same without names, as some of the peers are asked."""
+"""The same without column names, as some peers take rows."""
 
 _V2 = Api("/v2/models/forest/infer", _v2, lambda reply: list(reply["outputs"][0]["data"]))
 # The largest number of waiting requests, and the delay from its guide.
@@ -180,4 +180,4 @@ PEERS = (
     Peer("BentoML, batching", "bentoml", _bentoml, "/readyz", _of_bentoml("/batched")),
     Peer("mlflow", "mlflow", _mlflow, "/ping", Api("/invocations", _split, _labels_of)),
 )
-"""Those that are measured."""
+"""The peers that are measured."""
