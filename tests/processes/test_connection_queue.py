@@ -1,4 +1,4 @@
-"""Connections that are lent: in the order of arrival, with a deadline, and none after the end."""
+"""Connections are lent in the order of arrival, with a deadline, and never after closing."""
 
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -51,7 +51,7 @@ def test_connections_are_lent_in_the_order_of_arrival() -> None:
             for number in range(6):
                 pool.submit(use, number)
                 wait_until(partial(is_waiting, queue, number + 1))
-        pool.submit(use, 6)  # Comes while the others may still wait.
+        pool.submit(use, 6)  # Arrives while the others may still wait.
 
     assert order == list(range(7))
 
@@ -102,7 +102,7 @@ def test_whoever_waits_when_it_is_closed_and_whoever_comes_later_gets_nothing() 
         with pytest.raises(EOFError):
             waiting.result(30)
         assert one.interrupted.is_set()
-        assert not one.closed  # Its user still holds it.
+        assert not one.closed  # A caller still uses it.
 
     assert all(connection.closed for connection in connections)
     with pytest.raises(EOFError), queue.lend(0):

@@ -1,4 +1,4 @@
-"""Jobs that eat memory, fork, spin, hide, fill the disk: each ends, with all that it started."""
+"""Jobs that misbehave (memory, forks, time, disk) end with all processes they started."""
 
 import contextlib
 import os
@@ -26,7 +26,7 @@ LIMITS = JobLimits(seconds=60, memory_bytes=2**29, disk_bytes=64 * 2**20)
 
 
 class MisbehavingWorkers(WorkerPool):
-    """Has hosts that also know the jobs of `misbehaving`, and knows all their processes."""
+    """Workers whose hosts also run the jobs of `misbehaving`; tracks all their processes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class MisbehavingWorkers(WorkerPool):
         self.command = ("env", self._sign, sys.executable, "-m", "tests.support.misbehaving")
 
     def processes(self) -> set[int]:
-        """Return the hosts and all that descends from them, wherever it is now."""
+        """Return the hosts and all their descendants, wherever they are now."""
         pids = set()
         for path in Path("/proc").glob("[0-9]*/environ"):
             with contextlib.suppress(OSError):
@@ -44,7 +44,7 @@ class MisbehavingWorkers(WorkerPool):
 
 
 class CrashingWorkers(MisbehavingWorkers):
-    """Sends this signal to the worker of each job of these kinds."""
+    """Workers that get this signal in each job of these kinds."""
 
     def __init__(self, *kinds: str, number: int = signal.SIGKILL) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ def workers() -> Iterator[MisbehavingWorkers]:
 
 @pytest.fixture
 def start(workers: MisbehavingWorkers, tmp_path: Path) -> Iterator[Any]:
-    """Start a misbehaviour. After the test no process of it is left, and the host works."""
+    """Start a misbehaving job; after the test none of its processes is left, and the host works."""
 
     def start(kind: str, limits: JobLimits = LIMITS, **spec: object) -> Job:
         return workers.start(kind, tmp_path, spec, limits)
@@ -80,7 +80,7 @@ def start(workers: MisbehavingWorkers, tmp_path: Path) -> Iterator[Any]:
 
 
 def failure(job: Job) -> str:
-    """Return why a job went over a limit, which it does soon."""
+    """Return the reason when a job exceeds a limit, which it does soon."""
     with pytest.raises(JobFailed) as failed:
         job.wait(25)
     return str(failed.value)
@@ -185,7 +185,7 @@ def test_the_log_gets_what_a_job_prints_but_only_its_end(
 
 
 def crash(job: Job) -> str:
-    """Return why a job crashed, which it does soon."""
+    """Return the reason when a job crashes, which it does soon."""
     with pytest.raises(WorkerCrashed) as crashed:
         job.wait(25)
     return str(crashed.value)
@@ -314,7 +314,7 @@ def test_a_host_that_a_job_has_stopped_is_replaced_although_the_job_is_looked_at
     wait_until(lambda: "(stopped)" in Path(f"/proc/{job.host}/status").read_text())
 
     def look() -> str | None:
-        """Do what a training does in each look that comes after the deadline."""
+        """Do what a training does at each look after the deadline."""
         try:
             job.wait(0.05)
         except TimeoutError:

@@ -1,4 +1,4 @@
-"""A classifier in a worker process: what it answers, how it ends, and how it comes back."""
+"""A classifier in a worker process: its answers, its end, and its restart."""
 
 import gc
 import json
@@ -73,7 +73,7 @@ def is_gone(pid: int) -> bool:
         return True
 
 
-# What it answers
+# Answers
 
 
 @pytest.mark.parametrize("name", native())
@@ -165,7 +165,7 @@ def test_a_file_that_is_not_there_is_a_defect_that_the_worker_survives(
 
 
 class FakeClassifier:
-    """Does what a test says before it answers the first class."""
+    """Runs a test's function before it answers the first class."""
 
     backend: Literal["native"] = "native"
     has_probabilities = False
@@ -188,7 +188,7 @@ class FakeClassifier:
 
 
 def connection_to(classifier: FakeClassifier) -> WorkerConnection:
-    """Return two connections, answered by threads of this process."""
+    """Return two connections that are served by threads of this process."""
     pairs = [socket.socketpair() for _ in range(2)]
     for _, theirs in pairs:
         connection = Connection(theirs.detach())
@@ -257,11 +257,11 @@ def test_single_rows_are_not_starved_by_a_file_of_many_parts(workers: WorkerPool
             meanwhile.append(len(done) - before)
         file.result(60)
 
-    # A row waits for the parts that are under way; a busy machine may hold up a few for longer.
+    # A row waits for the parts that are being computed; a busy machine may delay a few longer.
     assert median(meanwhile) <= 10
 
 
-# What it is
+# The process
 
 
 def test_it_answers_at_the_services_priority_without_a_limit_of_time_and_has_no_secret(
@@ -295,10 +295,10 @@ def test_a_file_that_is_not_trusted_is_refused_and_leaves_no_process(workers: Wo
 
 
 class FakeWorkers(WorkerPool):
-    """Starts workers that end at once."""
+    """Starts workers that end immediately."""
 
     def __init__(self, outcome: Outcome | None) -> None:
-        """Without an outcome their host ends before them."""
+        """Without an outcome, their host ends before them."""
         super().__init__()
         self.outcome = outcome
 
@@ -354,11 +354,11 @@ workers.close()
     assert modules == "[]"
 
 
-# How it ends
+# End and restart
 
 
 def test_it_ends_when_nobody_holds_the_classifier_any_more(workers: WorkerPool) -> None:
-    gc.disable()  # it must not take a collection
+    gc.disable()  # it must not need a garbage collection
     try:
         classifier = served(workers)
         pid = pid_of(classifier)
@@ -464,5 +464,5 @@ def test_nothing_is_left_of_fifty_classifiers(workers: WorkerPool) -> None:
         assert len(served(workers).labels(X[:3])) == 3
 
     wait_until(lambda: workers.workers <= others)
-    assert files() <= before  # what earlier tests left behind may go meanwhile
+    assert files() <= before  # processes of earlier tests may end meanwhile
     assert cast(Any, kept.labels(X[:1])).size == 1

@@ -1,4 +1,4 @@
-"""A server that does not answer is not called for a while, and is used again at once."""
+"""A silent server is not called for a while, and is used again once it answers."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Another server may answer at MLflow's address: a proxy while routes are made, another tenant."""
+"""Another server, such as a proxy or another tenant's, may answer at MLflow's address."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

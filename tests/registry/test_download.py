@@ -1,4 +1,4 @@
-"""The download of a version's files stays within its bounds, whatever a listing says."""
+"""The download of a version's files stays within its limits, whatever the listing says."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,7 +98,7 @@ def test_no_other_server_is_asked_for_artifacts(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """A real server: its address, and the folder of its artifacts."""
+    """Run a real server; return its address and the folder of its artifacts."""
     folder = tmp_path_factory.mktemp("mlflow")
     with mlflow_server(folder) as uri:
         yield uri, folder / "artifacts"
@@ -130,7 +130,7 @@ def test_a_server_of_mlflow_is_asked_no_more_than_the_bounds_allow(
     assert (got / "data" / "model").read_bytes() == bytes(range(256)) * 8192
 
     with (place / "data" / "large").open("wb") as file:
-        file.truncate(2 * 2**30)  # a hole, which takes no room
+        file.truncate(2 * 2**30)  # a sparse file, which uses no disk space
     with pytest.raises(VersionNotServable, match="its files have more than 2,048 MiB"):
         registry.fetch(version, tmp_path / "too-large")
     (place / "data" / "large").unlink()

@@ -1,4 +1,4 @@
-"""One contract for every registry: the fake, MLflow embedded, MLflow behind a server."""
+"""The contract of every registry: the fake, embedded MLflow, and MLflow behind a server."""
 
 import hashlib
 import threading

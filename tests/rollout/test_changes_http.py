@@ -1,4 +1,4 @@
-"""Changes that wait for one another hold no threads that other requests need."""
+"""Changes that wait for each other block no threads that other requests need."""
 
 import threading
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ CHANGES = 20
 
 
 class Blocked(FakeRegistry):
-    """Commits the first change, and each further one only when a test lets it."""
+    """Commits the first change at once, and each later one only when a test lets it."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)

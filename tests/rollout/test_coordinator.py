@@ -26,7 +26,7 @@ VERSION = Version("iris", 1, 0.0, "", "", {}, {}, {"model.onnx": "a"}, (), None)
 
 
 class Scene:
-    """Three replicas, of which `a` leads."""
+    """Three replicas; `a` coordinates the change."""
 
     def __init__(self, folder: Path) -> None:
         self.journal: list[str] = []
@@ -89,7 +89,7 @@ def test_who_falls_silent_after_the_commit_is_named_as_missing(scene: Scene, ste
 
 
 class Stumbling(FakeReplica):
-    """Cannot read the log of use the first few times."""
+    """Fails to read the log of use the first few times."""
 
     times = 0
 
@@ -333,7 +333,7 @@ def test_a_training_is_cancelled_though_a_replica_that_does_not_run_it_is_silent
 
 
 class Blocked(FakeReplica):
-    """Prepares a version until a test lets it end."""
+    """Blocks while preparing a version until a test releases it."""
 
     def __init__(self, name: str, journal: list[str], registry: FakeRegistry) -> None:
         super().__init__(name, journal, registry)

@@ -1,4 +1,4 @@
-"""This process as one of the replicas: what it keeps prepared, and for how long."""
+"""This process as a replica: what it keeps prepared, and for how long."""
 
 import gc
 import weakref

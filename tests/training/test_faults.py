@@ -105,7 +105,7 @@ def test_a_job_of_a_lost_host_raises_what_a_client_may_try_again(
     job = workers.start("model_types", tmp_path, {}, LIMITS)
     os.kill(job.host, signal.SIGKILL)
 
-    with contextlib.suppress(WorkersUnavailable):  # unless it had ended before its host did
+    with contextlib.suppress(WorkersUnavailable):  # unless it ended before its host
         job.wait(30)
 
     wait_until(lambda: not Path(f"/proc/{job.host}/task").exists() or _is_zombie(job.host))
@@ -172,7 +172,7 @@ def test_a_key_that_another_replica_got_while_the_rows_were_read_finds_its_train
     tmp_path: Path,
 ) -> None:
     class Hides(FakeRegistry):
-        """Hides a training from the next `hidden` searches, as if it were recorded later."""
+        """Hides a training from the next `hidden` searches, as if it was recorded later."""
 
         hidden = 0
 

@@ -1,4 +1,4 @@
-"""Cancelling a training of another replica: its owner ends it, or a minute without heartbeats."""
+"""A training of another replica is cancelled by its owner, or closed without heartbeats."""
 
 import time
 from collections.abc import Iterator

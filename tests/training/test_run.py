@@ -1,4 +1,4 @@
-"""How a training ends: in use everywhere or not, and with which error."""
+"""The end of a training: whether its version is in use everywhere, and which error it has."""
 
 import errno
 import logging
@@ -40,7 +40,7 @@ class FakeJob:
 
 
 class FakeWorkers:
-    """Every job ends at once, with a result or an error."""
+    """Workers whose jobs end at once, with a result or an error."""
 
     error: Exception | None = None
 

@@ -1,4 +1,4 @@
-"""The job that trains: what it writes, and that a defect in it is told as one."""
+"""The training job: its output, and how it reports a defect."""
 
 import json
 import os

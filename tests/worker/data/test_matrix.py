@@ -1,4 +1,4 @@
-"""Rows to predict as CSV, Parquet or Arrow: answered as JSON is, or told what is wrong."""
+"""Rows to predict as CSV, Parquet or Arrow are answered like JSON, or refused with a reason."""
 
 import csv
 import io
@@ -43,7 +43,7 @@ KINDS = {
 
 
 def encoded(rows: Rows, media: str, schema: Schema = SCHEMA) -> bytes:
-    """Write rows as a client would."""
+    """Encode rows as a client would."""
     names = [feature.name for feature in schema.features]
     if media == "csv":
         lines = io.StringIO()

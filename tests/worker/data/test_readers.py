@@ -21,7 +21,7 @@ from service.worker.data.table import BUILT_IN, Column, Limits, Table, built_in
 
 
 def values(table: Table, name: str) -> list[Any]:
-    """Return a column as plain values, None where it is missing."""
+    """Return a column as plain values, with None for missing ones."""
     column = table.columns[name]
     if column.type == "text":
         return list(column.values)

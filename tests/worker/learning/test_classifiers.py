@@ -60,7 +60,7 @@ TABLES = {"iris": (built_in("iris")[0], "target"), "mixed": (mixed(), "group")}
 
 def trained(name: str, data: str, **more: Any) -> Fitted:
     table, target = TABLES[data]
-    # The classes' covariances of one-hot columns are singular, and it says to regularise.
+    # The class covariances of one-hot columns are singular, and its error asks to regularise.
     params = {"reg_param": 0.1} if name == "QuadraticDiscriminantAnalysis" else {}
     return fit(plan(table, TrainRequest(model_type=name, target=target, params=params, **more)))
 
@@ -119,7 +119,7 @@ def test_every_description_is_json_and_bounds_all_numbers(name: str) -> None:
 
 
 def edges(one: Range) -> tuple[list[float], list[float]]:
-    """Return what just is, and what just is not, in a range."""
+    """Return the values just inside and just outside a range."""
     number = int if one.kind == "integer" else float
     ends = {"minimum": number(one.minimum), "maximum": number(one.maximum)}
     inside = [value for end, value in ends.items() if end not in one.exclusive]
@@ -293,7 +293,7 @@ def test_nothing_is_built_with_more_than_one_thread() -> None:
 
 
 def test_guard_against_warnings_sees_the_ones_that_scikit_learn_gives() -> None:
-    """The default of LogisticRegressionCV warns; that ours does not is `build`'s doing."""
+    """LogisticRegressionCV warns by default; `build` makes ours not warn."""
     X, y = np.random.default_rng(0).normal(size=(40, 2)), np.arange(40) % 2
     with pytest.warns(FutureWarning):
         model_type("LogisticRegressionCV").estimator().fit(X, y)

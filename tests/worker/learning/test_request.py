@@ -1,4 +1,4 @@
-"""What a client may ask for in a training, and what it is told of the rest."""
+"""Training requests: what is accepted, and the errors for everything else."""
 
 from typing import cast
 

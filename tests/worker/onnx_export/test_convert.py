@@ -54,7 +54,7 @@ def test_the_graph_answers_as_the_pipeline_does(data_set: str, name: str) -> Non
     assert (parity.rows, parity.differing) == (1000, 0)
     assert parity.largest_difference <= (0.0 if parity.exact else 1e-9)
     assert parity.agrees
-    # Unscaled magnitudes leave a perceptron only one answer.
+    # With unscaled magnitudes a perceptron gives only one answer.
     classes = len(np.unique(load_onnx(model).labels(X)))
     assert classes > 1 or name == "Perceptron, unscaled"
 
