@@ -191,7 +191,7 @@ def test_every_recording_rule_has_a_value(used: Prometheus, record: str) -> None
         if "alert" in rule
     ],
 )
-def test_whatever_an_alert_looks_at_is_there(used: Prometheus, alert: str, query: str) -> None:
+def test_every_metric_of_an_alert_exists(used: Prometheus, alert: str, query: str) -> None:
     """Each metric is scraped, so an alert that does not fire means that all is well."""
     metrics = {selector.metric for selector in selectors(re.sub(r"\$\{\w+\}", "1", query))}
     assert metrics, alert
@@ -209,7 +209,7 @@ def test_every_panel_has_data(used: Prometheus, panel: str) -> None:
             used.wait_for(query)
 
 
-def test_no_panel_is_excused_that_is_not_there() -> None:
+def test_every_excused_panel_exists() -> None:
     """A renamed panel loses its exemption."""
     assert NOTHING_TO_SHOW.keys() <= PANELS.keys()
 

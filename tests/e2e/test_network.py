@@ -97,7 +97,7 @@ def source(
 
 
 @pytest.mark.parametrize("name", [*PORTS, *GUESTS])
-def test_each_reaches_what_it_needs_and_nothing_else(
+def test_each_pod_reaches_what_it_needs_and_nothing_else(
     name: str,
     release: Cluster,
     guests: Mapping[str, tuple[Cluster, str]],

@@ -85,7 +85,7 @@ def test_the_next_job_after_that_gets_another_host(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("hosts")
-def test_a_host_that_nobody_ever_asked_ends_too() -> None:
+def test_a_host_that_never_got_a_job_ends_too() -> None:
     workers = QuickWorkers(idle_seconds=0.01)
     workers.warm()
     host = host_of(workers)
@@ -94,7 +94,7 @@ def test_a_host_that_nobody_ever_asked_ends_too() -> None:
     workers.close()
 
 
-def test_without_a_limit_it_stays(tmp_path: Path) -> None:
+def test_without_an_idle_limit_a_host_stays(tmp_path: Path) -> None:
     workers = QuickWorkers(idle_seconds=0)
 
     hosts = {host_of_a_job(workers, tmp_path) for _ in range(3)}
@@ -133,7 +133,7 @@ def test_a_host_whose_job_goes_on_is_not_ended_as_idle(tmp_path: Path) -> None:
     workers.close()
 
 
-def test_a_native_model_in_use_keeps_it_alive() -> None:
+def test_a_native_model_in_use_keeps_the_host_alive() -> None:
     data, names = iris(), iris().names
     stored = bytes(skops.io.dumps(fit(data, KNeighborsClassifier())))
     workers = WorkerPool(idle_seconds=0.01)

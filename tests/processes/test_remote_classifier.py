@@ -94,7 +94,9 @@ def test_a_worker_answers_bit_by_bit_as_the_classifier_itself(
         assert remote_probabilities.tobytes() == np.ascontiguousarray(probabilities).tobytes()
 
 
-def test_what_the_classifier_cannot_take_is_told_in_the_same_sentence(workers: WorkerPool) -> None:
+def test_rows_that_the_classifier_cannot_take_get_the_same_error_message(
+    workers: WorkerPool,
+) -> None:
     data = stored(RadiusNeighborsClassifier(radius=1e-9, outlier_label="zz"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -227,7 +229,7 @@ def test_a_defect_in_the_worker_is_no_clients_fault_and_stops_nothing(
     connection.close()
 
 
-def test_an_answer_to_another_question_is_none() -> None:
+def test_an_answer_to_another_question_is_rejected() -> None:
     connection = connection_to(FakeClassifier(bool))
     assert connection.ask(X, True)[2] is not None
     connection.info = ClassifierInfo(1, 3, True, False)
@@ -357,7 +359,7 @@ workers.close()
 # End and restart
 
 
-def test_it_ends_when_nobody_holds_the_classifier_any_more(workers: WorkerPool) -> None:
+def test_a_worker_ends_when_the_classifier_is_no_longer_referenced(workers: WorkerPool) -> None:
     gc.disable()  # it must not need a garbage collection
     try:
         classifier = served(workers)
@@ -395,7 +397,7 @@ def test_a_worker_that_is_killed_costs_its_requests_an_error_and_comes_back(
     assert lost == [1]
 
 
-def test_a_worker_that_is_killed_while_nobody_asks_is_started_again(workers: WorkerPool) -> None:
+def test_a_worker_that_is_killed_while_idle_is_restarted(workers: WorkerPool) -> None:
     classifier = served(workers)
     pid = pid_of(classifier)
 
@@ -432,7 +434,7 @@ def test_a_host_that_is_killed_takes_its_workers_along_and_they_come_back() -> N
     workers.close()
 
 
-def test_nothing_is_started_again_for_a_classifier_that_was_let_go(workers: WorkerPool) -> None:
+def test_no_worker_is_restarted_for_a_released_classifier(workers: WorkerPool) -> None:
     started: list[int] = []
 
     def source() -> bytes:
@@ -447,7 +449,7 @@ def test_nothing_is_started_again_for_a_classifier_that_was_let_go(workers: Work
     assert started == [1]
 
 
-def test_one_that_keeps_ending_is_started_ever_more_seldom() -> None:
+def test_a_worker_that_keeps_ending_is_restarted_less_and_less_often() -> None:
     pauses = Backoff()
 
     assert [pauses.after(0.1) for _ in range(8)] == [0, 1, 2, 4, 8, 16, 30, 30]

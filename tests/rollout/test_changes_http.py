@@ -42,7 +42,7 @@ def client(tmp_path: Path, registry: Blocked) -> Iterator[Client]:
         registry.go_on.set()
 
 
-def test_many_changes_at_one_time_leave_threads_to_questions(
+def test_many_concurrent_changes_leave_threads_for_other_requests(
     client: Client, registry: Blocked
 ) -> None:
     answers: list[httpx.Response] = []

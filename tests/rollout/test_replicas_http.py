@@ -60,7 +60,7 @@ def test_a_change_has_reached_every_replica_when_it_is_answered(tmp_path: Path) 
             assert [one["epoch"] for one in change["replicas"]] == [change["epoch"]] * 3
 
 
-def test_an_answer_is_refused_before_the_epoch_that_is_asked_for(tmp_path: Path) -> None:
+def test_a_prediction_is_refused_before_the_requested_epoch(tmp_path: Path) -> None:
     with three(tmp_path) as (clients, _):
         clients[0].train(dataset="iris", model_type="GaussianNB")
         example = clients[2].get("/schema").json()["example"]
@@ -151,7 +151,7 @@ def test_calls_between_replicas_need_the_signature(tmp_path: Path, step: str) ->
         assert right.status_code == {"grant": 400, "no-such-step": 403}.get(step, 200)
 
 
-def test_a_port_that_nobody_listens_on_is_down_and_a_mute_one_silent(
+def test_a_closed_port_is_down_and_a_mute_one_silent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.rollout.peers.CONFIRM_SECONDS", 0.2)
@@ -166,7 +166,7 @@ def test_a_port_that_nobody_listens_on_is_down_and_a_mute_one_silent(
     listener.close()
 
 
-def test_one_that_was_silent_just_now_is_not_waited_for_again(
+def test_a_replica_that_was_silent_just_now_is_not_awaited_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.rollout.peers.CONFIRM_SECONDS", 0.2)

@@ -70,7 +70,7 @@ def test_an_audit_that_had_data_and_found_nothing_says_so(tmp_path: Path) -> Non
     assert audit(_fake_tool(tmp_path), _lock(tmp_path)) == []
 
 
-def test_a_finding_is_told_for_the_very_release_whatever_python_it_is_for(tmp_path: Path) -> None:
+def test_a_finding_names_its_release_for_any_version_of_python(tmp_path: Path) -> None:
     flaw = {"id": "GHSA-1", "aliases": ["CVE-1"], "fix_versions": ["3"]}
     tool = _fake_tool(tmp_path, {**_REPORTED, "b-c": [flaw]})
 
@@ -147,7 +147,7 @@ def test_a_scanner_that_missed_its_control_is_no_clean_result(found: list[Findin
         judge("a tool", found, ())
 
 
-def test_a_finding_is_told_unless_its_rule_is_waived() -> None:
+def test_a_finding_is_reported_unless_its_rule_is_waived() -> None:
     found = [_CONTROL, Finding("X1", "a.py:1", "a flaw"), Finding("X2", "b.py:2", "another")]
 
     assert judge("a tool", found, {"X2"}) == ["a tool X1: a.py:1: a flaw"]
@@ -164,12 +164,12 @@ def test_a_waiver_holds_at_its_places_alone() -> None:
     assert "desafio-api" in line
 
 
-def test_a_waiver_that_meets_nothing_is_a_finding() -> None:
+def test_a_waiver_that_matches_nothing_is_a_finding() -> None:
     # A finding in the control does not count as its use.
     assert judge("a tool", [_CONTROL], {"X0"}) == ["a tool X0: the waiver meets nothing"]
 
 
-def test_the_name_of_a_secret_is_told_from_a_secret() -> None:
+def test_the_name_of_a_secret_is_distinguished_from_a_secret() -> None:
     text = "existingSecret: ours\npassword: kept\n"
 
     assert secret("Secret Keyword", "a.yaml", 1, text).rule == ON_A_NAME

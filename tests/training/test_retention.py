@@ -161,7 +161,7 @@ def test_an_upload_of_the_same_rows_counts_as_a_new_one(registry: Registry, tmp_
     _retention(registry, 31).sweep_data_sets(GOING_ON)
 
 
-def test_several_replicas_that_sweep_at_one_time_delete_what_one_would(
+def test_several_replicas_that_sweep_concurrently_delete_the_same_as_one(
     registry: Registry, tmp_path: Path
 ) -> None:
     gone = [_ended(registry, "failed") for _ in range(5)]
@@ -187,7 +187,7 @@ def test_several_replicas_that_sweep_at_one_time_delete_what_one_would(
     assert registry.old_data_sets(time.time() + 1) == []
 
 
-def test_nothing_is_deleted_where_nobody_asks_for_it(tmp_path: Path) -> None:
+def test_nothing_is_deleted_without_a_setting(tmp_path: Path) -> None:
     registry = FakeRegistry(tmp_path)
     training = _ended(registry, "failed")
     _uploaded(registry, tmp_path, "kept")
@@ -198,7 +198,7 @@ def test_nothing_is_deleted_where_nobody_asks_for_it(tmp_path: Path) -> None:
     assert registry.get_data_set("kept")
 
 
-def test_a_sweep_that_mlflow_does_not_answer_is_told_and_not_the_last(
+def test_a_sweep_that_mlflow_does_not_answer_is_logged_and_not_the_last(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     registry = FakeRegistry(tmp_path)

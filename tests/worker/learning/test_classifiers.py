@@ -259,7 +259,7 @@ def test_integers_are_accepted_for_numbers_and_lists_become_tuples() -> None:
         (["SVC"], "must be the name"),
     ],
 )
-def test_types_that_there_are_not_are_refused_with_the_choices(name: object, said: str) -> None:
+def test_unknown_types_are_refused_with_the_choices(name: object, said: str) -> None:
     problems = validate(name, {})
     assert [problem.pointer for problem in problems] == ["/model_type"]
     assert said in problems[0].message

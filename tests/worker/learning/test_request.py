@@ -184,7 +184,7 @@ def test_a_search_of_more_combinations_than_can_be_numbered_is_refused() -> None
     assert "more than 1,000,000,000 combinations" in str(caught.value)
 
 
-def test_what_is_unknown_is_told_with_the_names_that_there_are() -> None:
+def test_unknown_names_are_reported_with_the_known_ones() -> None:
     with pytest.raises(InvalidRequest) as caught:
         parse_request(
             {

@@ -178,7 +178,7 @@ def _touch(path: str) -> str:
     return path
 
 
-def test_what_is_no_classifier_is_refused_with_the_reason(service: Client) -> None:
+def test_a_model_that_is_no_classifier_is_refused_with_the_reason(service: Client) -> None:
     _log(LinearRegression().fit(IRIS.data, IRIS.target), "regressor")
 
     item = _listed(service, "regressor")

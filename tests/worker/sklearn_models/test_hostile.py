@@ -200,7 +200,7 @@ def _never_ready(folder: Path) -> None:
         (_never_ready, "not a regular file"),
     ],
 )
-def test_more_than_may_be_fetched_is_refused_before_any_of_it_is(
+def test_a_version_over_the_download_limits_is_refused_before_any_fetch(
     service: Client, planted: FakeRegistry, add: Callable[[Path], None], reason: str
 ) -> None:
     graph = {"MLmodel": hostile.mlmodel("onnx", data="model.onnx"),
