@@ -113,7 +113,7 @@ def test_rows_that_the_classifier_cannot_take_get_the_same_error_message(
     assert classifier.labels(X).tolist() == np.unique(IRIS.y, return_inverse=True)[1].tolist()
 
 
-def test_its_clock_counts_what_the_worker_spends_for_this_thread(workers: WorkerPool) -> None:
+def test_its_clock_counts_the_workers_time_for_this_thread(workers: WorkerPool) -> None:
     classifier = served(workers)
     rows = np.repeat(X, 20, axis=0)
     start, own = classifier.clock(), thread_time()

@@ -155,7 +155,7 @@ def test_every_bound_is_kept_and_scikit_learn_agrees_within(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_classifier_offers_what_costs_without_end_or_is_deprecated(name: str) -> None:
+def test_no_classifier_offers_unbounded_cost_or_deprecated_params(name: str) -> None:
     kind = model_type(name)
     for key in ("n_estimators", "max_iter"):
         if key in kind.params:
@@ -175,7 +175,9 @@ def test_no_classifier_offers_what_costs_without_end_or_is_deprecated(name: str)
         ("SVC", "degree", 10),
     ],
 )
-def test_what_costs_most_has_bounds_of_the_services_own(name: str, key: str, most: int) -> None:
+def test_the_most_expensive_params_have_the_services_own_bounds(
+    name: str, key: str, most: int
+) -> None:
     assert validate(name, {key: most}) == []
     assert validate(name, {key: most + 1}) != []
 
@@ -232,7 +234,7 @@ def test_values_in_problems_are_clipped() -> None:
     assert all(len(problem.message) < 300 for problem in message)
 
 
-def test_integer_where_a_count_and_a_share_are_told_apart_is_a_count() -> None:
+def test_an_integer_for_a_param_that_is_a_count_or_a_share_is_a_count() -> None:
     assert validate("DecisionTreeClassifier", {"min_samples_split": 1.0}) == []
     assert validate("DecisionTreeClassifier", {"min_samples_split": 1}) != []
     assert build("DecisionTreeClassifier", {"max_features": 1}).max_features == 1

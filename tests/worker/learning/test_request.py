@@ -9,7 +9,7 @@ from service.schema.train_request import Search, TrainRequest
 from service.worker.learning.request import parse_form, parse_request
 
 
-def test_request_takes_every_key_and_keeps_what_was_left_out_apart() -> None:
+def test_request_takes_every_key_and_distinguishes_omitted_ones() -> None:
     everything = {
         "name": "churn-1x_Y",
         "model_type": "SVC",
