@@ -1,1 +1,1 @@
-"""What measures and inspects the product: benchmarks and the supply chain."""
+"""Tools that measure and inspect the product: benchmarks and supply-chain checks."""

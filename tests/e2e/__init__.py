@@ -1,1 +1,1 @@
-"""Promises of a release, held on a real cluster."""
+"""Tests of a release on a real cluster."""

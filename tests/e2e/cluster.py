@@ -1,4 +1,4 @@
-"""A release in a namespace, by way of kubectl and helm, with errors that say what they said."""
+"""Access to a release in a namespace by kubectl and helm, with their errors."""
 
 import json
 import os
@@ -21,12 +21,12 @@ STATEFUL = ("postgres", "minio")
 
 
 class CommandError(AssertionError):
-    """A command failed, or took too long; the message holds what it wrote to stderr."""
+    """A command failed or took too long; the message contains its stderr."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod as it was when it was asked for."""
+    """A pod as it was when it was listed."""
 
     name: str
     uid: str
@@ -38,7 +38,7 @@ class Pod:
 
 
 def run(*command: str, stdin: str | None = None, seconds: float = 60) -> str:
-    """Run a command to its end and give what it wrote to stdout; raises CommandError."""
+    """Run a command; return its stdout; raise CommandError if it fails."""
     line = " ".join(command)
     try:
         done = subprocess.run(
@@ -74,7 +74,7 @@ class Cluster:
         return f"{self.release}-{part}"
 
     def workload(self, part: str) -> str:
-        """Return what makes a part's pods, as kubectl names it."""
+        """Return the workload that creates a part's pods, in kubectl's notation."""
         kind = "statefulset" if part in STATEFUL else "deployment"
         return f"{kind}/{self.name(part)}"
 
@@ -84,7 +84,7 @@ class Cluster:
         return found
 
     def all(self, kind: str, selector: str = "") -> list[dict[str, Any]]:
-        """Return all resources of a kind, or those that a selector selects."""
+        """Return all resources of a kind, or those that match a selector."""
         text = self.kubectl("get", kind, "--selector", selector, "--output", "json")
         items: list[dict[str, Any]] = json.loads(text)["items"]
         return items
@@ -95,16 +95,16 @@ class Cluster:
             self.kubectl("apply", "--filename", "-", stdin=json.dumps(manifest))
 
     def selector(self, part: str) -> str:
-        """Return what selects a part's pods."""
+        """Return the label selector of a part's pods."""
         labels = {"instance": self.release, "component": part}
         return ",".join(f"app.kubernetes.io/{key}={value}" for key, value in labels.items())
 
     def pods(self, part: str) -> list[Pod]:
-        """Return a part's pods, those on their way out included."""
+        """Return a part's pods, including those that are terminating."""
         return [_pod(item) for item in self.all("pods", self.selector(part))]
 
     def ready_pods(self, part: str) -> list[Pod]:
-        """Return a part's pods that are ready and stay."""
+        """Return a part's pods that are ready and not terminating."""
         return [pod for pod in self.pods(part) if pod.ready and not pod.terminating]
 
     def exec(self, pod: str, *command: str, seconds: float = 30) -> str:
@@ -112,12 +112,12 @@ class Cluster:
         return self.kubectl("exec", pod, "--", *command, seconds=seconds)
 
     def delete_pod(self, pod: str, *, at_once: bool = False) -> None:
-        """Delete a pod; at once: without telling it before."""
+        """Delete a pod; `at once` skips the grace period."""
         force = ("--force", "--grace-period=0") if at_once else ()
         self.kubectl("delete", "pod", pod, "--wait=false", *force)
 
     def scale(self, part: str, replicas: int) -> None:
-        """Set how many pods a part has."""
+        """Set the number of a part's pods."""
         self.kubectl("scale", self.workload(part), f"--replicas={replicas}")
 
     def restart(self, part: str) -> None:
@@ -125,7 +125,7 @@ class Cluster:
         self.kubectl("rollout", "restart", self.workload(part))
 
     def wait_rolled_out(self, part: str, seconds: float = 180) -> None:
-        """Wait until a part's pods are those that its workload asks for, all ready, no others."""
+        """Wait until a part's pods are exactly those that its workload specifies, all ready."""
         limit = f"--timeout={seconds:g}s"
         self.kubectl("rollout", "status", self.workload(part), limit, seconds=seconds + 10)
         wait_until(
@@ -137,7 +137,7 @@ class Cluster:
 
     @contextmanager
     def without(self, part: str) -> Iterator[None]:
-        """Take a part away, all of its pods; return it back at the end, ready."""
+        """Remove all pods of a part while the block runs; then restore them and wait for them."""
         before = int(self.get(*self.workload(part).split("/"))["spec"]["replicas"])
         try:
             self.scale(part, 0)
@@ -148,12 +148,12 @@ class Cluster:
             self.wait_rolled_out(part)
 
     def values(self) -> dict[str, Any]:
-        """Return the values that the release was installed with."""
+        """Return the values with which the release was installed."""
         given = json.loads(self.helm("get", "values", self.release, "--output", "json"))
         return given or {}
 
     def small_values(self) -> dict[str, Any]:
-        """Return its values for another release with one API pod, and requests that fit beside."""
+        """Return values for another release that fits beside this one, with one API pod."""
         values = self.values()
         for part in PORTS:
             resources = values.setdefault(part, {}).setdefault("resources", {})
@@ -163,7 +163,7 @@ class Cluster:
         return values
 
     def bring(self, verb: str, values: Mapping[str, Any], seconds: float = 300) -> None:
-        """Run `helm install` or `helm upgrade` of the chart, and wait until all is ready."""
+        """Run `helm install` or `helm upgrade` of the chart, and wait until everything is ready."""
         self.helm(
             *(verb, self.release, str(CHART), "--values", "-"),
             *("--wait", f"--timeout={seconds:g}s"),
@@ -172,23 +172,23 @@ class Cluster:
         )
 
     def secret(self, part: str) -> dict[str, str]:
-        """Return what a part's Secret holds, still encoded."""
+        """Return the data of a part's Secret, still encoded."""
         data: dict[str, str] = self.get("secret", self.name(part))["data"]
         return data
 
     def image(self) -> str:
-        """Return the product's image, as the API's pods name it."""
+        """Return the name of the product's image in the API's pods."""
         spec = self.get("deployment", self.name("api"))["spec"]["template"]["spec"]
         return str(spec["containers"][0]["image"])
 
     def ask_pod(self, pod: str, path: str) -> dict[str, Any]:
-        """GET from the service in one pod, by way of the API server."""
+        """Send a GET to the service in one pod through the Kubernetes API server."""
         place = f"/api/v1/namespaces/{self.namespace}/pods/{pod}:{PORTS['api']}/proxy{path}"
         answer: dict[str, Any] = json.loads(self.kubectl("get", "--raw", place))
         return answer
 
     def served(self) -> set[tuple[str, int, int]]:
-        """Return model, version and epoch of every API pod that is ready."""
+        """Return the model, version and epoch of every ready API pod."""
         schemas = [self.ask_pod(pod.name, "/schema") for pod in self.ready_pods("api")]
         return {(each["model"], each["version"], each["epoch"]) for each in schemas}
 
@@ -202,13 +202,13 @@ class Cluster:
         )
 
     def create_namespace(self) -> None:
-        """Make the namespace anew, restricted; one that an earlier run left goes first."""
+        """Create the restricted namespace; delete one that an earlier run left first."""
         self.delete_namespace()
         run("kubectl", "create", "namespace", self.namespace)
         run("kubectl", "label", "namespace", self.namespace, RESTRICTED)
 
     def delete_namespace(self) -> None:
-        """Delete the namespace with all that is in it, volumes included."""
+        """Delete the namespace with everything in it, including volumes."""
         run(
             *("kubectl", "delete", "namespace", self.namespace),
             *("--ignore-not-found", "--timeout=120s"),
@@ -236,7 +236,7 @@ def _pod(item: Mapping[str, Any]) -> Pod:
 
 
 def deployed() -> Cluster:
-    """Return the release under test; raises CommandError with one sentence where there is none."""
+    """Return the release under test; raise CommandError if there is none."""
     release = os.environ.get("E2E_RELEASE", "desafio")
     cluster = Cluster(os.environ.get("E2E_NAMESPACE", release), release)
     try:

@@ -1,4 +1,4 @@
-"""What the tests on a cluster share: the release, ways to reach it, and the figures it showed."""
+"""Fixtures of the tests on a cluster: the release, access to it, and measured figures."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,7 +18,7 @@ DISRUPTIVE = (
     "test_guarantee",
     "test_outages",
 )
-"""These change or break something, and come last, in this order."""
+"""Tests of these change or break something, so they run last, in this order."""
 
 Note = Callable[[str], None]
 
@@ -26,12 +26,12 @@ _FIGURES = pytest.StashKey[list[tuple[str, str]]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin with no figures."""
+    """Start with no figures."""
     config.stash[_FIGURES] = []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put what disrupts last."""
+    """Run disruptive tests last."""
 
     def place(item: pytest.Item) -> int:
         name = item.path.stem
@@ -43,7 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Show the figures of the run."""
+    """Print the figures of the run."""
     figures = config.stash[_FIGURES]
     if figures:
         terminalreporter.section("figures")
@@ -53,9 +53,9 @@ def pytest_terminal_summary(
 
 @pytest.fixture(scope="session", autouse=True)
 def release() -> Iterator[Cluster]:
-    """The release under test; without one there is nothing to run.
+    """Return the release under test; without one there is nothing to run.
 
-    It is left with the model in use that it was found with.
+    At the end the model that was in use is put in use again.
     """
     try:
         cluster = deployed()
@@ -71,7 +71,7 @@ def release() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def outside(release: Cluster) -> Iterator[Cluster]:
-    """A namespace beside the release's, for the tests' own pods."""
+    """Create a namespace beside the release's, for the tests' own pods."""
     namespace = Cluster(f"{release.namespace}-e2e", release.release)
     namespace.create_namespace()
     yield namespace
@@ -80,27 +80,27 @@ def outside(release: Cluster) -> Iterator[Cluster]:
 
 @pytest.fixture
 def api(release: Cluster) -> Iterator[httpx.Client]:
-    """The service as a user reaches it from a terminal."""
+    """Return a client of the service, which reaches it like a user at a terminal."""
     with open_api(release) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def load(outside: Cluster, release: Cluster) -> Load:
-    """Predictions from inside the cluster."""
+    """Return a load generator inside the cluster."""
     return Load(outside, release.image(), release)
 
 
 @pytest.fixture
 def note(request: pytest.FixtureRequest) -> Note:
-    """Keep a figure for the end of the run."""
+    """Return a function that keeps a figure for the end of the run."""
     figures = request.config.stash[_FIGURES]
     return lambda figure: figures.append((request.node.name, figure))
 
 
 @pytest.fixture
 def iris(api: httpx.Client, release: Cluster) -> int:
-    """The version of the starter model, in use in every replica."""
+    """Put the starter model in use in every replica; return its version."""
     version = 1
     response = api.post("/use-model", json={"name": "iris", "version": version})
     assert response.status_code == 200, response.text
@@ -110,6 +110,6 @@ def iris(api: httpx.Client, release: Cluster) -> int:
 
 @pytest.fixture
 def example(api: httpx.Client, iris: int) -> dict[str, Any]:  # noqa: ARG001
-    """A request that the starter model answers."""
+    """Return a valid request for the starter model."""
     body: dict[str, Any] = api.get("/schema").json()["example"]
     return body

@@ -1,4 +1,4 @@
-"""`kubectl port-forward`, the way a user reaches the service: from this machine alone."""
+"""`kubectl port-forward`, by which a user reaches the service from this machine only."""
 
 import socket
 import subprocess
@@ -15,7 +15,7 @@ HOST = "127.0.0.1"
 
 
 class Forward:
-    """A local port that leads to a Service or pod, connected anew when its pod goes."""
+    """A local port that forwards to a Service or pod, and reconnects when its pod goes."""
 
     def __init__(self, cluster: Cluster, target: str, port: int) -> None:
         self.port = free_port()
@@ -53,7 +53,7 @@ class Forward:
 
 
 def free_port() -> int:
-    """Return a port of this machine that nobody listens on."""
+    """Return a free port of this machine."""
     with socket.socket() as listener:
         listener.bind((HOST, 0))
         port: int = listener.getsockname()[1]
@@ -62,7 +62,7 @@ def free_port() -> int:
 
 @contextmanager
 def open_api(cluster: Cluster, pod: str = "") -> Iterator[httpx.Client]:
-    """Return a client of the service behind its Service, or of one pod; it answers by then."""
+    """Return a client of the service through its Service or of one pod, once it answers."""
     target, port = (f"pod/{pod}", 8000) if pod else (f"service/{cluster.name('api')}", 80)
     with (
         Forward(cluster, target, port) as forward,

@@ -1,4 +1,4 @@
-"""A pod of the tests beside the release: made from the product's image, restricted, bounded."""
+"""Restricted, short-lived pods of the tests, made from the product's image."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,9 +20,9 @@ def guest(
     scripts: str = "",
     paths: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Describe a pod that runs a command once, for so many seconds at most.
+    """Return the manifest of a pod that runs a command once, with a time limit in seconds.
 
-    `scripts` names a ConfigMap to find under /scripts; `paths` says where its keys lie there.
+    `scripts` names a ConfigMap that is mounted at /scripts; `paths` are its keys' places there.
     """
     container: dict[str, Any] = {
         "name": "guest",
@@ -64,7 +64,7 @@ def guest(
 
 
 def start_guest(cluster: Cluster, manifest: Mapping[str, Any], seconds: float = 60) -> str:
-    """Start a guest, and give its name once it runs (or has run)."""
+    """Start a guest; return its name once it runs (or has run)."""
     name = str(manifest["metadata"]["name"])
     cluster.kubectl("create", "--filename", "-", stdin=json.dumps(manifest))
     wait_until(
@@ -82,7 +82,7 @@ def phase(cluster: Cluster, name: str) -> str:
 
 
 def logs(cluster: Cluster, name: str) -> str:
-    """Return what a guest has written so far."""
+    """Return the log of a guest so far."""
     try:
         return cluster.kubectl("logs", name)
     except CommandError as error:

@@ -1,7 +1,7 @@
-"""Readers and writers in a pod of the cluster: writes the history of what they saw. By itself.
+"""Runs readers and writers in a pod of the cluster, and writes the history of their requests.
 
-Some readers keep to one replica, others go through the Service. It ends with the history in one
-line (JSON lines, gzip, Base64), which `tests.history.checker` judges outside.
+Some readers use one replica, others go through the Service. The output ends with the history in one
+line (JSON lines, gzip, Base64), which `tests.history.checker` checks outside the cluster.
 """
 
 import base64
@@ -23,7 +23,7 @@ REACH_SECONDS = 40.0
 
 
 class Pods:
-    """The replicas behind a DNS name, looked up twice a second."""
+    """The replicas behind a DNS name, resolved twice a second."""
 
     def __init__(self, name: str, port: int) -> None:
         self._name = name
@@ -32,7 +32,7 @@ class Pods:
         self.look()
 
     def look(self) -> None:
-        """Look the name up; where that fails, those that were found before stay."""
+        """Resolve the name; if that fails, keep the replicas found before."""
         try:
             answers = socket.getaddrinfo(self._name, self._port, type=socket.SOCK_STREAM)
         except OSError:
@@ -41,17 +41,17 @@ class Pods:
         self.found = [Target(host, host, self._port) for host in hosts]
 
     def run(self, stop: threading.Event) -> None:
-        """Look it up until `stop`."""
+        """Resolve the name repeatedly until `stop`."""
         while not stop.wait(0.5):
             self.look()
 
     def pick(self, place: int) -> Target:
-        """Return the replica in this place of all."""
+        """Return the replica at this index."""
         return self.found[place % len(self.found)]
 
 
 def record(plan: dict[str, Any]) -> list[Operation]:
-    """Let clients work for so many seconds, and give what they saw."""
+    """Run clients for this many seconds; return their operations."""
     seen: list[Operation] = []
     service = Target("service", plan["service"], plan["service_port"])
     pods = Pods(plan["pods"], plan["port"])
@@ -92,7 +92,7 @@ def record(plan: dict[str, Any]) -> list[Operation]:
 
 
 def reach(plan: dict[str, Any]) -> None:
-    """Wait until the service answers: a new pod may not reach anything at once."""
+    """Wait until the service answers, as a new pod may have no network at first."""
     service = Target("service", plan["service"], plan["service_port"])
     deadline = time.monotonic() + REACH_SECONDS
     while not service.answers("/healthz"):
@@ -102,7 +102,7 @@ def reach(plan: dict[str, Any]) -> None:
 
 
 def main(plan: dict[str, Any]) -> None:
-    """Reach the service, record, and write the history as the last line."""
+    """Wait for the service, record, and write the history as the last line."""
     reach(plan)
     seen = record(plan)
     sys.stdout.write(base64.b64encode(gzip.compress(history.encode(seen))).decode() + "\n")

@@ -1,4 +1,4 @@
-"""Predictions at a constant rate from inside the cluster, as the release's neighbours send them."""
+"""Predictions at a constant rate from inside the cluster, from pods beside the release."""
 
 import itertools
 import json
@@ -21,23 +21,23 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of all requests of one load."""
+    """The outcome of all requests of one load."""
 
     sent: int
     failed: int
     statuses: Mapping[str, int]
     failures: Sequence[tuple[int, str, int]]
-    """Second, reason, and how often."""
+    """Second, reason, and count."""
     models: Mapping[str, int]
     epochs: Mapping[str, Sequence[int]]
-    """The first and the last second in which each epoch answered."""
+    """The first and the last second with an answer from each epoch."""
     p50_ms: float
     p99_ms: float
     max_ms: float
 
     @property
     def good(self) -> float:
-        """The share that was answered with 200."""
+        """Return the share of requests that were answered with 200."""
         return (self.sent - self.failed) / self.sent
 
     def __str__(self) -> str:
@@ -48,7 +48,7 @@ class Result:
 
 
 class Sending:
-    """A load under way; it ends by itself."""
+    """A running load, which ends by itself."""
 
     def __init__(self, cluster: Cluster, name: str, seconds: int) -> None:
         self._cluster = cluster
@@ -56,7 +56,7 @@ class Sending:
         self._seconds = seconds
 
     def result(self) -> Result:
-        """Wait for the end and give what became of the requests."""
+        """Wait for the end; return the outcome of the requests."""
         wait_until(
             "the load ends",
             lambda: phase(self._cluster, self._name) in {"Succeeded", "Failed"},
@@ -69,7 +69,7 @@ class Sending:
 
 
 class Load:
-    """Starts loads in a namespace of their own, with the product's image."""
+    """Starts loads in a separate namespace, with the product's image."""
 
     def __init__(self, cluster: Cluster, image: str, release: Cluster) -> None:
         self._cluster = cluster
@@ -94,9 +94,9 @@ class Load:
         port: int = 80,
         path: str = "/predict",
     ) -> Iterator[Sending]:
-        """Send `rate` requests a second for so many seconds, to the API's Service by default.
+        """Send `rate` requests a second for a number of seconds, by default to the API's Service.
 
-        Given once the first one is about to leave; the pod is gone afterwards, whatever happens.
+        Yields just before the first request is sent; the pod is always deleted afterwards.
         """
         assert 0 < rate <= MOST_PER_SECOND
         assert 0 < seconds <= MOST_SECONDS

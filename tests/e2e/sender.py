@@ -1,8 +1,8 @@
-"""Sends requests at a constant rate and tells what became of each. Runs in a pod, by itself.
+"""Sends requests at a constant rate and reports their outcomes; a standalone script for a pod.
 
-Open loop: a request leaves when its time has come, whatever became of those before it, and its
-latency counts from that time. Every other one opens a connection of its own, the rest share kept
-ones. Nothing is sent twice. Only Python's own library is needed.
+Open loop: each request is sent at its scheduled time, independent of earlier ones, and its
+latency counts from that time. Every other one opens a new connection, the rest share keep-alive
+ones. Nothing is sent twice. Only Python's standard library is needed.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ REACH_SECONDS = 40.0
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What became of one request."""
+    """The outcome of one request."""
 
     second: int
     status: int
@@ -47,11 +47,11 @@ class Connection:
 
     @property
     def closed(self) -> bool:
-        """Whether the other side has said that it closes."""
+        """Return whether the other side has announced that it closes."""
         return self._reader.at_eof() or self._writer.is_closing()
 
     async def ask(self, request: bytes) -> Answer:
-        """Send a request and read the whole reply."""
+        """Send a request; return the whole reply."""
         self._writer.write(request)
         await self._writer.drain()
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
@@ -62,7 +62,7 @@ class Connection:
         return Answer(int(first.split()[1]), headers)
 
     def close(self) -> None:
-        """Let it go."""
+        """Close the connection."""
         self._writer.close()
 
 
@@ -88,7 +88,7 @@ class Sender:
         self._opened = 0
 
     async def reach(self) -> None:
-        """Wait until the target answers 200; a new pod may not reach anything at once."""
+        """Wait until the target answers 200, as a new pod may have no network at first."""
         deadline = time.monotonic() + REACH_SECONDS
         while True:
             try:
@@ -106,7 +106,7 @@ class Sender:
             await asyncio.sleep(0.25)
 
     async def send(self) -> list[Record]:
-        """Send everything, wait for what is under way, and give the records."""
+        """Send all requests, wait for pending ones, and return the records."""
         start = time.monotonic()
         async with asyncio.TaskGroup() as group:
             for index in range(int(self._rate * self._seconds)):
@@ -191,14 +191,14 @@ def summarise(records: list[Record]) -> dict[str, Any]:
 
 
 def at_share(ordered: list[float], share: float) -> float:
-    """Return the value that this share of the ordered ones does not exceed."""
+    """Return the quantile of ordered values at this share."""
     if not ordered:
         return -1.0
     return ordered[min(len(ordered) - 1, max(0, round(share * len(ordered)) - 1))]
 
 
 async def main(plan: dict[str, Any]) -> None:
-    """Reach the target, send, and write the summary as the last line."""
+    """Wait for the target, send, and write the summary as the last line."""
     sender = Sender(plan)
     await sender.reach()
     sys.stdout.write("sending\n")

@@ -1,4 +1,4 @@
-"""The restore drill: a release, a copy of it, and another release made of the copy alone."""
+"""The restore drill: a release, its backup, and another release restored from the backup."""
 
 import json
 import subprocess
@@ -36,7 +36,7 @@ def _values(release: Cluster) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def origin(release: Cluster) -> Iterator[Cluster]:
-    """A release of which copies are made."""
+    """Install a release of which backups are made."""
     cluster = Cluster(f"{release.namespace}-origin", "origin")
     cluster.create_namespace()
     cluster.bring("install", _values(release), READY_SECONDS)
@@ -46,7 +46,7 @@ def origin(release: Cluster) -> Iterator[Cluster]:
 
 @pytest.fixture
 def empty(release: Cluster) -> Iterator[Cluster]:
-    """A namespace with nothing but a volume for copies."""
+    """Create a namespace that contains only a volume for backups."""
     cluster = Cluster(f"{release.namespace}-restored", "restored")
     cluster.create_namespace()
     claim = {
@@ -66,7 +66,7 @@ def empty(release: Cluster) -> Iterator[Cluster]:
 def test_a_copy_restored_into_an_empty_namespace_answers_as_the_original(
     release: Cluster, origin: Cluster, empty: Cluster, note: Note
 ) -> None:
-    """Every version has the digests that it had, and gives a thousand rows the same bytes."""
+    """Every version has the same digests, and answers a thousand rows with the same bytes."""
     with open_api(origin) as api:
         for data_set, kind in sorted(MODELS):
             order = {"dataset": data_set, "model_type": kind, "name": f"{data_set}-{kind}"}
@@ -93,7 +93,7 @@ def test_a_copy_restored_into_an_empty_namespace_answers_as_the_original(
 
 
 def test_a_restart_of_a_restored_release_restores_nothing_again(origin: Cluster) -> None:
-    """Where the database has tables, the copy is not looked at, and nothing is lost."""
+    """If the database has tables, the backup is ignored and nothing is lost."""
     with open_api(origin) as api:
         before = _in_use(api)
     values = origin.values()
@@ -113,7 +113,7 @@ def _in_use(api: httpx.Client) -> tuple[str, int]:
 
 
 def _answers(api: httpx.Client) -> PredictReplies:
-    """Ask every version for a thousand rows; the one in use is in use again afterwards."""
+    """Predict a thousand rows with every version; restore the model in use afterwards."""
     name, version = _in_use(api)
     answers: PredictReplies = {}
     for each in api.get("/models").json()["models"]:
@@ -143,7 +143,7 @@ def _rows(schema: dict[str, Any]) -> list[dict[str, float]]:
 
 
 def _copy(cluster: Cluster) -> str:
-    """Make a copy now; return what it says of itself."""
+    """Make a backup now; return its description."""
     cluster.kubectl("create", "job", "copy", f"--from=cronjob/{cluster.name('backup')}")
 
     def ended() -> bool:
@@ -159,7 +159,7 @@ def _copy(cluster: Cluster) -> str:
 
 
 def _carry(source: Cluster, target: Cluster, image: str) -> None:
-    """Carry the copies from one namespace's volume to that of the other."""
+    """Copy the backups from one namespace's volume to the other's."""
     for cluster, claim in ((source, source.name("backup")), (target, CLAIM)):
         manifest = guest("carrier", image, ["sleep", "600"], 600)
         spec = manifest["spec"]

@@ -1,4 +1,4 @@
-"""One model in use over all pods, while they are replaced: the history of clients, judged."""
+"""All pods serve one model while they are replaced: checks a history of clients."""
 
 import base64
 import gzip
@@ -32,7 +32,7 @@ NAME = "historian"
 
 @pytest.fixture
 def historian(release: Cluster, outside: Cluster, api: httpx.Client) -> Iterator[Cluster]:
-    """A pod that reads and writes for two minutes."""
+    """Start a pod that reads and writes for two minutes."""
     keys = {path.replace("/", "."): path for path in SCRIPTS}
     outside.apply(
         {
@@ -65,7 +65,7 @@ def historian(release: Cluster, outside: Cluster, api: httpx.Client) -> Iterator
 
 
 def _versions(api: httpx.Client) -> list[int]:
-    """Train two versions whose predictions tell which one made them, unless they are there."""
+    """Train two versions with distinguishable predictions, unless they exist."""
     for number in (1, 2):
         if api.get(f"/models/{MODEL}/versions/{number}").status_code != 200:
             answer = api.post("/train", json=order(number, TYPES[number]), timeout=90)

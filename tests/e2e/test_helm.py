@@ -1,4 +1,4 @@
-"""What helm itself offers of a release: its tests, and the notes that it prints."""
+"""The release's own Helm tests, and the notes that Helm prints."""
 
 import re
 import subprocess
@@ -13,7 +13,7 @@ from tests.e2e.waiting import wait_until
 
 
 def test_helm_test_passes(release: Cluster, note: Note) -> None:
-    """Every test pod of the chart succeeds, and there are some."""
+    """The chart has test pods, and all of them succeed."""
     start = time.monotonic()
     said = release.helm("test", release.release, "--logs", "--timeout", "3m", seconds=200)
     note(f"{time.monotonic() - start:.0f} s")
@@ -24,7 +24,7 @@ def test_helm_test_passes(release: Cluster, note: Note) -> None:
 
 @pytest.mark.usefixtures("iris")
 def test_the_notes_hold_a_prediction_to_paste(release: Cluster) -> None:
-    """The port-forward of the notes and their curl, pasted as they are, answer with a class."""
+    """The notes' port-forward and curl commands, pasted unchanged, give a class."""
     notes = release.helm("get", "notes", release.release)
     forward = command(notes, r"kubectl .*port-forward ")
     predict = command(notes, r"curl .*/predict")
@@ -43,7 +43,7 @@ def test_the_notes_hold_a_prediction_to_paste(release: Cluster) -> None:
 
 
 def command(notes: str, pattern: str) -> str:
-    """Return the first command that matches, with the lines that continue it, without a prompt."""
+    """Return the first matching command with its continuation lines, without a prompt."""
     joined = re.sub(r"\\\n\s*", "", notes)
     lines = [line.strip().removeprefix("$ ") for line in joined.splitlines()]
     found = [line.removesuffix("&").strip() for line in lines if re.match(pattern, line)]
@@ -52,7 +52,7 @@ def command(notes: str, pattern: str) -> str:
 
 
 def listens(port: int) -> bool:
-    """Whether the service answers on a local port."""
+    """Return whether the service answers on a local port."""
     try:
         return httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=5).is_success
     except httpx.TransportError:

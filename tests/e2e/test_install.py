@@ -1,6 +1,6 @@
-"""A release from nothing, in a namespace of its own, through upgrades and a reinstall.
+"""A release from its installation in a new namespace through upgrades and a reinstall.
 
-The tests follow each other: each takes the release as the one before has left it.
+The tests depend on their order: each continues with the release as the previous one left it.
 """
 
 import base64
@@ -23,7 +23,7 @@ ROLES = ("predict", "train", "admin")
 
 @dataclass
 class Fresh:
-    """A release that is made, changed and made again."""
+    """A release that is installed, changed and reinstalled."""
 
     cluster: Cluster
     values: dict[str, Any]
@@ -31,13 +31,13 @@ class Fresh:
     passwords: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def install(self, seconds: int) -> float:
-        """Install it and wait until all is ready; return how long that took."""
+        """Install it and wait until everything is ready; return how long that took."""
         start = time.monotonic()
         self.cluster.bring("install", self.values, seconds)
         return time.monotonic() - start
 
     def upgrade(self) -> None:
-        """Bring the values as they are now into force, and wait until all is ready."""
+        """Upgrade to the current values, and wait until everything is ready."""
         self.cluster.bring("upgrade", self.values)
         for part in PORTS:
             self.cluster.wait_rolled_out(part)
@@ -53,7 +53,7 @@ class Fresh:
 
 @pytest.fixture(scope="module")
 def fresh(release: Cluster) -> Iterator[Fresh]:
-    """A release as the one under test, but smaller: one API pod, and requests that fit beside."""
+    """Return a smaller copy of the release under test that fits beside it, with one API pod."""
     cluster = Cluster(f"{release.namespace}-install", "fresh")
     cluster.create_namespace()
     yield Fresh(cluster, release.small_values())
@@ -61,7 +61,7 @@ def fresh(release: Cluster) -> Iterator[Fresh]:
 
 
 def test_an_install_is_ready_within_five_minutes(fresh: Fresh, note: Note) -> None:
-    """From an empty namespace to the first prediction, with the images at hand."""
+    """From an empty namespace to the first prediction, with the images already present."""
     seconds = fresh.install(READY_SECONDS)
     note(f"ready in {seconds:.0f} s")
     assert seconds < READY_SECONDS
@@ -78,7 +78,7 @@ def test_an_install_is_ready_within_five_minutes(fresh: Fresh, note: Note) -> No
 
 
 def test_a_second_replica_joins_and_nothing_restarts(fresh: Fresh, note: Note) -> None:
-    """More replicas touch no pod that is there, and the new one serves the model in use."""
+    """A new replica replaces no existing pod, and serves the model in use."""
     before = fresh.pods()
     fresh.values["api"]["replicas"] = 2
     start = time.monotonic()
@@ -93,7 +93,7 @@ def test_a_second_replica_joins_and_nothing_restarts(fresh: Fresh, note: Note) -
 
 
 def test_an_upgrade_without_a_change_restarts_nothing(fresh: Fresh) -> None:
-    """Nothing is generated anew, so that nothing rolls."""
+    """Nothing is generated again, so no pod is replaced."""
     before = fresh.pods()
     fresh.upgrade()
     assert fresh.pods() == before
@@ -101,7 +101,7 @@ def test_an_upgrade_without_a_change_restarts_nothing(fresh: Fresh) -> None:
 
 
 def test_a_changed_setting_replaces_the_api_pods_alone(fresh: Fresh) -> None:
-    """A setting reaches every API pod; no other part notices."""
+    """A setting reaches every API pod; no other part is restarted."""
     before = fresh.pods()
     fresh.values["api"].setdefault("settings", {})["maxRows"] = 5000
     fresh.upgrade()
@@ -116,7 +116,7 @@ def test_a_changed_setting_replaces_the_api_pods_alone(fresh: Fresh) -> None:
 
 
 def test_a_changed_database_leaves_the_api_pods_alone(fresh: Fresh) -> None:
-    """What concerns another part rolls that part."""
+    """A setting of another part only restarts that part."""
     before = fresh.pods()
     fresh.values["postgres"]["resources"]["requests"]["memory"] = "80Mi"
     fresh.upgrade()
@@ -128,7 +128,7 @@ def test_a_changed_database_leaves_the_api_pods_alone(fresh: Fresh) -> None:
 
 
 def test_a_reinstall_finds_what_was_kept(fresh: Fresh, note: Note) -> None:
-    """Volumes and passwords outlive an uninstall: models, and the one in use, are there again."""
+    """Volumes and passwords survive an uninstall, so models and the model in use are back."""
     with open_api(fresh.cluster) as api:
         listed = _versions(api.get("/models").json())
     fresh.cluster.helm("uninstall", fresh.cluster.release, "--wait", seconds=120)
@@ -144,7 +144,7 @@ def test_a_reinstall_finds_what_was_kept(fresh: Fresh, note: Note) -> None:
 
 
 def test_with_keys_each_role_may_do_what_is_its_own(fresh: Fresh) -> None:
-    """`auth.enabled` makes three keys; probes and the replicas among themselves need none."""
+    """`auth.enabled` creates three keys; probes and calls between replicas need none."""
     fresh.values["auth"] = {"enabled": True}
     fresh.upgrade()
     secret = fresh.cluster.secret("clients")
@@ -159,7 +159,7 @@ def test_with_keys_each_role_may_do_what_is_its_own(fresh: Fresh) -> None:
             found[role] = [
                 api.get("/healthz", headers=with_key).status_code,
                 api.post("/predict", json=example, headers=with_key).status_code,
-                # No data: 400 is said only to those who may train.
+                # No data: only clients that may train get the 400.
                 api.post("/train", json={}, headers=with_key).status_code,
                 api.post("/use-model", json=order, headers=with_key).status_code,
             ]

@@ -1,4 +1,4 @@
-"""The chart's Prometheus scrapes the replicas, and every rule and panel has something to show."""
+"""The chart's Prometheus scrapes the replicas, and every rule and panel has data."""
 
 import json
 import math
@@ -22,14 +22,14 @@ RULES = yaml.safe_load((CHART / "files/rules.yaml").read_text())["groups"]
 NOTHING_TO_SHOW = {
     "overview: Failed with 5xx, by route": "nothing in these tests fails by the service's fault",
 }
-"""Panels that are empty in a release that is well, and why."""
+"""Panels that are empty in a healthy release, with the reason."""
 
 _EVERY = 15
 """Seconds between two scrapes; a rate needs two of them."""
 
 
 def _panels() -> dict[str, list[str]]:
-    """Return the queries of each panel, and those that fill the variables."""
+    """Return the queries of each panel, and those of the variables."""
     found = {}
     for path in sorted((CHART / "files/dashboards").glob("*.json")):
         dashboard = json.loads(path.read_text())
@@ -48,7 +48,7 @@ PANELS = _panels()
 
 
 class Prometheus:
-    """The release's Prometheus, asked as Grafana asks it."""
+    """A client of the release's Prometheus that queries it like Grafana."""
 
     def __init__(self, client: httpx.Client, release: Cluster) -> None:
         self._client = client
@@ -60,26 +60,26 @@ class Prometheus:
         }
 
     def get(self, path: str, **params: str) -> Any:
-        """Ask its API; gives `data`."""
+        """Query its API; return `data`."""
         response = self._client.get(f"/api/v1/{path}", params=params)
         assert response.status_code == 200, response.text
         return response.json()["data"]
 
     def query(self, query: str) -> list[dict[str, Any]]:
-        """Evaluate a query of a rule or dashboard now; gives the series that have a number."""
+        """Evaluate a query of a rule or dashboard now; return the series that have a number."""
         for name, value in self._put_in.items():
             query = query.replace(name, value)
         found: list[dict[str, Any]] = self.get("query", query=query)["result"]
         return [each for each in found if math.isfinite(float(each["value"][1]))]
 
     def wait_for(self, query: str, seconds: float = 6 * _EVERY) -> list[dict[str, Any]]:
-        """Return what a query finds, as soon as it finds something."""
+        """Return the result of a query as soon as it is not empty."""
         return wait_until(f"data for {query}", lambda: self.query(query), seconds)
 
 
 @pytest.fixture(scope="module")
 def prometheus(release: Cluster) -> Iterator[Prometheus]:
-    """The release's Prometheus; where it has none, it gets one for these tests."""
+    """Return the release's Prometheus; install one for these tests if it has none."""
     values = release.values()
     mine = not values.get("monitoring", {}).get("standalone", False)
     if mine:
@@ -112,7 +112,7 @@ def _answers(client: httpx.Client) -> bool:
 
 @pytest.fixture(scope="module")
 def used(prometheus: Prometheus, release: Cluster) -> Prometheus:
-    """Prometheus after the service was used, rightly and wrongly, before and after a scrape.
+    """Return Prometheus after valid and invalid requests, before and after a scrape.
 
     A counter's first sample is no increase yet, so the first round only makes every series appear.
     """
@@ -126,15 +126,15 @@ def used(prometheus: Prometheus, release: Cluster) -> Prometheus:
 
 
 def _use(api: httpx.Client) -> None:
-    """Train, fail to, put in use, predict, and ask for what cannot be predicted."""
+    """Train, fail to train, put a version in use, and send valid and invalid predictions."""
     order = {"name": "spare", "model_type": "GaussianNB", "dataset": "iris", "use": False}
     trained = api.post("/train", json=order)
     assert trained.status_code == 201, trained.text
-    # Three classes are more than this solver can tell apart, which the fit alone finds out.
+    # This solver does not support three classes, which only the fit finds out.
     order = {"name": "hopeless", "model_type": "LogisticRegression", "dataset": "iris"}
     hopeless = api.post("/train", json={**order, "params": {"solver": "liblinear"}})
     assert hopeless.status_code == 400, hopeless.text
-    # The same version once more: another one's series would begin, not increase.
+    # The same version again, as the series of another one would begin, not increase.
     in_use = api.get("/use-model").json()
     same = {"name": in_use["name"], "version": in_use["version"]}
     assert api.post("/use-model", json=same).status_code == 200
@@ -145,7 +145,7 @@ def _use(api: httpx.Client) -> None:
 
 
 def test_every_replica_is_scraped_once(prometheus: Prometheus, release: Cluster) -> None:
-    """By its pod's address, under the labels that the rules and dashboards select by."""
+    """By its pod's address, with the labels that the rules and dashboards select by."""
     pods = {f"{pod.ip}:8000" for pod in release.ready_pods("api")}
     up = 'up{namespace="$namespace",job="$job"} == 1'
 
@@ -156,7 +156,7 @@ def test_every_replica_is_scraped_once(prometheus: Prometheus, release: Cluster)
 
 
 def test_the_rules_are_those_of_the_chart_and_evaluate(used: Prometheus) -> None:
-    """Prometheus says of each rule whether it could be evaluated."""
+    """Prometheus reports for each rule whether it could be evaluated."""
 
     def rules() -> dict[str, dict[str, Any]]:
         groups = used.get("rules")["groups"]
@@ -177,7 +177,7 @@ def test_the_rules_are_those_of_the_chart_and_evaluate(used: Prometheus) -> None
     "record", [rule["record"] for group in RULES for rule in group["rules"] if "record" in rule]
 )
 def test_every_recording_rule_has_a_value(used: Prometheus, record: str) -> None:
-    """A ratio whose parts are missing would be no number, and its alert would never fire."""
+    """A ratio with missing parts would have no value, and its alert would never fire."""
     found = used.wait_for(record + '{namespace="$namespace",job="$job"}')
     assert len(found) == 1
 
@@ -191,8 +191,8 @@ def test_every_recording_rule_has_a_value(used: Prometheus, record: str) -> None
         if "alert" in rule
     ],
 )
-def test_whatever_an_alert_looks_at_is_there(used: Prometheus, alert: str, query: str) -> None:
-    """Each metric is scraped, so that an alert's silence means that all is well."""
+def test_every_metric_of_an_alert_exists(used: Prometheus, alert: str, query: str) -> None:
+    """Each metric is scraped, so an alert that does not fire means that all is well."""
     metrics = {selector.metric for selector in selectors(re.sub(r"\$\{\w+\}", "1", query))}
     assert metrics, alert
     for metric in metrics:
@@ -201,7 +201,7 @@ def test_whatever_an_alert_looks_at_is_there(used: Prometheus, alert: str, query
 
 @pytest.mark.parametrize("panel", PANELS)
 def test_every_panel_has_data(used: Prometheus, panel: str) -> None:
-    """Each query of a panel finds a series with a number, or is excused by name."""
+    """Each query of a panel finds a series with a number, or is exempt by name."""
     for query in PANELS[panel]:
         if panel in NOTHING_TO_SHOW:
             assert used.query(query) == [], f"{panel} has something to show after all"
@@ -209,15 +209,15 @@ def test_every_panel_has_data(used: Prometheus, panel: str) -> None:
             used.wait_for(query)
 
 
-def test_no_panel_is_excused_that_is_not_there() -> None:
-    """What is renamed loses its excuse."""
+def test_every_excused_panel_exists() -> None:
+    """A renamed panel loses its exemption."""
     assert NOTHING_TO_SHOW.keys() <= PANELS.keys()
 
 
 def test_a_total_outage_pages_within_two_minutes(
     prometheus: Prometheus, release: Cluster, note: Note
 ) -> None:
-    """From the moment in which no replica is left."""
+    """Counted from the moment when no replica is left."""
     fires = 'ALERTS{alertname="DesafioDown",alertstate="firing",namespace="$namespace"}'
     assert prometheus.query(fires) == []
     with release.without("api"):

@@ -1,4 +1,4 @@
-"""Who reaches whom: exactly the edges that the release needs, tried from inside its pods."""
+"""Pods can open exactly the connections that the release needs, tried from inside."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -19,19 +19,19 @@ EDGES = {
     ("neighbour", "api"),
     ("impostor", "api"),
 }
-"""Everything else is refused. What a stranger, a neighbour and an impostor are, see `guests`."""
+"""Everything else is refused. See `guests` for the stranger, neighbour and impostor."""
 
 OUTSIDE: Mapping[str, tuple[str, int]] = {
     "API server": ("kubernetes.default.svc", 443),
     "metadata": ("169.254.169.254", 80),
     "internet": ("1.1.1.1", 443),
 }
-"""Their own node stays open to pods: NetworkPolicies do not speak of it."""
+"""Pods can always reach their own node, as NetworkPolicies do not cover it."""
 
 GUESTS = ("stranger", "neighbour", "impostor")
 STRAY_PORTS = (22, 80, 8080, 9001)
 
-# bash and timeout are in every image here; what is dropped shows as 124, what is refused as 1.
+# Every image has bash and timeout; dropped connections give 124, refused ones 1.
 KNOCK = """
 for place in "$@"; do
   (timeout 2 bash -c "exec 3<>/dev/tcp/${place%:*}/${place##*:}" 2>/dev/null \
@@ -42,7 +42,7 @@ wait
 
 
 def knock(cluster: Cluster, pod: str, places: Mapping[str, tuple[str, int]]) -> set[str]:
-    """Return the names of those places that take a TCP connection from a pod."""
+    """Return the names of the targets that accept a TCP connection from a pod."""
     asked = [f"{host}:{port}" for host, port in places.values()]
     said = cluster.exec(pod, "bash", "-c", KNOCK, "knock", *asked, seconds=60)
     found = dict(line.split() for line in said.splitlines())
@@ -52,14 +52,14 @@ def knock(cluster: Cluster, pod: str, places: Mapping[str, tuple[str, int]]) -> 
 
 @pytest.fixture(scope="module")
 def addresses(release: Cluster) -> dict[str, tuple[str, int]]:
-    """The address and port of a pod of each part; of the API, the last one."""
+    """Return the address and port of a pod of each part; for the API, of the last one."""
     return {part: (release.ready_pods(part)[-1].ip, port) for part, port in PORTS.items()}
 
 
 @pytest.fixture(scope="module")
 def outer(release: Cluster) -> dict[str, tuple[str, int]]:
-    """What lies outside of the pods' network."""
-    # A release's pods may ask for names, but this one is known by address, whoever asks.
+    """Return targets outside the pods' network."""
+    # Pods may use DNS, but this target is reached by address.
     service = json.loads(
         release.kubectl("get", "service", "kubernetes", "--namespace", "default", "-o", "json")
     )
@@ -69,7 +69,7 @@ def outer(release: Cluster) -> dict[str, tuple[str, int]]:
 
 @pytest.fixture(scope="module")
 def guests(release: Cluster, outside: Cluster) -> Iterator[dict[str, tuple[Cluster, str]]]:
-    """Pods that are not of the release.
+    """Create pods that do not belong to the release.
 
     A stranger in another namespace, an impostor there with MLflow's labels, and a neighbour in
     the release's own namespace.
@@ -92,22 +92,22 @@ def guests(release: Cluster, outside: Cluster) -> Iterator[dict[str, tuple[Clust
 def source(
     release: Cluster, guests: Mapping[str, tuple[Cluster, str]], name: str
 ) -> tuple[Cluster, str]:
-    """Return where a source of connections is, and its pod."""
+    """Return the namespace and the pod of a source of connections."""
     return guests[name] if name in guests else (release, release.ready_pods(name)[0].name)
 
 
 @pytest.mark.parametrize("name", [*PORTS, *GUESTS])
-def test_each_reaches_what_it_needs_and_nothing_else(
+def test_each_pod_reaches_what_it_needs_and_nothing_else(
     name: str,
     release: Cluster,
     guests: Mapping[str, tuple[Cluster, str]],
     addresses: Mapping[str, tuple[str, int]],
     note: Note,
 ) -> None:
-    """A new pod is known to policies a moment after its start, so a guest may need another try."""
+    """Policies take a moment to apply to a new pod, so a guest may need another try."""
     cluster, pod = source(release, guests, name)
     expected = {to for origin, to in EDGES if origin == name}
-    # A pod always reaches itself; a part other than the API has no other.
+    # A pod always reaches itself; parts other than the API have only one pod.
     targets = {to: place for to, place in addresses.items() if to != name or name == "api"}
 
     if name in GUESTS:
@@ -129,7 +129,7 @@ def test_a_part_reaches_nothing_outside(
     outer: Mapping[str, tuple[str, int]],
     note: Note,
 ) -> None:
-    """Tried from a stranger as well: what that one reaches, policies keep from the part."""
+    """Also tried from a stranger: targets that it reaches are blocked for the part by policies."""
     kept = knock(*guests["stranger"], outer)
     assert "API server" in kept, "a pod without policies does not reach it either"
     assert knock(release, release.ready_pods(part)[0].name, outer) == set()
@@ -145,7 +145,7 @@ def test_a_part_shows_no_other_port(
     guests: Mapping[str, tuple[Cluster, str]],
     addresses: Mapping[str, tuple[str, int]],
 ) -> None:
-    """A stranger finds nothing on the ports where such programs often listen too."""
+    """A stranger finds nothing on other ports on which such programs often listen."""
     host = addresses[part][0]
     others = {port for port in (*STRAY_PORTS, *PORTS.values()) if port != PORTS[part]}
     assert knock(*guests["stranger"], {str(port): (host, port) for port in others}) == set()
@@ -153,7 +153,7 @@ def test_a_part_shows_no_other_port(
 
 @pytest.mark.parametrize("part", ["api", "mlflow"])
 def test_a_part_finds_names(part: str, release: Cluster) -> None:
-    """DNS is the one thing that everything may ask."""
+    """Every part may use DNS."""
     script = "import socket, sys; sys.stdout.write(socket.gethostbyname(sys.argv[1]))"
     pod = release.ready_pods(part)[0].name
     found = release.exec(pod, "python3", "-c", script, release.name("mlflow"))

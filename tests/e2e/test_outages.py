@@ -1,4 +1,4 @@
-"""A part of the release is away for a minute; predictions do not notice."""
+"""A part of the release is down for a minute; predictions are not affected."""
 
 import time
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ ORDER = {"dataset": "iris", "model_type": "LogisticRegression", "use": False, "w
 
 
 class Outage:
-    """What was seen while a part was away."""
+    """Observations while a part was down."""
 
     def __init__(self, release: Cluster, part: str, version: int) -> None:
         self.release = release
@@ -31,13 +31,13 @@ class Outage:
         self.slowest: dict[str, float] = {}
 
     def look(self, api: httpx.Client) -> None:
-        """Ask for what needs the part, and keep what is not as promised."""
+        """Send requests that need the part, and keep any answer that is not as promised."""
         self._refused(api, "/train", ORDER)
         self._refused(api, "/use-model", {"name": "spare", "version": self.version})
         listed = self._ask(api, "GET", "/models")
         if listed is not None and listed.status_code != 200:
             self.wrong.append(f"/models: {listed.status_code} {listed.text}")
-        # Without MinIO, MLflow still lists, and what it says then is not stale.
+        # Without MinIO, MLflow can still list versions, and its answer is not stale.
         elif listed is not None and self.part != "minio" and not listed.json()["stale"]:
             self.wrong.append("/models: it does not say that it is stale")
 
@@ -68,9 +68,9 @@ class Outage:
 
 
 def states(release: Cluster, away: str) -> dict[str, set[tuple[str, int, str]]]:
-    """Return the pods of all other parts: which they are, how often their containers restarted.
+    """Return the pods of all other parts, with the restarts of their containers.
 
-    And since when an API pod is ready. MLflow may be unready for as long as its database is away.
+    And since when an API pod is ready. MLflow may be unready while its database is down.
     """
     return {
         part: {
@@ -89,10 +89,10 @@ def states(release: Cluster, away: str) -> dict[str, set[tuple[str, int, str]]]:
 def test_predictions_go_on_without(
     part: str, release: Cluster, load: Load, example: Mapping[str, Any], note: Note
 ) -> None:
-    """Predictions: all. What needs the part: 503 in 3 s. 30 s after its return: as before."""
+    """All predictions succeed; other requests get a 503 in 3 s, and work 30 s after its return."""
     first, second = release.ready_pods("api")[:2]
     with open_api(release, first.name) as training_queue, open_api(release, second.name) as api:
-        # A version that the pod which is asked for it has never loaded.
+        # A version that this pod has never loaded.
         trained = training_queue.post("/train", json={**ORDER, "name": "spare"})
         assert trained.status_code == 201, trained.text
         outage = Outage(release, part, trained.json()["version"])
@@ -120,7 +120,7 @@ def test_predictions_go_on_without(
 
 
 def _works(api: httpx.Client) -> bool:
-    """Whether a training, a change to an older version and a fresh list succeed at this moment."""
+    """Return whether a training, a change to an older version and a fresh list succeed now."""
     trained = api.post("/train", json={**ORDER, "use": True})
     if trained.status_code != 201:
         return False

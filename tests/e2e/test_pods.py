@@ -1,4 +1,4 @@
-"""What each kind of pod may do, as its first process and its mounts tell from inside."""
+"""The privileges of each kind of pod, read inside it from its first process and mounts."""
 
 import base64
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ SECRETS: Mapping[str, tuple[str, ...]] = {
     "postgres": ("minio",),
     "minio": ("postgres",),
 }
-"""Whose passwords a part has no business with."""
+"""The parts whose passwords a part must not have."""
 
 WRITABLE: Mapping[str, tuple[str, ...]] = {
     "api": ("/data", "/tmp"),
@@ -33,7 +33,7 @@ WRITABLE: Mapping[str, tuple[str, ...]] = {
 """Where a part may write files that stay within its pod's volumes."""
 
 OWN = ("/dev", "/proc", "/sys", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
-"""What every container gets from the kubelet and its runtime."""
+"""Variables that every container gets from the kubelet and its runtime."""
 
 TRY_TO_WRITE = """
 for folder in / /etc /usr /usr/bin /var /home /opt; do
@@ -63,7 +63,7 @@ class Inside:
 
 @cache
 def look(release: Cluster, part: str) -> Inside:
-    """Read what the first process of a part's pod shows."""
+    """Inspect the first process of a part's pod."""
     pod = release.ready_pods(part)[0].name
 
     def shell(script: str) -> str:
@@ -101,14 +101,14 @@ def test_it_is_not_in_the_group_of_root(inside: Inside) -> None:
 
 
 def test_it_has_no_capability(inside: Inside) -> None:
-    """Neither now, nor to be had, nor to be inherited."""
+    """None effective, permitted, bounding or inheritable."""
     sets = {name: int(inside.status[name], 16) for name in inside.status if name.startswith("Cap")}
     assert set(sets) >= {"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"}
     assert set(sets.values()) == {0}, sets
 
 
 def test_it_cannot_gain_privileges(inside: Inside) -> None:
-    """A setuid program would give it nothing."""
+    """A setuid program would give it no privileges."""
     assert inside.status["NoNewPrivs"] == "1"
 
 
@@ -144,13 +144,13 @@ def test_its_tmp_is_a_volume_of_its_own(inside: Inside) -> None:
 
 
 def test_it_has_no_token_for_the_cluster(inside: Inside) -> None:
-    """No service account is at hand to whoever breaks in."""
+    """An intruder finds no service account token."""
     assert not [place for place in inside.mounts if "serviceaccount" in place]
     assert inside.run("ls -d /var/run/secrets/kubernetes.io 2>/dev/null || echo none") == "none\n"
 
 
 def test_its_environment_names_no_services(inside: Inside) -> None:
-    """Nor any password that is another part's; the cluster's own API is always named."""
+    """Nor any password of another part; only the cluster's own API is always named."""
     services = {
         name
         for name in inside.environment
@@ -164,12 +164,12 @@ def test_its_environment_names_no_services(inside: Inside) -> None:
 
 
 def test_it_shares_neither_processes_nor_network_with_its_node(inside: Inside) -> None:
-    """Process 1 is its own program, and it has one network device beside the loopback."""
+    """Process 1 is its own program, and it has one network device besides the loopback."""
     assert PROGRAMS[inside.part] in inside.command
     assert inside.devices - {"lo"} == {"eth0"} | (inside.devices & {"tunl0", "sit0", "ip6tnl0"})
 
 
 @pytest.fixture(params=list(PORTS))
 def inside(request: pytest.FixtureRequest, release: Cluster) -> Inside:
-    """A pod of each part."""
+    """Return a pod of each part, inspected."""
     return look(release, request.param)

@@ -1,4 +1,4 @@
-"""Pods of the API come and go while their neighbours predict."""
+"""API pods are replaced or deleted while clients send predictions."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -33,7 +33,7 @@ def test_a_rolling_restart_fails_no_request(
 def test_a_pod_that_vanishes_fails_few_requests(
     release: Cluster, load: Load, example: Mapping[str, Any], note: Note
 ) -> None:
-    """One of the pods is deleted at once, as if its node had gone."""
+    """One of the pods is deleted without grace, as if its node had failed."""
     victim = release.ready_pods("api")[0]
     with load.start(RATE, SECONDS, example) as sending:
         release.delete_pod(victim.name, at_once=True)

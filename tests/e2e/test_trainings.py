@@ -1,4 +1,4 @@
-"""A training that takes more than it may is the training's trouble alone."""
+"""A training that exceeds its limits affects nothing else."""
 
 import random
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ CLASSES = 20
 
 
 def noise() -> str:
-    """Return rows in which there is nothing to learn, so that each tree grows a leaf for each."""
+    """Return rows of pure noise, so that each tree grows a leaf for each row."""
     chance = random.Random(0)
     rows = (
         f"{chance.random():.6f},{chance.random():.6f},k{chance.randrange(CLASSES)}\n"
@@ -30,7 +30,7 @@ def noise() -> str:
 def test_a_training_that_eats_memory_ends_alone(
     api: httpx.Client, release: Cluster, load: Load, example: Mapping[str, Any], note: Note
 ) -> None:
-    """Two thousand trees of 20 MB each: its process ends, the reason is told, its pod stays."""
+    """Two thousand trees of 20 MB each: its process ends with a reason, and its pod stays."""
     before = {(pod.uid, pod.restarts, pod.ready_since) for pod in release.pods("api")}
     order = {
         "name": "noise",

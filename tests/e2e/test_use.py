@@ -1,4 +1,4 @@
-"""A person uses the release from a terminal, through a port-forward."""
+"""A user works with the release from a terminal, through a port-forward."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ FLOWER = {
 
 @pytest.fixture
 def customers(api: httpx.Client) -> dict[str, Any]:
-    """A training on a CSV file, put in use."""
+    """Train on a CSV file, and put the version in use."""
     response = api.post(
         "/train",
         files={"file": ("customers.csv", CUSTOMERS)},
@@ -31,7 +31,7 @@ def customers(api: httpx.Client) -> dict[str, Any]:
 
 
 def test_a_flower_is_classified(api: httpx.Client, iris: int) -> None:
-    """The first thing that a user tries."""
+    """The first request that a user tries."""
     response = api.post("/predict", json={"instances": [FLOWER], "probabilities": True})
     assert response.status_code == 200, response.text
     answer = response.json()
@@ -42,7 +42,7 @@ def test_a_flower_is_classified(api: httpx.Client, iris: int) -> None:
 
 @pytest.mark.usefixtures("iris")
 def test_a_wrong_request_is_answered_with_one_that_works(api: httpx.Client) -> None:
-    """Whoever pastes the example of the 400 gets a prediction."""
+    """The example in the 400 is a request that works."""
     refused = api.post("/predict", json={"instances": [{**FLOWER, "petal width (cm)": "wide"}]})
     assert refused.status_code == 400
     assert refused.headers["content-type"] == "application/problem+json"
@@ -54,7 +54,7 @@ def test_a_wrong_request_is_answered_with_one_that_works(api: httpx.Client) -> N
 def test_a_trained_file_is_served_by_every_replica(
     release: Cluster, customers: dict[str, Any]
 ) -> None:
-    """Each pod is asked by itself, with an instance of the file."""
+    """Each pod is asked separately, with an instance from the file."""
     assert customers["used"]
     release.wait_served("customers", customers["version"])
     pods = release.ready_pods("api")
@@ -94,7 +94,7 @@ def test_an_older_version_answers_again_in_every_replica(
 
 
 def test_mlflow_holds_the_run(release: Cluster, customers: dict[str, Any]) -> None:
-    """Its own API, reached as its page is, tells what was trained and how well."""
+    """MLflow's own API shows the training and its metrics."""
     with (
         Forward(release, f"service/{release.name('mlflow')}", PORTS["mlflow"]) as forward,
         httpx.Client(

@@ -1,4 +1,4 @@
-"""Waiting for a cluster to reach a state, with a deadline. Nothing else in these tests pauses."""
+"""Waiting for a cluster to reach a state, with a deadline; nothing else in these tests sleeps."""
 
 import threading
 import time
@@ -18,7 +18,7 @@ def wait_until(
 ) -> T:
     """Return the first true value of `condition`.
 
-    Fails when none comes in time, and says `what` was waited for and what was `seen` instead.
+    Fails if there is none in time, with `what` was awaited and what was `seen` instead.
     """
     deadline = time.monotonic() + seconds
     waiting = threading.Event()
@@ -32,7 +32,7 @@ def wait_until(
 
 
 def repeat(action: Callable[[], object], seconds: float, *, pause: float) -> None:
-    """Do the same again and again for so many seconds, with a pause after each time."""
+    """Call `action` repeatedly for this many seconds, with a pause after each call."""
     deadline = time.monotonic() + seconds
     waiting = threading.Event()
     while time.monotonic() < deadline:

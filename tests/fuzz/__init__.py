@@ -1,1 +1,1 @@
-"""Requests that nobody thought of, sent to the real server on this machine."""
+"""Generated requests, sent to the real server on this machine."""

@@ -1,4 +1,4 @@
-"""All of it, with one seed: `python -m tests.fuzz --seed 1`. Exit code 1: something was found."""
+"""Runs all fuzzers with one seed: `python -m tests.fuzz --seed 1`. Exit code 1: a fault."""
 
 import argparse
 import subprocess
@@ -13,7 +13,7 @@ _FILES = (
 
 
 def main() -> int:
-    """Run the three; 1 where one of them found something."""
+    """Run the three fuzzers; return 1 if one of them found a fault."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--seed", default="1")
     seed = parser.parse_args().seed

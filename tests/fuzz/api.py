@@ -1,6 +1,6 @@
-"""Schemathesis over the real server: every operation, phase and check, right and wrong requests.
+"""Schemathesis on the real server: all operations, phases and checks, valid and invalid input.
 
-`python -m tests.fuzz.api --seed 1`: the summary is printed last; exit code 1 says that a check
+`python -m tests.fuzz.api --seed 1`: the summary is printed last; exit code 1 means that a check
 failed, or that there were fewer than 20,000 cases.
 """
 
@@ -22,7 +22,7 @@ from tools.bench import processes
 ROOT = Path(__file__).parents[2]
 SCHEMATHESIS = ROOT / ".fuzz" / "bin" / "schemathesis"
 LEAST = 20_000
-"""Cases that a run has at least."""
+"""The minimum number of cases in a run."""
 
 _SECONDS = 780
 _SETTINGS = {
@@ -41,7 +41,7 @@ _MODEL = {
 
 
 def write_files(folder: Path, columns: list[str]) -> None:
-    """Write files of rows for these columns in each form that `/predict` reads."""
+    """Write files of rows with these columns in each format that `/predict` reads."""
     folder.mkdir()
     for count in (1, 2, 50):
         table = pa.table({name: [0.5 + at for at in range(count)] for name in columns})
@@ -54,7 +54,7 @@ def write_files(folder: Path, columns: list[str]) -> None:
 
 
 def run(seed: int, seconds: int) -> tuple[int, int]:
-    """Run Schemathesis for so long; return its exit code and the number of cases."""
+    """Run Schemathesis for a given time; return its exit code and the number of cases."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with processes.service(folder, None, **_SETTINGS) as server:
@@ -88,7 +88,7 @@ def run(seed: int, seconds: int) -> tuple[int, int]:
 
 
 def main() -> int:
-    """Run it; 1 where a check failed or the cases were too few."""
+    """Run it; return 1 if a check failed or there were too few cases."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=int, default=_SECONDS)

@@ -1,6 +1,6 @@
-"""What Schemathesis is told of this service: files of rows, and trainings that do not take long.
+"""Adapts Schemathesis to this service: files of rows, and trainings that are short.
 
-Runs in Schemathesis' own environment.
+Runs in Schemathesis's own environment.
 """
 
 import os
@@ -32,7 +32,7 @@ for _kind, _end in (
 
 @schemathesis.hook
 def before_load_schema(_: Any, raw_schema: Any) -> None:
-    """Leave the examples of CSV to `tests/api/test_openapi.py`: a strategy allows bytes alone."""
+    """Leave the CSV examples to `tests/api/test_openapi.py`: a strategy allows only bytes."""
     for item in raw_schema["paths"].values():
         for operation in item.values():
             content = operation.get("requestBody", {}).get("content", {})
@@ -43,19 +43,19 @@ _FLOWERS = "flowers"
 """The model that `tests.fuzz.api` trains first."""
 
 _trained = {_FLOWERS}
-"""Models whose schema is that of the model that was in use when the document was read."""
+"""Models with the same schema as the model in use when the document was read."""
 
 
 @schemathesis.hook
 def before_call(_: Any, case: Any, kwargs: Any) -> None:
-    """Keep the model in use one that takes what the document says, and trainings short.
+    """Keep a model in use that accepts what the document says, and keep trainings short.
 
-    Of what should be right, a share names what is there: whatever is made up is 404 at most.
+    A share of the valid requests names existing things, as made-up names only get a 404.
     """
     del kwargs
     body, label, share = case.body, case.operation.label, _share(case)
     if label == "POST /datasets" and share < 100:
-        case.query.setdefault("name", "made-up")  # which only a form or a file's name may replace
+        case.query.setdefault("name", "made-up")  # which only a form or a file name may replace
     if not isinstance(body, dict):
         return
     if label == "POST /train":
@@ -73,7 +73,7 @@ def before_call(_: Any, case: Any, kwargs: Any) -> None:
             return
         _write_digits(body, ("version", "expected_epoch"))
         if not _is_trained(body.get("name")):
-            # It is looked for like any other, and then refused.
+            # It is looked up like any other, and then refused.
             body["expected_epoch"] = 0
 
 
@@ -84,11 +84,11 @@ _LONG = {
     "use": False,
     "wait": 0,
 }
-"""A training that is there for a while, so that it can be cancelled."""
+"""A training that runs for a while, so that it can be cancelled."""
 
 
 def _share(case: Any) -> int:
-    """Return a number below 100 by what a right request says; 100 for one that is wrong."""
+    """Return a number below 100 derived from a valid request; 100 for an invalid one."""
     if case.meta is None or case.meta.generation.mode != schemathesis.GenerationMode.POSITIVE:
         return 100
     return zlib.crc32(repr(case.body).encode()) % 100
@@ -99,9 +99,9 @@ def _is_trained(name: object) -> bool:
 
 
 def _write_digits(body: dict[str, Any], keys: tuple[str, ...]) -> None:
-    """Write 3.0 as 3: JSON Schema takes both for integers, and the service, as it says, only one.
+    """Write 3.0 as 3: both are integers in JSON Schema, but the service accepts only 3.
 
-    `tests/api/test_bad_input.py` has the other.
+    `tests/api/test_bad_input.py` covers the other one.
     """
     for key in keys:
         value = body.get(key)
@@ -110,7 +110,7 @@ def _write_digits(body: dict[str, Any], keys: tuple[str, ...]) -> None:
 
 
 def _shorten(body: dict[str, Any], typed: bool) -> None:
-    """Let what trains a named data set train a small tree on the same flowers."""
+    """Make requests that train on a named data set train a small tree on the same rows."""
     if body.get("dataset") not in ("iris", "wine", "digits", "breast_cancer"):
         if body.get("use") in (None, True):
             body["use"] = False if typed else "false"

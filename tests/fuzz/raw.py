@@ -1,9 +1,9 @@
-"""Messages that are nearly HTTP/1.1, over real sockets to the real server, which survives them all.
+"""Sends messages that are almost HTTP/1.1 to the real server, which must survive them all.
 
-`python -m tests.fuzz.raw --seed 1 --messages 20000`: a grammar makes requests, right and wrong;
-each is then perhaps cut, doubled or changed in some bytes, and sent in one piece or several. It
-reports: a 5xx other than the 503 of a full service, an answer that is no HTTP, a connection that is
-neither answered nor closed in time, a probe that fails, or open files that stay.
+`python -m tests.fuzz.raw --seed 1 --messages 20000`: a grammar makes valid and invalid requests;
+each may be cut, duplicated or changed in some bytes, and is sent in one or more pieces. It
+reports: a 5xx other than the 503 of a full service, an answer that is not HTTP, a connection that
+is neither answered nor closed in time, a probe that fails, or open files that stay.
 """
 
 import argparse
@@ -27,13 +27,13 @@ from tests.support.tables import tell
 from tools.bench import processes
 
 IDLE_SECONDS = 1.0
-"""For how long the server that is tried waits for the rest of a request."""
+"""How long the server under test waits for the rest of a request."""
 
 _DEADLINE_SECONDS = 10.0
-"""After so long a connection is closed: a head may be awaited, and then a body."""
+"""A connection is closed after this time: first a head is awaited, then a body."""
 
 _FILES = 4
-"""Open files that may be more at the end: pools and what SQLite keeps open."""
+"""Permitted additional open files at the end: pools and files of SQLite."""
 
 _TRIES = 200
 
@@ -67,19 +67,19 @@ _SIZES = (b"0", b"-1", b"zz", b"", b"5;ext=1", b"5 ", b"ffffffffffffffff", b"100
 
 
 class Grammar:
-    """Makes messages; the same ones for the same seed."""
+    """Makes messages, the same ones for the same seed."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
 
     def message(self) -> bytes:
-        """Return one connection's bytes: one request or several, perhaps mutated."""
+        """Return the bytes of one connection: one or more requests, possibly mutated."""
         count = 1 if self._often(0.7) else self._random.randint(2, 4)
         data = b"".join(self._request() for _ in range(count))
         return data if self._often(0.5) else self._mutated(data)
 
     def pieces(self, data: bytes) -> list[bytes]:
-        """Cut bytes into what is sent at a time."""
+        """Cut bytes into the pieces to send."""
         if self._often(0.6) or len(data) < 2:
             return [data]
         count = min(len(data) - 1, self._random.randint(1, 4))
@@ -159,17 +159,17 @@ class Grammar:
 
 @dataclass(slots=True)
 class Found:
-    """What a run came upon."""
+    """The results of a run."""
 
     statuses: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
 
     def count(self, answers: list[int]) -> None:
-        """Count the answers on a connection, or that there was none."""
+        """Count the answers on a connection, or the lack of one."""
         self.statuses.update([str(status) for status in answers] or ["closed"])
 
     def fault(self, number: int, message: bytes, what: str) -> None:
-        """Note what was wrong with the answer to a message."""
+        """Record what was wrong with the answer to a message."""
         self.faults.append(f"message {number}: {what}: {message[:400]!r}")
 
 
@@ -177,10 +177,10 @@ _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
 
 
 def statuses(reply: bytes, message: bytes) -> list[int]:
-    """Return the status of each answer in what a connection received; raises ValueError.
+    """Return the status of each answer in the bytes received; raise ValueError if malformed.
 
-    Every reply has a Content-Length. A HEAD is answered without a body, so that where the message
-    may hold one, only the first status is read.
+    Every reply has a Content-Length. A HEAD is answered without a body, so if the message
+    may contain one, only the first status is read.
     """
     found: list[int] = []
     while reply:
@@ -200,9 +200,9 @@ def statuses(reply: bytes, message: bytes) -> list[int]:
 
 
 def talk(port: int, pieces: list[bytes], seconds: float) -> bytes:
-    """Send pieces, and give all that comes back until the server closes.
+    """Send pieces; return all that comes back until the server closes.
 
-    Raises TimeoutError where it has not done so in so many seconds.
+    Raises TimeoutError if the server does not close within this many seconds.
     """
     deadline = time.monotonic() + seconds
     received = b""
@@ -225,14 +225,14 @@ def _connection(port: int, seconds: float) -> socket.socket:
 
 
 def _send(connection: socket.socket, pieces: list[bytes]) -> None:
-    # What is refused early is closed before all of it is sent.
+    # A connection that is refused early is closed before all of it is sent.
     with contextlib.suppress(ConnectionError):
         for piece in pieces:
             connection.sendall(piece)
 
 
 def _leave(port: int, pieces: list[bytes], rudely: bool) -> None:
-    """Send pieces and go without waiting for an answer, by a reset or by an end."""
+    """Send pieces and disconnect without waiting for an answer, by a reset or normally."""
     with _connection(port, 5) as connection:
         if rudely:
             linger = struct.pack("ii", 1, 0)
@@ -246,7 +246,7 @@ _RUBBISH = b"\r\n\r\n" + b"\0" * 1013
 
 
 def probe(port: int) -> str:
-    """Ask on a connection of its own whether the server lives; return what is wrong, or nothing."""
+    """Probe the server on a new connection; return what is wrong, or an empty text."""
     try:
         reply = talk(port, [_LAST], 5)
     except OSError as error:
@@ -255,13 +255,13 @@ def probe(port: int) -> str:
 
 
 def _try(port: int, found: Found, number: int, message: bytes, pieces: list[bytes]) -> None:
-    """Send a message, mostly with a request behind it that closes the connection."""
+    """Send a message, usually followed by a request that closes the connection."""
     try:
         if number % 10 == 9:
             _leave(port, pieces, rudely=number % 20 == 9)
             answers: list[int] = []
         else:
-            # Without anything behind it, a connection that is kept alive would stay.
+            # Without a following request, a keep-alive connection would stay open.
             last = [_LAST] if number % 10 else [_RUBBISH]
             answers = statuses(talk(port, [*pieces, *last], _DEADLINE_SECONDS), message)
     except TimeoutError:
@@ -286,7 +286,7 @@ def _messages(seed: int, count: int) -> Iterator[tuple[int, bytes, list[bytes]]]
 
 
 def attack(port: int, seed: int, count: int, at_once: int = 32) -> Found:
-    """Send so many messages, some at a time; return what was found."""
+    """Send this many messages, some concurrently; return the results."""
     found = Found()
     with ThreadPoolExecutor(at_once) as pool:
         jobs = [pool.submit(_try, port, found, *one) for one in _messages(seed, count)]
@@ -296,14 +296,14 @@ def attack(port: int, seed: int, count: int, at_once: int = 32) -> Found:
 
 
 def _fill_pools(port: int) -> None:
-    """Have as many connections to the store opened as there may be: they stay."""
+    """Make the service open its maximum number of connections to the store, which stay open."""
     version_list = b"GET /models HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
     with ThreadPoolExecutor(32) as pool:
         list(pool.map(lambda _: talk(port, [version_list], 30), range(400)))
 
 
 def files_return(files: Callable[[], int], before: int, seconds: float = 20) -> int:
-    """Wait until so many files are open as before; give by how many there are more."""
+    """Wait until no more files are open than before; return the number of additional ones."""
     deadline = time.monotonic() + seconds
     while (more := files() - before) > _FILES and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -320,7 +320,7 @@ def _service(folder: Path) -> Iterator[processes.Server]:
 
 
 def main() -> int:
-    """Run it against a service of its own; 1 where anything was found."""
+    """Run it against a separate service; return 1 if anything was found."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--messages", type=int, default=20_000)

@@ -1,4 +1,4 @@
-"""Messages that are nearly HTTP, some hundreds of them: `make fuzz` sends 20,000."""
+"""Hundreds of messages that are almost HTTP; `make fuzz` sends 20,000."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.support.memory import held
 from tests.support.server import serve, settings_for
 
 
-def test_whatever_is_sent_is_answered_or_closed_and_leaves_nothing_open(tmp_path: Path) -> None:
+def test_every_message_is_answered_or_closed_and_leaves_nothing_open(tmp_path: Path) -> None:
     with serve(settings_for(tmp_path / "data", idle_seconds=1.0), FakeRegistry(tmp_path)) as client:
         client.train(name="iris", model_type="LogisticRegression", dataset="iris")
         port = client.base_url.port
@@ -34,7 +34,7 @@ def test_a_seed_makes_the_same_messages_again() -> None:
     assert messages != [third.message() for _ in range(50)]
 
 
-def test_answers_are_told_apart_and_what_is_cut_off_is_seen() -> None:
+def test_answers_are_separated_and_truncated_ones_are_detected() -> None:
     one = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
     head = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 9\r\n\r\n"
 

@@ -1,4 +1,4 @@
-"""The long run: changes under load, changes that must be refused, and faults; prints a summary."""
+"""The long run: changes under load, changes to be refused, and faults; prints a summary."""
 
 import argparse
 import signal
@@ -21,7 +21,7 @@ _MOST_SECONDS = 1800
 
 
 def main() -> int:
-    """Run all parts; return 1 where a promise is broken."""
+    """Run all parts; return 1 if a promise is broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.history", description=__doc__)
     parser.add_argument("--seconds", type=int, default=60, help="of changes without faults")
     parser.add_argument("--faults", type=int, default=40)
@@ -93,7 +93,7 @@ def _report(name: str, run: Run, folder: Path, failures: bool) -> bool:
 
 
 def _corrupt(artifacts: Path) -> None:
-    """Change the files of the version that was trained last, without MLflow."""
+    """Change the files of the last trained version, bypassing MLflow."""
     folder = max(artifacts.rglob("m-*"), key=lambda path: path.stat().st_mtime)
     for path in folder.rglob("model.*"):
         path.write_bytes(path.read_bytes()[:-8] + b"tampered")

@@ -1,7 +1,7 @@
 """Checks a history against the guarantee on changes of the model in use.
 
-A pure function. What was not acknowledged may take effect at any later moment, or never, and in one
-replica before another: only what an answer of 200 has said binds all replicas.
+A pure function. A change that was not acknowledged may take effect at any later time, or never,
+and in one replica before another: only an answer of 200 binds all replicas.
 """
 
 from collections import Counter, defaultdict
@@ -48,7 +48,7 @@ def unavailability(history: Iterable[Operation]) -> Counter[str]:
 
 
 def _torn(reads: Sequence[Operation], uses: Sequence[Operation]) -> Iterable[Violation]:
-    """Headers, body and prediction name one model, and an epoch always means the same model."""
+    """Find answers whose parts name different models, and epochs with more than one model."""
     meaning: dict[int, Operation] = {}
     for use in uses:
         if use.epoch and use.outcome in ("acknowledged", "committed"):
@@ -77,7 +77,7 @@ def _torn(reads: Sequence[Operation], uses: Sequence[Operation]) -> Iterable[Vio
 
 
 def _compare_and_set(uses: Sequence[Operation]) -> Iterable[Violation]:
-    """Of the changes that expect the same epoch one succeeds, and it follows that epoch."""
+    """Check that of the changes that expect the same epoch only one succeeds, and follows it."""
     winners: dict[int, Operation] = {}
     for use in uses:
         if use.expected is None or use.outcome not in ("acknowledged", "committed"):
@@ -94,7 +94,7 @@ def _compare_and_set(uses: Sequence[Operation]) -> Iterable[Violation]:
 def _order_of_changes(
     acknowledged: Sequence[Operation], uses: Sequence[Operation]
 ) -> Iterable[Violation]:
-    """A change that is requested after another one was acknowledged gets a higher epoch."""
+    """Check that a change requested after an acknowledged one gets a higher epoch."""
     floors = _Floors(acknowledged)
     for use in sorted(uses, key=lambda use: use.start):
         floor = floors.before(use.start)
@@ -109,7 +109,7 @@ def _order_of_changes(
 
 
 def _stale(reads: Sequence[Operation], acknowledged: Sequence[Operation]) -> Iterable[Violation]:
-    """After an acknowledgement no prediction comes from an older model."""
+    """Check that after an acknowledgement no prediction comes from an older model."""
     floors = _Floors(acknowledged)
     for read in reads:
         floor = floors.before(read.start)
@@ -123,7 +123,7 @@ def _stale(reads: Sequence[Operation], acknowledged: Sequence[Operation]) -> Ite
 
 
 def _future(reads: Sequence[Operation], uses: Sequence[Operation]) -> Iterable[Violation]:
-    """No prediction comes from a change before its request, or from one that did not happen."""
+    """Check that no prediction comes from a change before its request, or that never happened."""
     known = {
         use.epoch: use for use in uses if use.outcome in ("acknowledged", "committed") and use.epoch
     }
@@ -141,7 +141,7 @@ def _future(reads: Sequence[Operation], uses: Sequence[Operation]) -> Iterable[V
             yield Violation(
                 "from-the-future", f"epoch {epoch} was read before it was asked for", (read, use)
             )
-    # Each change of unknown outcome may explain one epoch. The k-th epoch that is seen needs k of
+    # Each change of unknown outcome can explain one epoch. The k-th epoch that is seen needs k of
     # them before it.
     for model, seen in unexplained.items():
         maybe = sorted(
@@ -163,7 +163,7 @@ def _future(reads: Sequence[Operation], uses: Sequence[Operation]) -> Iterable[V
 
 
 def _back(reads: Sequence[Operation], settled: Set[int]) -> Iterable[Violation]:
-    """No epoch goes back: not in a replica, not for a client, and not from one client to the next.
+    """Check that no epoch decreases: in a replica, for a client, or from one client to the next.
 
     Between replicas that holds for acknowledged epochs: all replicas swap in one hold, unless one
     of them fell silent, and then the change is not acknowledged.

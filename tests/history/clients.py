@@ -22,7 +22,7 @@ _JSON = {"content-type": "application/json"}
 
 
 class Balancer:
-    """Sends to replicas in turn, but not to one that failed two probes: as a Service does."""
+    """Sends to replicas in turn, except to one that failed two probes, as a Service does."""
 
     def __init__(self, replicas: Sequence[Target]) -> None:
         self._ready = {replica.name: replica for replica in replicas}
@@ -67,9 +67,9 @@ class Reader:
         minimum: bool = False,
         fresh: bool = False,
     ) -> None:
-        """`minimum`: request no older epoch than was seen, which is promised across replicas.
+        """`minimum`: require the newest epoch seen so far, which is promised across replicas.
 
-        `fresh`: a connection for each request, of which a Service gives each to any replica.
+        `fresh`: a new connection for each request, which a Service routes to any replica.
         """
         self._name = name
         self._pick = pick

@@ -1,6 +1,6 @@
 """Replicas as processes with one MLflow server, and a wire for every connection between them.
 
-A client speaks to a replica directly; a replica reaches each other one, and MLflow, by wires of its
+A client connects to a replica directly; a replica reaches the others and MLflow by wires of its
 own, so that any of them can be cut off from any other.
 """
 
@@ -36,7 +36,7 @@ class Process(Target):
         self._lock = threading.Lock()
 
     def start(self) -> None:
-        """Start it; connections to it are not refused any more."""
+        """Start it; connections to it are no longer refused."""
         kept = {key: value for key, value in os.environ.items() if not key.startswith("SERVICE_")}
         environment = {
             **kept,
@@ -58,7 +58,7 @@ class Process(Target):
                 )  # fmt: skip
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to it and its children."""
+        """Send a signal to it and its child processes."""
         if self._process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
@@ -74,13 +74,13 @@ class Process(Target):
                 wire.set("refused")
 
     def end(self) -> None:
-        """Kill it and its children, without a restart."""
+        """Kill it and its child processes, without a restart."""
         self.signal(signal.SIGKILL)
         if self._process is not None:
             self._process.wait(10)
 
     def log(self) -> str:
-        """Return the end of what it logged."""
+        """Return the end of its log."""
         return (self._folder / f"{self.name}.log").read_text()[-3000:]
 
 
@@ -112,7 +112,7 @@ class Cluster:
 def cluster(
     folder: Path, mlflow_uri: str, count: int = 3, mutants: Sequence[str] = ()
 ) -> Iterator[Cluster]:
-    """Run replicas while the block runs; each is ready before. `mutants`: the defect of each."""
+    """Run replicas, all ready, while the block runs. `mutants`: the defect of each."""
     wires = Wires()
     names = [f"r{i}" for i in range(count)]
     mlflow_port = urlsplit(mlflow_uri).port

@@ -9,7 +9,7 @@ import orjson
 
 Outcome = Literal["ok", "acknowledged", "committed", "unchanged", "unknown", "failed"]
 """Of a read: ok or failed. Of a use: acknowledged (200), committed (202: a replica may be late),
-unchanged (the service said that nothing has changed), or unknown (it may still happen)."""
+unchanged (the service says that nothing has changed), or unknown (it may still happen)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
-"""Starts the service with a deliberate defect, which the checker has to find.
+"""Starts the service with a deliberate defect, which the checker must find.
 
-HISTORY_MUTANT names the defect. Each breaks one step of a change that the promise rests on.
+HISTORY_MUTANT names the defect. Each breaks one step of a change on which the promise depends.
 """
 
 import os
@@ -31,7 +31,7 @@ def _acknowledge_early() -> None:
 
 
 def _stragglers() -> None:
-    """Confirm at once, and serve it half a second later."""
+    """Confirm a version at once, and serve it half a second later."""
     swap = LocalReplica.swap
 
     def late(self: LocalReplica) -> Swapped:

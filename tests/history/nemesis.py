@@ -44,7 +44,7 @@ class Nemesis:
             self.cause(name)
 
     def names(self, count: int) -> list[str]:
-        """Return that many faults, with every kind equally often."""
+        """Return this many faults, with every kind equally often."""
         kinds = list(FAULTS)
         named = [kinds[i % len(kinds)] for i in range(count)]
         self._random.shuffle(named)

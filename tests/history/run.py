@@ -99,9 +99,9 @@ def execute(
     fault_pause: float = 1.0,
     seed: int = 1,
 ) -> Run:
-    """Run readers and writers for that many seconds, or until all faults are over.
+    """Run readers and writers for this many seconds, or until all faults are over.
 
-    `pauses`: of a writer without compare-and-set, then of those with. None of them: no changes.
+    `pauses`: of a writer without compare-and-set, then of those with it. Empty: no changes.
     """
     run = Run()
     # The first change precedes all reads, so that the history explains what any reader sees.

@@ -1,7 +1,7 @@
 """The service at an address, as clients call it, and the models of the histories.
 
-Nothing but the standard library and what the product's image has is needed, as in all that clients
-are made of: they run in a pod as well.
+Needs only the standard library and the contents of the product's image, like all code of the
+clients, as they also run in a pod.
 """
 
 import http.client
@@ -28,7 +28,7 @@ class Target:
     ) -> tuple[int, dict[str, Any]]:
         """Send one request on a new connection; return the status and the JSON of the answer.
 
-        Raises OSError, HTTPException or ValueError where there is none.
+        Raises OSError, HTTPException or ValueError if there is no answer.
         """
         connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
         try:
@@ -40,14 +40,14 @@ class Target:
             connection.close()
 
     def answers(self, path: str) -> bool:
-        """Return whether it answers 200 within a second, as a kubelet's probe would."""
+        """Return whether it answers 200 within a second, like a kubelet's probe."""
         try:
             return self.ask("GET", path, timeout=1)[0] == 200
         except (OSError, http.client.HTTPException, ValueError):
             return False
 
     def epoch(self) -> int:
-        """Return the epoch that it serves; 0 where it does not answer."""
+        """Return the epoch that it serves; 0 if it does not answer."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=2)
         try:
             body = orjson.dumps({"instances": [INSTANCE]})

@@ -1,4 +1,4 @@
-"""The checker itself: what it must find in wrong histories, and what it must accept."""
+"""The checker finds each violation in wrong histories, and accepts correct ones."""
 
 import time
 from collections.abc import Sequence
@@ -222,7 +222,7 @@ def test_a_history_is_read_as_it_was_written() -> None:
 
 
 def test_a_large_history_is_judged_in_seconds() -> None:
-    """A tenth of a long run's operations, so that the whole takes less than half a minute."""
+    """Check a tenth of a long run's operations, so that a whole run takes less than 30 s."""
     changes, reads = 100, 1000
     operations = [a_use(i, i + 0.1, i + 1, i + 1) for i in range(changes)]
     operations += [

@@ -1,4 +1,4 @@
-"""A short history of three replicas: changes and faults, and every promise kept.
+"""A short history of three replicas with changes and faults keeps every promise.
 
 `make jepsen` runs the long one.
 """

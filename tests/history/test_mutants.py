@@ -1,4 +1,4 @@
-"""The checker on servers that break the promise: each defect must be found."""
+"""The checker finds the defect of each server that breaks the promise."""
 
 from pathlib import Path
 

@@ -26,7 +26,7 @@ class Wires:
         self._all: list[Wire] = []
 
     def to(self, port: int) -> "Wire":
-        """Make a wire to a port of this machine."""
+        """Create a wire to a port of this machine."""
         wire = Wire(self, port)
         self._all.append(wire)
         wire.set("open")
@@ -87,7 +87,7 @@ class Wire:
         else:
             self._passing.set()
         if mode == "refused" and self._server is not None:
-            # Bound, but not listening: the port stays reserved, and connections are refused.
+            # Bound, but not listening: the port stays reserved and connections are refused.
             self._server.close()
             self._server = None
             self._socket = _bound(self.port)
@@ -134,7 +134,7 @@ class Wire:
 
 
 def _bound(port: int) -> socket.socket:
-    # The protocol is named, since otherwise asyncio leaves Nagle's algorithm on, which delays the
+    # The protocol is explicit, as otherwise asyncio leaves Nagle's algorithm on, which delays the
     # second of two small writes by 40 ms.
     made = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""Connections that are lent: in the order of arrival, with a deadline, and none after the end."""
+"""Connections are lent in the order of arrival, with a deadline, and never after closing."""
 
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,7 +28,7 @@ def is_waiting(queue: ConnectionQueue[FakeConnection], count: int) -> bool:
     return queue.waiting == count
 
 
-def test_the_first_connection_is_lent_first_and_given_back() -> None:
+def test_the_first_connection_is_lent_first_and_returned() -> None:
     queue = ConnectionQueue([FakeConnection("first"), FakeConnection("second")])
 
     with queue.lend(0) as one, queue.lend(0) as other:
@@ -51,12 +51,12 @@ def test_connections_are_lent_in_the_order_of_arrival() -> None:
             for number in range(6):
                 pool.submit(use, number)
                 wait_until(partial(is_waiting, queue, number + 1))
-        pool.submit(use, 6)  # Comes while the others may still wait.
+        pool.submit(use, 6)  # Arrives while the others may still wait.
 
     assert order == list(range(7))
 
 
-def test_one_who_gives_a_connection_back_and_asks_again_is_behind_those_who_wait() -> None:
+def test_a_caller_that_returns_a_connection_and_asks_again_queues_behind_those_that_wait() -> None:
     queue = ConnectionQueue([FakeConnection()])
     order: list[str] = []
 
@@ -75,7 +75,7 @@ def test_one_who_gives_a_connection_back_and_asks_again_is_behind_those_who_wait
     assert order == ["part 0", "row", "part 1", "part 2"]
 
 
-def test_one_who_has_waited_too_long_is_refused_and_the_next_one_is_not_kept() -> None:
+def test_a_caller_that_waited_too_long_is_refused_and_does_not_block_the_next() -> None:
     queue = ConnectionQueue([FakeConnection()])
 
     with queue.lend(0), pytest.raises(Overloaded), queue.lend(0.01):
@@ -86,7 +86,7 @@ def test_one_who_has_waited_too_long_is_refused_and_the_next_one_is_not_kept() -
         assert queue.lent == 1
 
 
-def test_whoever_waits_when_it_is_closed_and_whoever_comes_later_gets_nothing() -> None:
+def test_callers_waiting_at_the_close_and_later_ones_get_no_connection() -> None:
     connections = [FakeConnection(), FakeConnection()]
     queue = ConnectionQueue(connections)
     with ThreadPoolExecutor(1) as pool, queue.lend(0) as one, queue.lend(0):
@@ -102,7 +102,7 @@ def test_whoever_waits_when_it_is_closed_and_whoever_comes_later_gets_nothing() 
         with pytest.raises(EOFError):
             waiting.result(30)
         assert one.interrupted.is_set()
-        assert not one.closed  # Its user still holds it.
+        assert not one.closed  # A caller still uses it.
 
     assert all(connection.closed for connection in connections)
     with pytest.raises(EOFError), queue.lend(0):

@@ -1,4 +1,4 @@
-"""Jobs that eat memory, fork, spin, hide, fill the disk: each ends, with all that it started."""
+"""Jobs that misbehave (memory, forks, time, disk) end with all processes they started."""
 
 import contextlib
 import os
@@ -26,7 +26,7 @@ LIMITS = JobLimits(seconds=60, memory_bytes=2**29, disk_bytes=64 * 2**20)
 
 
 class MisbehavingWorkers(WorkerPool):
-    """Has hosts that also know the jobs of `misbehaving`, and knows all their processes."""
+    """Workers whose hosts also run the jobs of `misbehaving`; tracks all their processes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class MisbehavingWorkers(WorkerPool):
         self.command = ("env", self._sign, sys.executable, "-m", "tests.support.misbehaving")
 
     def processes(self) -> set[int]:
-        """Return the hosts and all that descends from them, wherever it is now."""
+        """Return the hosts and all their descendants, wherever they are now."""
         pids = set()
         for path in Path("/proc").glob("[0-9]*/environ"):
             with contextlib.suppress(OSError):
@@ -44,7 +44,7 @@ class MisbehavingWorkers(WorkerPool):
 
 
 class CrashingWorkers(MisbehavingWorkers):
-    """Sends this signal to the worker of each job of these kinds."""
+    """Workers that get this signal in each job of these kinds."""
 
     def __init__(self, *kinds: str, number: int = signal.SIGKILL) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ def workers() -> Iterator[MisbehavingWorkers]:
 
 @pytest.fixture
 def start(workers: MisbehavingWorkers, tmp_path: Path) -> Iterator[Any]:
-    """Start a misbehaviour. After the test no process of it is left, and the host works."""
+    """Start a misbehaving job; after the test none of its processes is left, and the host works."""
 
     def start(kind: str, limits: JobLimits = LIMITS, **spec: object) -> Job:
         return workers.start(kind, tmp_path, spec, limits)
@@ -80,7 +80,7 @@ def start(workers: MisbehavingWorkers, tmp_path: Path) -> Iterator[Any]:
 
 
 def failure(job: Job) -> str:
-    """Return why a job went over a limit, which it does soon."""
+    """Return the reason when a job exceeds a limit, which it does soon."""
     with pytest.raises(JobFailed) as failed:
         job.wait(25)
     return str(failed.value)
@@ -94,7 +94,7 @@ def test_a_job_that_eats_memory_ends(start: Any) -> None:
     assert failure(start("eats_memory")) == MEMORY
 
 
-def test_a_job_to_which_the_system_refuses_memory_went_over_its_limit(start: Any) -> None:
+def test_a_job_that_the_system_refuses_memory_exceeded_its_limit(start: Any) -> None:
     assert failure(start("maps_memory")) == MEMORY
 
 
@@ -124,13 +124,13 @@ def test_a_job_that_ignores_signals_ends_when_it_is_stopped(start: Any, tmp_path
         job.wait(25)
 
 
-def test_what_a_job_leaves_behind_in_sessions_of_their_own_goes_when_it_has_ended(
+def test_processes_that_a_job_leaves_in_other_sessions_end_when_it_ends(
     start: Any,
 ) -> None:
     assert start("leaves_a_session", then="end").wait(25) == {}
 
 
-def test_what_hides_by_forking_the_next_one_and_ending_goes_too(start: Any, tmp_path: Path) -> None:
+def test_a_chain_of_processes_that_fork_and_end_is_killed_too(start: Any, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     pipe = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
 
@@ -145,7 +145,7 @@ def test_what_hides_by_forking_the_next_one_and_ending_goes_too(start: Any, tmp_
     os.close(pipe)
 
 
-def test_what_a_job_has_hidden_goes_when_it_is_stopped(start: Any, tmp_path: Path) -> None:
+def test_processes_that_a_job_hid_end_when_it_is_stopped(start: Any, tmp_path: Path) -> None:
     job = start("leaves_a_session", then="stay")
     wait_until((tmp_path / "ready").exists)
 
@@ -185,7 +185,7 @@ def test_the_log_gets_what_a_job_prints_but_only_its_end(
 
 
 def crash(job: Job) -> str:
-    """Return why a job crashed, which it does soon."""
+    """Return the reason when a job crashes, which it does soon."""
     with pytest.raises(WorkerCrashed) as crashed:
         job.wait(25)
     return str(crashed.value)
@@ -212,7 +212,7 @@ def test_a_job_that_a_signal_ends_crashed_and_says_which(
     assert crash(start("signals", to="self", signal=number)) == reason
 
 
-def test_a_job_that_meets_a_defect_crashed_and_the_log_has_the_traceback(
+def test_a_job_that_hits_a_defect_crashed_and_the_log_has_the_traceback(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     workers = MisbehavingWorkers()
@@ -231,11 +231,11 @@ def test_a_job_that_exits_without_a_result_crashed(start: Any, status: int) -> N
     assert crash(start("exits", status=status)) == expected
 
 
-def test_a_job_that_sends_what_is_no_message_is_killed(start: Any) -> None:
+def test_a_job_that_sends_an_invalid_message_is_killed(start: Any) -> None:
     assert crash(start("talks_nonsense")) == "It sent something that is no message."
 
 
-def test_a_job_that_ignores_the_signal_of_its_processor_limit_went_over_that_limit(
+def test_a_job_that_ignores_the_signal_of_its_processor_limit_exceeded_that_limit(
     start: Any,
 ) -> None:
     limits = JobLimits(seconds=0, memory_bytes=2**29)
@@ -285,7 +285,7 @@ def test_a_job_that_ends_its_host_is_lost_and_the_log_tells_of_the_next_host(
     assert f"the worker host ended with status {-number}" in caplog.text
 
 
-def test_what_a_job_has_hidden_goes_with_a_host_that_is_killed(start: Any) -> None:
+def test_processes_that_a_job_hid_end_with_a_killed_host(start: Any) -> None:
     job = start("leaves_a_session", then="kill the host")
 
     with pytest.raises(WorkersUnavailable):
@@ -307,14 +307,14 @@ def test_a_host_that_a_job_has_stopped_is_replaced_when_that_job_is_over_its_tim
     assert "the worker host does not answer and is killed" in caplog.text
 
 
-def test_a_host_that_a_job_has_stopped_is_replaced_although_the_job_is_looked_at_all_the_time(
+def test_a_host_that_a_job_has_stopped_is_replaced_even_if_the_job_is_polled_constantly(
     start: Any,
 ) -> None:
     job = start("signals", to="host", signal=signal.SIGSTOP)
     wait_until(lambda: "(stopped)" in Path(f"/proc/{job.host}/status").read_text())
 
     def look() -> str | None:
-        """Do what a training does in each look that comes after the deadline."""
+        """Do what a training does at each look after the deadline."""
         try:
             job.wait(0.05)
         except TimeoutError:
@@ -377,7 +377,7 @@ def test_a_limit_that_a_request_hits_stays_the_clients_fault(tmp_path: Path) -> 
     assert "more memory than the limit of 256 MiB" in reply.json()["detail"]
 
 
-def test_predictions_go_on_while_a_training_passes_its_time(tmp_path: Path) -> None:
+def test_predictions_go_on_while_a_training_exceeds_its_time(tmp_path: Path) -> None:
     registry = FakeRegistry(tmp_path)
     with serve(settings_for(tmp_path / "first"), registry) as client:
         client.train(dataset="iris", model_type="LogisticRegression")

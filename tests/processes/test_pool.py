@@ -1,4 +1,4 @@
-"""The worker host while nobody needs it: how it ends, and that no job is lost by that."""
+"""An idle worker host ends, and no job is lost by that."""
 
 import logging
 import os
@@ -22,7 +22,7 @@ from tests.support.pipelines import fit, iris
 from tests.support.server import settings_for
 from tests.support.waiting import wait_until
 
-# Takes every message, and says at once that its worker has ended; has nothing to import.
+# Accepts every message, and reports at once that its worker has ended; imports nothing.
 _FAKE_HOST = """
 import json, socket
 service = socket.socket(fileno=0)
@@ -35,21 +35,21 @@ for line in service.makefile():
 
 
 class QuickWorkers(WorkerPool):
-    """Has hosts that start in a moment."""
+    """Workers whose hosts start quickly."""
 
     command = (sys.executable, "-S", "-c", _FAKE_HOST)
 
 
 @pytest.fixture
 def hosts(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    """Nothing that happens to a host here is an error."""
+    """Check after a test that no warning or error was logged."""
     caplog.set_level(logging.DEBUG)
     yield caplog
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def host_of_a_job(workers: WorkerPool, folder: Path) -> int:
-    """Do a job; return the process id of its host."""
+    """Run a job; return the process id of its host."""
     job = workers.start("any", folder, {}, JobLimits(seconds=60, memory_bytes=2**32))
     assert job.wait(30) is None
     return job.host
@@ -85,7 +85,7 @@ def test_the_next_job_after_that_gets_another_host(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("hosts")
-def test_a_host_that_nobody_ever_asked_ends_too() -> None:
+def test_a_host_that_never_got_a_job_ends_too() -> None:
     workers = QuickWorkers(idle_seconds=0.01)
     workers.warm()
     host = host_of(workers)
@@ -94,7 +94,7 @@ def test_a_host_that_nobody_ever_asked_ends_too() -> None:
     workers.close()
 
 
-def test_without_a_limit_it_stays(tmp_path: Path) -> None:
+def test_without_an_idle_limit_a_host_stays(tmp_path: Path) -> None:
     workers = QuickWorkers(idle_seconds=0)
 
     hosts = {host_of_a_job(workers, tmp_path) for _ in range(3)}
@@ -106,7 +106,7 @@ def test_without_a_limit_it_stays(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("hosts")
 def test_no_job_fails_however_close_it_comes_to_the_end_of_a_host(tmp_path: Path) -> None:
-    # So short that a host is ended whenever it has no worker just now, while jobs arrive.
+    # So short that a host ends whenever it has no worker at the moment, while jobs arrive.
     workers = QuickWorkers(idle_seconds=1e-9)
 
     with ThreadPoolExecutor(3) as pool:
@@ -118,7 +118,7 @@ def test_no_job_fails_however_close_it_comes_to_the_end_of_a_host(tmp_path: Path
 
 def test_a_host_whose_job_goes_on_is_not_ended_as_idle(tmp_path: Path) -> None:
     workers = WorkerPool(idle_seconds=0.01)
-    os.mkfifo(tmp_path / "rows")  # Opening it blocks the job until somebody writes.
+    os.mkfifo(tmp_path / "rows")  # Opening it blocks the job until the test writes.
     spec = {"name": "d", "target": None, "media": "csv", "form": False, "max_rows": 9}
     limits = JobLimits(seconds=60, memory_bytes=2**32)
     job = workers.start("data_set", tmp_path, {**spec, "max_columns": 9}, limits)
@@ -133,7 +133,7 @@ def test_a_host_whose_job_goes_on_is_not_ended_as_idle(tmp_path: Path) -> None:
     workers.close()
 
 
-def test_a_native_model_in_use_keeps_it_alive() -> None:
+def test_a_native_model_in_use_keeps_the_host_alive() -> None:
     data, names = iris(), iris().names
     stored = bytes(skops.io.dumps(fit(data, KNeighborsClassifier())))
     workers = WorkerPool(idle_seconds=0.01)

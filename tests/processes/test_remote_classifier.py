@@ -1,4 +1,4 @@
-"""A classifier in a worker process: what it answers, how it ends, and how it comes back."""
+"""A classifier in a worker process: its answers, its end, and its restart."""
 
 import gc
 import json
@@ -73,7 +73,7 @@ def is_gone(pid: int) -> bool:
         return True
 
 
-# What it answers
+# Answers
 
 
 @pytest.mark.parametrize("name", native())
@@ -94,7 +94,9 @@ def test_a_worker_answers_bit_by_bit_as_the_classifier_itself(
         assert remote_probabilities.tobytes() == np.ascontiguousarray(probabilities).tobytes()
 
 
-def test_what_the_classifier_cannot_take_is_told_in_the_same_sentence(workers: WorkerPool) -> None:
+def test_rows_that_the_classifier_cannot_take_get_the_same_error_message(
+    workers: WorkerPool,
+) -> None:
     data = stored(RadiusNeighborsClassifier(radius=1e-9, outlier_label="zz"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -111,7 +113,7 @@ def test_what_the_classifier_cannot_take_is_told_in_the_same_sentence(workers: W
     assert classifier.labels(X).tolist() == np.unique(IRIS.y, return_inverse=True)[1].tolist()
 
 
-def test_its_clock_counts_what_the_worker_spends_for_this_thread(workers: WorkerPool) -> None:
+def test_its_clock_counts_the_workers_time_for_this_thread(workers: WorkerPool) -> None:
     classifier = served(workers)
     rows = np.repeat(X, 20, axis=0)
     start, own = classifier.clock(), thread_time()
@@ -165,7 +167,7 @@ def test_a_file_that_is_not_there_is_a_defect_that_the_worker_survives(
 
 
 class FakeClassifier:
-    """Does what a test says before it answers the first class."""
+    """Runs a test's function before it answers the first class."""
 
     backend: Literal["native"] = "native"
     has_probabilities = False
@@ -188,7 +190,7 @@ class FakeClassifier:
 
 
 def connection_to(classifier: FakeClassifier) -> WorkerConnection:
-    """Return two connections, answered by threads of this process."""
+    """Return two connections that are served by threads of this process."""
     pairs = [socket.socketpair() for _ in range(2)]
     for _, theirs in pairs:
         connection = Connection(theirs.detach())
@@ -227,7 +229,7 @@ def test_a_defect_in_the_worker_is_no_clients_fault_and_stops_nothing(
     connection.close()
 
 
-def test_an_answer_to_another_question_is_none() -> None:
+def test_an_answer_to_another_question_is_rejected() -> None:
     connection = connection_to(FakeClassifier(bool))
     assert connection.ask(X, True)[2] is not None
     connection.info = ClassifierInfo(1, 3, True, False)
@@ -257,11 +259,11 @@ def test_single_rows_are_not_starved_by_a_file_of_many_parts(workers: WorkerPool
             meanwhile.append(len(done) - before)
         file.result(60)
 
-    # A row waits for the parts that are under way; a busy machine may hold up a few for longer.
+    # A row waits for the parts that are being computed; a busy machine may delay a few longer.
     assert median(meanwhile) <= 10
 
 
-# What it is
+# The process
 
 
 def test_it_answers_at_the_services_priority_without_a_limit_of_time_and_has_no_secret(
@@ -295,10 +297,10 @@ def test_a_file_that_is_not_trusted_is_refused_and_leaves_no_process(workers: Wo
 
 
 class FakeWorkers(WorkerPool):
-    """Starts workers that end at once."""
+    """Starts workers that end immediately."""
 
     def __init__(self, outcome: Outcome | None) -> None:
-        """Without an outcome their host ends before them."""
+        """Without an outcome, their host ends before them."""
         super().__init__()
         self.outcome = outcome
 
@@ -354,11 +356,11 @@ workers.close()
     assert modules == "[]"
 
 
-# How it ends
+# End and restart
 
 
-def test_it_ends_when_nobody_holds_the_classifier_any_more(workers: WorkerPool) -> None:
-    gc.disable()  # it must not take a collection
+def test_a_worker_ends_when_the_classifier_is_no_longer_referenced(workers: WorkerPool) -> None:
+    gc.disable()  # it must not need a garbage collection
     try:
         classifier = served(workers)
         pid = pid_of(classifier)
@@ -395,7 +397,7 @@ def test_a_worker_that_is_killed_costs_its_requests_an_error_and_comes_back(
     assert lost == [1]
 
 
-def test_a_worker_that_is_killed_while_nobody_asks_is_started_again(workers: WorkerPool) -> None:
+def test_a_worker_that_is_killed_while_idle_is_restarted(workers: WorkerPool) -> None:
     classifier = served(workers)
     pid = pid_of(classifier)
 
@@ -432,7 +434,7 @@ def test_a_host_that_is_killed_takes_its_workers_along_and_they_come_back() -> N
     workers.close()
 
 
-def test_nothing_is_started_again_for_a_classifier_that_was_let_go(workers: WorkerPool) -> None:
+def test_no_worker_is_restarted_for_a_released_classifier(workers: WorkerPool) -> None:
     started: list[int] = []
 
     def source() -> bytes:
@@ -447,7 +449,7 @@ def test_nothing_is_started_again_for_a_classifier_that_was_let_go(workers: Work
     assert started == [1]
 
 
-def test_one_that_keeps_ending_is_started_ever_more_seldom() -> None:
+def test_a_worker_that_keeps_ending_is_restarted_less_and_less_often() -> None:
     pauses = Backoff()
 
     assert [pauses.after(0.1) for _ in range(8)] == [0, 1, 2, 4, 8, 16, 30, 30]
@@ -464,5 +466,5 @@ def test_nothing_is_left_of_fifty_classifiers(workers: WorkerPool) -> None:
         assert len(served(workers).labels(X[:3])) == 3
 
     wait_until(lambda: workers.workers <= others)
-    assert files() <= before  # what earlier tests left behind may go meanwhile
+    assert files() <= before  # processes of earlier tests may end meanwhile
     assert cast(Any, kept.labels(X[:1])).size == 1

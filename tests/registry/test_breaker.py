@@ -1,4 +1,4 @@
-"""A server that does not answer is not called for a while, and is used again at once."""
+"""A silent server is not called for a while, and is used again once it answers."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ class Scene:
                 self.ask(Silence(), vital=vital)
 
 
-def test_nobody_is_asked_after_failures_in_a_row_until_some_time_has_passed() -> None:
+def test_after_consecutive_failures_no_call_is_made_for_some_time() -> None:
     scene = Scene()
     scene.fail()
 
@@ -46,7 +46,7 @@ def test_nobody_is_asked_after_failures_in_a_row_until_some_time_has_passed() ->
     assert scene.asked == FAILURES + 2
 
 
-def test_one_call_at_a_time_finds_out_and_its_failure_begins_the_time_anew() -> None:
+def test_one_call_at_a_time_probes_and_its_failure_restarts_the_pause() -> None:
     scene = Scene()
     scene.fail()
     scene.now += OPEN_SECONDS
@@ -65,7 +65,7 @@ def test_one_call_at_a_time_finds_out_and_its_failure_begins_the_time_anew() -> 
         scene.ask()
 
 
-def test_an_answer_in_between_begins_the_count_anew_whatever_it_says() -> None:
+def test_any_answer_in_between_resets_the_count_of_failures() -> None:
     scene = Scene()
     scene.fail(FAILURES - 1)
     with pytest.raises(ModelNotFound):
@@ -76,7 +76,7 @@ def test_an_answer_in_between_begins_the_count_anew_whatever_it_says() -> None:
     scene.ask()
 
 
-def test_a_vital_call_is_always_made_and_its_answer_opens_the_way_for_all() -> None:
+def test_a_vital_call_is_always_made_and_its_answer_readmits_all_calls() -> None:
     scene = Scene()
     scene.fail(vital=True)
     with pytest.raises(RegistryUnavailable):

@@ -1,4 +1,4 @@
-"""Another server may answer at MLflow's address: a proxy while routes are made, another tenant."""
+"""Another server, such as a proxy or another tenant's, may answer at MLflow's address."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,7 +68,7 @@ def test_a_connection_to_a_stranger_is_not_kept(tmp_path: Path, status: int, bod
         assert registry.newest_use() is None
 
 
-def test_what_a_stranger_does_not_have_is_not_said_to_be_missing(tmp_path: Path) -> None:
+def test_a_404_from_another_server_is_not_reported_as_missing(tmp_path: Path) -> None:
     with lines(404, b"") as uri:
         registry = MlflowRegistry(uri, tmp_path)
 

@@ -1,4 +1,4 @@
-"""Data sets in MLflow: listing them needs no artifacts, and survives a bad record."""
+"""Listing data sets in MLflow needs no artifacts, and survives a bad record."""
 
 import logging
 import time

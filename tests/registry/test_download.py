@@ -1,4 +1,4 @@
-"""The download of a version's files stays within its bounds, whatever a listing says."""
+"""The download of a version's files stays within its limits, whatever the listing says."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,7 +36,7 @@ class FakeSource:
         raise AssertionError(path)
 
 
-def test_what_is_within_the_bounds_arrives_as_it_was(tmp_path: Path) -> None:
+def test_files_within_the_limits_arrive_unchanged(tmp_path: Path) -> None:
     files = {"MLmodel": b"flavors", "data/model.onnx": b"graph", "data/deep/er": b""}
     for name, data in files.items():
         path = tmp_path / "from" / name
@@ -58,7 +58,9 @@ def test_what_is_within_the_bounds_arrives_as_it_was(tmp_path: Path) -> None:
     ],
     ids=["large", "large together", "many files", "many folders"],
 )
-def test_nothing_of_too_much_is_fetched(tmp_path: Path, entries: list[Entry]) -> None:
+def test_nothing_is_fetched_of_a_version_over_the_limits(
+    tmp_path: Path, entries: list[Entry]
+) -> None:
     source = FakeSource(*entries)
 
     with pytest.raises(NotFetchable, match="more than"):
@@ -67,7 +69,7 @@ def test_nothing_of_too_much_is_fetched(tmp_path: Path, entries: list[Entry]) ->
     assert source.read_bytes == 0
 
 
-def test_a_file_that_is_larger_than_listed_is_left_where_it_is_too_much(tmp_path: Path) -> None:
+def test_a_file_that_is_larger_than_listed_is_abandoned_at_the_limit(tmp_path: Path) -> None:
     source = FakeSource(Entry("a", 0, False), Entry("b", 100, False), size=10**6)
 
     with pytest.raises(NotFetchable, match="more than"):
@@ -85,7 +87,7 @@ def test_a_file_is_written_nowhere_else(tmp_path: Path, path: str) -> None:
     assert not (tmp_path / "above").exists()
 
 
-def test_no_other_server_is_asked_for_artifacts(tmp_path: Path) -> None:
+def test_artifacts_are_requested_from_no_other_server(tmp_path: Path) -> None:
     own = f"http://127.0.0.1:{free_port()}"
     connection = Connection(own, tmp_path)
 
@@ -98,7 +100,7 @@ def test_no_other_server_is_asked_for_artifacts(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """A real server: its address, and the folder of its artifacts."""
+    """Run a real server; return its address and the folder of its artifacts."""
     folder = tmp_path_factory.mktemp("mlflow")
     with mlflow_server(folder) as uri:
         yield uri, folder / "artifacts"
@@ -114,7 +116,7 @@ def _registered(uri: str, name: str, folder: Path) -> str:
     return str(run.info.run_id)
 
 
-def test_a_server_of_mlflow_is_asked_no_more_than_the_bounds_allow(
+def test_an_mlflow_server_gets_no_more_requests_than_the_limits_allow(
     server: tuple[str, Path], tmp_path: Path
 ) -> None:
     uri, stored = server
@@ -130,7 +132,7 @@ def test_a_server_of_mlflow_is_asked_no_more_than_the_bounds_allow(
     assert (got / "data" / "model").read_bytes() == bytes(range(256)) * 8192
 
     with (place / "data" / "large").open("wb") as file:
-        file.truncate(2 * 2**30)  # a hole, which takes no room
+        file.truncate(2 * 2**30)  # a sparse file, which uses no disk space
     with pytest.raises(VersionNotServable, match="its files have more than 2,048 MiB"):
         registry.fetch(version, tmp_path / "too-large")
     (place / "data" / "large").unlink()

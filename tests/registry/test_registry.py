@@ -1,4 +1,4 @@
-"""One contract for every registry: the fake, MLflow embedded, MLflow behind a server."""
+"""The contract of every registry: the fake, embedded MLflow, and MLflow behind a server."""
 
 import hashlib
 import threading
@@ -306,7 +306,7 @@ def test_data_sets_are_kept_by_name_and_content(registry: Registry, tmp_path: Pa
         registry.get_data_set("kept")
 
 
-def test_an_mlflow_that_is_down_is_told_at_once(tmp_path: Path) -> None:
+def test_an_mlflow_that_is_down_is_reported_at_once(tmp_path: Path) -> None:
     registry = MlflowRegistry(f"http://127.0.0.1:{free_port()}", tmp_path)
     start = time.monotonic()
 
@@ -318,7 +318,7 @@ def test_an_mlflow_that_is_down_is_told_at_once(tmp_path: Path) -> None:
     assert "127.0.0.1" not in str(caught.value)
 
 
-def test_a_corrupt_store_is_told_in_a_sentence_and_left_alone(tmp_path: Path) -> None:
+def test_a_corrupt_store_is_reported_in_a_sentence_and_left_unchanged(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_bytes(b"this is no database" * 100)
 
     with pytest.raises(StartError) as caught:

@@ -61,7 +61,7 @@ def test_the_newest_of_many_compare_and_sets_is_found(connection: Connection, en
     assert _newest(log).epoch == entries
 
 
-def test_a_reader_with_other_pages_decides_alike(connection: Connection) -> None:
+def test_a_reader_with_other_page_sizes_finds_the_same_entry(connection: Connection) -> None:
     writer = MlflowUses(connection, page=PAGE)
     epoch = 0
     for _ in range(PAGE):

@@ -1,4 +1,4 @@
-"""Changes that wait for one another hold no threads that other requests need."""
+"""Changes that wait for each other block no threads that other requests need."""
 
 import threading
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from tests.support.fakes import FakeRegistry
 from tests.support.server import Client, serve, settings_for
 
 CHANGES = 20
-"""More than the API has threads."""
+"""More than the number of the API's threads."""
 
 
 class Blocked(FakeRegistry):
-    """Commits the first change, and each further one only when a test lets it."""
+    """Commits the first change at once, and each later one only when a test lets it."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -42,7 +42,7 @@ def client(tmp_path: Path, registry: Blocked) -> Iterator[Client]:
         registry.go_on.set()
 
 
-def test_many_changes_at_one_time_leave_threads_to_questions(
+def test_many_concurrent_changes_leave_threads_for_other_requests(
     client: Client, registry: Blocked
 ) -> None:
     answers: list[httpx.Response] = []

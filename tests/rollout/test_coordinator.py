@@ -26,7 +26,7 @@ VERSION = Version("iris", 1, 0.0, "", "", {}, {}, {"model.onnx": "a"}, (), None)
 
 
 class Scene:
-    """Three replicas, of which `a` leads."""
+    """Three replicas; `a` coordinates the change."""
 
     def __init__(self, folder: Path) -> None:
         self.journal: list[str] = []
@@ -65,7 +65,7 @@ def test_every_step_ends_everywhere_before_the_next_begins(scene: Scene) -> None
     "error",
     [ReplicaSilent("b"), VersionNotServable("iris", 1, "no."), RegistryUnavailable("away.")],
 )
-def test_who_cannot_before_the_commit_leaves_everything_as_it_was(
+def test_a_replica_that_fails_before_the_commit_leaves_everything_as_it_was(
     scene: Scene, step: str, error: Exception
 ) -> None:
     scene.b.fails[step] = error
@@ -79,7 +79,9 @@ def test_who_cannot_before_the_commit_leaves_everything_as_it_was(
 
 
 @pytest.mark.parametrize("step", ["stage", "swap"])
-def test_who_falls_silent_after_the_commit_is_named_as_missing(scene: Scene, step: str) -> None:
+def test_a_replica_that_falls_silent_after_the_commit_is_named_as_missing(
+    scene: Scene, step: str
+) -> None:
     scene.b.fails[step] = ReplicaSilent("b")
 
     change = scene.use()
@@ -89,7 +91,7 @@ def test_who_falls_silent_after_the_commit_is_named_as_missing(scene: Scene, ste
 
 
 class Stumbling(FakeReplica):
-    """Cannot read the log of use the first few times."""
+    """Fails to read the log of use the first few times."""
 
     times = 0
 
@@ -101,7 +103,9 @@ class Stumbling(FakeReplica):
 
 
 @pytest.mark.parametrize("times", [1, 3])
-def test_one_that_stumbles_is_waited_for_before_anybody_swaps(scene: Scene, times: int) -> None:
+def test_a_replica_that_fails_to_stage_at_first_is_awaited_before_any_swap(
+    scene: Scene, times: int
+) -> None:
     stumbling = Stumbling("b", scene.journal, scene.registry)
     stumbling.times = times
     scene.peers.peers[0] = stumbling
@@ -113,7 +117,7 @@ def test_one_that_stumbles_is_waited_for_before_anybody_swaps(scene: Scene, time
     assert change.missing == []
 
 
-def test_one_that_follows_after_the_others_have_swapped_stays_missing(scene: Scene) -> None:
+def test_a_replica_that_follows_after_the_others_have_swapped_stays_missing(scene: Scene) -> None:
     stumbling = Stumbling("b", scene.journal, scene.registry)
     stumbling.times = 4
     scene.peers.peers[0] = stumbling
@@ -124,13 +128,13 @@ def test_one_that_follows_after_the_others_have_swapped_stays_missing(scene: Sce
     assert list(change.missing) == ["b"]
 
 
-def test_one_that_does_not_hold_is_missing(scene: Scene) -> None:
+def test_a_replica_that_does_not_hold_is_missing(scene: Scene) -> None:
     scene.b.fails["hold"] = ReplicaSilent("b")
 
     assert list(scene.use().missing) == ["b"]
 
 
-def test_one_whose_hold_ended_before_its_swap_is_missing(scene: Scene) -> None:
+def test_a_replica_whose_hold_ended_before_its_swap_is_missing(scene: Scene) -> None:
     scene.b.held = False
 
     change = scene.use()
@@ -158,7 +162,7 @@ def test_a_replica_that_is_down_is_left_out(scene: Scene) -> None:
     assert [one.id for one in change.replicas] == ["a", "c"]
 
 
-def test_one_that_was_down_is_asked_again_when_all_others_have_changed(scene: Scene) -> None:
+def test_a_replica_that_was_down_is_asked_again_when_all_others_have_changed(scene: Scene) -> None:
     scene.b.fails["grant"] = ReplicaDown("b")
 
     change = scene.use()
@@ -169,7 +173,7 @@ def test_one_that_was_down_is_asked_again_when_all_others_have_changed(scene: Sc
     assert [one.id for one in change.replicas] == ["a", "b", "c"]
 
 
-def test_one_that_comes_during_the_change_follows_it_too(scene: Scene) -> None:
+def test_a_replica_that_joins_during_the_change_follows_it_too(scene: Scene) -> None:
     late = FakeReplica("d", scene.journal, scene.registry)
 
     class Joins(FakeRegistry):
@@ -212,7 +216,7 @@ def test_a_change_that_names_the_epoch_it_follows_loses_to_one_before_it(scene: 
     assert scene.use(1).use.epoch == 2
 
 
-def test_an_entry_that_nobody_leads_is_brought_to_all_at_once(scene: Scene) -> None:
+def test_an_entry_without_a_leader_is_brought_to_all_replicas_at_once(scene: Scene) -> None:
     scene.registry.commit_use(VERSION, "by hand")
 
     scene.replicas.catch_up(1)
@@ -221,7 +225,7 @@ def test_an_entry_that_nobody_leads_is_brought_to_all_at_once(scene: Scene) -> N
     assert steps == ["hold"] * 3 + ["swap"] * 3
 
 
-def test_a_poller_leaves_a_change_to_the_one_who_leads_it(scene: Scene) -> None:
+def test_a_poller_leaves_a_change_to_its_leader(scene: Scene) -> None:
     poller = Poller(scene.a, scene.replicas, 1, scene.metrics)  # type: ignore[arg-type]
     scene.registry.commit_use(VERSION, "somebody")
     scene.a.leader = "somebody"
@@ -264,7 +268,7 @@ def test_while_mlflow_is_slow_a_restarted_replica_serves_what_a_peer_confirms(
     replicas.close()
 
 
-def test_what_mlflow_has_told_is_awaited_and_not_looked_for_elsewhere(scene: Scene) -> None:
+def test_a_version_that_mlflow_named_is_awaited_and_not_sought_from_peers(scene: Scene) -> None:
     scene.use()
     local = Restarted("a", scene.journal, scene.registry)
     local.newest = scene.registry.newest_use()
@@ -295,7 +299,7 @@ def test_a_poller_gives_memory_back_once_after_each_change(scene: Scene) -> None
     assert trims == [1, 2]
 
 
-def test_a_poller_goes_alone_only_after_it_could_not_take_the_others_along(scene: Scene) -> None:
+def test_a_poller_swaps_alone_only_after_it_could_not_bring_the_others(scene: Scene) -> None:
     poller = Poller(scene.a, scene.replicas, 1, scene.metrics)  # type: ignore[arg-type]
     scene.use()
     scene.registry.commit_use(VERSION, "by hand")
@@ -314,7 +318,7 @@ def test_a_training_is_cancelled_where_it_runs(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("owner", ["b", "gone"])
-def test_that_a_training_is_open_nowhere_is_said_only_if_its_owner_has_said_so(
+def test_a_training_is_reported_as_not_open_only_if_its_owner_says_so(
     scene: Scene, owner: str
 ) -> None:
     scene.b.fails["cancel"] = ReplicaSilent("b")
@@ -333,7 +337,7 @@ def test_a_training_is_cancelled_though_a_replica_that_does_not_run_it_is_silent
 
 
 class Blocked(FakeReplica):
-    """Prepares a version until a test lets it end."""
+    """Blocks while preparing a version until a test releases it."""
 
     def __init__(self, name: str, journal: list[str], registry: FakeRegistry) -> None:
         super().__init__(name, journal, registry)

@@ -1,4 +1,4 @@
-"""This process as one of the replicas: what it keeps prepared, and for how long."""
+"""This process as a replica: what it keeps prepared, and for how long."""
 
 import gc
 import weakref
@@ -88,7 +88,7 @@ def test_a_refused_change_leaves_nothing_loaded(scene: Scene) -> None:
     replicas.close()
 
 
-def test_what_a_vanished_leader_had_prepared_is_let_go_by_a_poll(scene: Scene) -> None:
+def test_versions_prepared_for_a_vanished_leader_are_released_by_a_poll(scene: Scene) -> None:
     scene.local.grant("gone")
     scene.local.prepare("gone", scene.version(1))
     assert scene.loader.alive() == 1
@@ -101,7 +101,7 @@ def test_what_a_vanished_leader_had_prepared_is_let_go_by_a_poll(scene: Scene) -
     assert scene.loader.alive() == 0
 
 
-def test_what_was_prepared_is_used_by_the_swap_and_loaded_once(scene: Scene) -> None:
+def test_a_prepared_version_is_used_by_the_swap_and_loaded_once(scene: Scene) -> None:
     replicas = Coordinator(scene.local, FakePeers([]), scene.registry, Metrics())
 
     replicas.use(scene.version(1), "a test")
@@ -111,7 +111,7 @@ def test_what_was_prepared_is_used_by_the_swap_and_loaded_once(scene: Scene) -> 
     replicas.close()
 
 
-def test_a_version_that_is_loaded_after_its_change_has_ended_is_let_go(scene: Scene) -> None:
+def test_a_version_that_is_loaded_after_its_change_has_ended_is_released(scene: Scene) -> None:
     scene.local.grant("late")
     load = scene.loader.load
 

@@ -37,7 +37,7 @@ def three(folder: Path, key: str = "") -> Iterator[tuple[list[Client], FakeRegis
 
 
 def one_of_several(folder: Path, key: str = "") -> Settings:
-    """Return the settings of a replica that would find others."""
+    """Return the settings of a replica that discovers others."""
     port = free_port()
     return settings_for(
         folder / "data",
@@ -60,7 +60,7 @@ def test_a_change_has_reached_every_replica_when_it_is_answered(tmp_path: Path) 
             assert [one["epoch"] for one in change["replicas"]] == [change["epoch"]] * 3
 
 
-def test_an_answer_is_refused_before_the_epoch_that_is_asked_for(tmp_path: Path) -> None:
+def test_a_prediction_is_refused_before_the_requested_epoch(tmp_path: Path) -> None:
     with three(tmp_path) as (clients, _):
         clients[0].train(dataset="iris", model_type="GaussianNB")
         example = clients[2].get("/schema").json()["example"]
@@ -116,7 +116,7 @@ def test_a_restart_without_mlflow_serves_what_a_peer_confirms(tmp_path: Path) ->
             assert two.get("/schema").json()["epoch"] == 1
         assert one.get("/readyz").status_code == 200
     with running(second, registry) as (_, two):
-        assert two.get("/readyz").status_code == 503  # nobody confirms
+        assert two.get("/readyz").status_code == 503  # no replica confirms
 
 
 def test_a_training_is_followed_and_cancelled_through_any_replica(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_calls_between_replicas_need_the_signature(tmp_path: Path, step: str) ->
         assert right.status_code == {"grant": 400, "no-such-step": 403}.get(step, 200)
 
 
-def test_a_port_that_nobody_listens_on_is_down_and_a_mute_one_silent(
+def test_a_closed_port_is_down_and_a_mute_one_silent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.rollout.peers.CONFIRM_SECONDS", 0.2)
@@ -166,7 +166,7 @@ def test_a_port_that_nobody_listens_on_is_down_and_a_mute_one_silent(
     listener.close()
 
 
-def test_one_that_was_silent_just_now_is_not_waited_for_again(
+def test_a_replica_that_was_silent_just_now_is_not_awaited_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.rollout.peers.CONFIRM_SECONDS", 0.2)
@@ -175,7 +175,7 @@ def test_one_that_was_silent_just_now_is_not_waited_for_again(
     (mute,) = peers.find()
     listener.close()
 
-    with pytest.raises(ReplicaSilent):  # refused, if it were asked
+    with pytest.raises(ReplicaSilent):  # it would refuse the connection if it were called
         mute.grant("leader")
     peers.close()
 
@@ -193,7 +193,7 @@ def test_predictions_wait_while_they_are_held_and_go_on_by_themselves(tmp_path: 
 
         # A swap in time finds that predictions have waited for it.
         wait_until(lambda: step("hold") == {} and step("swap")["held"])
-        # Without a swap they are answered after the hold, and a later swap says that it is late.
+        # Without a swap they are answered after the hold, and a later swap reports that it is late.
         step("hold")
         assert client.post("/predict", json=example).status_code == 200
         assert step("swap")["held"] is False

@@ -1,1 +1,1 @@
-"""What tests, end-to-end tests and benchmarks share."""
+"""Code that tests, end-to-end tests and benchmarks share."""

@@ -1,4 +1,4 @@
-"""Alerts as Prometheus itself evaluates them, over series that a test makes up."""
+"""Evaluates alerts with Prometheus itself, over series that a test makes up."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ TARGET = {"namespace": NAMESPACE, "job": f"{RELEASE}-api"}
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """An alert, the series that Prometheus has, and whether it fires after so many minutes."""
+    """An alert, its input series, and whether it fires after the given number of minutes."""
 
     alert: str
     what: str
@@ -32,20 +32,20 @@ class Case:
     minutes: float
     fires: bool
     seconds: int = 60
-    """Between two evaluations, and between two samples unless that is more than a minute."""
+    """The interval of evaluations, and of samples unless that is more than a minute."""
 
     def __str__(self) -> str:
         return f"{self.alert}: {self.what}".replace(" ", "_")
 
 
 def series(metric: str, values: str, instance: str = "a", **labels: str) -> tuple[str, str]:
-    """Return a series of a replica, `values` being in promtool's notation."""
+    """Return a series of a replica; `values` are in promtool's notation."""
     every = {**TARGET, "instance": instance, **labels}
     return metric + "{" + ",".join(f'{k}="{v}"' for k, v in every.items()) + "}", values
 
 
 def counter(*phases: tuple[int, float]) -> str:
-    """Return the values of a counter: for so many minutes it grows by so much a minute."""
+    """Return the values of a counter that grows at a constant rate for a number of minutes."""
     parts, value = ["0"], 0.0
     for minutes, growth in phases:
         parts.append(f"{value + growth:.6f}{growth:+.6f}x{minutes - 1}")
@@ -54,7 +54,7 @@ def counter(*phases: tuple[int, float]) -> str:
 
 
 def firing(case: Case, folder: Path) -> bool:
-    """Have promtool run a case and say whether the alert fires: once, or not at all."""
+    """Return whether promtool finds the alert of a case firing: once, or not at all."""
     rules = written_rules()
     (folder / "rules.yaml").write_text(rules)
     for outcome in (case.fires, not case.fires):
@@ -62,7 +62,7 @@ def firing(case: Case, folder: Path) -> bool:
         query = f'count(ALERTS{{alertname="{case.alert}",alertstate="firing"}})'
         test = {
             "rule_files": ["rules.yaml"],
-            # Without it promtool takes them in any order, and alerts meet what was recorded before.
+            # Without it promtool evaluates in any order, and alerts see outdated recorded values.
             "group_eval_order": [group["name"] for group in yaml.safe_load(rules)["groups"]],
             "evaluation_interval": f"{case.seconds}s",
             "tests": [
@@ -95,7 +95,7 @@ def firing(case: Case, folder: Path) -> bool:
 
 @cache
 def written_rules() -> str:
-    """Return the rules as a file of Prometheus."""
+    """Return the rules as the text of a Prometheus rule file."""
     rule = of_kind(render("monitoring.prometheusRule.enabled=true"), "PrometheusRule")
     return yaml.safe_dump(rule[f"{RELEASE}-api"]["spec"])
 

@@ -1,4 +1,4 @@
-"""The corpus of bad input, and the code that each case gets."""
+"""A corpus of bad input with the expected error code of each case."""
 
 import gzip
 import json

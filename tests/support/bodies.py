@@ -1,4 +1,4 @@
-"""Schemas, and bodies that fit them or are wrong in one or more ways, as hypothesis draws them."""
+"""Hypothesis strategies for schemas, and for bodies that match them or have errors."""
 
 import json
 from typing import Any, Literal
@@ -60,7 +60,7 @@ CELLS: st.SearchStrategy[Any] = st.one_of(
 
 @st.composite
 def bodies(draw: st.DrawFn, schema: Schema) -> bytes:
-    """Return a body that is right, or wrong in one or more ways."""
+    """Return a body that is valid, or invalid in one or more ways."""
 
     def cell(feature: Feature) -> Any:
         if draw(st.integers(0, 9)) == 0:
@@ -92,7 +92,7 @@ def bodies(draw: st.DrawFn, schema: Schema) -> bytes:
     if mutation == 0:
         text = text[: draw(st.integers(0, len(text)))]
     elif mutation == 1 and "{" in text[1:]:
-        # A key that comes twice, plainly or in escapes.
+        # A duplicate key, written plainly or with escapes.
         at = text.index("{", 1) + 1
         key = json.dumps(schema.features[0].name)
         if draw(st.booleans()):

@@ -1,4 +1,4 @@
-"""The chart as Helm renders it, for tests that look at facts in it."""
+"""The chart as Helm renders it, for tests of its resources."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ needs_helm = pytest.mark.skipif(
 
 
 class _Loader(yaml.CSafeLoader):
-    """Refuses a key given twice, of which YAML readers otherwise keep one and say nothing."""
+    """Refuses duplicate keys, of which YAML readers otherwise silently keep one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
@@ -37,21 +37,21 @@ class _Loader(yaml.CSafeLoader):
 def render(
     *sets: str, values: Mapping[str, Any] | None = None, release: str = RELEASE
 ) -> list[Resource]:
-    """Return the resources that Helm renders, each `sets` being as in `helm template --set …`."""
+    """Return the resources that Helm renders; `sets` are values for `helm template --set`."""
     ran = _template(sets, json.dumps(values or {}), release)
     assert ran.returncode == 0, ran.stderr
     return [found for found in yaml.load_all(ran.stdout, _Loader) if found]
 
 
 def refusal(*sets: str, values: Mapping[str, Any] | None = None, release: str = RELEASE) -> str:
-    """Return the sentence with which Helm refuses to render."""
+    """Return Helm's error message for values that it refuses to render."""
     ran = _template(sets, json.dumps(values or {}), release)
     assert ran.returncode != 0, f"rendered, although refused was expected: {sets} {values}"
     return ran.stderr
 
 
 def of_kind(resources: Iterable[Resource], kind: str) -> dict[str, Resource]:
-    """Return the resources of one kind by name, each name being there once."""
+    """Return the resources of one kind by name; names must be unique."""
     found = [resource for resource in resources if resource["kind"] == kind]
     named = {resource["metadata"]["name"]: resource for resource in found}
     assert len(named) == len(found), f"two of kind {kind} have one name: {sorted(named)}"
@@ -69,7 +69,7 @@ def _template(sets: tuple[str, ...], values: str, release: str) -> subprocess.Co
 
 
 def pods(resources: list[Resource]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Return the spec of each pod, by the name of what makes it."""
+    """Return the spec of each pod by the name of the workload that creates it."""
     for resource in resources:
         if resource["kind"] == "Pod":
             yield resource["metadata"]["name"], resource["spec"]

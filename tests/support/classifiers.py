@@ -1,4 +1,4 @@
-"""Classifiers that take the time that a test sets."""
+"""Classifiers whose computing time a test sets."""
 
 import time
 from typing import Literal
@@ -12,7 +12,7 @@ from service.serving.predictor import Predictor
 
 
 class FakeClassifier:
-    """Answers the first class, and takes so much of the processor as it is told."""
+    """Answers the first class after using a given amount of processor time."""
 
     backend: Literal["native"] = "native"
     has_probabilities = True
@@ -37,7 +37,7 @@ class FakeClassifier:
 
 
 def predictor_of(classifier: FakeClassifier, width: int = 2) -> Predictor:
-    """Return a predictor of numbers that is warm."""
+    """Return a warmed-up predictor with numeric features."""
     features = tuple(Feature(f"feature {index}", "number") for index in range(width))
     predictor = Predictor("m", 1, Schema(features, ("a", "b")), classifier, Limits())
     predictor.warm()
@@ -45,9 +45,9 @@ def predictor_of(classifier: FakeClassifier, width: int = 2) -> Predictor:
 
 
 class ClockedClassifier(FakeClassifier):
-    """Takes so long for a run and for each row by its own clock; and no row of a negative number.
+    """Takes a set time for each run and row by its own clock; refuses negative numbers.
 
-    `broken` rows get a probability that is no number, as where a classifier overflows.
+    `broken` rows get a probability of NaN, as when a classifier overflows.
     """
 
     in_other_process = True

@@ -1,4 +1,4 @@
-"""Fakes of the ports in `domain`; they pass the same contract tests as the real ones."""
+"""Fakes of the ports in `domain`, which pass the same contract tests as the real ones."""
 
 import itertools
 import shutil
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class FakeRegistry:
-    """A registry in memory, its files in a folder. `down` makes every call fail as MLflow would."""
+    """A registry in memory with files in a folder; `down` makes calls fail as MLflow's would."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -53,7 +53,7 @@ class FakeRegistry:
             raise RegistryUnavailable("it was switched off by a test.")
 
     def _now(self) -> float:
-        # Distinct and rising, so that "the newest" is never a tie.
+        # Distinct and increasing, so that there is always exactly one newest.
         return time.time() + next(self._clock) / 1000
 
     def list_versions(self, name: str | None, limit: int, page_token: str | None) -> Page[Version]:
@@ -108,7 +108,7 @@ class FakeRegistry:
         return version
 
     def files(self, version: Version) -> Path:
-        """Return the folder where a version's artifacts are kept."""
+        """Return the folder of a version's artifacts."""
         return self.folder / "versions" / version.name / str(version.version)
 
     def reach_storage(self) -> None:
@@ -275,11 +275,11 @@ class FakeRegistry:
             shutil.rmtree(self.folder / "datasets" / data_set.id, ignore_errors=True)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing, as nothing is open."""
 
 
 def make_version(**changes: object) -> Version:
-    """Return a version of a model that does not exist, for tests that only pass it on."""
+    """Return a made-up model version, for tests that only pass it on."""
     version = Version(LOG_OF_USE + "-not", 1, 0.0)
     return replace(version, **changes)  # type: ignore[arg-type]
 

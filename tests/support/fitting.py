@@ -1,4 +1,4 @@
-"""Small tables, and trainings on them, for tests of what is planned and fitted."""
+"""Small tables and trainings on them, for tests of planning and fitting."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def numbers(values: Any) -> Column:
 
 
 def small(rows: int = 60, **columns: Column) -> Table:
-    """Make two balanced classes that "x" tells apart."""
+    """Make two balanced classes that are separable by "x"."""
     half = np.arange(rows) % 2
     base = {
         "x": numbers(half + np.linspace(0, 0.5, rows)),

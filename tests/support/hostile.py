@@ -1,6 +1,6 @@
-"""Artifacts that try to run something, or to harm whoever reads them, as MLflow would hold them.
+"""Artifacts that try to run code or to harm their reader, in the layout that MLflow stores.
 
-Whatever one of them runs would write the file `canary`.
+Code that one of them managed to run would write the file `canary`.
 """
 
 import gzip
@@ -31,7 +31,7 @@ MORE_THAN_ALLOWED = 512 * 2**20 + 1
 
 
 class Payload:
-    """Runs a command where it is unpickled."""
+    """Runs a command when it is unpickled."""
 
     def __init__(self, canary: Path) -> None:
         self.command = f"touch {canary}"
@@ -98,7 +98,7 @@ def _skops(data: bytes) -> Files:
 def _rezipped(
     change: Callable[[str, bytes], bytes], more: Mapping[str | zipfile.ZipInfo, bytes] | None = None
 ) -> bytes:
-    """Return a fitted classifier's skops file with its entries changed, and some added."""
+    """Return a fitted classifier's skops file with entries changed and added."""
     source = zipfile.ZipFile(io.BytesIO(skops.io.dumps(_fitted())))
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as target:
@@ -110,7 +110,7 @@ def _rezipped(
 
 
 def with_node(node: Mapping[str, Any], protocol: int | None = None) -> bytes:
-    """Return a fitted classifier's skops file in which one attribute is this node."""
+    """Return a fitted classifier's skops file with one attribute replaced by this node."""
 
     def change(name: str, data: bytes) -> bytes:
         if name != "schema.json":
@@ -169,7 +169,7 @@ def skops_with_a_methodcaller(canary: Path) -> Files:
 
 
 def _node_kinds(canary: Path) -> dict[str, tuple[Mapping[str, Any], int | None]]:
-    """Return nodes by which a file could have something called while it is read."""
+    """Return nodes with which a file could cause a call while it is read."""
     command = f"touch {canary}"
     arguments = _tuple(encoded(command))
     system = _node("TypeNode", "os", "system")
@@ -277,7 +277,7 @@ def skops_nested_beyond_measure(_: Path) -> Files:
 
 
 def graph(**changes: Any) -> onnx.ModelProto:
-    """Return what skl2onnx writes for a linear classifier on two numbers."""
+    """Return the graph that skl2onnx writes for a linear classifier on two numbers."""
     node = helper.make_node(
         "LinearClassifier", ["X"], ["label", "scores"], domain="ai.onnx.ml",
         coefficients=[1.0, 1.0, -1.0, -1.0], intercepts=[0.0, 0.0], classlabels_ints=[0, 1],
@@ -358,7 +358,7 @@ def onnx_whose_tree_leads_outside(_: Path) -> Files:
     return _onnx(model)
 
 
-# What MLmodel says
+# MLmodel files
 
 
 def a_loader_of_its_own(canary: Path) -> Files:

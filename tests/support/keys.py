@@ -1,4 +1,4 @@
-"""Keys as their file has them, and the clock by which they are read again."""
+"""Lines of a key file, and the clock that decides when the file is read again."""
 
 import hashlib
 
@@ -8,11 +8,11 @@ def line(role: str, secret: str) -> str:
 
 
 class Clock:
-    """A time that a test sets."""
+    """A clock that a test sets."""
 
     def __init__(self) -> None:
         self.now = 0.0
 
     def __call__(self) -> float:
-        self.now += 2  # every question comes two seconds after the last one
+        self.now += 2  # each call returns a time two seconds after the previous one
         return self.now

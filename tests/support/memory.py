@@ -1,4 +1,4 @@
-"""What processes hold: memory, open files and threads, as the system counts them."""
+"""Memory, open files and threads of processes, as the system counts them."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What one process holds, or several in sum; memory in MB of 10^6 bytes."""
+    """The resources of one process or of several in total; memory in MB of 10^6 bytes."""
 
     rss: float = 0.0
     pss: float = 0.0
@@ -27,7 +27,7 @@ class Held:
 
 
 def held(pid: int) -> Held:
-    """Return what a process holds: nothing where it is gone."""
+    """Return the resources of a process: zeros if it is gone."""
     folder = Path(f"/proc/{pid}")
     try:
         rollup = (folder / "smaps_rollup").read_text()
@@ -39,14 +39,14 @@ def held(pid: int) -> Held:
 
 
 def descendants(pid: int) -> Iterator[int]:
-    """Return the processes that a process has started, and those that these have."""
+    """Yield all descendants of a process."""
     for child in children(pid):
         yield child
         yield from descendants(child)
 
 
 def children(pid: int) -> list[int]:
-    """Return the processes that a process has started."""
+    """Return the direct child processes of a process."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         try:

@@ -1,4 +1,4 @@
-"""A worker host whose jobs behave badly, each within bounds, so that none outlives a test."""
+"""A worker host with misbehaving jobs, all bounded so that none outlives a test."""
 
 import contextlib
 import mmap
@@ -30,7 +30,7 @@ def _hold(mebibytes: int) -> bytes:
 
 
 def _fork(work: Callable[[], object]) -> int:
-    """Do work in a process of its own, which then stays."""
+    """Do work in a forked process, which then stays."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -69,7 +69,7 @@ def _forks(_task: Task) -> Any:
 
 
 def _forks_in_depth(_task: Task) -> Any:
-    """Have each fork the next one, in a session of its own."""
+    """Fork a chain of processes, each in a session of its own."""
     for _ in range(100):
         if os.fork():
             _linger()
@@ -79,7 +79,7 @@ def _forks_in_depth(_task: Task) -> Any:
 
 
 def _doubles(_task: Task) -> Any:
-    """Have every process fork in each of 8 rounds: 256 in all."""
+    """Fork in every process in each of 8 rounds: 256 processes in all."""
     first = os.getpid()
     for _ in range(8):
         os.fork()
@@ -89,7 +89,7 @@ def _doubles(_task: Task) -> Any:
 
 
 def _leaves_a_chain(task: Task) -> Any:
-    """Leave a process that forks the next one and ends, and so on; each has the pipe open."""
+    """Leave a chain of processes: each forks the next one and ends, with the pipe open."""
     os.open(task.folder / "pipe", os.O_WRONLY)
     end = time.monotonic() + _LIFE
     if os.fork() == 0:
@@ -109,7 +109,7 @@ def _spins(_task: Task) -> Any:
 
 
 def _spins_on(task: Task) -> Any:
-    """Spin beyond the processor's time, deaf to the signal that tells of its end."""
+    """Spin beyond the limit of processor time, ignoring SIGXCPU."""
     signal.signal(signal.SIGXCPU, signal.SIG_IGN)
     _spins(task)
 
@@ -123,7 +123,7 @@ def _ignores_signals(task: Task) -> Any:
 
 
 def _leaves_a_session(task: Task) -> Any:
-    """Leave one behind that has gone from its group, and one whose parent has ended besides."""
+    """Leave two processes that left their group; the parent of one of them has ended."""
 
     def hide() -> None:
         os.setsid()
@@ -191,7 +191,7 @@ def _says(task: Task) -> Any:
 
 
 def _signals(task: Task) -> Any:
-    """Send a signal to the host, or to itself."""
+    """Send a signal to the host, or to this process."""
     os.kill(os.getpid() if task.spec["to"] == "self" else os.getppid(), task.spec["signal"])
     _linger()
 
@@ -209,7 +209,7 @@ def _exits(task: Task) -> Any:
 
 
 def _talks_nonsense(_task: Task) -> Any:
-    """Write something that is no message to every socket that it has, and stay."""
+    """Write bytes that are no message to every open socket, and stay."""
     for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
             if os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
@@ -218,7 +218,7 @@ def _talks_nonsense(_task: Task) -> Any:
 
 
 def _reports(task: Task) -> Any:
-    """Report its progress, and stay until the test has seen it."""
+    """Report progress, and stay until the test has seen it."""
     task.report("halfway", 0.5)
     while not (task.folder / "seen").exists():
         time.sleep(0.01)

@@ -14,7 +14,7 @@ from tests.support.waiting import wait_until
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on at this moment."""
+    """Return a port on which nothing listens at this moment."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
     return port
@@ -22,7 +22,7 @@ def free_port() -> int:
 
 @contextmanager
 def mlflow_server(folder: Path) -> Iterator[str]:
-    """Run a server on a store in `folder` while the block runs; return its address."""
+    """Run a server on a store in `folder` while the block runs; yield its address."""
     port = free_port()
     command = [
         *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)),
@@ -34,7 +34,7 @@ def mlflow_server(folder: Path) -> Iterator[str]:
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-    # The server's own process, which the group's signal reaches with its worker.
+    # The server's process leads a group, so that one signal reaches its workers too.
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen(
             command, env=environment, stdout=log, stderr=log, cwd=folder, start_new_session=True

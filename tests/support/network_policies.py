@@ -30,7 +30,7 @@ def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
 def allowed(
     policies: list[dict[str, Any]], way: str, pod: dict[str, str], other: dict[str, str], port: int
 ) -> bool:
-    """Return whether the rules for `pod` in one direction let it speak with another pod here."""
+    """Return whether the rules of `pod` in one direction allow a connection with another pod."""
     peers, rules = ("from", "ingress") if way == "Ingress" else ("to", "egress")
     covering = [
         policy

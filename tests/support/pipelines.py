@@ -1,4 +1,4 @@
-"""Data sets, fitted pipelines of the service's shape, and rows that are hard to answer alike."""
+"""Data sets, pipelines as the service fits them, and rows on which graphs could differ."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """Rows to train on: numbers as float64, text as it comes, booleans as 0/1 float64."""
+    """Rows to train on: numbers as float64, text unchanged, booleans as 0/1 in float64."""
 
     name: str
     frame: pd.DataFrame
@@ -32,22 +32,22 @@ class DataSet:
 
     @property
     def names(self) -> list[str]:
-        """All columns."""
+        """The names of all columns."""
         return [str(c) for c in self.frame]
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The columns of text."""
+        """The names of the text columns."""
         return tuple(c for c in self.names if self.frame[c].dtype != np.float64)
 
     @property
     def numbers(self) -> tuple[str, ...]:
-        """The columns of numbers."""
+        """The names of the numeric columns."""
         special = {*self.booleans, *self.texts}
         return tuple(c for c in self.names if c not in special)
 
     def features(self) -> list[Feature]:
-        """Return the schema's view of the columns."""
+        """Return the columns as features of a schema."""
         return [
             Feature(c, "text" if c in self.texts else "boolean" if c in self.booleans else "number")
             for c in self.names
@@ -55,31 +55,31 @@ class DataSet:
 
 
 def iris() -> DataSet:
-    """Text labels."""
+    """Return iris, which has text labels."""
     bunch = load_iris()
     return DataSet("iris", _frame(bunch.data), bunch.target_names[bunch.target].astype(object))
 
 
 def wine() -> DataSet:
-    """Integer labels."""
+    """Return wine, which has integer labels."""
     bunch = load_wine()
     return DataSet("wine", _frame(bunch.data), bunch.target)
 
 
 def breast_cancer() -> DataSet:
-    """Boolean labels."""
+    """Return the breast cancer data, with Boolean labels."""
     bunch = load_breast_cancer()
     return DataSet("breast_cancer", _frame(bunch.data), bunch.target.astype(bool))
 
 
 def digits() -> DataSet:
-    """Ten classes."""
+    """Return the digits, which have ten classes."""
     bunch = load_digits()
     return DataSet("digits", _frame(bunch.data), bunch.target)
 
 
 def mixed(count: int = 600) -> DataSet:
-    """Numbers, text and booleans, each with and without missing values."""
+    """Return numbers, text and booleans, each with and without missing values."""
     random = np.random.default_rng(3)
     frame = pd.DataFrame(
         {
@@ -102,7 +102,7 @@ def mixed(count: int = 600) -> DataSet:
 
 
 def magnitudes(count: int = 600) -> DataSet:
-    """Numbers that float32 cannot tell apart, from 1e-12 to 1e15, and missing ones."""
+    """Return numbers from 1e-12 to 1e15 that are equal in float32, and missing ones."""
     random = np.random.default_rng(4)
     seconds = 1.7e9 + random.uniform(0, 2e5, count)
     key = 1e12 + random.integers(0, 5000, count).astype(float)
@@ -132,7 +132,7 @@ def _frame(data: Floats) -> pd.DataFrame:
 
 
 def fit(data: DataSet, classifier: Any, *, scale: str = "none", impute: bool = True) -> Pipeline:
-    """Fit a pipeline of the service's shape; `scale` is none, standard or range."""
+    """Fit a pipeline as the service builds it; `scale` is none, standard or range."""
 
     def chain(missing: bool) -> Any:
         steps: list[tuple[str, Any]] = []
@@ -165,7 +165,7 @@ def fit(data: DataSet, classifier: Any, *, scale: str = "none", impute: bool = T
 
 
 def matrix(pipeline: Pipeline, frame: pd.DataFrame) -> Floats:
-    """Return the schema's matrix of `frame`: what the service's decoder makes of a request."""
+    """Return `frame` as the matrix that the service's decoder makes of a request."""
     codes: dict[str, dict[Any, int]] = {}
     for name, transformer, columns in pipeline["prepare"].transformers_:
         if name == "text":
@@ -184,7 +184,7 @@ def matrix(pipeline: Pipeline, frame: pd.DataFrame) -> Floats:
 
 
 def with_other_weight(model: bytes, by: float) -> bytes:
-    """Change one number of a graph: the first entry of its largest constant."""
+    """Change one number in a graph: the first entry of its largest constant."""
     changed = onnx.ModelProto.FromString(model)
     largest = max(changed.graph.initializer, key=lambda tensor: len(tensor.raw_data))
     values = numpy_helper.to_array(largest).copy()
@@ -194,7 +194,7 @@ def with_other_weight(model: bytes, by: float) -> bytes:
 
 
 def hard_rows(data: DataSet, pipeline: Pipeline, count: int, seed: int = 11) -> pd.DataFrame:
-    """Make rows: of the training data, jittered, shuffled, beyond its range, on thresholds."""
+    """Make rows from the training data: jittered, shuffled, out of range, on thresholds."""
     random = np.random.default_rng(seed)
     rows = data.frame.iloc[random.integers(0, len(data.frame), count)].reset_index(drop=True)
     part = random.integers(0, 5, count)
@@ -225,7 +225,7 @@ def hard_rows(data: DataSet, pipeline: Pipeline, count: int, seed: int = 11) -> 
 
 
 def _beside(thresholds: Floats, random: np.random.Generator) -> Floats:
-    """Return thresholds, their float32, and the neighbours of both."""
+    """Return thresholds, their float32 values, and the adjacent numbers of both."""
     single = thresholds.astype(np.float32)
     up, down = np.float32(np.inf), np.float32(-np.inf)
     choices: list[Any] = [
@@ -241,7 +241,7 @@ def _beside(thresholds: Floats, random: np.random.Generator) -> Floats:
 
 
 def _thresholds(data: DataSet, pipeline: Pipeline) -> dict[str, Floats]:
-    """List the thresholds on each number that reaches the trees unscaled."""
+    """List the trees' thresholds on each number that is not scaled."""
     order = []
     for name, transformer, columns in pipeline["prepare"].transformers_:
         if name.startswith("number"):

@@ -1,4 +1,4 @@
-"""The service as a process of its own, for tests that end it, limit it, or look into it."""
+"""The service as a process of its own, for tests that end, limit or inspect it."""
 
 import json
 import os
@@ -16,7 +16,7 @@ ROW = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
 
 
 def environment(folder: Path, **settings: object) -> dict[str, str]:
-    """Return the variables of a process whose data folder is `folder`."""
+    """Return the environment variables of a service whose data folder is `folder`."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("SERVICE_")}
     chosen = {"data_dir": folder, "port": 0, **settings}
     return {**kept, **{f"SERVICE_{key.upper()}": str(value) for key, value in chosen.items()}}
@@ -26,7 +26,7 @@ def environment(folder: Path, **settings: object) -> dict[str, str]:
 def service_process(
     folder: Path, **settings: object
 ) -> Iterator[tuple[subprocess.Popen[bytes], Client]]:
-    """Run the service while the block runs; unless that ends it, SIGTERM does, cleanly."""
+    """Run the service while the block runs; then end it by SIGTERM if it still runs."""
     with log_of(folder).open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "service"], env=environment(folder, **settings), stderr=log
@@ -44,7 +44,7 @@ def service_process(
 
 
 def _address(folder: Path, process: subprocess.Popen[bytes]) -> str | None:
-    """Return the address that a process says it listens on, once it does."""
+    """Return the address that a process logs once it listens."""
     for line in log_of(folder).read_text().splitlines():
         if "listening on" in line:
             message: str = json.loads(line)["message"]
@@ -54,7 +54,7 @@ def _address(folder: Path, process: subprocess.Popen[bytes]) -> str | None:
 
 
 def log_of(folder: Path) -> Path:
-    """Return the file that has the standard error of the process that ran last."""
+    """Return the file with the standard error of the most recent process."""
     return folder.with_suffix(".log")
 
 
@@ -64,7 +64,7 @@ def is_ready(client: Client) -> bool:
 
 
 def descendants(pid: int) -> list[int]:
-    """Return the processes that a process has started, and those that these have."""
+    """Return the ids of all descendants of a process."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").iterdir():
         for child in (task / "children").read_text().split():

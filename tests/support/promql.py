@@ -1,4 +1,4 @@
-"""What a PromQL query names: its metrics, the labels it matches, and those it groups by."""
+"""The metrics of a PromQL query, the labels it matches, and those it groups by."""
 
 import re
 from collections.abc import Iterator
@@ -8,9 +8,9 @@ _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _GROUPING = re.compile(r"\b(by|without|on|ignoring|group_left|group_right)\s*\(([^()]*)\)")
 _MATCHER = re.compile(r'([a-zA-Z_]\w*)\s*(=~|!~|!=|=)\s*("(?:[^"\\]|\\.)*")')
 _SELECTOR = re.compile(
-    r"(?<![\w:.$])([a-zA-Z_:][\w:]*)\s*"  # a name, which is no part of a number or a variable
+    r"(?<![\w:.$])([a-zA-Z_:][\w:]*)\s*"  # a name that is not part of a number or a variable
     r'(\{(?:[^{}"]|"(?:[^"\\]|\\.)*")*\})?'
-    r"(?!\s*\(|[\w:])"  # and no function
+    r"(?!\s*\(|[\w:])"  # and not a function
 )
 _WORDS = {"and", "or", "unless", "bool", "offset", "inf", "nan"}
 
@@ -50,5 +50,5 @@ def grouped_by(query: str) -> set[str]:
 
 
 def _outside_strings(text: str) -> str:
-    """Blank what stands in quotes, so that it cannot be taken for a name; lengths stay."""
+    """Blank quoted strings, so that they are not taken for names; lengths stay the same."""
     return _STRING.sub(lambda found: '"' + " " * (len(found[0]) - 2) + '"', text)

@@ -1,4 +1,4 @@
-"""Replicas and peers in memory, whose steps a test sees and lets fail."""
+"""Replicas and peers in memory, whose steps a test observes and can make fail."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from tests.support.fakes import FakeRegistry
 
 
 class FakeReplica:
-    """A replica that writes its steps to a shared journal, and fails in the steps of `fails`."""
+    """A replica that records its steps in a shared journal, and fails at the steps in `fails`."""
 
     url = ""
 

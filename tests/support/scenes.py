@@ -1,4 +1,4 @@
-"""Scenes on a site without sockets: requests, and what became of them."""
+"""Requests to a site without sockets, and their outcomes."""
 
 import asyncio
 import re
@@ -20,7 +20,7 @@ def request(
     *headers: bytes,
     line: bytes = b"POST /predict HTTP/1.1",
 ) -> bytes:
-    """Write a request."""
+    """Encode a request."""
     lines = [line, b"host: x", *(headers or (JSON,)), b"content-length: %d" % len(body)]
     return b"\r\n".join([*lines, b"", body])
 
@@ -38,7 +38,7 @@ def serve_site(predictor: Predictor | None, scene: Callable[[Site], Coroutine[An
 
 
 def ask(site: Site, *data: bytes) -> list[tuple[Any, FakeTransport]]:
-    """Send each of these on a connection of its own, in one turn."""
+    """Send each of these on a connection of its own, in one batch."""
     connections = [site.connect() for _ in data]
     for (protocol, _), segment in zip(connections, data, strict=True):
         protocol.data_received(segment)
@@ -46,16 +46,16 @@ def ask(site: Site, *data: bytes) -> list[tuple[Any, FakeTransport]]:
 
 
 async def crowd(site: Site) -> None:
-    """Let there be a crowd, so that rows wait for the end of their turn."""
+    """Create concurrent load, so that rows are queued for the next batch."""
     ask(site, request(), request())
     await site.settle()
 
 
 def status(transport: FakeTransport) -> int:
-    """Return the status of the first answer."""
+    """Return the status of the first reply."""
     return int(transport.written.split(b" ", 2)[1])
 
 
 def comparable(written: bytes) -> bytes:
-    """Take out what differs from one answer to the next: made-up ids, and jitter."""
+    """Remove what differs between replies: generated ids, and jitter."""
     return re.sub(rb"(x-request-id: )[0-9a-f]{32}|(retry-after: )\d+", rb"\1\2", written)

@@ -24,11 +24,11 @@ ENDLESS = {
     "dataset": "digits",
     "wait": 0,
 }
-"""A training that goes on until it is ended, for longer than any test."""
+"""A training that runs longer than any test unless it is ended."""
 
 
 class Client(httpx.Client):
-    """An HTTP client that knows the service's ways."""
+    """An HTTP client with shorthands for the service's API."""
 
     def predict(self, body: object, **headers: str) -> httpx.Response:
         """Post a body to `/predict`: bytes as they are, anything else as JSON."""
@@ -37,7 +37,7 @@ class Client(httpx.Client):
         return self.post("/predict", content=content, headers=fixed)
 
     def train(self, **body: object) -> dict[str, Any]:
-        """Train, and expect that it succeeds."""
+        """Train, and assert that it succeeds."""
         response = self.post("/train", json=body)
         assert response.status_code == 201, response.text
         result: dict[str, Any] = response.json()
@@ -54,13 +54,13 @@ class Client(httpx.Client):
 
 
 class SharedChildren(WorkerPool):
-    """One host of children for all tests of a run: it imports scikit-learn once, for seconds."""
+    """One worker host for all tests of a run, as importing scikit-learn takes seconds."""
 
     def close(self) -> None:
-        """Leave it to the next test; what a service began, its trainer has stopped."""
+        """Keep the host for the next test; the service's trainer has stopped its jobs."""
 
     def end(self) -> None:
-        """End it for good."""
+        """End the host."""
         super().close()
 
 
@@ -69,7 +69,7 @@ atexit.register(_SHARED.end)
 
 
 def settings_for(folder: Path, **changes: Any) -> Settings:
-    """Return settings for a test: a free port, a folder of its own, and no starter model."""
+    """Return settings for a test: a free port, a separate folder, and no starter model."""
     return Settings(**{"data_dir": folder, "port": 0, "starter_model": "", **changes})
 
 
@@ -77,7 +77,7 @@ def settings_for(folder: Path, **changes: Any) -> Settings:
 def serve(
     settings: Settings, registry: Registry | None = None, workers: WorkerPool = _SHARED
 ) -> Iterator[Client]:
-    """Run the service while the block runs; return a client of it."""
+    """Run the service while the block runs; yield a client of it."""
     with running(settings, registry, workers) as (_, client):
         yield client
 

@@ -1,4 +1,4 @@
-"""A site without sockets: the server's protocol on fake transports, around the real route."""
+"""A site without sockets: the server's protocol and real route on fake transports."""
 
 import asyncio
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ _REST = FastAPI()
 
 
 class FakeTransport:
-    """What a protocol writes to."""
+    """A transport that keeps what a protocol writes."""
 
     def __init__(self) -> None:
         self.written = b""
@@ -60,7 +60,7 @@ class FakeTransport:
 
 
 def classifier_of(width: int) -> OnnxClassifier:
-    """Return a graph of two classes that answers a row the same among others; NaN where one is."""
+    """Return a two-class graph whose answer to a row does not depend on the other rows."""
     graph = Graph({})
     weights = graph.constant(np.linspace(-1, 1, width) + 0.3)
     weighted = graph.multiply("X", weights)
@@ -73,13 +73,13 @@ def classifier_of(width: int) -> OnnxClassifier:
 
 
 def predictor_for(schema: Schema, version: int = 1) -> Predictor:
-    """Return a predictor of `classifier_of` that is quick, however busy the machine is."""
+    """Return a predictor of `classifier_of` that counts as fast, even on a busy machine."""
     classifier = classifier_of(len(schema.features))
     return Predictor("m", version, schema, classifier, Limits(rows=20))
 
 
 class Site:
-    """A server of one model; to be made within a running event loop."""
+    """A server of one model; must be created within a running event loop."""
 
     def __init__(
         self, predictor: Predictor | None, keys: ApiKeys | None = None, **changes: Any
@@ -92,10 +92,10 @@ class Site:
         self.predict = Predict(
             self.current_model, self.hold, self.metrics, settings.max_body_bytes, 64, threads=1
         )
-        self.predict.thread_batcher.max_queue_seconds = 60.0  # a machine that stalls refuses nobody
+        self.predict.thread_batcher.max_queue_seconds = 60.0  # no refusals on a busy machine
         rest = RequestScope(_REST, self.metrics)
         self.scopes = 0
-        """How many requests came by ASGI."""
+        """The number of requests that came by ASGI."""
         service = Service(self.predict, rest, self.metrics, lambda: None, keys)
         self._config = server_config(service, settings)
         self._config.load()
@@ -116,7 +116,7 @@ class Site:
         return protocol, transport
 
     async def settle(self) -> None:
-        """Let everything that has begun come to its end."""
+        """Wait until everything that has begun has ended."""
         for _ in range(4):
             await asyncio.sleep(0)
         for _ in range(100):
@@ -141,14 +141,14 @@ class Site:
         }
 
     def close(self) -> None:
-        """Disconnect everybody, and end its threads."""
+        """Close all connections, and end the threads."""
         for connection in list(self.state.connections):
             connection.connection_lost(ConnectionResetError())
         self.predict.close()
 
 
 def _reads(task: "asyncio.Task[None]") -> bool:
-    """Return whether a task waits for the rest of its request."""
+    """Return whether a task is waiting for the rest of its request."""
     return any(frame.f_code.co_name == "receive" for frame in _frames(task))
 
 

@@ -1,4 +1,4 @@
-"""HTTP by hand: bytes to a service of the tests, and what comes back."""
+"""Raw HTTP: sends bytes to a service under test, and reads what comes back."""
 
 import contextlib
 import json
@@ -11,7 +11,7 @@ HEAD = b"POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/
 
 
 def talk(client: Client, data: bytes, seconds: float = 10) -> bytes:
-    """Send bytes and give all that comes back until the server closes."""
+    """Send bytes; return all that comes back until the server closes."""
     with connect(client, seconds) as connection:
         connection.sendall(data)
         return rest(connection)
@@ -45,7 +45,7 @@ def one_reply(connection: socket.socket) -> bytes:
 
 
 def flood(connection: socket.socket, piece: bytes, most: int) -> int:
-    """Send a piece again and again until the server ends it; return how many bytes were sent."""
+    """Send a piece repeatedly until the server closes; return the number of bytes sent."""
     sent = 0
     with contextlib.suppress(OSError):
         while sent < most:

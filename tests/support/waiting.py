@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def wait_until(condition: Callable[[], T | None], seconds: float = 30) -> T:
-    """Return the first true value of `condition`; fails when none comes in time."""
+    """Return the first true value of `condition`; fail if there is none in time."""
     deadline = time.monotonic() + seconds
     pause = threading.Event()
     while time.monotonic() < deadline:
@@ -23,7 +23,7 @@ def wait_until(condition: Callable[[], T | None], seconds: float = 30) -> T:
 
 
 def stop(pid: int) -> None:
-    """Stop a process, and wait until it is: a thread that runs goes on for a moment."""
+    """Stop a process and wait until it has stopped, as running threads go on for a moment."""
     os.kill(pid, signal.SIGSTOP)
     wait_until(lambda: all(_is_stopped(task) for task in Path(f"/proc/{pid}/task").iterdir()))
 

@@ -1,4 +1,4 @@
-"""The classifiers that are measured, small enough to fit in a moment, each with its preparation."""
+"""The classifiers that are measured, each quick to fit, with their preprocessing."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -37,7 +37,7 @@ Scale = Literal["none", "standard", "range"]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A classifier, unfitted, and what it needs."""
+    """An unfitted classifier and what it needs."""
 
     classifier: Any
     scale: Scale = "standard"
@@ -47,7 +47,7 @@ class Entry:
 
 
 def convertible() -> dict[str, Entry]:
-    """Return those that become graphs."""
+    """Return the classifiers that become graphs."""
     calibrated = CalibratedClassifierCV
     logistic = LogisticRegression(max_iter=500)
     return {
@@ -146,7 +146,7 @@ def convertible() -> dict[str, Entry]:
 
 
 def native() -> dict[str, Entry]:
-    """Return those that scikit-learn serves itself."""
+    """Return the classifiers that scikit-learn serves itself."""
     return {
         "KNeighborsClassifier": Entry(KNeighborsClassifier()),
         "KNeighborsClassifier(distance)": Entry(KNeighborsClassifier(weights="distance")),

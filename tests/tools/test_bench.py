@@ -51,7 +51,7 @@ def test_the_limit_reads_the_whole_body_and_gives_the_same_bytes() -> None:
     assert sent[1]["body"] == b"reply"
 
 
-def test_figures_keep_three_digits_that_count() -> None:
+def test_figures_keep_three_significant_digits() -> None:
     assert [number(v) for v in (33_012.4, 1.0, 0.41512, 0.00741)] == [
         "33,012",
         "1",
@@ -87,7 +87,7 @@ def test_the_check_names_what_regressed_with_its_ratio_and_its_bound() -> None:
     ]
 
 
-def test_the_check_fails_where_a_figure_is_missing_or_is_none() -> None:
+def test_the_check_fails_if_a_figure_is_missing_or_not_a_number() -> None:
     assert judge({"memory": float("nan")}, (_FAST, _SMALL)) == [
         "Not measured: one row.",
         "Regressed: memory: nan times the handler's memory, where it must be at most 1.6.",
@@ -124,14 +124,14 @@ def test_a_load_counts_only_what_was_answered() -> None:
 @pytest.mark.parametrize(
     ("changes", "may_refuse"), [({}, False), ({"errors": 1}, True), ({"refused": 100}, True)]
 )
-def test_a_load_that_may_not_fail_fails_the_measurement(
+def test_an_unexpected_failure_in_a_load_fails_the_measurement(
     changes: dict[str, int], may_refuse: bool
 ) -> None:
     with pytest.raises(BenchFailed, match=r"^row: "):
         read_counts("row", _COUNTS | changes, used=0.2, may_refuse=may_refuse)
 
 
-def test_a_server_takes_with_it_what_its_launcher_leaves_behind(tmp_path: Path) -> None:
+def test_stopping_a_server_ends_processes_that_its_launcher_leaves_behind(tmp_path: Path) -> None:
     worker = "import time; print('up', flush=True); time.sleep(60)"
     launcher = (
         "import subprocess, sys, time\n"
@@ -148,7 +148,7 @@ def test_a_server_takes_with_it_what_its_launcher_leaves_behind(tmp_path: Path) 
 
 
 def _runs(pid: int) -> bool:
-    """Return whether a process runs; one that nobody has waited for does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The verdict of the soak: what counts as growth."""
+"""The verdict of the soak test: what counts as growth."""
 
 from collections.abc import Callable
 
@@ -48,6 +48,6 @@ def test_too_few_samples_show_no_slope() -> None:
     assert slope(samples(lambda at: at, 30)) == 0.0
 
 
-def test_what_is_held_is_that_of_living_processes() -> None:
+def test_the_resources_counted_are_those_of_running_processes() -> None:
     assert held(2**22 + 1) == Held()
     assert list(descendants(2**22 + 1)) == children(2**22 + 1) == []

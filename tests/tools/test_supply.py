@@ -1,4 +1,4 @@
-"""What the service is made of: looking counts only with data, lists are whole, pins exact."""
+"""Supply-chain checks: results need data, lists are complete, and pins are exact."""
 
 import re
 import subprocess
@@ -50,7 +50,7 @@ _REPORTED = {"jinja2": [{"id": "PYSEC-2019-217", "aliases": [KNOWN], "fix_versio
 def _fake_tool(
     folder: Path, flaws: dict[str, Any] = _REPORTED, skipped: tuple[str, ...] = ()
 ) -> Path:
-    """Make a program that answers as pip-audit does."""
+    """Create a program that answers like pip-audit."""
     tool = folder / "pip-audit"
     tool.write_text(_TOOL.format(python=sys.executable, flaws=flaws, skipped=skipped))
     tool.chmod(0o755)
@@ -70,7 +70,7 @@ def test_an_audit_that_had_data_and_found_nothing_says_so(tmp_path: Path) -> Non
     assert audit(_fake_tool(tmp_path), _lock(tmp_path)) == []
 
 
-def test_a_finding_is_told_for_the_very_release_whatever_python_it_is_for(tmp_path: Path) -> None:
+def test_a_finding_names_its_release_for_any_version_of_python(tmp_path: Path) -> None:
     flaw = {"id": "GHSA-1", "aliases": ["CVE-1"], "fix_versions": ["3"]}
     tool = _fake_tool(tmp_path, {**_REPORTED, "b-c": [flaw]})
 
@@ -103,7 +103,7 @@ def test_all_that_the_image_may_hold_is_looked_up(tmp_path: Path) -> None:
     looked_up = look_up(_fake_tool(tmp_path), pins(LOCK))
 
     assert set(looked_up) == set(pins(LOCK))
-    # Two of one name: a release for each version of Python.
+    # Two pins of one name: a release for each version of Python.
     assert len([pin for pin in looked_up if pin.name == "numpy"]) == 2
     assert len(pins(LOCK)) == LOCK.read_text().count("==") - LOCK.read_text().count("== '")
     assert pins(CONTROL) == [Pin("jinja2", "2.10")]
@@ -147,7 +147,7 @@ def test_a_scanner_that_missed_its_control_is_no_clean_result(found: list[Findin
         judge("a tool", found, ())
 
 
-def test_a_finding_is_told_unless_its_rule_is_waived() -> None:
+def test_a_finding_is_reported_unless_its_rule_is_waived() -> None:
     found = [_CONTROL, Finding("X1", "a.py:1", "a flaw"), Finding("X2", "b.py:2", "another")]
 
     assert judge("a tool", found, {"X2"}) == ["a tool X1: a.py:1: a flaw"]
@@ -164,12 +164,12 @@ def test_a_waiver_holds_at_its_places_alone() -> None:
     assert "desafio-api" in line
 
 
-def test_a_waiver_that_meets_nothing_is_a_finding() -> None:
-    # That of the control is no use for it.
+def test_a_waiver_that_matches_nothing_is_a_finding() -> None:
+    # A finding in the control does not count as its use.
     assert judge("a tool", [_CONTROL], {"X0"}) == ["a tool X0: the waiver meets nothing"]
 
 
-def test_the_name_of_a_secret_is_told_from_a_secret() -> None:
+def test_the_name_of_a_secret_is_distinguished_from_a_secret() -> None:
     text = "existingSecret: ours\npassword: kept\n"
 
     assert secret("Secret Keyword", "a.yaml", 1, text).rule == ON_A_NAME
@@ -201,7 +201,7 @@ def test_the_security_policy_names_every_waiver_with_a_reason() -> None:
     rows = dict(re.findall(r"^\| (CKV_\w+|B\d+) \|[^|]+\| (.+) \|$", policy, re.MULTILINE))
     assert set(rows) == waived
     assert all(len(reason) > 20 for reason in rows.values())
-    # Without a rule it would silence all of them.
+    # Without a rule it would silence all rules.
     assert len(re.findall("# nosec", "\n".join(code))) == len(at_their_place)
 
 
@@ -234,7 +234,7 @@ def test_every_image_of_the_release_can_be_named_by_digest() -> None:
 
 
 def _steps() -> list[str]:
-    """Return what the workflows use of others, each with the comment behind it."""
+    """Return the actions that the workflows use, each with the comment behind it."""
     return [
         line.split("uses:")[1].strip()
         for path in (ROOT / ".github" / "workflows").glob("*.y*ml")

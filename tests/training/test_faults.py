@@ -98,14 +98,12 @@ def test_a_host_that_is_killed_costs_its_jobs_a_503_and_the_next_job_works(tmp_p
         assert client.train(dataset="iris", model_type="GaussianNB")["state"] == "succeeded"
 
 
-def test_a_job_of_a_lost_host_raises_what_a_client_may_try_again(
-    workers: WorkerPool, tmp_path: Path
-) -> None:
+def test_a_job_of_a_lost_host_raises_a_retryable_error(workers: WorkerPool, tmp_path: Path) -> None:
     workers.warm()
     job = workers.start("model_types", tmp_path, {}, LIMITS)
     os.kill(job.host, signal.SIGKILL)
 
-    with contextlib.suppress(WorkersUnavailable):  # unless it had ended before its host did
+    with contextlib.suppress(WorkersUnavailable):  # unless it ended before its host
         job.wait(30)
 
     wait_until(lambda: not Path(f"/proc/{job.host}/task").exists() or _is_zombie(job.host))
@@ -135,7 +133,7 @@ def test_a_training_that_waits_is_cancelled_at_once(tmp_path: Path) -> None:
         assert client.delete(f"/trainings/{first}").json()["state"] == "cancelled"
 
 
-def test_a_key_of_a_training_that_the_service_let_fail_is_tried_again(
+def test_a_key_of_a_training_that_failed_by_the_services_fault_is_tried_again(
     client: Client, registry: FakeRegistry
 ) -> None:
     headers = {"idempotency-key": "lost"}
@@ -172,7 +170,7 @@ def test_a_key_that_another_replica_got_while_the_rows_were_read_finds_its_train
     tmp_path: Path,
 ) -> None:
     class Hides(FakeRegistry):
-        """Hides a training from the next `hidden` searches, as if it were recorded later."""
+        """Hides a training from the next `hidden` searches, as if it was recorded later."""
 
         hidden = 0
 
@@ -208,7 +206,7 @@ def test_a_repeated_key_waits_as_long_as_its_request_says(tmp_path: Path) -> Non
         client.delete(f"/trainings/{first.json()['id']}")
 
 
-def test_what_a_type_does_not_take_is_refused_also_where_the_type_is_the_one_in_use(
+def test_params_that_a_type_does_not_take_are_refused_also_for_the_type_in_use(
     client: Client,
 ) -> None:
     client.train(dataset="iris", model_type="KNeighborsClassifier", name="near")
@@ -219,7 +217,7 @@ def test_what_a_type_does_not_take_is_refused_also_where_the_type_is_the_one_in_
     assert response.json()["errors"][0]["pointer"] == "/class_weight"
 
 
-def test_a_training_that_is_opened_while_the_service_goes_is_closed_and_not_left(
+def test_a_training_that_is_opened_while_the_service_stops_is_closed(
     workers: WorkerPool, tmp_path: Path
 ) -> None:
     class Slow(FakeRegistry):
@@ -247,7 +245,7 @@ def test_a_training_that_is_opened_while_the_service_goes_is_closed_and_not_left
 # Heartbeats and polls
 
 
-def test_a_beat_that_comes_late_does_not_bring_a_training_back_to_life(tmp_path: Path) -> None:
+def test_a_late_heartbeat_does_not_reopen_a_training(tmp_path: Path) -> None:
     registry = FakeRegistry(tmp_path)
     opened = registry.open_training(Training("", "running", 0.0), {})
     order = _order(tmp_path / "none")
@@ -260,7 +258,7 @@ def test_a_beat_that_comes_late_does_not_bring_a_training_back_to_life(tmp_path:
     assert registry.get_training(opened.id).state == "succeeded"
 
 
-def test_orphans_are_closed_only_where_nobody_here_runs_them(tmp_path: Path) -> None:
+def test_orphans_are_closed_only_if_they_do_not_run_here(tmp_path: Path) -> None:
     registry = FakeRegistry(tmp_path)
     mine = registry.open_training(Training("", "running", 0.0), {})
     other = registry.open_training(Training("", "running", 0.0), {})
@@ -410,7 +408,7 @@ def test_a_version_that_is_put_in_use_meanwhile_is_not_deleted(
     assert ("m", 1) in registry.versions
 
 
-def test_an_unservable_newest_entry_is_told_and_the_served_one_stays(
+def test_an_unservable_newest_entry_is_reported_and_the_served_one_stays(
     client: Client, registry: FakeRegistry
 ) -> None:
     registry.versions["ghost", 1] = _version("ghost")
@@ -459,7 +457,7 @@ def test_two_changes_at_one_time_are_one_after_the_other(client: Client) -> None
     assert client.get("/use-model").json()["version"] == last["version"]
 
 
-def test_mlflow_that_answers_late_is_told_before_anything_is_done(tmp_path: Path) -> None:
+def test_an_mlflow_that_answers_late_is_reported_before_anything_is_done(tmp_path: Path) -> None:
     release = threading.Event()
 
     class Slow(FakeRegistry):
@@ -481,7 +479,7 @@ def test_mlflow_that_answers_late_is_told_before_anything_is_done(tmp_path: Path
         assert not list((tmp_path / "data" / "work" / "uploads").iterdir())
 
 
-def test_storage_that_is_away_is_told_before_anything_is_done(tmp_path: Path) -> None:
+def test_storage_that_is_down_is_reported_before_anything_is_done(tmp_path: Path) -> None:
     registry = FakeRegistry(tmp_path)
     with serve(settings_for(tmp_path / "data"), registry) as client:
         client.train(dataset="iris", model_type="GaussianNB")
@@ -499,7 +497,7 @@ def test_storage_that_is_away_is_told_before_anything_is_done(tmp_path: Path) ->
         assert client.post("/predict", json=example).status_code == 200
 
 
-def test_the_starter_does_not_replace_what_somebody_put_in_use_first(tmp_path: Path) -> None:
+def test_the_starter_does_not_replace_a_version_that_was_put_in_use_first(tmp_path: Path) -> None:
     registry = FakeRegistry(tmp_path)
     settings = settings_for(tmp_path / "data", starter_model="iris", trainings_at_once=1)
     with serve(settings, registry) as client:
@@ -531,6 +529,6 @@ def test_a_starter_model_that_could_not_be_put_in_use_is_put_in_use_later(
         assert [(use.name, use.version) for use in registry.uses] == [("iris", 1)]
 
 
-def test_a_registry_that_is_down_says_what_became_of_a_change() -> None:
+def test_an_error_of_a_registry_that_is_down_tells_the_outcome_of_a_change() -> None:
     assert RegistryUnavailable("x").outcome == "unchanged"
     assert RegistryUnavailable("x", "unknown").outcome == "unknown"

@@ -1,4 +1,4 @@
-"""Cancelling a training of another replica: its owner ends it, or a minute without heartbeats."""
+"""A training of another replica is cancelled by its owner, or closed without heartbeats."""
 
 import time
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 
 @pytest.mark.parametrize("owner", ["b", "one that is not listed"])
-def test_a_training_whose_owner_beats_and_does_not_answer_is_not_called_cancelled(
+def test_a_training_whose_owner_sends_heartbeats_but_no_answer_is_not_called_cancelled(
     scene: Scene, owner: str
 ) -> None:
     scene.b.fails["cancel"] = ReplicaSilent("b")
@@ -60,7 +60,7 @@ def test_a_training_whose_owner_beats_and_does_not_answer_is_not_called_cancelle
     assert scene.state(training) == "running"
 
 
-def test_a_training_whose_owner_has_stopped_beating_is_closed(scene: Scene) -> None:
+def test_a_training_whose_owner_sends_no_heartbeats_is_closed(scene: Scene) -> None:
     scene.b.fails["cancel"] = ReplicaSilent("b")
     training = scene.open(age=ORPHAN_SECONDS + 1)
 

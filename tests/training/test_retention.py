@@ -1,4 +1,4 @@
-"""What is deleted after N days: in the fake, in MLflow embedded and behind a server."""
+"""Deletion after N days: in the fake, in embedded MLflow and in MLflow behind a server."""
 
 import hashlib
 import logging
@@ -43,7 +43,7 @@ def registry(
 def _retention(
     registry: Registry, days_later: float, failed: int = 30, unused: int = 30
 ) -> Retention:
-    """Return one that keeps things for that many days, on a day in the future."""
+    """Return a retention of this many days whose clock is in the future."""
     return Retention(registry, failed, unused, lambda: time.time() + days_later * 86_400)
 
 
@@ -58,7 +58,7 @@ def _ended(registry: Registry, state: TrainingState, data_set: str = "rows") -> 
 
 
 def _registered(registry: Registry, training: Training, folder: Path, name: str) -> None:
-    """Register a version that comes from a training."""
+    """Register a version that a training produced."""
     version = folder / name
     version.mkdir()
     (version / "schema.json").write_bytes(b"{}")
@@ -156,12 +156,12 @@ def test_an_upload_of_the_same_rows_counts_as_a_new_one(registry: Registry, tmp_
     assert _uploaded(registry, tmp_path, "again").id == data_set.id
 
     assert registry.old_data_sets(between) == []
-    registry.delete_rows(data_set, between)  # as by a replica that had looked before
+    registry.delete_rows(data_set, between)  # as by a replica that listed it earlier
     assert registry.get_data_set("again").id == data_set.id
     _retention(registry, 31).sweep_data_sets(GOING_ON)
 
 
-def test_several_replicas_that_sweep_at_one_time_delete_what_one_would(
+def test_several_replicas_that_sweep_concurrently_delete_the_same_as_one(
     registry: Registry, tmp_path: Path
 ) -> None:
     gone = [_ended(registry, "failed") for _ in range(5)]
@@ -187,7 +187,7 @@ def test_several_replicas_that_sweep_at_one_time_delete_what_one_would(
     assert registry.old_data_sets(time.time() + 1) == []
 
 
-def test_nothing_is_deleted_where_nobody_asks_for_it(tmp_path: Path) -> None:
+def test_nothing_is_deleted_without_a_setting(tmp_path: Path) -> None:
     registry = FakeRegistry(tmp_path)
     training = _ended(registry, "failed")
     _uploaded(registry, tmp_path, "kept")
@@ -198,7 +198,7 @@ def test_nothing_is_deleted_where_nobody_asks_for_it(tmp_path: Path) -> None:
     assert registry.get_data_set("kept")
 
 
-def test_a_sweep_that_mlflow_does_not_answer_is_told_and_not_the_last(
+def test_a_sweep_that_mlflow_does_not_answer_is_logged_and_not_the_last(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     registry = FakeRegistry(tmp_path)

@@ -1,4 +1,4 @@
-"""How a training ends: in use everywhere or not, and with which error."""
+"""The end of a training: whether its version is in use everywhere, and which error it has."""
 
 import errno
 import logging
@@ -40,7 +40,7 @@ class FakeJob:
 
 
 class FakeWorkers:
-    """Every job ends at once, with a result or an error."""
+    """Workers whose jobs end at once, with a result or an error."""
 
     error: Exception | None = None
 
@@ -81,7 +81,9 @@ def test_a_version_that_all_replicas_confirm_is_used(scene: Scene) -> None:
     assert (training.state, training.used, training.missing) == ("succeeded", True, ())
 
 
-def test_a_version_that_a_replica_does_not_confirm_is_not_used_and_says_who(scene: Scene) -> None:
+def test_a_version_that_a_replica_does_not_confirm_is_not_used_and_names_the_replica(
+    scene: Scene,
+) -> None:
     scene.b.fails["swap"] = ReplicaSilent("b")
 
     training, _ = scene.run()
@@ -89,13 +91,13 @@ def test_a_version_that_a_replica_does_not_confirm_is_not_used_and_says_who(scen
     assert (training.state, training.used, training.missing) == ("succeeded", False, ("b",))
 
 
-def test_a_version_that_was_not_to_be_used_misses_nobody(scene: Scene) -> None:
+def test_a_version_that_was_not_to_be_used_has_no_missing_replicas(scene: Scene) -> None:
     training, _ = scene.run(use=False)
 
     assert (training.used, training.missing) == (False, ())
 
 
-def test_a_full_disk_is_told_as_one(scene: Scene) -> None:
+def test_a_full_disk_is_reported_as_one(scene: Scene) -> None:
     scene.workers.error = OSError(errno.ENOSPC, "No space left on device")
 
     training, run = scene.run()

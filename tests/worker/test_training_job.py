@@ -1,4 +1,4 @@
-"""The job that trains: what it writes, and that a defect in it is told as one."""
+"""The training job: its output, and how it reports a defect."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def train(folder: Path, progress: list[Progress]) -> Outcome:
 
 
 @pytest.mark.usefixtures("streams")
-def test_a_training_leaves_a_version_and_a_report_and_tells_its_progress(tmp_path: Path) -> None:
+def test_a_training_leaves_a_version_and_a_report_and_reports_its_progress(tmp_path: Path) -> None:
     progress: list[Progress] = []
 
     outcome = train(tmp_path, progress)

@@ -1,1 +1,1 @@
-"""Measurements that are run by hand: what the service costs and how exactly it answers."""
+"""Measurements, run by hand, of the service's cost and of its agreement with scikit-learn."""

@@ -20,7 +20,7 @@ _MOST_SECONDS = 600
 
 
 def main() -> int:
-    """Print the tables; 1 where something cannot be measured."""
+    """Print the tables; return 1 if something cannot be measured."""
     parser = command.parser("bench", __doc__)
     parser.add_argument("--part", choices=PARTS, help="only this one")
     asked = parser.parse_args()

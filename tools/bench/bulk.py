@@ -1,4 +1,4 @@
-"""A hundred thousand rows in one file, against scikit-learn's own `predict` of the same array."""
+"""100,000 rows in one file, compared with scikit-learn's own `predict` of the same array."""
 
 import io
 import json
@@ -19,13 +19,13 @@ from tools.bench.options import Options
 
 ROWS = 100_000
 _WARM_SECONDS = 5.0
-"""So long it is asked before it is timed: the process that scikit-learn runs in has to start."""
+"""Warm-up time before timing, as the process that runs scikit-learn has to start."""
 _GOALS = {"CSV": ">= 0.6", "Arrow": ">= 1.0"}
 
 
 def measure(options: Options) -> str:
-    """Send the same rows as CSV, Parquet and Arrow, in turn with `predict`; return the tables."""
-    # On all cores, as it runs.
+    """Send the rows as CSV, Parquet and Arrow, alternating with `predict`; return the tables."""
+    # On all cores, as the service runs.
     folder = options.folder("bulk")
     with (
         processes.service(folder, None) as service,
@@ -83,7 +83,7 @@ def _measure(client: Client, limit: Client, forest: Forest, options: Options) ->
 def files_of(
     forest: Forest, X: "np.ndarray[tuple[int, int], np.dtype[np.float64]]"
 ) -> dict[str, tuple[bytes, str]]:
-    """Return the rows as a body of each kind, with its content type."""
+    """Return the rows as one body of each format, with its content type."""
     rows = pa.table({name: X[:, index] for index, name in enumerate(forest.names)})
     csv, arrow, parquet = io.BytesIO(), io.BytesIO(), io.BytesIO()
     pa_csv.write_csv(rows, csv)

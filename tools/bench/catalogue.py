@@ -1,4 +1,4 @@
-"""Every classifier of the catalogue, trained as the service trains it: its route and its parity."""
+"""Every classifier of the catalogue as the service trains it: whether by graph, and its parity."""
 
 import sys
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from service.worker.sklearn_models.classifier import NativeClassifier
 
 
 def mixed(rows: int = 600) -> Table:
-    """Make numbers, unix times, texts and booleans, some of each kind missing; targets: `level`."""
+    """Make numbers, Unix times, texts and booleans with gaps; the target is `level`."""
     random = np.random.default_rng(3)
     income = np.exp(random.normal(10, 1, rows))
     city = random.choice(["rio", "são paulo", "bahia", "x"], rows)
@@ -77,7 +77,7 @@ def _line(kind: str, data_set: str, table: Table, target: str) -> str:
 
 
 def main() -> int:
-    """Print the table; 1 where a label differs."""
+    """Print the table; return 1 if a label differs."""
     sys.stdout.write(
         "| classifier | data set | route | rows | labels differ | largest difference | notes |\n"
         "|---|---|---|---|---|---|---|\n"

@@ -1,6 +1,6 @@
-"""Fails where speed has regressed: short measurements as ratios, each held to a generous bound.
+"""Fails if speed has regressed: compares ratios of short measurements with generous bounds.
 
-`python -m tools.bench.check`, by hand or nightly. It is no test: a busy machine can fail it.
+`python -m tools.bench.check`, by hand or nightly. Not a test: a busy machine can fail it.
 """
 
 import math
@@ -20,18 +20,18 @@ _MOST_SECONDS = 300
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """How small or how large a ratio may be, far enough from where it stands to hold in noise."""
+    """A bound of a ratio, with enough margin that noise does not break it."""
 
     what: str
     unit: str
-    """What it is a multiple of, measured in the same run."""
+    """The figure that it is a multiple of, measured in the same run."""
     reason: str
-    """Why the bound is as far away as it is."""
+    """Why the bound has this margin."""
     least: float = -math.inf
     most: float = math.inf
 
     def holds(self, figure: float) -> bool:
-        """Return whether a figure is within it; one that is no number is not."""
+        """Return whether a figure is within the bound; NaN never is."""
         return self.least <= figure <= self.most
 
     def __str__(self) -> str:
@@ -90,11 +90,11 @@ BOUNDS = (
         most=0.8,
     ),
 )
-"""What is checked, in the order of the report."""
+"""The bounds, in the order of the report."""
 
 
 def judge(figures: Mapping[str, float], bounds: tuple[Bound, ...] = BOUNDS) -> list[str]:
-    """Return a sentence for every bound that is not kept or whose figure is missing."""
+    """Return a sentence for every bound that is broken or whose figure is missing."""
     sentences: list[str] = []
     for bound in bounds:
         figure = figures.get(bound.what)
@@ -145,7 +145,7 @@ def _table(figures: Mapping[str, float], options: Options) -> str:
 
 
 def main() -> int:
-    """Print the figures; 1 where one has regressed or cannot be measured."""
+    """Print the figures; return 1 if one has regressed or cannot be measured."""
     asked = command.parser("tools.bench.check", __doc__, seconds=2).parse_args()
 
     def job(options: Options) -> int:

@@ -1,4 +1,4 @@
-"""A client of one server on this machine, which takes nothing but success for an answer."""
+"""A client of one server on this machine that raises an error for any failed request."""
 
 import http.client
 import json
@@ -6,11 +6,11 @@ from typing import Any
 
 
 class BenchFailed(Exception):
-    """A measurement cannot be made, or what answers does not answer right."""
+    """A measurement cannot be made, or a server gives wrong answers."""
 
 
 class Client:
-    """One connection that is kept alive. Not for two threads at once."""
+    """A keep-alive connection; not thread-safe."""
 
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
@@ -18,7 +18,7 @@ class Client:
     def send(
         self, method: str, path: str, body: bytes = b"", content_type: str = "application/json"
     ) -> bytes:
-        """Send a request and give the body of the reply; raises BenchFailed unless it is a 2xx."""
+        """Send a request and return the body of the reply; raise BenchFailed unless it is a 2xx."""
         self._connection.request(method, path, body, {"content-type": content_type})
         response = self._connection.getresponse()
         answer = response.read()
@@ -28,12 +28,12 @@ class Client:
         return answer
 
     def ask(self, method: str, path: str, value: object = None) -> Any:
-        """Send a value as JSON, and give that of the reply."""
+        """Send a value as JSON; return the JSON value of the reply."""
         body = b"" if value is None else json.dumps(value).encode()
         return json.loads(self.send(method, path, body))
 
     def is_ready(self, path: str) -> bool:
-        """Return whether something listens, and answers this path with success."""
+        """Return whether a server listens and answers this path with success."""
         try:
             self.send("GET", path)
         except (OSError, http.client.HTTPException, BenchFailed):

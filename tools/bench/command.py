@@ -1,4 +1,4 @@
-"""The command line that the measurements share: pinned, bounded in time, tidy when interrupted."""
+"""The command line shared by the measurements: pinning, a time limit, cleanup on interrupts."""
 
 import argparse
 import os
@@ -17,7 +17,7 @@ from tools.bench.processes import two_cores
 
 
 def parser(name: str, description: str | None, seconds: int = 3) -> argparse.ArgumentParser:
-    """Make the parser of what every measurement can be asked."""
+    """Return a parser with the options of every measurement."""
     made = argparse.ArgumentParser(prog=f"python -m {name}", description=description)
     made.add_argument("--seconds", type=_positive, default=seconds, help="of each run of wrk")
     made.add_argument("--rounds", type=_positive, default=3, help="of each measurement")
@@ -26,9 +26,9 @@ def parser(name: str, description: str | None, seconds: int = 3) -> argparse.Arg
 
 
 def run(asked: argparse.Namespace, most_seconds: int, job: Callable[[Options], int]) -> int:
-    """Do the job, and give its status; 1 where something cannot be measured.
+    """Run a job and return its status; 1 if something cannot be measured.
 
-    A run that hangs ends itself after `most_seconds`, plus what longer options ask for.
+    A run ends itself after `most_seconds`, plus the extra time that longer options need.
     """
     cores = two_cores(not asked.no_pin)
     write(f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}; {cores}.")
@@ -40,8 +40,8 @@ def run(asked: argparse.Namespace, most_seconds: int, job: Callable[[Options], i
 
 
 def bounded(seconds: int, job: Callable[[Path], int]) -> int:
-    """Do a job in a folder of its own, interrupted after so many seconds; return its status."""
-    # Exceptions, so that servers are ended and folders removed on the way out.
+    """Run a job in a temporary folder, with a time limit in seconds; return its status."""
+    # Signals raise exceptions, so that servers are ended and folders are removed.
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGALRM, _interrupt)
     signal.alarm(seconds)

@@ -1,7 +1,7 @@
-"""Requests at a fixed rate from many connections at once, whatever the replies take.
+"""Requests at a fixed rate over many connections, independent of the replies (open loop).
 
-Half of them on connections that are kept alive, as many as it takes, half on a fresh one each. What
-would need more connections than there may be is not sent: the rate that was offered is then lower.
+Half of them use keep-alive connections, as many as needed; each other one uses a new connection.
+A request that would exceed the limit of connections is not sent, which lowers the offered rate.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ _TICK_SECONDS = 0.002
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of the requests of one rate."""
+    """The outcome of the requests at one rate."""
 
     offered: float
     """Requests a second that were sent."""
@@ -26,19 +26,19 @@ class Outcome:
     accepted: list[float] = field(default_factory=list)
     """Latencies of the requests that got 200, in seconds."""
     refused: list[float] = field(default_factory=list)
-    """Of those that got 503 or 429 with a Retry-After of 1 to 5 seconds and a problem."""
+    """Latencies of those that got 503 or 429 with a Retry-After of 1 to 5 seconds and a problem."""
     failed: int = 0
     """Anything else: other replies, no reply, no connection."""
 
     @property
     def goodput(self) -> float:
-        """Requests a second that got 200."""
+        """The number of requests per second that got 200."""
         return len(self.accepted) / self.seconds
 
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Put the collector off: all that a benchmark has imported takes it a tenth of a second."""
+    """Disable garbage collection, which takes 0.1 s with all that a benchmark imports."""
     gc.collect()
     gc.disable()
     try:
@@ -48,7 +48,7 @@ def _no_collection() -> Iterator[None]:
 
 
 class _Connection(asyncio.Protocol):
-    """One connection; a request at a time."""
+    """A connection with one request at a time."""
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport
@@ -76,14 +76,14 @@ class _Connection(asyncio.Protocol):
             self._reply.set_result((head, body))
 
     async def ask(self, request: bytes) -> tuple[bytes, bytes]:
-        """Send a request and give the head and the body of its reply."""
+        """Send a request; return the head and the body of its reply."""
         self._reply = asyncio.get_running_loop().create_future()
         self.transport.write(request)
         return await self._reply
 
 
 class Crowd:
-    """Sends one request again and again; lives within an event loop."""
+    """Sends one request repeatedly; must be used within an event loop."""
 
     def __init__(self, port: int, body: bytes, key: str | None = None) -> None:
         self._port = port
@@ -96,7 +96,7 @@ class Crowd:
         self._idle: list[_Connection] = []
 
     async def closed_loop(self, connections: int, seconds: float) -> float:
-        """Return the replies a second where each client sends as soon as it has its reply."""
+        """Return the replies per second when each client sends as soon as it has its reply."""
         outcome = Outcome(0.0, seconds)
         end = time.perf_counter() + seconds
 
@@ -110,7 +110,7 @@ class Crowd:
         return outcome.goodput
 
     async def at(self, per_second: float, seconds: float) -> Outcome:
-        """Send at this rate for so long; return what came of it once all are answered."""
+        """Send at this rate for this many seconds; return the outcome once all are answered."""
         with _no_collection():
             return await self._at(per_second, seconds)
 
@@ -138,7 +138,7 @@ class Crowd:
         return outcome
 
     def close(self) -> None:
-        """Close the connections that were kept alive."""
+        """Close the keep-alive connections."""
         for connection in self._idle:
             connection.transport.abort()
 
@@ -174,6 +174,6 @@ class Crowd:
 
 
 def _is_fair(head: bytes, body: bytes) -> bool:
-    """Return whether a refusal says when to come back, and what it is."""
+    """Return whether a refusal has a Retry-After of 1 to 5 seconds and a problem as body."""
     wait = head.lower().partition(b"retry-after:")[2].split(b"\r\n")[0].strip()
     return wait in (b"1", b"2", b"3", b"4", b"5") and b'"type":"/problems/' in body

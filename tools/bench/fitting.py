@@ -1,4 +1,4 @@
-"""scikit-learn's own fit, in a process of its own: reads a class name a line, gives seconds.
+"""Times scikit-learn's own fit in a separate process: reads class names, writes seconds.
 
 It runs under the conditions of a training of the service: one thread, the lowest priority, and the
 rows that are left when the test rows are held out.
@@ -30,13 +30,13 @@ _TYPES: dict[str, Any] = {
 
 
 def rows() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Make the 10,000 rows of 20 features."""
+    """Return 10,000 rows of 20 features."""
     X, y = make_classification(10_000, 20, n_informative=10, random_state=0)
     return X, y
 
 
 def main() -> None:
-    """Fit what is asked for until the input ends."""
+    """Fit each class that is named in a line until the input ends."""
     os.nice(19)
     X, y = rows()
     X, _, y, _ = train_test_split(X, y, test_size=0.2, stratify=y, random_state=0)

@@ -1,4 +1,4 @@
-"""The forest that every server answers from: 100 trees, on 30 named numbers as a rule."""
+"""The forest that every server serves: 100 trees, by default on 30 named numbers."""
 
 import json
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Forest:
-    """The rows, and scikit-learn's own forest fitted to them."""
+    """The rows, and scikit-learn's own forest fitted on them."""
 
     names: list[str]
     X: NDArray[np.float64]
@@ -27,36 +27,36 @@ class Forest:
 
     @cached_property
     def classifier(self) -> Any:
-        """The fitted forest, as scikit-learn's manual would make it."""
+        """The fitted forest, made as in scikit-learn's manual."""
         return RandomForestClassifier(TREES, random_state=SEED).fit(self.X, self.y)
 
     def rows(self, count: int) -> NDArray[np.float64]:
-        """Make so many rows of them, no two alike: else branches would be guessed too well."""
+        """Return this many distinct rows: repeated ones would help branch prediction too much."""
         X = np.resize(self.X, (count, self.X.shape[1]))
         return np.round(X * np.random.default_rng(0).uniform(0.99, 1.01, X.shape), 5)
 
     def named(self, rows: NDArray[np.float64]) -> list[dict[str, float]]:
-        """Return rows as objects."""
+        """Return rows as JSON objects."""
         return [dict(zip(self.names, row, strict=True)) for row in rows.tolist()]
 
 
 def load(data_set: str = "breast_cancer") -> Forest:
-    """Read the rows of this data set, or of iris; the labels are words."""
+    """Load the rows of this data set, or of iris, with words as labels."""
     data = {"breast_cancer": load_breast_cancer, "iris": load_iris}[data_set]()
     names = [str(name) for name in data.feature_names]
     return Forest(names, data.data, load_words(data), data_set)
 
 
 def load_words(data: Any) -> NDArray[Any]:
-    """Return the labels as the words they stand for."""
+    """Return the labels as words."""
     words: NDArray[Any] = np.asarray(data.target_names, dtype=object)[data.target]
     return words
 
 
 def train(client: Client, forest: Forest) -> None:
-    """Train the same forest through the API, put it in use, and hold its labels to scikit-learn's.
+    """Train the same forest through the API, put it in use, and compare labels with scikit-learn.
 
-    Raises BenchFailed where a row gets another label.
+    Raises BenchFailed if a row gets another label.
     """
     order = {
         "name": "forest",
@@ -64,7 +64,7 @@ def train(client: Client, forest: Forest) -> None:
         "model_type": "RandomForestClassifier",
         "params": {"n_estimators": TREES},
         "seed": SEED,
-        "refit": True,  # fitted to all rows, as the one it is compared with
+        "refit": True,  # fitted on all rows, as the one it is compared with
         "use": True,
         "wait": 120,
     }

@@ -1,4 +1,4 @@
-"""The tutorial's handler: FastAPI, a pydantic model, pandas and scikit-learn's `predict`."""
+"""A typical tutorial's handler: FastAPI, a pydantic model, pandas and scikit-learn's `predict`."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ from tools.bench.serving import serve
 
 
 def tutorial(forest: Forest) -> FastAPI:
-    """Make the application; `POST /predict` takes one object of 30 numbers."""
+    """Return the application; `POST /predict` takes one object of 30 numbers."""
     app = FastAPI()
     model = forest.classifier
-    # With names, as a tutorial fits it, so that it gets a table with names.
+    # Fitted with column names, as in a tutorial, so that it needs a table with names.
     model.fit(pd.DataFrame(forest.X, columns=forest.names), forest.y)
     fields: dict[str, Any] = {
         f"f{index}": (float, Field(alias=name)) for index, name in enumerate(forest.names)
@@ -25,7 +25,7 @@ def tutorial(forest: Forest) -> FastAPI:
         frame = pd.DataFrame([row.model_dump(by_alias=True)])
         return {"prediction": model.predict(frame)[0]}
 
-    # An annotation made here would be a name that FastAPI does not find.
+    # FastAPI cannot resolve an annotation that is local to this function.
     predict.__annotations__["row"] = row_type
     app.post("/predict")(predict)
 

@@ -1,4 +1,4 @@
-"""The limit: an ASGI application that reads the body and gives the same bytes every time."""
+"""The limit: an ASGI application that reads the body and sends the same bytes every time."""
 
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
@@ -12,7 +12,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 def constant(reply: bytes) -> Callable[[Message, Receive, Send], Coroutine[Any, Any, None]]:
-    """Make the application."""
+    """Return the application."""
 
     async def app(_: Message, receive: Receive, send: Send) -> None:
         while (await receive()).get("more_body"):

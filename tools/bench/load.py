@@ -1,4 +1,4 @@
-"""Load by `wrk`, and its figures."""
+"""Load from `wrk`, and its figures."""
 
 import json
 import shutil
@@ -28,42 +28,42 @@ end
 
 _MOST_SETTLING_SECONDS = 10
 _IDLE_SECONDS = 0.02
-"""Who uses less than that in 0.1 s has nothing to do."""
+"""A server that uses less processor time than this in 0.1 s is idle."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one run of wrk found; no request failed, but for those that a server may refuse."""
+    """The figures of one run of wrk; no request failed, except for allowed refusals."""
 
     per_second: float
     """Requests that were answered with success."""
     p50_ms: float
     p99_ms: float
     processor_us: float
-    """What a request takes of the server's core, in all its processes: noise changes it little."""
+    """Processor time per request, in all the server's processes: noise changes it little."""
     refused: float = 0.0
-    """The share of requests that were answered with an error; their latencies count as well."""
+    """The share of requests that were answered with an error; their latencies count too."""
 
 
 def median(runs: list[Load], figure: Callable[[Load], float]) -> float:
-    """Return the median of a figure."""
+    """Return the median of a figure over the loads."""
     return statistics.median(map(figure, runs))
 
 
 def ratio(runs: list[Load], others: list[Load]) -> float:
-    """Return the median of the rounds' ratios: a round's runs meet the same noise."""
+    """Return the median of the ratios by round, as the runs of a round see the same noise."""
     pairs = zip(runs, others, strict=True)
     return statistics.median(run.per_second / other.per_second for run, other in pairs)
 
 
 def require_wrk() -> None:
-    """Raise BenchFailed where wrk is not installed."""
+    """Raise BenchFailed if wrk is not installed."""
     if shutil.which("wrk") is None:
         raise BenchFailed("wrk is not installed; on Debian: apt-get install wrk")
 
 
 class Wrk:
-    """Posts one body to a path again and again, on connections that are kept alive."""
+    """Posts one body to a path repeatedly, on keep-alive connections."""
 
     def __init__(self, folder: Path, name: str, body: bytes, path: str = "/predict") -> None:
         self._path = path
@@ -80,7 +80,7 @@ class Wrk:
         core: int | None,
         may_refuse: bool = False,
     ) -> Load:
-        """Load a server; raises BenchFailed if a single request fails, or is refused unasked."""
+        """Load a server; raise BenchFailed if any request fails, or is refused and may not be."""
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s"]
         command += ["--latency", "-s", str(self._script), f"http://127.0.0.1:{server.port}"]
         used = server.processor_seconds()
@@ -103,7 +103,7 @@ class Wrk:
 
 
 def _settle(server: Server) -> None:
-    """Wait, for a while, until it has answered what wrk left behind: the next one has the core."""
+    """Wait up to a limit until requests left by wrk are answered, so that the core is free."""
     deadline = time.monotonic() + _MOST_SETTLING_SECONDS
     before = server.processor_seconds()
     while time.monotonic() < deadline:
@@ -114,7 +114,7 @@ def _settle(server: Server) -> None:
 
 
 def read_counts(name: str, found: Mapping[str, int], used: float, may_refuse: bool) -> Load:
-    """Make sense of wrk's counts, and of the seconds that the server used of its core."""
+    """Return the figures from wrk's counts and the server's processor seconds."""
     failed = found["errors"] + (0 if may_refuse else found["refused"])
     answered = found["requests"] - found["refused"]
     if failed:

@@ -1,4 +1,4 @@
-"""Thousands of rows in one request, against scikit-learn's own `predict` of the same array."""
+"""Thousands of rows in one request, compared with scikit-learn's `predict` of the same array."""
 
 import json
 import math
@@ -21,7 +21,7 @@ _SCIKIT_LEARN = "scikit-learn, array"
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Rows a second of each round, and the bytes of a request."""
+    """The rows per second of each round, and the bytes of a request."""
 
     count: int
     per_second: dict[str, list[float]]
@@ -30,16 +30,16 @@ class Rates:
     """The seconds of the fastest call of all rounds."""
 
     def best_ratio(self, name: str) -> float:
-        """Compare the fastest calls: what other work on the machine disturbs least."""
+        """Return the ratio of the fastest calls, which other work on the machine disturbs least."""
         return self.fastest[_SCIKIT_LEARN] / self.fastest[name]
 
     def ratio(self, name: str) -> float:
-        """Return the median of the rounds' ratios to scikit-learn's `predict`."""
+        """Return the median of the ratios by round to scikit-learn's `predict`."""
         pairs = zip(self.per_second[name], self.per_second[_SCIKIT_LEARN], strict=True)
         return statistics.median(rate / other for rate, other in pairs)
 
     def lines(self) -> list[list[object]]:
-        """Return a line of the table for each."""
+        """Return a line of the table for each format."""
         lines: list[list[object]] = []
         for name, per_second in self.per_second.items():
             ours = name in self.sizes
@@ -51,7 +51,7 @@ class Rates:
 
 
 def measure(options: Options) -> str:
-    """Send objects and arrays in turn with scikit-learn's `predict`; return the table."""
+    """Send objects and arrays, alternating with scikit-learn's `predict`; return the table."""
     lines = [line for found in rates(options, *_REQUESTS) for line in found.lines()]
     note = (
         "Rows of the same forest, one request after another; the service runs on all cores, "
@@ -63,11 +63,11 @@ def measure(options: Options) -> str:
 
 
 def rates(options: Options, *counts: int) -> list[Rates]:
-    """Send so many rows as objects and arrays, in turn with scikit-learn's `predict` of them."""
+    """Send each count of rows as objects and arrays, alternating with scikit-learn's `predict`."""
     forest = load()
-    # On all cores, as it runs; scikit-learn's forest uses one unless it is told otherwise.
+    # On all cores, as the service runs; scikit-learn's forest uses one by default.
     folder = options.folder("many-rows")
-    # 10,000 objects are a little more than what a body may have by default.
+    # 10,000 objects slightly exceed the default limit of a body.
     with processes.service(folder, None, max_body_bytes=str(16 * 2**20)) as service:
         client = service.client()
         train(client, forest)
@@ -102,7 +102,7 @@ def _rates(client: Client, forest: Forest, count: int, rounds: int) -> Rates:
 
 
 def seconds(way: Callable[[], object], calls: int = 30) -> list[float]:
-    """Time calls after a first one."""
+    """Return the seconds of each call after a first one."""
     way()
     taken = []
     for _ in range(calls):

@@ -1,4 +1,4 @@
-"""Other models than the forest: one row a request, and a thousand against scikit-learn itself."""
+"""Models other than the forest: one row a request, and a thousand compared with scikit-learn."""
 
 import io
 import json
@@ -41,7 +41,7 @@ _WITH_PROBABILITIES = ("LogisticRegression", "RandomForestClassifier")
 
 @dataclass(frozen=True, slots=True)
 class _Data:
-    """A data set of the service, with its rows as scikit-learn and as a request has them."""
+    """A data set of the service, with its rows for scikit-learn and for requests."""
 
     name: str
     title: str
@@ -53,7 +53,7 @@ class _Data:
 
 @dataclass(slots=True)
 class _Case:
-    """A line of the table, with what its rounds found."""
+    """A line of the table, with the figures of its rounds."""
 
     model: str
     title: str
@@ -63,12 +63,12 @@ class _Case:
     loads: dict[int, list[Load]] = field(default_factory=lambda: {n: [] for n in _CONNECTIONS})
     limits: dict[int, list[Load]] = field(default_factory=lambda: {n: [] for n in _CONNECTIONS})
     rates: list[float] = field(default_factory=list)
-    """Rows a second of the service, and below of scikit-learn; none with probabilities."""
+    """Rows per second of the service, and below of scikit-learn, without probabilities."""
     others: list[float] = field(default_factory=list)
 
 
 def measure(options: Options) -> str:
-    """Put each model in use in turn, and load it beside the limit; return the table."""
+    """Put each model in use in turn, and load it alternating with the limit; return the table."""
     require_wrk()
     cores, folder = options.cores, options.folder("models")
     with ExitStack() as stack:
@@ -94,7 +94,7 @@ def measure(options: Options) -> str:
 
 
 def _all(client: Client) -> Iterator[_Data]:
-    """Return the data sets, the second of which is uploaded."""
+    """Return the data sets; the second one is uploaded."""
     rows, target = built_in("breast_cancer")
     yield _data("breast_cancer", "30 numbers", target, rows)
     rows = mixed()
@@ -116,7 +116,7 @@ def _data(name: str, title: str, target: str, rows: Table) -> _Data:
 
 
 def cell(value: Any, kind: str) -> Any:
-    """Return a value of a column as a request has it."""
+    """Return a value of a column as it appears in a request."""
     if kind == "text":
         return value
     if math.isnan(value):
@@ -125,7 +125,7 @@ def cell(value: Any, kind: str) -> Any:
 
 
 def _train(client: Client, data: _Data, pipelines: dict[str, Any]) -> Iterator[_Case]:
-    """Train the models of a data set by the API and in this process; give their cases."""
+    """Train the models of a data set by the API and in this process; return their cases."""
     for kind, title in (_MIXED if data.name == "mixed" else _NUMBERS).items():
         model = f"{data.name}-{kind}"
         tell(f"models: {model} is trained")
@@ -149,7 +149,7 @@ def _use(client: Client, case: _Case) -> None:
 
 
 def _many(client: Client, case: _Case, pipeline: Any, options: Options) -> None:
-    """Time a thousand rows in one request, and in scikit-learn's `predict`."""
+    """Time a thousand rows in one request and in scikit-learn's `predict`."""
     chosen = np.resize(np.arange(len(case.data.frame)), ROWS)
     frame = case.data.frame.iloc[chosen]
     instances = [case.data.instances[index] for index in chosen]

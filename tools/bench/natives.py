@@ -1,8 +1,8 @@
-"""What native models cost: predictions while they come and go, their own latency, and memory.
+"""The cost of native models: predictions during changes, their latency, and their memory.
 
 `python -m tools.bench.natives`: 200 requests a second with one row each, while the model in use
 goes from a LogisticRegression in ONNX to a KNeighborsClassifier of a few MB and back 20 times; and,
-to compare with, to a GaussianNB in ONNX and back.
+for comparison, to a GaussianNB in ONNX and back.
 """
 
 import json
@@ -76,7 +76,7 @@ def _time(client: Client, body: bytes) -> float:
 def _while_changing(
     service: processes.Server, client: Client, body: bytes, model: str
 ) -> tuple[dict[str, list[float]], list[float]]:
-    """Return the latencies by the model that answered, and how long the changes took."""
+    """Return the latencies by the model that answered, and the durations of the changes."""
     changes: list[float] = []
     ended = threading.Event()
 
@@ -101,7 +101,7 @@ def _while_changing(
 
 
 def _memory(pid: int) -> dict[str, Held]:
-    """Return what the process, the host of children, and the host's children hold."""
+    """Return the resources of the service, the worker host and its workers."""
     (host,) = children(pid)
     own = sum(map(held, children(host)), Held())
     return {"service": held(pid), "host": held(host), "child": own}

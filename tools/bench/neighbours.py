@@ -1,7 +1,7 @@
-"""Predictions beside those who do harm: `python -m tools.bench.neighbours`.
+"""Predictions beside misbehaving clients: `python -m tools.bench.neighbours`.
 
-One client asks at a fixed rate: alone, beside 500 connections that send half a request and then
-nothing, and beside a key that asks ten times as often as it may.
+One client predicts at a fixed rate: alone, beside 500 connections that send half a request and then
+nothing, and beside a key that sends ten times its permitted rate.
 """
 
 import asyncio
@@ -20,10 +20,10 @@ from tools.bench.forest import load, train
 
 _SILENT = 500
 _SECONDS = 18.0
-"""The idle time, which is 15 seconds by default, and what the looking for it takes."""
+"""The idle timeout, which is 15 seconds by default, and the time to notice it."""
 _PER_SECOND = 200
 _LIMIT = 50
-"""What the other key may ask a second."""
+"""The permitted rate of the other key, per second."""
 _HALVES = (
     b"",
     b"POST /predict HTTP/1.1\r\nhost: bench\r\n",
@@ -34,7 +34,7 @@ _HALVES = (
 
 
 def main() -> int:
-    """Print the table; 1 where somebody was disturbed, or a silent connection stayed open."""
+    """Print the table; return 1 if predictions suffered or a silent connection stayed open."""
     return bounded(180, _run)
 
 
@@ -85,7 +85,7 @@ async def _measure(port: int, body: bytes) -> tuple[dict[str, Outcome], list[flo
 
 
 async def _wait(port: int, index: int) -> float | None:
-    """Send half of something; return the seconds until the service has closed; None: it has not."""
+    """Send half a request; return the seconds until the service closes, None if it does not."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(_HALVES[index % len(_HALVES)])
     start = time.perf_counter()

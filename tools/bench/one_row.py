@@ -1,4 +1,4 @@
-"""One row a request: the service between the limit and a tutorial's handler."""
+"""One row a request: the service compared with the limit and with a tutorial's handler."""
 
 import json
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ Loads = dict[tuple[str, int], list[Load]]
 
 
 def measure(options: Options) -> str:
-    """Load the four in turn, at 1, 8, 32 and 64 connections; return the table."""
+    """Load the servers in turn, at 1, 8, 32 and 64 connections; return the table."""
     loads = load_in_turn(options, CONNECTIONS, _SERVERS)
     note = (
         f"A forest of 100 trees, 30 named numbers, a row a request; medians of {options.rounds} "
@@ -36,7 +36,7 @@ def measure(options: Options) -> str:
 
 
 def load_in_turn(options: Options, connections: Sequence[int], names: Sequence[str]) -> Loads:
-    """Load servers in turn, once their labels are those of scikit-learn."""
+    """Check that the servers' labels are scikit-learn's, then load the servers in turn."""
     require_wrk()
     forest, cores, folder = load(), options.cores, options.folder("one-row")
     row = forest.named(forest.X[:1])[0]
@@ -71,7 +71,7 @@ def _load(
     connections: Sequence[int],
     options: Options,
 ) -> Loads:
-    """Load the servers in turn, so that each meets the same noise."""
+    """Load the servers in turn, so that all see the same noise."""
     core = options.cores.client
     for name, wrk in clients.items():
         wrk.run(servers[name], 8, 1, core)

@@ -1,4 +1,4 @@
-"""Requests at a fixed rate, whatever the replies take."""
+"""Requests at a fixed rate, however long the replies take."""
 
 import time
 from collections.abc import Iterator
@@ -9,9 +9,9 @@ from tools.bench.client import Client
 def send_at(
     client: Client, body: bytes, per_second: float, *others: Client
 ) -> Iterator[tuple[bytes, float]]:
-    """Predict for ever at a rate, by all clients in turn; give replies and latencies in seconds.
+    """Predict at a fixed rate without end, by clients in turn; yield replies and latencies.
 
-    A request that is late because the one before it is still under way counts from when it was
+    Latencies are in seconds. A request that waits for the one before it counts from when it was
     due. One that is late because this process woke late counts from when it was sent.
     """
     begin = free = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What a run of the benchmark is asked for."""
+"""The options of a benchmark run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from tools.bench.processes import CorePool
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How long and how often is measured, and where the servers keep their files."""
+    """How long and how often to measure, and where the servers keep their files."""
 
     seconds: int
     rounds: int
@@ -16,7 +16,7 @@ class Options:
     root: Path
 
     def folder(self, part: str) -> Path:
-        """Make the folder of a part."""
+        """Create and return the folder of a part."""
         folder = self.root / part
         folder.mkdir()
         return folder

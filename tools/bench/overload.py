@@ -1,9 +1,9 @@
-"""More requests than the service can answer: `python -m tools.bench.overload [--picture FILE]`.
+"""Load above the service's capacity: `python -m tools.bench.overload [--picture FILE]`.
 
-Two models, one of which takes milliseconds a row, and requests of several rows. Capacity C is what
-4 clients get that always wait for their reply; then requests come at 0.5 to 10 times C on up to 500
-connections, whether they are answered or not, as far as the client keeps up. Half of them come on
-fresh connections, in both. One core serves, the other one sends.
+Two models, one of which takes milliseconds a row, and requests of several rows. Capacity C is the
+rate of 4 clients that wait for each reply; then requests come at 0.5 to 10 times C on up to 500
+connections, independent of the replies, as far as the client keeps up. Half of them come on
+new connections, in both cases. One core serves, the other one sends.
 """
 
 import argparse
@@ -27,9 +27,9 @@ from tools.bench.trained import upload
 
 _TIMES = (0.5, 1.0, 1.5, 2.5, 5.0, 10.0)
 _MOST_PER_SECOND = 6000
-"""The client keeps up with no more."""
+"""The highest rate that the client keeps up with."""
 _CLIENTS = 4
-"""As many as are let in without a refusal, however slow the model is."""
+"""As many as admission lets in without a refusal, however slow the model is."""
 _PROBE_SECONDS = 0.05
 
 _SLOW = {"algorithm": "brute", "metric": "minkowski", "p": 3}
@@ -38,12 +38,12 @@ _MODELS: Mapping[str, tuple[str, Mapping[str, object], int, int]] = {
     "nearest of 26,000 rows": ("KNeighborsClassifier", _SLOW, 32_500, 1),
     "nearest of 3,400 rows, 10 rows a request": ("KNeighborsClassifier", _SLOW, 4_250, 10),
 }
-"""Class, parameters, rows of the data set, and rows of a request."""
+"""Class, parameters, rows of the data set, and rows per request."""
 
 
 @dataclass(slots=True)
 class _Step:
-    """What was found at one rate."""
+    """The figures at one rate."""
 
     outcome: Outcome
     healthz: float
@@ -95,7 +95,7 @@ def _train(
 
 
 def _latency(client: Client, body: bytes) -> float:
-    """Return the median seconds of a request that is alone."""
+    """Return the median seconds of a request without concurrent ones."""
     taken = []
     for _ in range(100):
         start = time.perf_counter()
@@ -124,7 +124,7 @@ async def _measure(
 
 
 def _probe(port: int, seconds: float) -> float:
-    """Ask for /healthz again and again, on a fresh connection each time; return the slowest."""
+    """Request /healthz repeatedly, on a new connection each time; return the slowest."""
     end, slowest = time.perf_counter() + seconds, 0.0
     while (start := time.perf_counter()) < end:
         client = Client(port)

@@ -1,4 +1,4 @@
-"""A table of every classifier against its pipeline: `python -m tools.bench.parity --rows 5000`."""
+"""A table of the agreement of graphs with pipelines: `python -m tools.bench.parity --rows 5000`."""
 
 import argparse
 import statistics
@@ -24,7 +24,7 @@ from tests.support.zoo import Entry, convertible, native
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the table."""
+    """A line of the table."""
 
     data: str
     name: str
@@ -40,7 +40,7 @@ class Line:
 
 
 def measure(data: DataSet, name: str, entry: Entry, count: int) -> Line:
-    """Fit, convert, compare `count` rows and time one."""
+    """Fit, convert, compare `count` rows, and time one row."""
     pipeline = fit(data, entry.classifier, scale=entry.scale, impute=entry.impute)
     rows = hard_rows(data, pipeline, count)
     X = matrix(pipeline, rows)
@@ -86,7 +86,7 @@ def _median(run: Any, times: int = 500) -> float:
 
 
 def main() -> None:
-    """Print the table; the exit status is 1 if a graph does not agree with its pipeline."""
+    """Print the table; return 1 if a graph does not agree with its pipeline."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=2000, help="rows compared by line")
     parser.add_argument("--only", default="", help="a part of the classifier's name")

@@ -1,4 +1,4 @@
-"""The servers as processes of their own: started, pinned to a core, and ended by their id."""
+"""Runs servers as separate processes, pinned to a core and ended by their ids."""
 
 import os
 import re
@@ -20,7 +20,7 @@ _ADDRESS = re.compile(rb"http://127\.0\.0\.1:(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class CorePool:
-    """Which core a server is pinned to, and which its client; None where there are not two."""
+    """The cores of a server and of its client; None if there are not two."""
 
     server: int | None
     client: int | None
@@ -32,14 +32,14 @@ class CorePool:
 
 
 def two_cores(pin: bool) -> CorePool:
-    """Choose two cores, if this process may use as many and pinning is wished."""
+    """Choose two cores, if this process may use two and pinning is wanted."""
     usable = sorted(os.sched_getaffinity(0))
     return CorePool(usable[1], usable[0]) if pin and len(usable) > 1 else CorePool(None, None)
 
 
 @contextmanager
 def pinned(core: int | None) -> Iterator[None]:
-    """Keep this thread, and the processes that it starts meanwhile, on a core."""
+    """Pin this thread, and the processes that it starts meanwhile, to a core."""
     usable = os.sched_getaffinity(0)
     if core is not None:
         os.sched_setaffinity(0, {core})
@@ -50,7 +50,7 @@ def pinned(core: int | None) -> Iterator[None]:
 
 
 def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> float:
-    """Wait until it is true, and give how long that took; raises BenchFailed after `seconds`."""
+    """Wait until a condition holds and return the time; raise BenchFailed after `seconds`."""
     start = time.perf_counter()
     while not condition():
         if time.perf_counter() - start > seconds:
@@ -60,7 +60,7 @@ def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> float:
 
 
 class Server:
-    """A server that runs in a process of its own, and writes its log to a file."""
+    """A server in a process of its own, which logs to a file."""
 
     def __init__(self, process: subprocess.Popen[bytes], log: Path, start: float) -> None:
         self._process = process
@@ -70,17 +70,17 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """The id of the process."""
+        """Return the id of the process."""
         return self._process.pid
 
     def require_life(self) -> None:
-        """Raise BenchFailed, with the end of the log, if the process has ended."""
+        """Raise BenchFailed with the end of the log if the process has ended."""
         if self._process.poll() is not None:
             end = self._log.read_bytes()[-600:].decode(errors="replace")
             raise BenchFailed(f"{self._log.stem} ended: {end}")
 
     def find_port(self) -> bool:
-        """Look for the port in the log; raises BenchFailed if the process has ended."""
+        """Read the port from the log, if present; raise BenchFailed if the process has ended."""
         log = self._log.read_bytes()
         self.require_life()
         found = _ADDRESS.search(log)
@@ -88,23 +88,23 @@ class Server:
         return found is not None
 
     def client(self) -> Client:
-        """Connect to it."""
+        """Return a client of the server."""
         return Client(self.port)
 
     def stop(self) -> None:
-        """End it, with force after half a minute, and whatever it has left behind."""
+        """End the process, by force after half a minute, and the rest of its group."""
         self._process.terminate()
         try:
             self._process.wait(timeout=30)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        # A peer's launcher does not always take its workers with it. The group is its own.
+        # A peer's launcher does not always end its workers. The process leads its own group.
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
 
     def processor_seconds(self) -> float:
-        """Return the time that it and what it started have used, in user and system mode."""
+        """Return the processor time of the process and its children, in user and system mode."""
         return sum(_processor_seconds(pid) for pid in (self.pid, *descendants(self.pid)))
 
     def resident_mb(self) -> float:
@@ -112,7 +112,7 @@ class Server:
         return _resident_mb(self.pid)
 
     def children_mb(self) -> float:
-        """Return the resident memory of the processes that it started, in sum, in MB."""
+        """Return the total resident memory of its child processes in MB."""
         return sum(map(_resident_mb, children(self.pid)))
 
 
@@ -130,7 +130,7 @@ def _resident_mb(pid: int) -> float:
 
 
 def free_port() -> int:
-    """Find a port that nothing listens on, for a server that cannot look for one itself."""
+    """Return a free port, for a server that cannot choose one itself."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
     return port
@@ -144,7 +144,7 @@ def running(
     environment: Mapping[str, str] | None = None,
     port: int | None = None,
 ) -> Iterator[Server]:
-    """Run a server while the block runs: from when its log names its port, unless it is given."""
+    """Run a server while the block runs; without `port`, wait until its log names one."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("SERVICE_")}
     with log.open("wb") as file, pinned(core):
         start = time.perf_counter()
@@ -172,7 +172,7 @@ def _python(*arguments: str) -> list[str]:
 
 @contextmanager
 def service(folder: Path, core: int | None, **changes: str) -> Iterator[Server]:
-    """Run the service on a data folder in `folder`, with other settings where they are given."""
+    """Run the service on a data folder in `folder`, with these settings changed."""
     settings = {"data_dir": str(folder / "data"), "port": "0", "starter_model": "", **changes}
     environment = {f"SERVICE_{key.upper()}": value for key, value in settings.items()}
     with running(_python("service"), folder / "service.log", core, environment) as server:
@@ -191,7 +191,7 @@ def handler(folder: Path, core: int | None) -> Iterator[Server]:
 
 @contextmanager
 def limit(folder: Path, core: int | None, reply: bytes) -> Iterator[Server]:
-    """Run the application that always gives this reply."""
+    """Run the application that always sends this reply."""
     with running(
         _python("tools.bench.limit", reply.decode()), folder / "limit.log", core
     ) as server:

@@ -1,7 +1,7 @@
-"""Where the time of many rows goes, step by step: `python -m tools.bench.rows_steps`.
+"""Where the time for many rows goes, step by step: `python -m tools.bench.rows_steps`.
 
 No socket and no other process are involved. Each step is measured alone; the model runs on one
-thread, but where it is said, and Arrow's readers on all cores.
+thread, unless stated otherwise, and Arrow's readers on all cores.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""How the servers that the service is compared with are run: as it is, on uvicorn's own protocol.
+"""Runs the servers to compare with like the service, but on uvicorn's own protocol.
 
 The settings are those of `service.server.server.server_config`, so that only the application and
 the protocol class differ.
@@ -12,7 +12,7 @@ import uvicorn
 
 
 def serve(app: Any) -> None:
-    """Serve an application on a free port of this machine, and say which on standard error."""
+    """Serve an application on a free port of this machine; write the address to stderr."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
     sys.stderr.write(f"listening on http://127.0.0.1:{listener.getsockname()[1]}\n")
     sys.stderr.flush()

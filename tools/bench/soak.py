@@ -1,9 +1,9 @@
-"""Whether the service grows: memory, open files and threads over many changes and long load.
+"""Checks memory, open files and threads for growth over many changes and long load.
 
 `python -m tools.bench.soak`: 1,000 changes of the model in use between a LogisticRegression, a
 forest (both in ONNX) and a KNeighborsClassifier (native) under predictions at half of what one
-connection gets from the slowest of them; then 10 minutes at half of what it gets from the first.
-Exit code 1 says that it grew.
+connection reaches with the slowest of them; then 10 minutes at half of what it reaches with the
+first. Exit code 1: the service grew.
 """
 
 import argparse
@@ -33,21 +33,21 @@ _MODELS = {
     "near": "KNeighborsClassifier",
 }
 _TURN = ("near", "linear", "forest", "linear")
-"""After an even number of changes the linear one is in use, so that marks can be compared."""
+"""An even number of changes: the linear model is in use at each mark, so they are comparable."""
 
 _EVERY_SECONDS = 2.0
 _CLOSED_SECONDS = 2.0
 _WARM_CHANGES = 40
 _SAMPLED_CHANGES = 20
 _REST_SECONDS = 3.0
-"""Before a sample, no change: freed memory goes back to the system at the poll that follows one."""
+"""A pause before a sample: freed memory returns to the system at the poll after a change."""
 _IDLE_SECONDS = 60
-"""The host of children ends within the load, so that its end shows."""
+"""The worker host ends during the load, so that its end shows."""
 
 _MB_PER_1000_CHANGES = 10.0
 _MB_PER_10_MINUTES = 5.0
 _FEW = 4
-"""Open files or threads that may be more at the end: connections and pools come and go."""
+"""Permitted additional open files or threads at the end, as connections and pools vary."""
 
 RULE = (
     "It has grown if the line through the service's RSS in the last half of the changes rises by "
@@ -59,7 +59,7 @@ RULE = (
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What was held when; `at` counts changes or seconds."""
+    """The resources at one point; `at` counts changes or seconds."""
 
     at: float
     service: Held
@@ -67,9 +67,9 @@ class Sample:
 
 
 def slope(samples: Sequence[Sample]) -> float:
-    """Return by how many MB the service's RSS rises for each step of `at`, in their last half.
+    """Return the growth of the service's RSS in MB per step of `at`, over the last half.
 
-    A least-squares line; 0 where there are fewer than three samples.
+    The slope of a least-squares line; 0 if there are fewer than three samples.
     """
     if not samples:
         return 0.0
@@ -84,9 +84,9 @@ def slope(samples: Sequence[Sample]) -> float:
 def verdict(
     changes: Sequence[Sample], load: Sequence[Sample], warm: Held, end: Held
 ) -> tuple[bool, list[str]]:
-    """Return whether it has grown by `RULE`, with a sentence for each figure.
+    """Return whether the service has grown by `RULE`, with a sentence for each figure.
 
-    `changes` count changes, `load` counts seconds.
+    `at` counts changes in `changes`, and seconds in `load`.
     """
     by_change, by_load = slope(changes) * 1000, slope(load) * 600
     files, threads = end.files - warm.files, end.threads - warm.threads
@@ -102,7 +102,7 @@ def verdict(
 
 
 class Watch:
-    """Samples a process and what it has started, in a thread of its own."""
+    """Samples a process and its descendants in a thread."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -114,7 +114,7 @@ class Watch:
 
     @contextmanager
     def sampling(self, at: Callable[[], float]) -> Iterator[list[Sample]]:
-        """Fill a list every two seconds while the block runs; `at` gives where it has come to."""
+        """Add a sample to a list every two seconds while the block runs; `at` returns its place."""
         samples: list[Sample] = []
 
         def sample() -> None:
@@ -133,7 +133,7 @@ class Watch:
 
 @contextmanager
 def predicting(service: processes.Server, body: bytes, per_second: float) -> Iterator[list[int]]:
-    """Predict at a fixed rate while the block runs; return the count, in a list of one.
+    """Predict at a fixed rate while the block runs; yield the count in a list of one.
 
     Raises BenchFailed at the end if any prediction failed.
     """
@@ -163,7 +163,7 @@ def predicting(service: processes.Server, body: bytes, per_second: float) -> Ite
 
 
 def main() -> int:
-    """Print the table and the verdict; 1 where it grew."""
+    """Print the table and the verdict; return 1 if the service grew."""
     parser = argparse.ArgumentParser(prog="python -m tools.bench.soak", description=__doc__)
     parser.add_argument("--changes", type=int, default=1000, help="of the model in use")
     parser.add_argument("--minutes", type=float, default=10.0, help="of load after them")
@@ -240,7 +240,7 @@ def _change(client: Client, done: int) -> int:
 
 
 def _rate(client: Client, body: bytes, name: str) -> float:
-    """Put a model in use; return how many requests a second one connection gets answered."""
+    """Put a model in use; return the requests per second that one connection reaches."""
     client.ask("POST", "/use-model", {"name": name})
     start, count = time.perf_counter(), 0
     while time.perf_counter() < start + _CLOSED_SECONDS:

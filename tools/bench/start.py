@@ -1,4 +1,4 @@
-"""How long a start on an existing data folder takes, and the memory of what serves."""
+"""Measures the start on an existing data folder, and the memory of the serving processes."""
 
 import json
 import statistics
@@ -13,12 +13,12 @@ from tools.bench.options import Options
 from tools.bench.processes import Server, wait_for
 
 _SECONDS = 2
-"""The first request to the handler may take most of one, where other work has the core."""
+"""The handler's first request may take most of a second if other work has the core."""
 
 
 @dataclass(frozen=True, slots=True)
 class Starts:
-    """What each start took, by server, and the memory after a little load."""
+    """The duration of each start by server, and the memory after a little load."""
 
     seconds: dict[str, list[float]]
     memory_mb: dict[str, list[float]]

@@ -1,6 +1,6 @@
-"""Where the time of one prediction goes, step by step: `python -m tools.bench.steps`.
+"""Where the time for one prediction goes, step by step: `python -m tools.bench.steps`.
 
-No socket is involved and only the processor's time is counted, so that other work on the machine
+No socket is involved and only processor time is counted, so that other work on the machine
 changes the figures little. Each step is measured alone, with its caches warm.
 """
 
@@ -32,7 +32,7 @@ _KEY = b"a-key-of-some-length-as-they-are"
 
 
 class _Deaf:
-    """Takes what a parser finds, and does nothing with it."""
+    """Ignores all callbacks of a parser."""
 
     def on_message_begin(self) -> None:
         pass
@@ -49,7 +49,7 @@ class _Deaf:
 
 
 class _Bin(FakeTransport):
-    """Forgets what is written to it."""
+    """A transport that discards what is written to it."""
 
     def write(self, data: bytes) -> None:
         self.written = data
@@ -105,7 +105,7 @@ def predictor_of(forest: Forest) -> Predictor:
 
 
 def _time(function: Callable[[], Any], count: int) -> float:
-    """Return the microseconds of one call, the best of five turns."""
+    """Return the microseconds of one call, the best of five runs."""
     best = float("inf")
     for _ in range(5):
         start = thread_time()
@@ -118,7 +118,7 @@ def _time(function: Callable[[], Any], count: int) -> float:
 async def _whole(
     predictor: Predictor, request: bytes, size: int, turns: int, **changes: Any
 ) -> float:
-    """Return the microseconds of a request when so many connections send one each turn."""
+    """Return the microseconds of a request when this many connections send one per batch."""
     site = Site(predictor, **changes)
     connections = []
     for _ in range(size):

@@ -1,4 +1,4 @@
-"""Rows that are uploaded to the service, and models that it trains on them."""
+"""Uploads rows to the service and trains models on them."""
 
 import json
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ from tools.bench.fitting import rows
 
 
 def upload(client: Client, name: str, X: NDArray[np.float64], positive: NDArray[Any]) -> None:
-    """Keep rows as the data set `name`: features x0, x1, …, and `y`, which is yes or no."""
+    """Upload rows as the data set `name`: features x0, x1, …, and `y`, which is yes or no."""
     frame = pd.DataFrame(X, columns=[f"x{index}" for index in range(X.shape[1])])
     csv = frame.assign(y=np.where(positive, "yes", "no")).to_csv(index=False).encode()
     client.send("POST", f"/datasets?name={name}&target=y", csv, "text/csv")
 
 
 def train_all(client: Client, models: Mapping[str, str]) -> bytes:
-    """Train a model of each class on the same rows; put `linear` in use, and give a request."""
+    """Train a model of each class on the same rows; put `linear` in use; return a request."""
     upload(client, "rows", *rows())
     order = {"dataset": "rows", "use": False, "wait": 120}
     for name, kind in models.items():

@@ -1,4 +1,4 @@
-"""What the service adds to scikit-learn's own fit, and what a training costs the predictions."""
+"""The service's overhead over scikit-learn's own fit, and the effect on predictions."""
 
 import json
 import os
@@ -33,11 +33,11 @@ Fits = dict[str, list[tuple[float, float, float]]]
 """By classifier: the seconds of scikit-learn's fit, of POST /train, and of the fit within it."""
 
 Latencies = dict[tuple[str, bool], list[float]]
-"""In seconds, by who was asked, and whether something was trained meanwhile."""
+"""Latencies in seconds, by server and by whether a training ran meanwhile."""
 
 
 def measure(options: Options) -> str:
-    """Train in turn with scikit-learn alone, then predict with and without a training."""
+    """Train, alternating with scikit-learn alone; then predict with and without a training."""
     with _service(options) as service:
         client = service.client()
         found = _compare(client, options.rounds)
@@ -50,16 +50,16 @@ def measure(options: Options) -> str:
 
 
 def fits(options: Options) -> Fits:
-    """Train in turn with scikit-learn alone."""
+    """Train, alternating with scikit-learn alone."""
     with _service(options) as service:
         return _compare(service.client(), options.rounds)
 
 
 @contextmanager
 def _service(options: Options) -> Iterator[Server]:
-    """Run the service with the rows uploaded.
+    """Run the service with uploaded rows.
 
-    It is not pinned: the point of a training in a child is that it finds another core if there is
+    It is not pinned, so that a training in a worker can use another core if there is
     one.
     """
     with processes.service(options.folder("training"), None) as service:
@@ -69,7 +69,7 @@ def _service(options: Options) -> Iterator[Server]:
 
 def _compare(client: Client, rounds: int) -> Fits:
     found: Fits = {name: [] for name in CLASSIFIERS}
-    # The first training waits for the process that forks the children.
+    # The first training waits for the worker host.
     train(client, load())
     with _fitter() as fitter:
         assert fitter.stdin is not None
@@ -115,10 +115,10 @@ def _fitter() -> Iterator[subprocess.Popen[str]]:
 
 
 def _beside(client: Client, bare: Client, other: Client, row: bytes) -> Latencies:
-    """Return the latencies of single rows while nothing is trained, and beside a slow training.
+    """Return the latencies of single rows without a training and beside a slow one.
 
-    And those of the application that always answers the same, asked in turn with it: what the
-    machine does to any server while its cores are taken.
+    Also return those of the application that sends a constant reply, measured alternately, as
+    they show the effect on any server of a machine whose cores are busy.
     """
     found: Latencies = {(who, when): [] for who in (_PREDICT, _BARE) for when in (False, True)}
 

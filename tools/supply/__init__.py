@@ -1,1 +1,1 @@
-"""What the service is made of: its parts listed, and looked up in published advisories."""
+"""Lists the service's dependencies and checks them against published advisories."""

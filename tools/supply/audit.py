@@ -1,8 +1,8 @@
-"""The locked releases against published advisories: `make audit`.
+"""Checks the locked releases against published advisories: `make audit`.
 
-An audit without data finds nothing either: where pip-audit cannot look a release up, it leaves it
-out and ends well. So the result counts only if a control, a release with a known flaw, was reported
-and every release that the lock pins was looked up, those for other versions of Python too.
+An audit without data finds nothing either: if pip-audit cannot look a release up, it omits it
+and succeeds. So the result counts only if a control, a release with a known flaw, was reported
+and every release that the lock pins was looked up, including those for other Python versions.
 """
 
 import subprocess
@@ -21,16 +21,16 @@ TOOL = ROOT / ".supply" / "bin" / "pip-audit"
 LOCK = ROOT / "requirements-server.lock"
 CONTROL = ROOT / "tools" / "supply" / "control.txt"
 KNOWN = "CVE-2019-10906"
-"""The advisory on the control."""
+"""The advisory about the control."""
 
 _SECONDS = 600
 
 
 def look_up(tool: Path, wanted: Collection[Pin]) -> Mapping[Pin, list[str]]:
-    """Return each release's advisories, each by all its names; raises NoData."""
+    """Return each release's advisories, each with all its ids; raise NoData on failure."""
     found: dict[Pin, list[str]] = {}
     while left := [pin for pin in wanted if pin not in found]:
-        # A name may be pinned once in what is asked.
+        # One request may pin a name only once.
         asked = list({pin.name: pin for pin in left}.values())
         answered = _ask(tool, asked)
         if missing := [pin for pin in asked if pin not in answered]:
@@ -64,7 +64,7 @@ def _ask(tool: Path, wanted: Collection[Pin]) -> dict[Pin, list[str]]:
 
 
 def audit(tool: Path, lock: Path, control: Path = CONTROL) -> list[str]:
-    """Return a line for each release with an advisory; raises NoData."""
+    """Return a line for each release with an advisory; raise NoData on failure."""
     for pin, flaws in look_up(tool, pins(control)).items():
         if not any(KNOWN in flaw for flaw in flaws):
             raise NoData(f"{KNOWN} on the control, {pin.name} {pin.version}, was not reported")
@@ -76,7 +76,7 @@ def audit(tool: Path, lock: Path, control: Path = CONTROL) -> list[str]:
 
 
 def main() -> int:
-    """Audit the lock of the image; 0 where it had data and found nothing."""
+    """Audit the image's lock; return 0 if there was data and nothing was found."""
     try:
         found = audit(TOOL, LOCK)
     except NoData as error:

@@ -1,5 +1,5 @@
-"""The error for a tool that said nothing."""
+"""The error for a tool that gave no result."""
 
 
 class NoData(Exception):
-    """What was asked was not answered, so that finding nothing would mean nothing."""
+    """A check had no data, so an empty result would mean nothing."""

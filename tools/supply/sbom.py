@@ -1,7 +1,7 @@
-"""What the image holds of Python, as a CycloneDX document: `make sbom`.
+"""Lists the image's Python packages as a CycloneDX document: `make sbom`.
 
-It is made from the lock, whose hashes it carries, so it names what is installed on any platform and
-version of Python. What the base image brings is not in it.
+It is made from the lock and has its hashes, so it lists what is installed on any platform and
+version of Python. It does not include the contents of the base image.
 """
 
 import subprocess
@@ -22,7 +22,7 @@ TARGET = ROOT / "build" / "sbom.cdx.json"
 
 
 def document(made: bytes, wanted: Collection[Pin]) -> dict[str, Any]:
-    """Return the tool's document with our version; raises ValueError if a release is missing."""
+    """Return the tool's document with our version; raise ValueError if a release is missing."""
     found: dict[str, Any] = orjson.loads(made)
     hashed = {
         Pin(normal(item["name"]), item["version"])

@@ -1,8 +1,8 @@
-"""What scanners say of the code, the chart and the image's recipe: `make scan`.
+"""Runs scanners on the code, the chart and the Dockerfile: `make scan`.
 
-A scanner that read nothing finds nothing either. So each also reads a control, a file with a known
-flaw, and its result counts only if that was reported. A rule that is wrong here is waived, with its
-reason, in the scanner's own configuration; a waiver that meets nothing any more is a finding too.
+A scanner that reads nothing finds nothing either. So each also reads a control, a file with a known
+flaw, and its result counts only if that is reported. A rule that is wrong here is waived, with its
+reason, in the scanner's configuration; a waiver that no longer matches anything is a finding too.
 """
 
 import os
@@ -24,7 +24,7 @@ from tools.supply.report import NoData
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / ".scan" / "bin"
 DETECT_SECRETS = ROOT / ".supply" / "bin" / "detect-secrets"
-"""In another environment than checkov, which brings a fork of the same name."""
+"""In another environment than checkov's, which has a fork of the same name."""
 
 SHIPPED = ("service", "charts/mlops-desafio/files", "tools/supply")
 
@@ -38,11 +38,11 @@ RENDERINGS: Mapping[str, Sequence[str]] = {
         *("--set", "monitoring.standalone=true"),
     ),
 }
-"""What helm is told for each set of manifests that is read."""
+"""Helm's options for each set of manifests that is read."""
 
 ON_A_NAME = "Secret Keyword on a Secret's name"
 _NAMES = re.compile(r"\b(existingSecret|secretName)\b")
-# `existingSecret: ours` says which Secret of Kubernetes holds a password, and is none itself.
+# `existingSecret: ours` names a Kubernetes Secret; it is not a secret itself.
 WAIVED_BY_DETECT_SECRETS = frozenset({ON_A_NAME})
 
 _ANY = re.compile("")
@@ -51,14 +51,14 @@ WHERE: Mapping[str, "re.Pattern[str]"] = {
     "CKV_K8S_9": re.compile(r" Pod\.\S+-test-\w+$"),
     "CKV_K8S_40": re.compile(r"-(postgres|grafana)$"),
 }
-"""The places for which a rule is waived, where it is not all."""
+"""The places where a rule is waived, if not everywhere."""
 
 _CONTROL = "control"
 _SECONDS = 600
 
 
 class Finding(NamedTuple):
-    """What a scanner says of a place."""
+    """A scanner's finding at one place."""
 
     rule: str
     place: str
@@ -66,7 +66,7 @@ class Finding(NamedTuple):
 
 
 def judge(tool: str, found: Collection[Finding], waived: Collection[str]) -> list[str]:
-    """Return a line for each finding that is not waived and each idle waiver; raises NoData."""
+    """Return a line for each unwaived finding and each idle waiver; raise NoData on failure."""
     own = [finding for finding in found if _CONTROL not in Path(finding.place).parts]
     if len(own) == len(found):
         raise NoData(f"{tool} did not report its control")
@@ -98,7 +98,7 @@ def _hadolint(tree: Path) -> list[Finding]:
 
 
 def _detect_secrets(tree: Path) -> list[Finding]:
-    # Put together here, so that this file holds none.
+    # Assembled here, so that this file holds no secret.
     (tree / _CONTROL / "key").write_text("-----BEGIN RSA " + "PRIVATE KEY-----\n")
     report = told([DETECT_SECRETS, "scan", "--no-verify", "--all-files", "."], tree)
     return [
@@ -109,7 +109,7 @@ def _detect_secrets(tree: Path) -> list[Finding]:
 
 
 def secret(kind: str, name: str, number: int, text: str) -> Finding:
-    """Return the finding on a line of a file, by another rule where it tells a Secret's name."""
+    """Return the finding at a line; its rule differs if the line names a Secret."""
     line = text.splitlines()[number - 1]
     rule = ON_A_NAME if kind == "Secret Keyword" and _NAMES.search(line) else kind
     return Finding(rule, f"{name}:{number}", "it looks like a secret")
@@ -157,18 +157,18 @@ def _dockerfiles(tree: Path) -> Path:
 
 
 def resolved(dockerfile: str) -> str:
-    """Put the defaults of arguments in their places, as docker does; scanners do not."""
+    """Substitute the defaults of build arguments, as docker does and scanners do not."""
     defaults = dict(re.findall(r"^ARG (\w+)=(\S+)$", dockerfile, re.MULTILINE))
     return re.sub(r"\$\{(\w+)\}", lambda found: defaults.get(found[1], found[0]), dockerfile)
 
 
 def waived_by_checkov() -> frozenset[str]:
-    """Return the rules of its configuration."""
+    """Return the rules that its configuration waives."""
     return frozenset(yaml.safe_load((ROOT / ".checkov.yaml").read_text())["skip-check"])
 
 
 def waived_by_bandit() -> frozenset[str]:
-    """Return the rules of its configuration; those of one place stand there."""
+    """Return the rules that its configuration waives; others are waived in place."""
     return frozenset(
         tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["bandit"]["skips"]
     )
@@ -181,11 +181,11 @@ SCANS: Mapping[str, tuple[Callable[[Path], list[Finding]], Callable[[], Collecti
     "detect-secrets": (_detect_secrets, lambda: WAIVED_BY_DETECT_SECRETS),
     "hadolint": (_hadolint, frozenset),
 }
-"""Each scanner, and the rules that are waived."""
+"""Each scanner, and its waived rules."""
 
 
 def told(command: Sequence[str | Path], folder: Path) -> Any:
-    """Run a scanner in a folder and give its report; raises NoData."""
+    """Run a scanner in a folder; return its report; raise NoData on failure."""
     ran = _run(command, folder)
     try:
         return orjson.loads(ran.stdout)
@@ -195,7 +195,7 @@ def told(command: Sequence[str | Path], folder: Path) -> Any:
 
 
 def _run(command: Sequence[str | Path], folder: Path) -> "subprocess.CompletedProcess[str]":
-    # The release goes into a namespace of its own, which a chart does not name: checkov asks here.
+    # The chart names no namespace; checkov takes the release's from HELM_NAMESPACE.
     return subprocess.run(
         command, cwd=folder, env={**os.environ, "HELM_NAMESPACE": "desafio"},
         capture_output=True, text=True, timeout=_SECONDS, check=False,
@@ -208,7 +208,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _copy(tree: Path) -> None:
-    """Copy what git tracks, so that no scanner meets environments, data or builds."""
+    """Copy the files that git tracks, so that scanners see no environments, data or builds."""
     for name in _run(["git", "ls-files", "-z"], ROOT).stdout.split("\0"):
         if name and (ROOT / name).is_file():
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
@@ -216,10 +216,10 @@ def _copy(tree: Path) -> None:
 
 
 def scan(tree: Path) -> list[str]:
-    """Return a line for each finding in a copy of the repository; raises NoData."""
+    """Return a line for each finding in a copy of the repository; raise NoData on failure."""
     lines = []
     for tool, (ask, waived) in SCANS.items():
-        # Of each scanner its own: a control of one is none of another's findings.
+        # A new folder for each scanner, so that one's control is not another's finding.
         (tree / _CONTROL).mkdir()
         found = judge(tool, ask(tree), waived())
         shutil.rmtree(tree / _CONTROL)
@@ -229,7 +229,7 @@ def scan(tree: Path) -> list[str]:
 
 
 def main() -> int:
-    """Scan all; 0 where every scanner read its control and nothing else was found."""
+    """Scan all; return 0 if every scanner reported its control and nothing else."""
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder).resolve() / "tree"
         try:

@@ -1,6 +1,6 @@
 """Files of rows against JSON: the same rows are read alike in every form, or refused in every form.
 
-And whatever bytes come instead of a file, only the documented errors are raised.
+For arbitrary bytes instead of a file, only the documented errors are raised.
 """
 
 import csv
@@ -46,7 +46,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def is_plain(schema: Schema) -> bool:
-    """Return whether a CSV can say it: names are trimmed there, and an empty field is missing."""
+    """Return whether CSV can represent it: it trims names, and reads empty fields as missing."""
     names = [feature.name for feature in schema.features]
     return all(name == name.strip() and name for name in names) and not any(
         "" in feature.categories for feature in schema.features
@@ -55,7 +55,7 @@ def is_plain(schema: Schema) -> bool:
 
 @st.composite
 def cells(draw: st.DrawFn, feature: Feature) -> Any:
-    """Return a value of the feature's type, or none: right mostly, else out of range or unknown."""
+    """Return a value for the feature or none: usually valid, else out of range or unknown."""
     wrong = draw(st.integers(0, 14)) == 0
     if draw(st.integers(0, 4)) == 0 and (feature.nullable or wrong):
         return None
@@ -92,7 +92,7 @@ def _field(value: Any) -> str:
 
 
 def outcome(read: Any) -> Any:
-    """Return the matrix, or where it is wrong."""
+    """Return the matrix, or the places of its errors."""
     try:
         matrix = read()
     except InvalidInput as error:
@@ -129,7 +129,7 @@ PIECES = st.one_of(
 
 @st.composite
 def files(draw: st.DrawFn, media: str) -> bytes:
-    """Return bytes that are nearly a file: pieces of CSV, or a file that was damaged."""
+    """Return bytes that are almost a file: pieces of CSV, or a damaged file."""
     if media == "csv":
         return draw(st.lists(PIECES, max_size=30).map(b"".join))
     values = draw(st.lists(st.none() | st.floats() | st.just(2.0**1000), max_size=5))

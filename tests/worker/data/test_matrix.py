@@ -1,4 +1,4 @@
-"""Rows to predict as CSV, Parquet or Arrow: answered as JSON is, or told what is wrong."""
+"""Rows to predict as CSV, Parquet or Arrow are answered like JSON, or refused with a reason."""
 
 import csv
 import io
@@ -43,7 +43,7 @@ KINDS = {
 
 
 def encoded(rows: Rows, media: str, schema: Schema = SCHEMA) -> bytes:
-    """Write rows as a client would."""
+    """Encode rows as a client would."""
     names = [feature.name for feature in schema.features]
     if media == "csv":
         lines = io.StringIO()
@@ -114,7 +114,7 @@ def test_a_wrong_field_is_named_by_its_row_and_column(name: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-Infinity", "0x10", "1_000", "1,5", "é"])
-def test_what_is_no_plain_number_is_refused(text: str, tmp_path: Path) -> None:
+def test_values_that_are_not_plain_numbers_are_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput):
         matrix_of(encoded([{**GOOD, "size": text}], "csv"), "csv", tmp_path)
 
@@ -161,7 +161,9 @@ def test_many_wrong_rows_are_counted_and_the_first_are_told(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("media", ["parquet", "arrow"])
 @pytest.mark.parametrize("data", [b"", b"ARROW1", b"\xff\xff\xff\xff\x10\0\0\0" + b"\0" * 16])
-def test_what_is_no_such_file_is_told(media: RowsMedia, data: bytes, tmp_path: Path) -> None:
+def test_a_body_that_is_not_in_its_declared_format_is_refused(
+    media: RowsMedia, data: bytes, tmp_path: Path
+) -> None:
     with pytest.raises(UnusableData):
         matrix_of(data, media, tmp_path)
 
@@ -266,7 +268,7 @@ def test_a_wrong_csv_is_answered_with_one_that_works(client: Client) -> None:
     ("query", "said"),
     [("?probabilities=yes", "true or false"), ("?probs=true", "not a parameter")],
 )
-def test_a_wrong_parameter_is_told(client: Client, query: str, said: str) -> None:
+def test_a_wrong_parameter_is_reported(client: Client, query: str, said: str) -> None:
     answer = ask(client, b"a\n1\n", query=query)
 
     assert (answer.status_code, answer.json()["type"]) == (400, "/problems/invalid-request")

@@ -21,7 +21,7 @@ from service.worker.data.table import BUILT_IN, Column, Limits, Table, built_in
 
 
 def values(table: Table, name: str) -> list[Any]:
-    """Return a column as plain values, None where it is missing."""
+    """Return a column as plain values, with None for missing ones."""
     column = table.columns[name]
     if column.type == "text":
         return list(column.values)
@@ -63,7 +63,7 @@ def test_csv_numbers_and_booleans_may_stand_between_spaces_and_text_is_kept() ->
 @pytest.mark.parametrize(
     "text", ["0x10", "1_000", "1d5", "\u0661", "1 2", "--1", "e5", "1e", ".", "nan(1)"]
 )
-def test_csv_what_only_python_or_c_calls_a_number_is_text(text: str) -> None:
+def test_csv_values_that_only_python_or_c_reads_as_numbers_are_text(text: str) -> None:
     assert read_csv(f"a,b\n{text},1\n2,1\n".encode()).columns["a"].type == "text"
 
 

@@ -60,7 +60,7 @@ TABLES = {"iris": (built_in("iris")[0], "target"), "mixed": (mixed(), "group")}
 
 def trained(name: str, data: str, **more: Any) -> Fitted:
     table, target = TABLES[data]
-    # The classes' covariances of one-hot columns are singular, and it says to regularise.
+    # The class covariances of one-hot columns are singular, and its error asks to regularise.
     params = {"reg_param": 0.1} if name == "QuadraticDiscriminantAnalysis" else {}
     return fit(plan(table, TrainRequest(model_type=name, target=target, params=params, **more)))
 
@@ -119,7 +119,7 @@ def test_every_description_is_json_and_bounds_all_numbers(name: str) -> None:
 
 
 def edges(one: Range) -> tuple[list[float], list[float]]:
-    """Return what just is, and what just is not, in a range."""
+    """Return the values just inside and just outside a range."""
     number = int if one.kind == "integer" else float
     ends = {"minimum": number(one.minimum), "maximum": number(one.maximum)}
     inside = [value for end, value in ends.items() if end not in one.exclusive]
@@ -155,7 +155,7 @@ def test_every_bound_is_kept_and_scikit_learn_agrees_within(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_classifier_offers_what_costs_without_end_or_is_deprecated(name: str) -> None:
+def test_no_classifier_offers_unbounded_cost_or_deprecated_params(name: str) -> None:
     kind = model_type(name)
     for key in ("n_estimators", "max_iter"):
         if key in kind.params:
@@ -175,7 +175,9 @@ def test_no_classifier_offers_what_costs_without_end_or_is_deprecated(name: str)
         ("SVC", "degree", 10),
     ],
 )
-def test_what_costs_most_has_bounds_of_the_services_own(name: str, key: str, most: int) -> None:
+def test_the_most_expensive_params_have_the_services_own_bounds(
+    name: str, key: str, most: int
+) -> None:
     assert validate(name, {key: most}) == []
     assert validate(name, {key: most + 1}) != []
 
@@ -232,7 +234,7 @@ def test_values_in_problems_are_clipped() -> None:
     assert all(len(problem.message) < 300 for problem in message)
 
 
-def test_integer_where_a_count_and_a_share_are_told_apart_is_a_count() -> None:
+def test_an_integer_for_a_param_that_is_a_count_or_a_share_is_a_count() -> None:
     assert validate("DecisionTreeClassifier", {"min_samples_split": 1.0}) == []
     assert validate("DecisionTreeClassifier", {"min_samples_split": 1}) != []
     assert build("DecisionTreeClassifier", {"max_features": 1}).max_features == 1
@@ -259,7 +261,7 @@ def test_integers_are_accepted_for_numbers_and_lists_become_tuples() -> None:
         (["SVC"], "must be the name"),
     ],
 )
-def test_types_that_there_are_not_are_refused_with_the_choices(name: object, said: str) -> None:
+def test_unknown_types_are_refused_with_the_choices(name: object, said: str) -> None:
     problems = validate(name, {})
     assert [problem.pointer for problem in problems] == ["/model_type"]
     assert said in problems[0].message
@@ -293,7 +295,7 @@ def test_nothing_is_built_with_more_than_one_thread() -> None:
 
 
 def test_guard_against_warnings_sees_the_ones_that_scikit_learn_gives() -> None:
-    """The default of LogisticRegressionCV warns; that ours does not is `build`'s doing."""
+    """LogisticRegressionCV warns by default; `build` makes ours not warn."""
     X, y = np.random.default_rng(0).normal(size=(40, 2)), np.arange(40) % 2
     with pytest.warns(FutureWarning):
         model_type("LogisticRegressionCV").estimator().fit(X, y)

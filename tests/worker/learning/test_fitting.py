@@ -1,4 +1,4 @@
-"""What a fit gives: the pipeline, the split, the schema and the metrics of scikit-learn."""
+"""The results of a fit: the pipeline, the split, the schema and scikit-learn's metrics."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What is known of a training before its fit: what can be learnt, and what would take too long."""
+"""Checks before a fit: what cannot be learnt, and what would take too long, is refused."""
 
 import datetime
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a client may ask for in a training, and what it is told of the rest."""
+"""Training requests: what is accepted, and the errors for everything else."""
 
 from typing import cast
 
@@ -9,7 +9,7 @@ from service.schema.train_request import Search, TrainRequest
 from service.worker.learning.request import parse_form, parse_request
 
 
-def test_request_takes_every_key_and_keeps_what_was_left_out_apart() -> None:
+def test_request_takes_every_key_and_distinguishes_omitted_ones() -> None:
     everything = {
         "name": "churn-1x_Y",
         "model_type": "SVC",
@@ -184,7 +184,7 @@ def test_a_search_of_more_combinations_than_can_be_numbered_is_refused() -> None
     assert "more than 1,000,000,000 combinations" in str(caught.value)
 
 
-def test_what_is_unknown_is_told_with_the_names_that_there_are() -> None:
+def test_unknown_names_are_reported_with_the_known_ones() -> None:
     with pytest.raises(InvalidRequest) as caught:
         parse_request(
             {

@@ -54,7 +54,7 @@ def test_the_graph_answers_as_the_pipeline_does(data_set: str, name: str) -> Non
     assert (parity.rows, parity.differing) == (1000, 0)
     assert parity.largest_difference <= (0.0 if parity.exact else 1e-9)
     assert parity.agrees
-    # Unscaled magnitudes leave a perceptron only one answer.
+    # With unscaled magnitudes a perceptron gives only one answer.
     classes = len(np.unique(load_onnx(model).labels(X)))
     assert classes > 1 or name == "Perceptron, unscaled"
 
@@ -124,7 +124,7 @@ def test_a_classifier_without_probabilities_gives_a_graph_without() -> None:
 
 
 @pytest.mark.parametrize("name", native())
-def test_what_has_no_graph_says_so(name: str) -> None:
+def test_a_pipeline_without_a_graph_says_so(name: str) -> None:
     pipeline = fitted(SETS["iris"], name)
     with pytest.raises(NotConvertible, match="has no graph") as caught:
         convert(pipeline, SETS["iris"].names)
@@ -141,7 +141,9 @@ def test_what_has_no_graph_says_so(name: str) -> None:
         (BaggingClassifier(RidgeClassifier(), 3), "other than trees"),
     ],
 )
-def test_what_cannot_be_repeated_exactly_is_left_native(classifier: Any, reason: str) -> None:
+def test_a_pipeline_that_no_graph_repeats_exactly_is_left_native(
+    classifier: Any, reason: str
+) -> None:
     data = SETS["breast_cancer"]
     pipeline = fit(data, classifier, scale="standard")
     with pytest.raises(NotConvertible, match=reason):

@@ -113,7 +113,7 @@ def test_rows_are_compared_in_parts() -> None:
     ("classifier", "methods"),
     [
         (LogisticRegression(), {"predict_proba", "predict"}),
-        # Its labels are those of the largest probabilities.
+        # Its labels are those with the largest probabilities.
         (RandomForestClassifier(30), {"predict_proba"}),
     ],
 )

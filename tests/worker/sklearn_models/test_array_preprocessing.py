@@ -82,7 +82,7 @@ def test_any_numbers_are_prepared_bit_for_bit(scale: str, values: list[float]) -
     with np.errstate(over="ignore"):
         expected = pipeline["prepare"].transform(pd.DataFrame(X, columns=data.frame.columns))
         found = preparation.apply(X)
-    # A NaN may carry any bits, so it is compared as what it is.
+    # A NaN may have any bits, so it is compared as NaN.
     np.testing.assert_array_equal(found, expected)
     assert (np.signbit(found) == np.signbit(expected))[~np.isnan(expected)].all()
 

@@ -1,4 +1,4 @@
-"""Versions that somebody else logged with MLflow's own calls: what is served, and what is not."""
+"""Versions logged with MLflow's own calls: which are served, and which are refused."""
 
 import warnings
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ LABELS = IRIS.target_names[IRIS.target]
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """The service on an embedded MLflow; what is logged in this process is logged there."""
+    """Run the service on an embedded MLflow, to which this process logs too."""
     folder = tmp_path_factory.mktemp("foreign")
     settings = settings_for(folder / "data")
     settings.data_dir.mkdir()
@@ -88,7 +88,7 @@ def test_a_skops_model_without_a_signature_gets_names_of_its_own(service: Client
 
 
 def _log_graph(name: str, width: int) -> None:
-    """Log what skl2onnx writes for a linear classifier: words as labels, float32 inputs."""
+    """Log skl2onnx's graph of a linear classifier, with words as labels and float32 inputs."""
     import mlflow.onnx
     from onnx import ModelProto, TensorProto, helper
 
@@ -178,7 +178,7 @@ def _touch(path: str) -> str:
     return path
 
 
-def test_what_is_no_classifier_is_refused_with_the_reason(service: Client) -> None:
+def test_a_model_that_is_no_classifier_is_refused_with_the_reason(service: Client) -> None:
     _log(LinearRegression().fit(IRIS.data, IRIS.target), "regressor")
 
     item = _listed(service, "regressor")
@@ -198,7 +198,7 @@ def test_mlflow_loads_what_the_service_registered(
 ) -> None:
     import mlflow.sklearn
 
-    # The service's own process forbids it, as nothing in it needs it.
+    # The service's own process forbids it, as it never needs it.
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "true")
     trained = service.train(dataset="iris", model_type="RandomForestClassifier", name="theirs")
 

@@ -1,4 +1,4 @@
-"""Artifacts that somebody planted: none runs anything, each is refused with its reason."""
+"""Planted hostile artifacts: none runs any code, each is refused with a reason."""
 
 import hashlib
 import io
@@ -71,7 +71,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> FakeRegistry:
 def service(
     planted: FakeRegistry, children: WorkerPool, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Client]:
-    """The service with a good model in use, and a registry to plant others in."""
+    """Run the service with a good model in use, and a registry in which to plant others."""
     settings = settings_for(tmp_path_factory.mktemp("hostile") / "data")
     with serve(settings, planted, children) as client:
         client.train(name="iris", dataset="iris", model_type="LogisticRegression")
@@ -80,7 +80,7 @@ def service(
 
 @pytest.fixture(autouse=True)
 def undisturbed(service: Client, children: WorkerPool, tmp_path: Path) -> Iterator[None]:
-    """Whatever a test plants: nothing ran, predictions go on, and no child is left."""
+    """Check after a test that nothing ran, predictions go on, and no worker is left."""
     yield
     assert not (tmp_path / "canary").exists()
     answered = service.predict(ROW)
@@ -93,7 +93,7 @@ def undisturbed(service: Client, children: WorkerPool, tmp_path: Path) -> Iterat
 def plant(
     registry: FakeRegistry, name: str, files: Mapping[str, bytes], *, forged: bool = False
 ) -> Version:
-    """Register files as a version: as somebody else's, or with digests as if it were ours."""
+    """Register files as a foreign version, or with digests as if it were ours."""
     digests = {file: hashlib.sha256(data).hexdigest() for file, data in files.items() if forged}
     version = Version(name, 1, time.time(), sha256=digests)
     registry.versions[name, 1] = version
@@ -106,7 +106,7 @@ def plant(
 
 
 def refusal(client: Client, name: str) -> str:
-    """Have a version refused everywhere; return the reason that the list shows."""
+    """Assert that a version is refused everywhere; return the reason that the list shows."""
     used = client.post("/use-model", json={"name": name})
     assert used.status_code == 409, used.text
     (item,) = client.get(f"/models?name={name}").json()["models"]
@@ -179,7 +179,7 @@ def _many_folders(folder: Path) -> None:
 
 def _large(folder: Path) -> None:
     with (folder / "large").open("wb") as file:
-        file.truncate(2 * 2**30 + 1)  # with a hole: it takes no room
+        file.truncate(2 * 2**30 + 1)  # sparse: it uses no disk space
 
 
 def _endless(folder: Path) -> None:
@@ -200,7 +200,7 @@ def _never_ready(folder: Path) -> None:
         (_never_ready, "not a regular file"),
     ],
 )
-def test_more_than_may_be_fetched_is_refused_before_any_of_it_is(
+def test_a_version_over_the_download_limits_is_refused_before_any_fetch(
     service: Client, planted: FakeRegistry, add: Callable[[Path], None], reason: str
 ) -> None:
     graph = {"MLmodel": hostile.mlmodel("onnx", data="model.onnx"),
@@ -211,7 +211,7 @@ def test_more_than_may_be_fetched_is_refused_before_any_of_it_is(
     assert reason in refusal(service, version.name)
 
 
-# Versions of our own, tampered with
+# Tampered versions of our own
 
 
 @pytest.mark.parametrize("model_type", ["GaussianNB", "LabelSpreading"])
@@ -237,14 +237,14 @@ def test_one_changed_byte_in_any_file_is_found(
 
 @pytest.fixture(scope="module")
 def ours(service: Client, planted: FakeRegistry) -> dict[str, bytes]:
-    """The files of a version that scikit-learn serves, to be forged."""
+    """Return the files of a version that scikit-learn serves, to be forged."""
     service.train(name="forged", dataset="iris", model_type="LabelSpreading", use=False)
     version = planted.newest_version("forged")
     return {file: (planted.files(version) / file).read_bytes() for file in version.sha256}
 
 
 def _array_file(header: str) -> bytes:
-    """Return an array file with a header of one's own and nothing behind it."""
+    """Return an array file with a custom header and no data."""
     line = header.encode().ljust(118) + b"\n"
     return b"\x93NUMPY\x01\x00" + len(line).to_bytes(2, "little") + line
 
@@ -264,7 +264,7 @@ def _pickled(canary: Path) -> bytes:
 
 
 def _forgeries(canary: Path) -> Mapping[str, Mapping[str, bytes]]:
-    """Return files whose digests are recorded as they are, by somebody who may write to MLflow."""
+    """Return forged files with matching digests, as an intruder in MLflow could write."""
     huge = _array_file("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000000,)}")
     pickled = _pickled(canary)
     return {

@@ -1,1 +1,1 @@
-"""Other servers of scikit-learn models, each in an environment of its own, beside the service."""
+"""Measurements of other servers of scikit-learn models, each in its own environment."""

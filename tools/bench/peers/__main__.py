@@ -1,4 +1,4 @@
-"""Measures the service beside MLServer, BentoML and `mlflow models serve`, all in the same run."""
+"""Measures the service and, in the same run, MLServer, BentoML and `mlflow models serve`."""
 
 import json
 import sys
@@ -20,23 +20,23 @@ from tools.bench.processes import Server
 
 _CONNECTIONS = (1, 8, 32)
 _SIZES = (1, 1000)
-"""Rows a request."""
+"""Rows per request."""
 _MOST_SECONDS = 600
 
 Loads = dict[tuple[int, int, str], list[Load]]
-"""By rows a request, connections and server."""
+"""By rows per request, connections and server."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """A server, with what is posted to it again and again."""
+    """A server and the body that is posted to it."""
 
     server: Server
     wrk: Wrk
 
 
 def measure(options: Options) -> str:
-    """Load all servers in turn, with one row and a thousand a request; return the tables."""
+    """Load all servers in turn, with 1 and 1,000 rows a request; return the tables."""
     require_wrk()
     forest, core, folder = load(), options.cores.server, options.folder("peers")
     cases: dict[tuple[int, str], _Case] = {}
@@ -63,7 +63,7 @@ def measure(options: Options) -> str:
 
 
 def _require_labels(name: str, server: Server, api: Api, forest: Forest, size: int) -> None:
-    """Raise BenchFailed unless each of 32 requests at a time gets the labels of its own rows."""
+    """Raise BenchFailed unless each of 32 concurrent requests gets its own labels."""
     every = np.resize(forest.X, (max(size, len(forest.X)), forest.X.shape[1]))
     cuts = range(size, len(every), size)
     labels = np.split(forest.classifier.predict(every), cuts)
@@ -81,7 +81,7 @@ def _require_labels(name: str, server: Server, api: Api, forest: Forest, size: i
 
 
 def _load(cases: dict[tuple[int, str], _Case], options: Options) -> Loads:
-    """Load the servers in turn, so that each meets the same noise."""
+    """Load the servers in turn, so that all see the same noise."""
     core = options.cores.client
     for case in cases.values():
         case.wrk.run(case.server, 8, 1, core, may_refuse=True)
@@ -136,7 +136,7 @@ def _table(loads: Loads, size: int, options: Options) -> str:
 
 
 def main() -> int:
-    """Print the tables; 1 where something cannot be measured."""
+    """Print the tables; return 1 if something cannot be measured."""
     asked = command.parser("tools.bench.peers", __doc__).parse_args()
 
     def job(options: Options) -> int:

@@ -1,4 +1,4 @@
-"""The forest as BentoML's guide to services writes one; it runs in BentoML's environment."""
+"""The forest as a service in the style of BentoML's guide; runs in BentoML's environment."""
 
 import os
 from typing import Annotated, Any
@@ -13,20 +13,20 @@ Rows = Annotated[np.ndarray, Shape((-1, 30)), DType("float64")]
 
 @bentoml.service(workers=1, logging={"access": {"enabled": False}})
 class Forest:
-    """Answers rows; one of its routes gathers those of several requests."""
+    """Predicts rows; one of its routes gathers those of several requests."""
 
     def __init__(self) -> None:
         self._classifier: Any = joblib.load(os.environ["BENCH_MODEL"])
 
     @bentoml.api
     def predict(self, rows: Rows) -> np.ndarray:
-        """Answer each request by a run of its own."""
+        """Answer each request with a separate run."""
         labels: np.ndarray = self._classifier.predict(rows)
         return labels
 
-    # Rows, not requests: no more than a request of the largest measurement, and BentoML's own wait.
+    # In rows: the size of the largest measured request. The wait is BentoML's default.
     @bentoml.api(batchable=True, max_batch_size=1000)
     def batched(self, rows: Rows) -> np.ndarray:
-        """Answer the requests that wait by one run (adaptive batching)."""
+        """Answer the waiting requests with one run (adaptive batching)."""
         labels: np.ndarray = self._classifier.predict(rows)
         return labels

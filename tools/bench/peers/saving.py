@@ -1,4 +1,4 @@
-"""Fits the forest in a peer's environment and saves it as the peer loads it.
+"""Fits the forest in a peer's environment and saves it in the peer's format.
 
 `python -m tools.bench.peers.saving {joblib,mlflow} PATH`
 """
@@ -27,7 +27,7 @@ def _mlflow(forest: Forest, path: Path) -> None:
         # MLflow's default format refuses the trees of a forest.
         serialization_format="cloudpickle",
         input_example=frame[:1],
-        pip_requirements=[],  # it is served from the environment that it is saved in
+        pip_requirements=[],  # it is served in the environment in which it is saved
     )
 
 

@@ -1,6 +1,6 @@
-"""How each peer is run: as its own documentation says, on one process, without a log of requests.
+"""Runs each peer as its documentation says, in one process, without a request log.
 
-A peer that can gather requests into batches is measured with and without that.
+A peer that can batch requests is measured with and without batching.
 """
 
 import json
@@ -26,7 +26,7 @@ _ENVIRONMENTS = _ROOT / ".peers"
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A command line with what it needs."""
+    """A command line with its environment."""
 
     command: list[str]
     environment: dict[str, str]
@@ -34,7 +34,7 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """How rows are sent to a server, and how it answers."""
+    """The format of a server's requests and replies."""
 
     path: str
     body: Callable[[Forest, NDArray[np.float64]], Any]
@@ -43,19 +43,19 @@ class Api:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A server to compare with: how it starts, and how it is spoken to."""
+    """A server to compare with: how it is started, and its API."""
 
     name: str
     environment: str
     """Its folder in `.peers`, its package, and the name of its requirements."""
     launch: Callable[[Path, Path, int], Launch]
-    """Takes the folder of executables, one to write to, and the port."""
+    """Takes the folder of executables, a folder to write to, and the port."""
     ready: str
     api: Api
 
     @contextmanager
     def running(self, folder: Path, core: int | None) -> Iterator[Server]:
-        """Run it, from when it is ready; raises BenchFailed where it is not installed."""
+        """Run it while the block runs, once ready; raise BenchFailed if it is not installed."""
         executables = _ENVIRONMENTS / self.environment / "bin"
         if not executables.is_dir():
             raise BenchFailed(f"{self.name} is not installed: make bench-peers")
@@ -74,21 +74,21 @@ class Peer:
 
 
 def version(package: str, requirements: str) -> str:
-    """Find the version of a package that requirements pin."""
+    """Return the version of a package that its requirements pin."""
     pins = (line.split()[0] for line in requirements.splitlines() if "==" in line)
     found = {name: pinned for name, _, pinned in (pin.partition("==") for pin in pins)}
     return found[package]
 
 
 def versions() -> dict[str, str]:
-    """Return the version of each package that is measured."""
+    """Return the version of each measured package."""
     folder = Path(__file__).parent
     names = sorted({peer.environment for peer in PEERS})
     return {name: version(name, (folder / f"{name}.txt").read_text()) for name in names}
 
 
 def _save(executables: Path, form: str, path: Path) -> None:
-    """Fit and save the forest in a peer's environment: a peer loads what its libraries wrote."""
+    """Fit and save the forest in a peer's environment, as a peer loads files of its libraries."""
     command = [str(executables / "python"), "-m", "tools.bench.peers.saving", form, str(path)]
     ended = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=120)
     if ended.returncode:
@@ -106,7 +106,7 @@ def _mlserver(batch: dict[str, object]) -> Callable[[Path, Path, int], Launch]:
             "http_port": port,
             "grpc_port": processes.free_port(),
             "metrics_port": processes.free_port(),
-            # In the server's own process: a worker beside it on the same core is slower.
+            # In the server's own process, as a worker process on the same core is slower.
             "parallel_workers": 0,
         }
         model = {
@@ -142,7 +142,7 @@ def _mlflow(executables: Path, folder: Path, port: int) -> Launch:
     command = [str(executables / "mlflow"), "models", "serve", "--model-uri", str(model)]
     command += ["--env-manager", "local", "--workers", "1"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
-    # It starts uvicorn's own command, which reads its options from variables.
+    # It runs uvicorn's command, which reads its options from environment variables.
     return Launch(command, {"UVICORN_ACCESS_LOG": "false"})
 
 
@@ -164,13 +164,13 @@ def _of_bentoml(path: str) -> Api:
 
 
 SERVICE = Api("/predict", lambda forest, rows: {"instances": forest.named(rows)}, _labels_of)
-"""How the service is spoken to."""
+"""The API of the service."""
 
 ARRAYS = Api("/predict", lambda _, rows: {"instances": rows.tolist()}, _labels_of)
-"""The same without names, as some of the peers are asked."""
+"""The same without column names, as some peers take rows."""
 
 _V2 = Api("/v2/models/forest/infer", _v2, lambda reply: list(reply["outputs"][0]["data"]))
-# As many as wait at most, and the wait of its guide.
+# The largest number of waiting requests, and the delay from its guide.
 _BATCH: dict[str, object] = {"max_batch_size": 32, "max_batch_time": 0.01}
 
 PEERS = (
@@ -180,4 +180,4 @@ PEERS = (
     Peer("BentoML, batching", "bentoml", _bentoml, "/readyz", _of_bentoml("/batched")),
     Peer("mlflow", "mlflow", _mlflow, "/ping", Api("/invocations", _split, _labels_of)),
 )
-"""Those that are measured."""
+"""The peers that are measured."""
