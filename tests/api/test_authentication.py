@@ -1,4 +1,4 @@
-"""Keys and roles: what each may do, endpoint by endpoint, and how keys change."""
+"""API keys and roles: what each role may do on each endpoint, and how keys are rotated."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,7 +108,7 @@ def test_a_file_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
 
 
 class Watch:
-    """A time that stands still until a test moves it."""
+    """A clock that stands still until a test moves it."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -240,7 +240,7 @@ def test_training_and_putting_in_use_are_two_rights(locked: Client) -> None:
     assert locked.post("/train", json=body, headers=admin).json()["used"] is True
 
 
-def test_a_row_that_the_short_way_would_take_needs_a_key(locked: Client) -> None:
+def test_a_row_on_the_fast_path_needs_a_key(locked: Client) -> None:
     admin = {"authorization": f"Bearer {SECRETS['admin']}"}
     locked.post("/train", json={"dataset": "iris", "model_type": "GaussianNB"}, headers=admin)
     example = locked.get("/schema", headers=admin).json()["example"]
