@@ -315,7 +315,7 @@ def test_the_serving_process_stays_below_250_mb_and_has_no_data_library(
     }
 
 
-def test_children_see_no_secret_of_the_service(running: tuple[int, Client]) -> None:
+def test_workers_see_no_secret_of_the_service(running: tuple[int, Client]) -> None:
     pid, client = running
     assert client.get("/model-types").status_code == 200  # the worker host has finished its imports
     host, *_ = descendants(pid)

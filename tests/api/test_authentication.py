@@ -38,7 +38,7 @@ def test_a_key_in_force_has_its_role(path: Path) -> None:
 @pytest.mark.parametrize(
     "sent", [None, b"", b"Bearer", b"Bearer ", b"Basic an", bearer(NEW), b"Bearer an old  key"]
 )
-def test_whatever_is_no_key_in_force_is_refused(path: Path, sent: bytes | None) -> None:
+def test_anything_but_a_valid_key_is_refused(path: Path, sent: bytes | None) -> None:
     path.write_text(line("predict", "an"))
 
     with pytest.raises(Unauthorized):
@@ -117,7 +117,7 @@ class Watch:
         return self.now
 
 
-def test_a_key_with_a_limit_asks_so_often_and_no_oftener(path: Path) -> None:
+def test_a_key_is_limited_to_its_request_rate(path: Path) -> None:
     watch = Watch()
     path.write_text(line("predict", "few").strip() + " 5/s # a client\n" + line("predict", "many"))
     keys = ApiKeys(path, watch)
@@ -142,7 +142,7 @@ def test_a_key_with_a_limit_asks_so_often_and_no_oftener(path: Path) -> None:
     assert taken(b"few", 20) == 5
 
 
-def test_who_has_no_right_is_not_counted(path: Path) -> None:
+def test_forbidden_requests_are_not_counted(path: Path) -> None:
     path.write_text(line("predict", "few").strip() + " 1/s\n")
     keys = ApiKeys(path, Watch())
 

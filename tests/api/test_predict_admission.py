@@ -74,7 +74,7 @@ def _serve(
     return asyncio.run(run())
 
 
-def test_a_slow_model_turns_away_before_the_body_is_read() -> None:
+def test_a_slow_model_refuses_before_the_body_is_read() -> None:
     classifier = Stuck()
     classifier.seconds = 0.003
 

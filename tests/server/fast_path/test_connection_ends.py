@@ -109,7 +109,7 @@ def test_a_request_that_waits_is_not_idle_however_long_it_was_quiet_before() -> 
     serve_site(predictor_for(SCHEMA), scene)
 
 
-def test_who_does_not_read_is_not_written_to() -> None:
+def test_a_client_that_does_not_read_is_not_written_to() -> None:
     async def scene(site: Site) -> None:
         ((protocol, transport),) = ask(site, request())
         before = len(transport.written)
