@@ -1,1 +1,1 @@
-"""The tests: their names are promises."""
+"""The tests: each name states what is guaranteed."""

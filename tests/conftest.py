@@ -39,7 +39,7 @@ def client(shared_client: Client, registry: FakeRegistry) -> Iterator[Client]:
 
 @pytest.fixture(scope="session")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> ApiKeys:
-    """Keys of which one, `mine`, is for predictions."""
+    """API keys, of which `mine` may request predictions."""
     path = tmp_path_factory.mktemp("keys") / "keys"
     path.write_text(f"predict: {hashlib.sha256(b'mine').hexdigest()}\n")
     return ApiKeys(path)

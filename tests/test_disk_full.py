@@ -1,7 +1,7 @@
-"""A disk that takes no more: predictions go on, changes are refused with the reason.
+"""A full disk: predictions go on, and changes are refused with the reason.
 
-Two ways: a small disk that is full (ENOSPC), and files that may not grow (EFBIG), which needs no
-mount and can let the database pass and the larger files of a model not.
+Two methods: a small disk that is full (ENOSPC), and a limit on the size of files (EFBIG). The
+limit needs no mount, and can admit writes of the database but refuse the larger model files.
 """
 
 import contextlib
@@ -56,7 +56,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Cli
 
 @contextmanager
 def _no_larger_file(pid: int, size: int) -> Iterator[None]:
-    """Let no file of the service, and of the process that forks its children, grow over `size`."""
+    """Let no file of the service and of its worker hosts grow beyond `size`."""
     found = [one for one in (pid, *descendants(pid)) if _bound_files(one, size)]
     try:
         yield
@@ -66,7 +66,7 @@ def _no_larger_file(pid: int, size: int) -> Iterator[None]:
 
 
 def _bound_files(pid: int, size: int) -> bool:
-    """Set this limit for a process, unless it is a job, which has its own and ends soon."""
+    """Set this limit for a process, unless it is a job, which has a limit of its own."""
     with contextlib.suppress(ProcessLookupError):
         _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
         if hard == resource.RLIM_INFINITY:
@@ -77,7 +77,7 @@ def _bound_files(pid: int, size: int) -> bool:
 
 @contextmanager
 def _predicting(client: Client) -> Iterator[list[int]]:
-    """Predict during the block; return the statuses, which are complete at its end.
+    """Predict during the block, and yield the statuses, which are complete at its end.
 
     At least one prediction begins and ends in the block.
     """
@@ -93,7 +93,7 @@ def _predicting(client: Client) -> Iterator[list[int]]:
         ended = pool.submit(predict)
         try:
             yield statuses
-            # The next one may have begun before the block did.
+            # The next prediction may have begun before the block did.
             enough = len(statuses) + 2
             wait_until(lambda: len(statuses) >= enough or ended.done())
         finally:
@@ -109,7 +109,7 @@ def _assert_refused_for_want_of_space(response: httpx.Response) -> None:
 
 
 def _state(client: Client) -> Any:
-    """Return what a change would change."""
+    """Return the state that a change would modify."""
     in_use = client.get("/use-model").json()
     models = client.get("/models").json()["models"]
     data_sets = client.get("/datasets").json()["datasets"]
@@ -166,7 +166,7 @@ def test_files_of_rows_find_no_space_and_are_answered_later(running: tuple[int, 
     names = ",".join(feature["name"] for feature in client.get("/schema").json()["features"])
     rows = f"{names}\n".encode() + b"5.1,3.5,1.4,0.2\n" * 100_000
 
-    # The upload itself fits, and the matrix that is made of it does not.
+    # The upload fits within the limit, and the matrix made from it does not.
     with _no_larger_file(pid, LESS_THAN_A_MODEL):
         _assert_refused_for_want_of_space(client.post("/predict", content=rows, headers=CSV))
 
@@ -174,7 +174,7 @@ def test_files_of_rows_find_no_space_and_are_answered_later(running: tuple[int, 
 
 
 @pytest.mark.parametrize(
-    # A change that was begun leaves the database unreadable until there is space to take it back.
+    # A transaction that has begun leaves the database unreadable until it can be rolled back.
     ("size", "outcome"),
     [(NOTHING, "unchanged"), (LESS_THAN_THE_DATABASE, "unknown")],
 )
@@ -185,7 +185,7 @@ def test_a_change_that_the_database_does_not_take_has_not_happened(
     before = _state(client)
 
     with _no_larger_file(pid, size):
-        # Its files are in the cache, so that only the commit needs the disk.
+        # The model's files are in the cache, so that only the commit needs the disk.
         refused = client.post("/use-model", json={"name": "small", "version": 1})
         still = client.predict(ROW)
 

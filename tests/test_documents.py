@@ -1,4 +1,4 @@
-"""The documents against the code: what they name exists, and what exists they name."""
+"""The documents against the code: they name only what exists, and all that users need."""
 
 import re
 import subprocess
@@ -80,7 +80,7 @@ def test_every_error_has_a_status() -> None:
     leaves = _leaves(ServiceError) - {errors.StartError}
 
     assert leaves <= set(problems.TABLE)
-    # InvalidRequest is raised itself, although others derive from it.
+    # InvalidRequest is raised directly, although other errors derive from it.
     assert set(problems.TABLE) - leaves == {errors.InvalidRequest}
 
 
@@ -107,7 +107,7 @@ def test_a_lock_has_hashes_and_no_addresses(lock: str) -> None:
 
 
 def test_no_python_file_outgrows_its_noun() -> None:
-    # One list of every error is worth more than short files.
+    # A single list of all errors is more useful than short files.
     long = {
         str(path.relative_to(ROOT)): lines
         for path in (ROOT / "service").rglob("*.py")

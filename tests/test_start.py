@@ -1,4 +1,4 @@
-"""The service as a process of its own on an embedded MLflow: starts, restarts, and what fails."""
+"""The service as a separate process with an embedded MLflow: start, restart, stop, failures."""
 
 import json
 import os
@@ -22,7 +22,7 @@ CANARY = "hunter2"
 
 
 def _fail_to_start(folder: Path, **settings: object) -> str:
-    """Start the service, expect that it gives up, and give what it says."""
+    """Start the service, expect it to fail, and return its output."""
     ended = subprocess.run(
         [sys.executable, "-m", "service"],
         env=environment(folder, **settings),
@@ -37,7 +37,7 @@ def _fail_to_start(folder: Path, **settings: object) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder in which the service has run: starter model, a training, a data set."""
+    """A data folder in which the service ran: it has a starter model, a training, a data set."""
     folder = tmp_path_factory.mktemp("process") / "data"
     with service_process(folder) as (_, client):
         wait_until(lambda: is_ready(client))
@@ -54,7 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copy(folder: Path, tmp_path: Path) -> Path:
-    """A copy of that folder in another place, to be damaged."""
+    """A copy of that folder in another place, for tests that damage it."""
     return shutil.copytree(folder, tmp_path / "data")
 
 
@@ -266,7 +266,7 @@ def test_mlflow_is_imported_without_data_libraries_which_can_be_imported_later()
 
 @pytest.fixture(scope="module")
 def running(folder: Path) -> Iterator[tuple[int, Client]]:
-    """The service started again on that folder: its process id, and a client."""
+    """The service, restarted on that folder: its process id, and a client."""
     os.environ["MLFLOW_TRACKING_PASSWORD"] = CANARY
     try:
         with service_process(folder) as (process, client):
@@ -304,7 +304,7 @@ def test_the_serving_process_stays_below_250_mb_and_has_no_data_library(
     for path in ("/models", "/models/light/versions/1", "/trainings", "/datasets/kept", "/schema"):
         assert client.get(path).status_code == 200
     status = Path(f"/proc/{pid}/status").read_text()
-    # The compiled parts of a library are mapped where it is imported.
+    # The compiled modules of an imported library are mapped into the process.
     maps = Path(f"/proc/{pid}/maps").read_text()
 
     assert int(status.split("VmRSS:")[1].split()[0]) * 1024 < 250e6
@@ -315,14 +315,14 @@ def test_the_serving_process_stays_below_250_mb_and_has_no_data_library(
     }
 
 
-def test_children_see_no_secret_of_the_service(running: tuple[int, Client]) -> None:
+def test_workers_see_no_secret_of_the_service(running: tuple[int, Client]) -> None:
     pid, client = running
-    assert client.get("/model-types").status_code == 200  # its imports are done
+    assert client.get("/model-types").status_code == 200  # the worker host has finished its imports
     host, *_ = descendants(pid)
 
     assert CANARY.encode() in Path(f"/proc/{pid}/environ").read_bytes()
     assert CANARY.encode() not in Path(f"/proc/{host}/environ").read_bytes()
-    # A fork of a process with more than one thread is not safe.
+    # Forking a process with more than one thread is not safe.
     assert len(list(Path(f"/proc/{host}/task").iterdir())) == 1
 
 
@@ -338,6 +338,6 @@ def test_nothing_is_sent_to_anybody_from_the_serving_process(running: tuple[int,
         if line.split()[9] in inodes
     ]
 
-    # Listening sockets have no other end, and ours is on 127.0.0.1 (in hexadecimal, turned round).
+    # Listening sockets have no peer; 127.0.0.1 is in hexadecimal, in reverse byte order.
     assert remote
     assert all(address.startswith(("00000000:", "0100007F:")) for address in remote), remote

@@ -1,4 +1,4 @@
-"""Keys and roles: what each may do, endpoint by endpoint, and how keys change."""
+"""API keys and roles: what each role may do on each endpoint, and how keys are rotated."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,7 +38,7 @@ def test_a_key_in_force_has_its_role(path: Path) -> None:
 @pytest.mark.parametrize(
     "sent", [None, b"", b"Bearer", b"Bearer ", b"Basic an", bearer(NEW), b"Bearer an old  key"]
 )
-def test_whatever_is_no_key_in_force_is_refused(path: Path, sent: bytes | None) -> None:
+def test_anything_but_a_valid_key_is_refused(path: Path, sent: bytes | None) -> None:
     path.write_text(line("predict", "an"))
 
     with pytest.raises(Unauthorized):
@@ -108,7 +108,7 @@ def test_a_file_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
 
 
 class Watch:
-    """A time that stands still until a test moves it."""
+    """A clock that stands still until a test moves it."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -117,7 +117,7 @@ class Watch:
         return self.now
 
 
-def test_a_key_with_a_limit_asks_so_often_and_no_oftener(path: Path) -> None:
+def test_a_key_is_limited_to_its_request_rate(path: Path) -> None:
     watch = Watch()
     path.write_text(line("predict", "few").strip() + " 5/s # a client\n" + line("predict", "many"))
     keys = ApiKeys(path, watch)
@@ -142,7 +142,7 @@ def test_a_key_with_a_limit_asks_so_often_and_no_oftener(path: Path) -> None:
     assert taken(b"few", 20) == 5
 
 
-def test_who_has_no_right_is_not_counted(path: Path) -> None:
+def test_forbidden_requests_are_not_counted(path: Path) -> None:
     path.write_text(line("predict", "few").strip() + " 1/s\n")
     keys = ApiKeys(path, Watch())
 
@@ -240,7 +240,7 @@ def test_training_and_putting_in_use_are_two_rights(locked: Client) -> None:
     assert locked.post("/train", json=body, headers=admin).json()["used"] is True
 
 
-def test_a_row_that_the_short_way_would_take_needs_a_key(locked: Client) -> None:
+def test_a_row_on_the_fast_path_needs_a_key(locked: Client) -> None:
     admin = {"authorization": f"Bearer {SECRETS['admin']}"}
     locked.post("/train", json={"dataset": "iris", "model_type": "GaussianNB"}, headers=admin)
     example = locked.get("/schema", headers=admin).json()["example"]

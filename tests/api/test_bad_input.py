@@ -1,4 +1,4 @@
-"""The corpus of bad input: what each gets, and that the service answers as before afterwards."""
+"""The corpus of bad input: the status of each case, and that the service still works afterwards."""
 
 import json
 from typing import Any
@@ -139,7 +139,7 @@ def test_h20_a_mad_request_id_is_replaced(client: Client) -> None:
 
 
 def _check(response: httpx.Response, sent: bytes) -> None:
-    """Check what every refusal has to be."""
+    """Check what holds for every refusal."""
     if response.status_code < 400:
         return
     problem: dict[str, Any] = response.json()

@@ -1,4 +1,4 @@
-"""The corpus of bad input while predictions are answered: the same codes, and none fails."""
+"""The corpus of bad input under load: each case has its status, and no prediction fails."""
 
 import json
 import threading
@@ -20,7 +20,7 @@ JSON = {"content-type": "application/json"}
 
 @contextmanager
 def predictions(client: Client) -> Iterator[None]:
-    """Predict on several connections while the block runs; fails if one prediction did."""
+    """Predict on several connections while the block runs; fail if any prediction failed."""
     ended, wrong = threading.Event(), []
     counts = [0] * CONNECTIONS
 

@@ -1,4 +1,4 @@
-"""OpenAPI against what is served: documented statuses, documented bodies, documented examples."""
+"""The OpenAPI document against the real replies: statuses, bodies, headers and examples."""
 
 import re
 from pathlib import Path
@@ -146,7 +146,7 @@ MADE_ELSEWHERE = {
 def _check_documented(
     document: dict[str, Any], case: str, response: httpx.Response, headers: tuple[str, ...] = ()
 ) -> None:
-    """Check that an error is what the document says of its operation and status."""
+    """Check that an error matches what the document says about its operation and status."""
     method, route, status = case.split()
     shown = document["paths"][route][method]["responses"][status]
     assert response.headers["content-type"] == "application/problem+json"
@@ -305,7 +305,7 @@ def test_predict_is_documented_as_the_model_in_use_takes_it(tmp_path: Path) -> N
 
 
 def _shown_of_predict(client: Client) -> dict[str, Any]:
-    """Return what is documented of the body, after its own example was accepted."""
+    """Return the documented schema of the body, after checking that its example is accepted."""
     document = client.get("/openapi.json").json()
     found: dict[str, Any] = document["components"]["schemas"]["PredictRequest"]
     if client.get("/readyz").status_code == 200:

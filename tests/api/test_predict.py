@@ -1,4 +1,4 @@
-"""`POST /predict` over HTTP: what it answers, and what it carries."""
+"""`POST /predict` over HTTP: its input formats, its replies and their headers."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The route as plain ASGI: when a request is turned away, and how much a refusal carries."""
+"""The predict route as plain ASGI: when a request is refused, and how large a refusal is."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ BODY = b'{"instances": [[1.5, 2]]}'
 
 
 class Stuck(FakeClassifier):
-    """Answers when it is let go."""
+    """A classifier that blocks until the test releases it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Stuck(FakeClassifier):
 
 @dataclass
 class Exchange:
-    """One request and what became of it."""
+    """One request and its response."""
 
     body: bytes
     read: bool = False
@@ -74,7 +74,7 @@ def _serve(
     return asyncio.run(run())
 
 
-def test_a_slow_model_turns_away_before_the_body_is_read() -> None:
+def test_a_slow_model_refuses_before_the_body_is_read() -> None:
     classifier = Stuck()
     classifier.seconds = 0.003
 
@@ -95,7 +95,7 @@ def test_a_slow_model_turns_away_before_the_body_is_read() -> None:
     assert json.loads(refused.reply)["type"] == "/problems/overloaded"
 
 
-def test_who_waited_too_long_for_a_thread_gets_503() -> None:
+def test_a_request_that_waited_too_long_for_a_thread_gets_503() -> None:
     classifier = FakeClassifier()
 
     async def scene(predict: Predict) -> list[Exchange]:

@@ -1,4 +1,4 @@
-"""Without keys: what a web page, or another name of this machine, may not do."""
+"""Without keys: what a web page of another origin, or a foreign host name, may not do."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +29,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 
 @pytest.fixture(scope="module")
 def public(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A service that listens on all addresses, as in a cluster: it cannot know its names."""
+    """A service that listens on all addresses, as in a cluster: it cannot know its host names."""
     folder = tmp_path_factory.mktemp("public")
     with serve(settings_for(folder / "data", host="0.0.0.0"), FakeRegistry(folder)) as client:
         yield client

@@ -1,4 +1,4 @@
-"""`/train` and `/trainings` over HTTP, with children that really fit."""
+"""`/train` and `/trainings` over HTTP, with workers that really fit a model."""
 
 import json
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ CSV = "x,colour,y\n" + "".join(f"{i},{'red' if i % 3 else 'blue'},{i % 2}\n" for
 
 @pytest.fixture(scope="module")
 def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A service that runs one training at a time, lets one wait, and stops one after 2 s."""
+    """A service that runs one training at a time, queues one, and stops a training after 2 s."""
     folder = tmp_path_factory.mktemp("narrow")
     settings = settings_for(folder / "data", trainings_queued=1, training_seconds=2.0)
     with serve(settings, FakeRegistry(folder)) as client:
@@ -161,7 +161,7 @@ def test_a_training_that_nobody_waits_for_is_followed(client: Client) -> None:
 
 
 def test_what_only_the_fit_finds_is_told_to_whoever_waits(client: Client) -> None:
-    # Two features that are the same leave a class without a covariance of full rank.
+    # Two identical features: the covariance matrix of a class does not have full rank.
     rows = [[float(i % 2), float(i % 2), "uv"[i % 2]] for i in range(40)]
 
     response = client.post(

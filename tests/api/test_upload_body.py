@@ -1,4 +1,4 @@
-"""An upload's way to its file: in parts, and never written on the event loop's thread."""
+"""An upload is written to its file in parts, and never on the event loop's thread."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ from tests.support.server import settings_for
 
 
 class FakeState:
-    """Runs what it is given in a thread, and remembers the lengths of what was written."""
+    """Runs each write in a thread, and records the lengths of the parts."""
 
     def __init__(self, folder: Path) -> None:
         self.settings = settings_for(folder, max_upload_bytes=4 * 2**20)

@@ -1,4 +1,4 @@
-"""`/use-model` and `/models` over HTTP: changes, their log, and what stays when one fails."""
+"""`/use-model` and `/models` over HTTP: changes, their log, and what a failed change leaves."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Each alert fires where it must and keeps silent just short of that: `promtool test rules`."""
+"""Each alert fires above its threshold and is silent just below it: `promtool test rules`."""
 
 import subprocess
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ BUSY = 1000.0
 
 
 def _traffic(slo: str, *phases: tuple[int, float, float]) -> list[tuple[str, str]]:
-    """Return requests for so many minutes, so many a minute, of which a share is bad."""
+    """Return series of requests; a phase is its minutes, requests a minute, and share of errors."""
     good = counter(*((minutes, each * (1 - bad)) for minutes, each, bad in phases))
     failed = counter(*((minutes, each * bad) for minutes, each, bad in phases))
     every = counter(*((minutes, each) for minutes, each, _ in phases))
@@ -35,7 +35,7 @@ def _requests(values: str, status: str, route: str = "/predict") -> tuple[str, s
 
 
 def _burns() -> Iterator[Case]:
-    """Each pair of windows alone; a pace just below; a burn that is over; a share of few."""
+    """Yield cases of each pair of windows: above, just below, after the burn, with few requests."""
     for slo, budget in (("Availability", 0.001), ("Latency", 0.01)):
 
         def case(

@@ -1,4 +1,4 @@
-"""The scripts that make copies and restore them, against a store in a folder."""
+"""The backup and restore scripts, against a fake object store and database."""
 
 import hashlib
 import importlib
@@ -16,7 +16,7 @@ SCRIPTS = Path(__file__).parents[2] / "charts" / "mlops-desafio" / "files" / "ba
 
 
 class FakeStore:
-    """An object store, as far as the scripts ask of boto3's client."""
+    """An object store with the methods of boto3's client that the scripts use."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
@@ -51,7 +51,7 @@ class FakeStore:
 
 
 class Copies:
-    """The scripts on a folder and a store of a test."""
+    """The scripts, with the folder and the store of a test."""
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.root, self.store = root, FakeStore()
@@ -77,7 +77,7 @@ class Copies:
         monkeypatch.setattr(self.restore, "database_has_tables", lambda: False)
 
     def make(self, keep: int = 9, dump: bytes = b"rows") -> str:
-        """Make a copy, a second after the last one; return its name."""
+        """Make a copy, one second after the last one, and return its name."""
         self._seconds += 1
         name = f"2026-01-31T02-17-{self._seconds:02}Z"
         self._monkeypatch.setattr(self.backup.time, "strftime", lambda *_: name)
@@ -131,7 +131,7 @@ def test_the_oldest_copies_go_with_what_only_they_have(copies: Copies) -> None:
     names = [copies.make(keep=2) for _ in range(2)]
 
     assert copies.names() == names
-    assert copies.kept() == {b"same", b"first"}  # another copy may be about to name it
+    assert copies.kept() == {b"same", b"first"}  # a copy in progress may be about to refer to it
     for path in copies.root.glob("objects/*/*"):
         os.utime(path, (0, 0))
     names = [names[1], copies.make(keep=2)]

@@ -1,4 +1,4 @@
-"""The chart as Helm renders it: what every user of it may count on."""
+"""The chart as Helm renders it: what every installation can rely on."""
 
 import json
 import re
@@ -205,7 +205,7 @@ def test_values_and_schema_know_the_same_keys() -> None:
 
 def test_prose_stands_above_every_value() -> None:
     lines = (CHART / "values.yaml").read_text().splitlines()
-    # What Kubernetes itself defines, or what is one value of several lines.
+    # Keys that Kubernetes defines, or that are one value over several lines.
     known = ("cpu:", "memory:", "kubernetes.io/", "k8s-app:", "grafana_dashboard:", "training")
     bare = [
         line

@@ -1,4 +1,4 @@
-"""The chart's keys: made where they are wished, in plain text only where people read them."""
+"""The chart's API keys: generated when enabled, in plain text only in the Secret for people."""
 
 import base64
 import hashlib
@@ -57,7 +57,7 @@ def test_the_service_reads_them_where_they_are_mounted() -> None:
     ]
     assert f"{mount['mountPath']}/{volume['secret']['items'][0]['path']}" == path
     assert volume["secret"]["secretName"] == "desafio-keys"
-    # As a subPath a changed Secret would never arrive.
+    # With a subPath, a changed Secret would never reach the pod.
     assert "subPath" not in mount
 
 

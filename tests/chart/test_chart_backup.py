@@ -1,4 +1,4 @@
-"""Copies of what must not be lost: what the chart makes for them, and what it refuses."""
+"""Backups: what the chart renders for them, and which values it refuses."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ def test_a_first_copy_is_made_at_once_so_that_its_volume_is_bound() -> None:
     (job,) = first.values()
     assert job["spec"]["template"]["spec"] == cronjob()
     assert set(first) == set(again)
-    assert not set(first) & set(other)  # a Job never changes: another one takes its place
+    assert not set(first) & set(other)  # a Job is immutable: a new one replaces it
     assert all(len(name) <= 63 for name in first)
 
 

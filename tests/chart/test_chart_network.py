@@ -1,4 +1,4 @@
-"""Who may speak to whom in a release, worked out from the policies that the chart renders."""
+"""Which pods of a release may connect to which, derived from the rendered network policies."""
 
 from itertools import product
 
@@ -16,7 +16,7 @@ EDGES = {
     ("grafana", "prometheus"),
     ("test", "api"),
     ("test", "mlflow"),
-    # Only what proves that the stores are used goes there, and only while it runs.
+    # Only the Helm tests that check the stores connect to them, and only while they run.
     ("test-postgres", "postgres"),
     ("test-minio", "minio"),
 }

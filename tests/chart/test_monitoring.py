@@ -1,4 +1,4 @@
-"""What the chart brings for monitoring, held against what the service exposes."""
+"""The chart's rules and dashboards against the metrics that the service exposes."""
 
 import json
 import re
@@ -34,7 +34,7 @@ OWN_METRICS = {"up": TARGET_LABELS, "ALERTS": {"alertname", "alertstate", *TARGE
 
 
 def _exposed() -> dict[str, set[str]]:
-    """Scrape a `Metrics()` of which each metric has been used once; give names and labels."""
+    """Scrape a `Metrics()` in which each metric was used once; return the labels of each name."""
     metrics = Metrics()
     metrics.predict.open("m", 1)["ok"].observe(0.01, rows=1)
     for metric in vars(metrics).values():
@@ -43,7 +43,7 @@ def _exposed() -> dict[str, set[str]]:
     families = text_string_to_metric_families(generate_latest(metrics.registry).decode())
     found: dict[str, set[str]] = {}
     for sample in (sample for family in families for sample in family.samples):
-        if not sample.name.endswith("_created"):  # of each counter, and of no use here
+        if not sample.name.endswith("_created"):  # every counter has one, and it is not needed here
             found.setdefault(sample.name, set()).update(sample.labels)
     return found
 
@@ -53,7 +53,7 @@ def _panels(dashboard: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _queries() -> dict[str, str]:
-    """Return each query of rules and dashboards by where it stands."""
+    """Return each query of the rules and dashboards by its location."""
     queries = {
         name: rule["expr"] for key in ("record", "alert") for name, rule in rules(key).items()
     }

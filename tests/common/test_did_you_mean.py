@@ -1,4 +1,4 @@
-"""The most similar of the right names, among a few and among thousands."""
+"""The most similar of the valid names, among a few and among thousands."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""The sentences of errors: names as they were sent, and one punctuation mark at the end."""
+"""Error messages: names as they were sent, and one punctuation mark at the end."""
 
 import pytest
 

@@ -10,7 +10,7 @@ def _resident() -> int:
 
 def test_memory_that_was_freed_goes_back_to_the_system() -> None:
     blocks = [bytes(5000) for _ in range(20_000)]
-    last = blocks[-1]  # what stays at the end keeps the heap from being cut off there
+    last = blocks[-1]  # a block at the end keeps the heap from being trimmed
     del blocks
     before = _resident()
 

@@ -1,4 +1,4 @@
-"""What Prometheus scrapes, parsed as Prometheus would."""
+"""What Prometheus scrapes, parsed as Prometheus parses it."""
 
 from prometheus_client.parser import text_string_to_metric_families
 

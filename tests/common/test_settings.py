@@ -1,4 +1,4 @@
-"""The settings: read once, and a wrong one is reported in a sentence."""
+"""The settings: read once, and every invalid one is reported with a clear message."""
 
 import pytest
 from pydantic import ValidationError

@@ -54,7 +54,7 @@ FOREST = model_of(RandomForestClassifier(20, max_depth=3, random_state=0))
 LOGISTIC = model_of(LogisticRegression(max_iter=500))
 
 
-# What the classifiers answer.
+# What the classifiers return.
 
 
 @pytest.mark.parametrize("model", [FOREST, LOGISTIC])
@@ -99,7 +99,7 @@ def test_a_stored_pipeline_answers_as_the_one_that_was_stored(name: str) -> None
     assert loaded.backend == "native"
     M = matrix(pipeline, rows)
     classes = pipeline["classify"].classes_
-    with np.errstate(invalid="ignore"):  # Label propagation knows nothing of what is far away.
+    with np.errstate(invalid="ignore"):  # Label propagation divides zero by zero far from its data.
         expected = pipeline.predict(rows)
         chances: Any = pipeline.predict_proba(rows) if loaded.has_probabilities else None
     assert (classes[loaded.labels(M)] == expected).all()
@@ -120,7 +120,7 @@ def test_a_native_classifier_uses_one_job_everywhere_and_leaves_the_pipeline_alo
     loaded = NativeClassifier(pipeline, Preparation.from_pipeline(pipeline, IRIS.names))
     inner = loaded.classifier
     assert [inner.n_jobs, inner.estimators_[0].n_jobs] == [1, 1]
-    # Fitted on a frame, it would warn about a matrix, and a warning here is an error.
+    # Fitted on a frame, it would warn about a matrix, and the tests treat warnings as errors.
     assert (voting.classes_[loaded.labels(X)] == pipeline.predict(IRIS.frame)).all()
     assert [voting.n_jobs, voting.estimators_[0].n_jobs] == [2, 2]
     assert list(voting.feature_names_in_) == IRIS.names
@@ -152,11 +152,11 @@ def test_serving_a_graph_imports_no_scikit_learn() -> None:
     assert run.stdout.decode().strip() == "[]", run.stderr.decode()
 
 
-# Graphs of others.
+# Graphs from other tools.
 
 
 def foreign(labels: list[str] | None, real: int = TensorProto.FLOAT) -> bytes:
-    """Make what skl2onnx makes of a linear classifier, without its ZipMap."""
+    """Return the graph that skl2onnx makes of a linear classifier, without its ZipMap."""
     named: dict[str, Any] = (
         {"classlabels_strings": labels} if labels else {"classlabels_ints": [0, 1]}
     )
@@ -338,7 +338,7 @@ def test_a_file_that_names_places_outside_itself_is_refused(name: str) -> None:
 
 
 def crafted(tree: Any, node: int, **fields: int) -> None:
-    """Write into a fitted tree's own memory, as a crafted file would."""
+    """Change fields of a fitted tree in memory, as a crafted file would."""
     nodes = tree.__getstate__()["nodes"].copy()
     for field, value in fields.items():
         nodes[field][node] = value

@@ -1,4 +1,4 @@
-"""The compiled decoder against the slow explanation: they must never disagree."""
+"""The compiled decoder and the slower one that explains errors must always agree."""
 
 import json
 import time
@@ -91,7 +91,7 @@ def test_a_feature_that_comes_twice_is_refused_whatever_its_place(position: int)
 
 
 def test_wide_schemas_are_decoded_in_time_that_grows_with_their_width_alone() -> None:
-    # msgspec looks keys up from where the last was found, so a turned order costs their square.
+    # msgspec searches for a key from the last match: reversed order costs quadratic time.
     names = [f"feature {index}" for index in range(2000)]
     decoder = Decoder(Schema(tuple(Feature(n, "number") for n in names), ("a", "b")), LIMITS)
     turned = json.dumps({"instances": [dict.fromkeys(reversed(names), 1.0)]}).encode()
@@ -115,7 +115,7 @@ def test_what_is_missing_costs_no_more_than_what_was_sent() -> None:
     assert len(caught.value.problems) == 20
 
 
-def test_the_slow_way_is_short_where_it_says_so() -> None:
+def test_explaining_is_fast_where_it_is_done_at_once() -> None:
     names = [f"a rather long name of feature {index}" for index in range(64)]
     decoder = Decoder(Schema(tuple(Feature(n, "number") for n in names), ("a", "b")), Limits())
     small = b'{"instances":[%s]}' % b",".join([b"{}"] * 330)

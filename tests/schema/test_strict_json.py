@@ -1,4 +1,4 @@
-"""Strict JSON: every doubt is an error that says where."""
+"""Strict JSON: everything ambiguous is an error with a pointer to its place."""
 
 import time
 import tracemalloc

@@ -1,4 +1,4 @@
-"""An answer that ends a connection arrives, also where the request is not read to its end."""
+"""A response that closes the connection arrives, even if the request was not read to its end."""
 
 import asyncio
 import hashlib
@@ -102,7 +102,7 @@ def test_a_client_that_still_sends_too_much_gets_the_answer(client: Client) -> N
     with connect(client, 30) as sender:
         key = b"content-type: application/json\r\nauthorization: Bearer key"
         sender.sendall(head(size).replace(b"content-type: application/json", key))
-        for _ in range(160):  # more than the service takes, and than lies between
+        for _ in range(160):  # more than the limit of the service and the socket buffers
             sender.sendall(b" " * 65_536)
         received = sender.recv(65_536)
 

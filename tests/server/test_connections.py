@@ -1,4 +1,4 @@
-"""Many connections, requests sent ahead, methods, and the end of the server."""
+"""Connection limits, pipelined requests, methods, and the shutdown of the server."""
 
 import json
 import re
@@ -58,7 +58,7 @@ def test_requests_sent_ahead_are_answered_in_order(client: Client) -> None:
 
 @pytest.fixture
 def narrow(tmp_path: Path) -> Iterator[tuple[Server, Client]]:
-    """A service that takes two connections; no model is in use."""
+    """A service that accepts two connections; no model is in use."""
     settings = settings_for(tmp_path / "data", idle_seconds=30.0, max_connections=2)
     with running(settings, FakeRegistry(tmp_path)) as started:
         yield started
@@ -132,7 +132,7 @@ def test_head_answers_as_get_does_without_the_body(client: Client) -> None:
         assert path == "/metrics" or abs(
             int(head.headers["content-length"]) - int(got.headers["content-length"])
         ) <= 16, path  # fmt: skip
-    # The connection is in step: no body was sent that the client did not expect.
+    # The next reply is read correctly: no unexpected body was sent.
     assert client.get("/healthz").json() == {"status": "ok"}
 
 
@@ -169,7 +169,7 @@ def test_while_it_goes_readyz_says_so_and_what_was_begun_is_answered(
 
 
 def _last_reply(connection: socket.socket) -> bytes | None:
-    """Ask once more; return the answer if it is the connection's last one."""
+    """Send one more request; return the response if it is the last one on the connection."""
     connection.sendall(READY)
     reply = one_reply(connection)
     return reply if b"connection: close" in reply else None
@@ -206,7 +206,7 @@ def _stage(client: Client) -> str:
 def test_what_is_not_answered_in_time_gets_a_problem(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # Trainings go on, so that who waits for one waits for longer than the server does.
+    # Trainings go on, so that a client waits for longer than the server does.
     monkeypatch.setattr("service.training.queue.TrainingQueue.stop", lambda _: None)
     service = running(settings_for(tmp_path / "data"), FakeRegistry(tmp_path))
     with service as (server, client), connect(client, 30) as connection:
@@ -219,5 +219,5 @@ def test_what_is_not_answered_in_time_gets_a_problem(
 
     check(reply, 503)
     assert re.search(rb"retry-after: \d", reply)
-    # uvicorn's own answer to the request that was cut off is not even tried.
+    # uvicorn does not try to send its own response to the request that was cut off.
     assert not [record for record in caplog.records if record.name == "asyncio"]

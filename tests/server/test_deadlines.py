@@ -1,4 +1,4 @@
-"""Half a request, a slow one, and silence: each has its time."""
+"""The deadlines of incomplete requests, slow requests and silent connections."""
 
 import asyncio
 import contextlib
@@ -55,7 +55,7 @@ def test_line_ends_do_not_keep_a_connection_open(impatient: Client) -> None:
 
 
 def _drip(connection: socket.socket, piece: bytes) -> bytes:
-    """Send a piece each tenth of a second until the server says something; give all it says."""
+    """Send a piece every 0.1 s until the server responds; return everything it sent."""
     connection.settimeout(0.1)
     for _ in range(100):
         try:
@@ -110,7 +110,7 @@ def test_a_client_that_the_service_keeps_waiting_gets_no_408(
 
 
 def _is_quiet(connection: socket.socket, seconds: float) -> bool:
-    """Return whether the server says nothing for so long."""
+    """Return whether the server sends nothing for this many seconds."""
     connection.settimeout(seconds)
     try:
         connection.recv(1)

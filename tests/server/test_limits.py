@@ -1,4 +1,4 @@
-"""What the server does with bytes that are no request, or too much of one."""
+"""How the server handles bytes that are not a valid request, or exceed a limit."""
 
 import re
 import socket

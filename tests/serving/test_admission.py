@@ -1,4 +1,4 @@
-"""The rule that admits slow predictions: by the work that waits, whatever kind of request it is."""
+"""Admission of slow predictions: by the queued work, whatever the kind of request."""
 
 from contextlib import ExitStack
 

@@ -1,4 +1,4 @@
-"""Many rows: scikit-learn in a worker where it is faster, and otherwise the graph."""
+"""Many rows are answered by scikit-learn in a worker if that is faster, else by the graph."""
 
 import gc
 import os
@@ -21,7 +21,7 @@ from tests.support.waiting import wait_until
 
 
 class Scene:
-    """A graph and a worker, each with a time a row, on one clock."""
+    """A graph and a worker on a fake clock, each with its seconds per row."""
 
     def __init__(self, graph_row: float, worker_row: float, idle_seconds: float = 0) -> None:
         self.now = 0.0
@@ -38,7 +38,7 @@ class Scene:
         return self.worker
 
     def ask(self, rows: int = MANY) -> str:
-        """Have so many rows answered; give who did it."""
+        """Predict this many rows, and return whether the graph or the worker did it."""
 
         def ask(classifier: Classifier) -> str:
             who = "worker" if classifier is self.worker else "graph"
@@ -166,7 +166,7 @@ def test_rows_get_the_same_answers_from_the_graph_and_from_the_worker(
     with serve(settings_for(tmp_path / "data"), FakeRegistry(tmp_path)) as client:
         client.train(dataset="iris", model_type="RandomForestClassifier", use=True)
         names = [feature["name"] for feature in client.get("/schema").json()["features"]]
-        # So many that the graph takes longer than what it may on any machine.
+        # Enough rows that the graph exceeds its time limit on any machine.
         rows = "\n".join([",".join(names), *(",".join(line) for line in lines * 200)])
 
         def ask() -> bytes:

@@ -1,4 +1,4 @@
-"""Rows that share a run, in a thread or on the event loop: each gets its own answer."""
+"""Batches of rows, in a thread or on the event loop: each row gets its own answer."""
 
 import asyncio
 import threading
@@ -20,7 +20,7 @@ from tests.support.waiting import wait_until
 
 
 class FakePredictor:
-    """Answers a row with its first number once it is let, and remembers what came together."""
+    """Answers a row with its first number once the test permits it, and records each batch."""
 
     def __init__(self, most: int = 64, seconds: float = 0.001) -> None:
         self.max_thread_batch = most
@@ -51,7 +51,7 @@ class FakePredictor:
 
 
 class Scene:
-    """A queue with this many threads, and the answers to what was asked of it."""
+    """A queue with this many threads, and the answers to its requests."""
 
     def __init__(
         self, predictor: FakePredictor, threads: int = 1, most: int = 64, cores: int = 2
@@ -191,7 +191,7 @@ def test_who_leaves_is_left_out_and_nobody_else_suffers() -> None:
         await scene.ask(0)
         await scene.has_begun()
         await scene.ask(1, 2, 3)
-        scene.asked[0].cancel()  # under way
+        scene.asked[0].cancel()  # running
         scene.asked[2].cancel()  # still waiting
         found = await scene.answers()
         return found, next(s.value for f in scene.gauge.collect() for s in f.samples)
@@ -319,7 +319,7 @@ def test_a_native_model_answers_a_crowd_as_it_answers_each_alone(client: Client)
 
 
 class FakeLoopPredictor:
-    """Answers a row with its first number, and remembers how many rows came together."""
+    """Answers a row with its first number, and records the size of each batch."""
 
     def __init__(self, most: int = 64, fails: bool = False) -> None:
         self.max_loop_batch = most
@@ -334,7 +334,7 @@ class FakeLoopPredictor:
 
 
 class Crowd:
-    """Adds rows, a turn at a time, and takes the answers."""
+    """Adds rows, one iteration of the event loop at a time, and collects the answers."""
 
     def __init__(self, predictor: FakeLoopPredictor) -> None:
         self.answers: dict[int, bytes | Exception] = {}
@@ -346,7 +346,7 @@ class Crowd:
         self.answers.update(zip(waiting, answers, strict=True))
 
     async def turn(self, *sure: bool) -> None:
-        """Ask for so many rows in one turn, each with probabilities or without."""
+        """Add one row per argument in one iteration: whether it asks for probabilities."""
         for probabilities in sure:
             self._batcher.add((float(self._asked),), probabilities, self._asked)
             self._asked += 1
@@ -354,7 +354,7 @@ class Crowd:
 
     @property
     def right(self) -> bool:
-        """Whether everybody got the answer to the own row."""
+        """Whether every request got the answer to its own row."""
         return self.answers == {index: b"%d" % index for index in range(self._asked)}
 
 
@@ -373,7 +373,7 @@ def test_a_request_alone_is_answered_at_once() -> None:
         crowd = Crowd(predictor)
         for index in range(5):
             asking = crowd.turn(False)
-            # As far as its end of the turn, which a request alone does not wait for.
+            # Run until it yields to the event loop: a single request is answered before that.
             asking.send(None)
             assert len(crowd.answers) == index + 1
             await asyncio.sleep(0)
@@ -390,7 +390,7 @@ def test_a_crowd_shares_one_run_and_each_gets_its_own_answer() -> None:
 
     crowd = _run(predictor, [False] * 2, [False] * 20, [False] * 20)
 
-    # The first turn finds out that there is a crowd.
+    # In the first iteration the batcher does not yet expect several rows.
     assert predictor.runs == [(1, False), (1, False), (20, False), (20, False)]
     assert crowd.right
 

@@ -1,4 +1,4 @@
-"""Rows to labels and probabilities, in parts where they are many: as if they were one."""
+"""Labels and probabilities of rows: dividing many rows into parts does not change the result."""
 
 import numpy as np
 import pytest

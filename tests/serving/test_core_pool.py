@@ -1,4 +1,4 @@
-"""Work in parts on all cores: in order, never waiting for others, and with every error told."""
+"""Work in parts on all cores: results in order, no waiting for busy cores, errors raised."""
 
 import threading
 
@@ -15,7 +15,7 @@ def test_parts_come_back_in_order_whoever_did_them() -> None:
     def square(number: int) -> int:
         threads.add(threading.current_thread().name)
         if number < 2:
-            both.wait(10)  # two threads are at it at one time
+            both.wait(10)  # two threads work at the same time
         return number * number
 
     assert cores.map(square, range(50)) == [number * number for number in range(50)]

@@ -1,4 +1,4 @@
-"""Predictions from files: what ends them early, and what they may ask for."""
+"""Predictions from files: what stops them early, and the limit on their probabilities."""
 
 from pathlib import Path
 
@@ -61,7 +61,7 @@ def test_what_gives_the_work_up_is_asked_before_each_part() -> None:
 def test_a_client_that_leaves_ends_the_work_and_is_not_counted(tmp_path: Path) -> None:
     uploads = tmp_path / "data" / "work"
     with serve(settings_for(tmp_path / "data"), FakeRegistry(tmp_path)) as client:
-        # Slow enough: 300,000 rows would take several seconds more than the client waits.
+        # Slow enough: 300,000 rows take several seconds longer than the client waits.
         client.train(
             name="near",
             dataset="breast_cancer",

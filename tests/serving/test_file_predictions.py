@@ -1,4 +1,4 @@
-"""Files of rows: how many are read at one time, and how much memory they may take together."""
+"""Files of rows: how many are read at the same time, and their memory limit together."""
 
 import threading
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from tests.support.waiting import wait_until
 
 
 class FakeWorkers(WorkerPool):
-    """Keeps each job until the test ends it."""
+    """Keeps each job running until the test ends it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ def test_files_that_are_read_at_one_time_hold_no_more_than_one_training_may(
     with ThreadPoolExecutor(6) as pool:
         answers = [pool.submit(answer, number) for number in range(6)]
         for ended in range(6):
-            # All that may be under way are: the others wait for one of them.
+            # As many files as allowed are being read, and the others wait.
             wait_until(partial(workers.run_at_least, min(2, 6 - ended)))
             running = workers.running()
             most = max(most, sum(job.limits.memory_bytes for job in running))
@@ -82,7 +82,7 @@ def test_a_file_beyond_those_that_may_wait_is_refused(tmp_path: Path) -> None:
             return more
 
     assert count(0) == 8
-    with files.turn():  # They are gone again.
+    with files.turn():  # The waiting files have left the queue.
         pass
 
 

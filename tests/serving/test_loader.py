@@ -1,4 +1,4 @@
-"""The loader's cache: what is in use stays in it, and one fetch serves all who ask."""
+"""The loader's cache: it keeps the version in use, and concurrent callers share one fetch."""
 
 import errno
 import shutil
@@ -22,7 +22,7 @@ OTHERS = 12
 
 
 class FailingFirst(FakeRegistry):
-    """Fails the first fetch; each later one waits until the first caller asks again."""
+    """Fails the first fetch; each later one waits until the first caller retries."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -58,7 +58,7 @@ def service(registry: FakeRegistry, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def _copies(registry: FakeRegistry) -> list[Version]:
-    """Register the first version's files again, as other versions."""
+    """Register copies of the first version's files as other versions."""
     first = registry.versions["iris", 1]
     versions = []
     for number in range(2, OTHERS + 2):

@@ -1,4 +1,4 @@
-"""The service with a native model in use: replies, what a lost process costs, and what is left."""
+"""A native model in use: its replies, the loss of its worker, and what changes leave behind."""
 
 import os
 import signal
@@ -31,7 +31,7 @@ def service(folder: Path) -> Iterator[Client]:
 
 @pytest.fixture
 def client(service: Client) -> Iterator[Client]:
-    """The service with the native model in use, in a process that has just been started."""
+    """The service with the native model in use, in a worker that has just been started."""
     _use(service, "graph")
     _use(service, "near")
     yield service
@@ -41,7 +41,7 @@ def client(service: Client) -> Iterator[Client]:
 def _use(client: Client, name: str) -> None:
     used = client.post("/use-model", json={"name": name})
     assert used.status_code == 200, used.text
-    assert client.predict(ROW).status_code == 200  # from now on nothing holds the older one
+    assert client.predict(ROW).status_code == 200  # nothing holds the older one now
 
 
 def _children_of(pid: int) -> set[int]:
@@ -50,7 +50,7 @@ def _children_of(pid: int) -> set[int]:
 
 
 def _serving() -> set[int]:
-    """Return the processes that the hosts of children have forked."""
+    """Return the workers that the worker hosts have forked."""
     hosts = [
         child
         for child in _children_of(os.getpid())
@@ -66,7 +66,7 @@ def _value(client: Client, name: str) -> float:
 
 @pytest.fixture
 def process(service: Client) -> int:
-    """The process of the native model in use, which is in use from here on."""
+    """Put the native model in use, and return the process id of its worker."""
     _use(service, "graph")
     before = _serving()
     _use(service, "near")
@@ -96,7 +96,7 @@ def test_a_process_that_dies_costs_its_requests_a_503_and_another_one_answers(
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(service.predict, ROW)
         wait_until(lambda: _value(service, "service_predictions_in_flight") == 1)
-        # The event loop waits for nobody.
+        # The event loop is not blocked.
         assert service.get("/healthz", timeout=5).status_code == 200
         os.kill(process, signal.SIGKILL)
         refused = call.result(30)
@@ -118,7 +118,7 @@ def test_the_replica_is_not_ready_while_there_is_no_process_to_answer(
     wait_until(lambda: service.get("/readyz").status_code == 200)
     (again,) = _serving() - others
 
-    os.kill(again, signal.SIGKILL)  # so soon that the next one is started after a second
+    os.kill(again, signal.SIGKILL)  # so soon that the restart is delayed by a second
 
     wait_until(lambda: service.get("/readyz").status_code == 503)
     assert service.predict(ROW).status_code == 503
@@ -163,11 +163,11 @@ def test_nothing_is_left_of_fifty_changes(service: Client, folder: Path) -> None
     _use(service, "graph")
     wait_until(lambda: _serving() < near)
     before, kept = files(), cached()
-    others = _serving()  # of services that other tests leave to the collector
+    others = _serving()  # of services of other tests that are not yet garbage-collected
 
     for index in range(50):
         _use(service, ("near", "graph")[index % 2])
 
     wait_until(lambda: _serving() <= others)
-    assert files() <= before + 2  # a connection of the server may be on its way out
+    assert files() <= before + 2  # connections of the server may still be closing
     assert cached() == kept

@@ -1,4 +1,4 @@
-"""A predictor's guess of its own time: what it lets run on the event loop, and how it learns."""
+"""The latency model of a predictor: how it learns, and what it admits to the event loop."""
 
 import time
 
@@ -155,7 +155,7 @@ def test_a_pace_is_told_apart_whatever_number_of_rows_came_last(together: int) -
 def test_rows_go_together_as_far_as_that_saves_much(run: float, row: float, most: int) -> None:
     predictor = predictor_of(ClockedClassifier(run, row))
 
-    assert predictor.max_thread_batch in (most - 1, most)  # what lies on the edge is rounded
+    assert predictor.max_thread_batch in (most - 1, most)  # rounding may move the limit by one
     assert predictor.max_thread_batch >= 1
 
 

@@ -1,4 +1,4 @@
-"""The short way of `/predict` and the ordinary one give the same bytes, and count the same."""
+"""The fast path and the ordinary path of `/predict` give the same bytes and the same counts."""
 
 import json
 from collections.abc import Sequence
@@ -52,7 +52,7 @@ def single_rows(draw: st.DrawFn, schema: Schema) -> bytes:
 
 @st.composite
 def requests(draw: st.DrawFn, schema: Schema, keyed: bool) -> bytes:
-    """Return a request, mostly an ordinary one, with a key if there are any."""
+    """Return a request, usually a typical one, with a key if the service has keys."""
     body = draw(bodies(schema) if draw(st.integers(0, 3)) == 0 else single_rows(schema))
     if draw(st.integers(0, 9)) == 0:
         sizes = [30_000, 65_535, 65_536, 70_000]
@@ -76,7 +76,7 @@ def requests(draw: st.DrawFn, schema: Schema, keyed: bool) -> bytes:
 
 @dataclass(frozen=True)
 class Segment:
-    """Bytes that arrive on a connection, and whether the turn ends after them."""
+    """Bytes that arrive on a connection, and whether the event loop's iteration ends after them."""
 
     connection: int
     data: bytes
@@ -85,17 +85,17 @@ class Segment:
 
 @st.composite
 def traffic(draw: st.DrawFn, schema: Schema, keyed: bool) -> list[Segment]:
-    """Return what arrives on some connections, in any order and cut anywhere."""
+    """Return what arrives on some connections, in any order and split anywhere."""
     streams = []
     for _ in range(draw(st.integers(1, 4))):
         parts = draw(st.lists(requests(schema, keyed), min_size=1, max_size=3))
         if draw(st.integers(0, 3)) == 0:
-            parts = [b"".join(parts)]  # sent ahead
+            parts = [b"".join(parts)]  # pipelined
         cut = []
         for part in parts:
             ends = sorted(draw(st.lists(st.integers(0, len(part)), max_size=2)))
             if draw(st.booleans()) and b"\r\n\r\n" in part:
-                ends = [part.index(b"\r\n\r\n") + 4]  # as many clients do
+                ends = [part.index(b"\r\n\r\n") + 4]  # head and body apart, as many clients do
             cut += [part[a:b] for a, b in zip([0, *ends], [*ends, len(part)], strict=True) if a < b]
         streams.append(cut)
     segments = []
@@ -110,7 +110,7 @@ async def _play(site: Site, segments: Sequence[Segment]) -> tuple[list[bytes], A
     spoke: set[int] = set()
     for segment in segments:
         protocol, transport = connections[segment.connection]
-        if segment.connection in spoke:  # The loop reads a connection once a turn.
+        if segment.connection in spoke:  # The event loop reads a connection once in each iteration.
             await site.settle()
             spoke.clear()
         if not transport.closing:
@@ -139,7 +139,7 @@ def test_both_ways_give_the_same_bytes_and_counts_for_all_requests(
     its = keys if keyed else None
 
     async def play(site: Site) -> list[Any]:
-        # The second time all heads are known.
+        # The second time, all heads are in the cache.
         return [await _play(site, segments) for _ in range(2)]
 
     ordinary = serve_site(predictor, play, keys=its, short_way=False)

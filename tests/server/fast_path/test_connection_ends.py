@@ -1,4 +1,4 @@
-"""How a connection of the short way ends: by its server, its client, a deadline or silence."""
+"""What closes a connection on the fast path: the server, the client, a deadline or silence."""
 
 import asyncio
 
@@ -49,7 +49,8 @@ def test_what_is_broken_behind_a_waiting_request_makes_that_the_last_one() -> No
     async def scene(site: Site) -> bytes:
         ((protocol, transport),) = ask(site, request() + b"no HTTP\r\n\r\n")
         await site.settle()
-        # Not at once on the short way: a reset would take the answer from who still sends.
+        # The fast path does not close immediately: a reset would discard the response
+        # of a client that is still sending.
         assert transport.closing or transport.ended
         for _ in range(2):
             protocol.close_if_silent(0)
@@ -108,7 +109,7 @@ def test_a_request_that_waits_is_not_idle_however_long_it_was_quiet_before() -> 
     serve_site(predictor_for(SCHEMA), scene)
 
 
-def test_who_does_not_read_is_not_written_to() -> None:
+def test_a_client_that_does_not_read_is_not_written_to() -> None:
     async def scene(site: Site) -> None:
         ((protocol, transport),) = ask(site, request())
         before = len(transport.written)

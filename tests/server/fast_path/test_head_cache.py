@@ -1,4 +1,4 @@
-"""Heads that need not be parsed again, and the keys in them."""
+"""The cache of parsed request heads, and the API keys in them."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def test_with_a_key_in_force_no_scope_is_needed_and_without_one_nothing_is_answe
     keys: ApiKeys,
 ) -> None:
     async def scene(site: Site) -> None:
-        for _ in range(3):  # from the second time on its head is known
+        for _ in range(3):  # from the second time on, its head is in the cache
             ((_, transport),) = ask(site, request(ROW, JSON, KEY))
             assert status(transport) == 200
         assert site.scopes == 0
@@ -81,7 +81,7 @@ def test_no_key_stays_in_memory(keys: ApiKeys) -> None:
     assert not any(b"mine" in known for known in vars(heads)["_known"])
 
 
-def test_a_key_with_a_limit_is_counted_once_and_not_on_the_short_way(tmp_path: Path) -> None:
+def test_a_key_with_a_limit_is_counted_once_and_not_on_the_fast_path(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     path.write_text(line("predict", "mine").strip() + " 3/s\n")
     keys = ApiKeys(path, lambda: 0.0)

@@ -1,4 +1,4 @@
-"""The short way of `/predict` beside the ordinary one: nobody can tell which one answered."""
+"""The fast path of `/predict`: clients cannot distinguish it from the ordinary path."""
 
 import asyncio
 import re
@@ -51,7 +51,7 @@ def test_the_last_request_of_a_connection_is_answered_likewise(ahead: bool) -> N
     serve_site(predictor_for(SCHEMA), scene)
 
 
-def test_with_the_setting_off_every_request_goes_the_ordinary_way() -> None:
+def test_with_the_setting_off_every_request_takes_the_ordinary_path() -> None:
     async def scene(site: Site) -> None:
         ((_, transport),) = ask(site, request())
         await site.settle()
@@ -80,7 +80,7 @@ UNUSUAL = {
 
 
 @pytest.mark.parametrize("case", UNUSUAL)
-def test_whatever_is_unusual_goes_the_ordinary_way(case: str) -> None:
+def test_an_unusual_request_takes_the_ordinary_path(case: str) -> None:
     async def scene(site: Site) -> tuple[bytes, int]:
         ((_, transport),) = ask(site, UNUSUAL[case])
         await site.settle()
@@ -252,7 +252,7 @@ def test_a_head_that_is_known_leads_to_the_same_answer_and_is_not_trusted_furthe
         first = transport.written
         protocol.data_received(request())
         assert transport.written == 2 * first
-        # The same head with a body that is not whole, is too long, or is no row.
+        # The same head with a body that is incomplete, has another length, or is not a row.
         protocol.data_received(request()[:-2])
         assert transport.written == 2 * first
         protocol.data_received(request()[-2:])
