@@ -205,7 +205,7 @@ def test_a_model_file_changed_on_disk_is_not_served_and_another_one_can_be(copy:
         assert is_ready(client)
 
 
-def test_a_port_in_use_is_told_in_a_sentence(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported_in_a_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 

@@ -159,7 +159,7 @@ def test_the_schema_tells_what_predict_takes(client: Client) -> None:
     assert client.predict(schema["example"]).status_code == 200
 
 
-def test_where_a_classifier_has_no_answer_the_client_is_told_and_not_answered(
+def test_a_row_for_which_a_classifier_has_no_answer_gets_an_error_and_no_label(
     client: Client,
 ) -> None:
     far = {"instances": [[900, 900, 900, 900]]}

@@ -108,7 +108,9 @@ def test_a_request_that_waited_too_long_for_a_thread_gets_503() -> None:
 
 
 @pytest.mark.parametrize("instances", [[{"featuer 1": 1}], [{f"f{i}": 1 for i in range(20)}]])
-def test_a_refusal_of_a_wide_model_is_small_and_holds_nobody_up(instances: list[Any]) -> None:
+def test_a_refusal_of_a_wide_model_is_small_and_does_not_block_the_event_loop(
+    instances: list[Any],
+) -> None:
     async def scene(predict: Predict) -> tuple[Exchange, float]:
         gap = 0.0
         body = json.dumps({"instances": instances}).encode()

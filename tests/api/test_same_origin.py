@@ -63,7 +63,7 @@ def test_a_form_of_another_origin_trains_nothing(local: Client) -> None:
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example"])
-def test_a_name_that_was_pointed_at_this_machine_changes_nothing(local: Client, host: str) -> None:
+def test_dns_rebinding_to_this_machine_changes_nothing(local: Client, host: str) -> None:
     origin = f"http://{host}"
 
     assert _slug(local, "POST", "/train", host=host, origin=origin) == "foreign-origin"

@@ -160,7 +160,7 @@ def test_a_training_that_nobody_waits_for_is_followed(client: Client) -> None:
     assert ended["id"] in [item["id"] for item in client.get("/trainings").json()["trainings"]]
 
 
-def test_what_only_the_fit_finds_is_told_to_whoever_waits(client: Client) -> None:
+def test_an_error_that_only_the_fit_finds_reaches_clients_that_wait(client: Client) -> None:
     # Two identical features: the covariance matrix of a class does not have full rank.
     rows = [[float(i % 2), float(i % 2), "uv"[i % 2]] for i in range(40)]
 

@@ -123,7 +123,7 @@ def test_a_mirror_takes_the_place_of_every_registry() -> None:
     assert any(image.startswith("mirror.example.com/hub/minio/minio:") for image in images)
 
 
-def test_a_digest_goes_before_the_tag() -> None:
+def test_a_digest_takes_precedence_over_the_tag() -> None:
     digest = "sha256:" + "a" * 64
     pod = api_pod("image.tag=x", f"image.digest={digest}")
 

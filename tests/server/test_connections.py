@@ -97,7 +97,7 @@ def test_connections_beyond_the_reserve_are_503_at_once(narrow: tuple[Server, Cl
 PATHS = {"name": "iris", "version": "1", "training": "a" * 32}
 
 
-def test_405_tells_every_method_of_a_path(client: Client) -> None:
+def test_405_lists_every_method_of_a_path(client: Client) -> None:
     for path, item in client.get("/openapi.json").json()["paths"].items():
         methods = {method.upper() for method in item}
         allowed = methods | ({"HEAD"} if "GET" in methods else set())
@@ -181,7 +181,7 @@ TRAIN += b"content-length: %d\r\n\r\n%b" % (len(_WAITED_FOR), _WAITED_FOR)
 """A request that waits for a training that does not end."""
 
 
-def test_who_waits_for_a_training_when_the_service_goes_is_answered_503_soon(
+def test_clients_that_wait_for_a_training_get_503_soon_after_a_shutdown_begins(
     going: tuple[Server, Client],
 ) -> None:
     server, client = going

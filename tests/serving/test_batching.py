@@ -183,7 +183,7 @@ def test_a_run_that_fails_is_told_to_all_that_were_in_it_and_the_next_one_goes_o
     assert after == b"7"
 
 
-def test_who_leaves_is_left_out_and_nobody_else_suffers() -> None:
+def test_a_client_that_leaves_is_left_out_and_others_are_answered() -> None:
     predictor = FakePredictor()
 
     async def run() -> tuple[list[Any], float]:
@@ -395,7 +395,7 @@ def test_a_crowd_shares_one_run_and_each_gets_its_own_answer() -> None:
     assert crowd.right
 
 
-def test_who_wants_probabilities_and_who_does_not_have_a_run_each() -> None:
+def test_rows_with_and_without_probabilities_have_a_run_each() -> None:
     predictor = FakeLoopPredictor()
 
     crowd = _run(predictor, [False] * 2, [True, False] * 5)
@@ -413,7 +413,7 @@ def test_a_run_is_never_larger_than_the_predictor_allows() -> None:
     assert crowd.right
 
 
-def test_a_run_that_fails_is_told_to_all_who_wait() -> None:
+def test_a_run_that_fails_fails_every_request_in_it() -> None:
     crowd = _run(FakeLoopPredictor(fails=True), [False] * 2, [False, True, False])
 
     assert [type(answer) for answer in crowd.answers.values()] == [ValueError] * 5

@@ -16,7 +16,7 @@ from tests.support.classifiers import ClockedClassifier, FakeClassifier, predict
 BODY = b'{"instances": [[1.5, 2]]}'
 
 
-def test_a_pace_moves_to_what_runs_take_and_an_outlier_hardly_counts() -> None:
+def test_the_estimate_follows_the_runs_and_an_outlier_hardly_counts() -> None:
     latency_model = LatencyModel(0.001, 0.001 + 63e-6)
     assert (latency_model.base, latency_model.row) == pytest.approx((0.999e-3, 1e-6))
     latency_model.learn(1, 10.0)
@@ -30,7 +30,7 @@ def test_a_pace_moves_to_what_runs_take_and_an_outlier_hardly_counts() -> None:
     assert latency_model.row == pytest.approx(5e-6, rel=0.1)
 
 
-def test_a_model_that_was_misfiled_finds_its_place_again() -> None:
+def test_a_model_that_was_wrongly_taken_for_slow_or_fast_is_corrected() -> None:
     classifier = FakeClassifier()
     classifier.seconds = 0.003
     predictor = predictor_of(classifier)
@@ -72,7 +72,7 @@ def test_what_another_process_answers_is_never_waited_for_on_the_event_loop() ->
     assert predictor.predict_at_once(b'{"instances": [{"featuer 1": 1}]}') is None
 
 
-def test_what_another_process_spends_counts_as_the_models_pace() -> None:
+def test_time_spent_by_a_worker_counts_as_the_models_time() -> None:
     class Remote(FakeClassifier):
         spent = 0.0
 
@@ -136,7 +136,9 @@ def test_categories_beyond_number_or_size_are_left_out_of_the_guide() -> None:
 
 
 @pytest.mark.parametrize("together", [1, 5, 30])
-def test_a_pace_is_told_apart_whatever_number_of_rows_came_last(together: int) -> None:
+def test_run_and_row_times_are_separated_for_any_number_of_rows_in_the_last_run(
+    together: int,
+) -> None:
     latency_model = LatencyModel(0.003, 0.003 + 63e-3)
 
     for _ in range(50):

@@ -128,7 +128,7 @@ def test_a_client_that_does_not_read_is_not_written_to() -> None:
     serve_site(predictor_for(SCHEMA), scene)
 
 
-def test_a_client_that_leaves_disturbs_nobody() -> None:
+def test_a_client_that_leaves_affects_no_other() -> None:
     async def scene(site: Site) -> None:
         await crowd(site)
         (gone, left), (_, stays) = ask(site, request(), request())

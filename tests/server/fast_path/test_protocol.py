@@ -22,7 +22,7 @@ from tests.support.scenes import (
 from tests.support.site import Site, predictor_for
 
 
-def test_an_ordinary_request_is_answered_within_the_turn_and_without_a_scope() -> None:
+def test_a_plain_request_is_answered_within_the_iteration_and_without_a_scope() -> None:
     async def scene(site: Site) -> None:
         ((_, transport),) = ask(site, request())
 
@@ -143,7 +143,7 @@ def test_a_row_that_the_classifier_cannot_take_fails_alone() -> None:
 
 
 @pytest.mark.parametrize("crowded", [False, True])
-def test_a_defect_of_the_run_is_told_to_everybody(
+def test_a_defect_of_the_run_reaches_every_request_in_it(
     crowded: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: object) -> Any:
