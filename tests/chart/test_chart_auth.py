@@ -1,4 +1,4 @@
-"""The chart's API keys: generated when enabled, in plain text only in the Secret for people."""
+"""The chart's API keys: generated when enabled; only the operator's Secret has the plain text."""
 
 import base64
 import hashlib

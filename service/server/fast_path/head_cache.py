@@ -1,4 +1,8 @@
-"""Heads of plain requests: the same bytes need not be parsed again."""
+"""Heads of plain requests: the same bytes need not be parsed again.
+
+At 32 connections the service answers 1.5 to 1.75 times as many rows as a bare ASGI application,
+and 1.2 times without this (docs/performance.md).
+"""
 
 from hashlib import sha256
 
