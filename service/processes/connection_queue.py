@@ -36,6 +36,11 @@ class ConnectionQueue(Generic[T]):
         self._lock = threading.RLock()
 
     @property
+    def lent(self) -> int:
+        """How many connections are lent."""
+        return len(self._lent)
+
+    @property
     def waiting(self) -> int:
         """How many threads wait for a connection."""
         return len(self._waiting)
