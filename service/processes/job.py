@@ -89,8 +89,8 @@ class Job(WorkerProcess):
                 return msgspec.json.decode(result)
             case Rejected():
                 raise _error_of(outcome)
-            case OverLimit():
-                raise JobFailed(outcome.reason)
+            case OverLimit(limit):
+                raise JobFailed(self.limits.reason(limit))
             case Crashed():
                 raise WorkerCrashed(outcome.reason, outcome.was_killed)
         raise AssertionError(outcome)

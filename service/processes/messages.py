@@ -84,7 +84,6 @@ class OverLimit(msgspec.Struct, frozen=True, tag=True):
     """The job went over one of its limits."""
 
     limit: LimitExceeded
-    reason: str
 
 
 class Crashed(msgspec.Struct, frozen=True, tag=True):

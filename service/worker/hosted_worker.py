@@ -50,9 +50,7 @@ class HostedWorker:
 
     def over_limit(self) -> OverLimit | None:
         """Return the outcome of a job that is over a limit."""
-        if self.limits is None or self.exceeded is None:
-            return None
-        return OverLimit(self.exceeded, self.limits.reason(self.exceeded))
+        return None if self.exceeded is None else OverLimit(self.exceeded)
 
     def show_output(self) -> None:
         """Write the end of what a job printed to the log."""
@@ -68,8 +66,7 @@ class HostedWorker:
             # The kernel sends SIGXCPU at the limit, and later SIGKILL to one that ignores it.
             killed_late = status == -signal.SIGKILL and processor_seconds >= self.limits.seconds
             if status == -signal.SIGXCPU or killed_late:
-                limit = LimitExceeded.PROCESSOR
-                return OverLimit(limit, self.limits.reason(limit))
+                return OverLimit(LimitExceeded.PROCESSOR)
         if status >= 0:
             return Crashed(f"It ended without a result (status {status}).")
         return Crashed(_reason(-status), status == -signal.SIGKILL)

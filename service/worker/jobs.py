@@ -43,13 +43,13 @@ def run(start: StartJob, send: Callable[[Progress], None]) -> Outcome:
     except ServiceError as error:
         return _rejected(error)
     except MemoryError:
-        return _over(start, LimitExceeded.MEMORY)
+        return OverLimit(LimitExceeded.MEMORY)
     except OSError as error:
         largest, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
         if error.errno == errno.ENOMEM:
-            return _over(start, LimitExceeded.MEMORY)
+            return OverLimit(LimitExceeded.MEMORY)
         if error.errno == errno.EFBIG and largest == start.limits.disk_bytes:
-            return _over(start, LimitExceeded.DISK)
+            return OverLimit(LimitExceeded.DISK)
         if error.errno is not None and error.errno in NO_STORAGE:
             return _rejected(StorageUnavailable(NO_STORAGE[error.errno]))
         return _defect()
@@ -65,10 +65,6 @@ def _rejected(error: ServiceError) -> Rejected:
         tuple(getattr(error, "problems", ())),
         tuple(sorted(getattr(error, "features", ()))),
     )
-
-
-def _over(start: StartJob, limit: LimitExceeded) -> OverLimit:
-    return OverLimit(limit, start.limits.reason(limit))
 
 
 def _defect() -> Crashed:
