@@ -86,7 +86,6 @@ def train(task: Task) -> Any:
             for path in sorted(version.iterdir())
         },
         "features": [(feature.name, feature.type) for feature in fitted.schema.features],
-        "notes": fitted.notes,
     }
 
 
