@@ -90,6 +90,11 @@ class TrainRequest(_Model):
         None, ge=0, le=300, description="seconds to wait for the end; default 30"
     )
 
+    @property
+    def folds(self) -> int:
+        """The number of folds of a search or a cross-validation; 0 where there is neither."""
+        return self.cv or (5 if self.search else 0)
+
     @field_validator("class_weight", mode="before")
     @classmethod
     def _weights(cls, value: object) -> object:

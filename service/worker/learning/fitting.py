@@ -255,7 +255,7 @@ def _folded(
 def _cross_validate(
     plan: Plan, params: Mapping[str, Any], frame: pd.DataFrame, y: NDArray[Any], log: _Log
 ) -> list[float]:
-    folds = plan.request.cv or 5
+    folds = plan.request.folds
     scores: list[float] = []
     with _reasons():
         for X_fit, y_fit, X_score, y_score in _folded(plan, frame, y, folds):
@@ -271,7 +271,7 @@ def _search(plan: Plan, frame: pd.DataFrame, y: NDArray[Any], log: _Log) -> dict
     Folds are the outer loop, so that each is prepared once for all candidates.
     """
     request = plan.request
-    search, folds = request.search, request.cv or 5
+    search, folds = request.search, request.folds
     if search is None:
         return {}
     candidates = list(

@@ -194,7 +194,7 @@ def _folds(
     counts = np.bincount(codes, minlength=len(classes))
     rarest = int(np.argmin(counts))
     fewest, label = int(counts[rarest]), clip(repr(classes[rarest]))
-    outer = request.cv or (5 if request.search else 0)
+    outer = request.folds
     if outer > fewest:
         message = (
             f"{outer} folds need as many rows of each class to train with; {label} has {fewest}"
@@ -236,7 +236,7 @@ def _check_cost(
         )
         problems.append(Problem(at, message))
     fits = 1 + (request.cv or 0) + int(request.refit)
-    fits += request.search.candidates * (request.cv or 5) if request.search else 0
+    fits += request.search.candidates * request.folds if request.search else 0
     work = _work(kind, request, classes) * rows * width * fits
     if work > MOST_WORK:
         message = (
@@ -246,8 +246,7 @@ def _check_cost(
         cause = "/search" if request.search else "/params" if request.params else "/model_type"
         problems.append(Problem(cause, message))
     neighbours = _largest(request, "n_neighbors", 0)
-    folds = request.cv or (5 if request.search else 0)
-    if neighbours > rows * (1 - 1 / folds if folds else 1):
+    if neighbours > rows * (1 - 1 / request.folds if request.folds else 1):
         searched = request.search is not None and "n_neighbors" in request.search.params
         pointer = f"{'/search' if searched else ''}/params/n_neighbors"
         message = f"'n_neighbors' must be at most the number of rows to train on, {rows:,}"
