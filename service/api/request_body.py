@@ -1,7 +1,7 @@
 """JSON bodies read strictly, in front of pydantic; and what is said of a request that is wrong."""
 
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -18,7 +18,7 @@ from service.common.errors import (
     Problem,
     UnsupportedMediaType,
     clip,
-    escape,
+    pointer_to,
 )
 from service.schema import strict_json
 
@@ -56,6 +56,18 @@ def declared_bytes(length: bytes | None) -> int:
     return int(length[:20]) if length is not None and length.isdigit() else 0
 
 
+async def capped(request: Request, limit: int) -> AsyncIterator[bytes]:
+    """Yield a body as it arrives; raises BodyTooLarge for more than `limit` bytes."""
+    if declared_bytes(request.headers.get("content-length", "").encode("latin-1")) > limit:
+        raise BodyTooLarge("The body", limit, "bytes")
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise BodyTooLarge("The body", limit, "bytes")
+        yield chunk
+
+
 class _ParsedRequest(Request):
     """A request whose body was read and parsed; FastAPI gets it from here."""
 
@@ -91,15 +103,11 @@ async def _read(request: Request) -> tuple[bytes, Any]:
         raise UnsupportedMediaType(clip(kind), ["application/json"])
     settings = services_of(request).settings
     limit = min(_LARGEST_BODY, settings.max_body_bytes)
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise BodyTooLarge("The body", limit, "bytes")
-    value = strict_json.parse(bytes(body), settings.max_json_depth)
+    body = b"".join([chunk async for chunk in capped(request, limit)])
+    value = strict_json.parse(body, settings.max_json_depth)
     if not isinstance(value, dict):
         raise InvalidRequest("The body must be a JSON object.", [Problem("", "must be an object")])
-    return bytes(body), value
+    return body, value
 
 
 def invalid_request(error: RequestValidationError, route: APIRoute) -> InvalidRequest:
@@ -110,7 +118,7 @@ def invalid_request(error: RequestValidationError, route: APIRoute) -> InvalidRe
         message = _message(item["type"], item["msg"], str(path[-1]) if path else "", route)
         if where != "body":
             return InvalidRequest(_sentence(f"The {_WHERE[str(where)]} {path[0]} {message}"))
-        problems.append(Problem("".join(f"/{escape(part)}" for part in path), message))
+        problems.append(Problem(pointer_to(path), message))
     first = problems[0]
     return InvalidRequest(_sentence(f"{first.pointer} {first.message}".lstrip()), problems)
 

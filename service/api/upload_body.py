@@ -8,7 +8,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from service.api.request_body import declared_bytes, media_type
+from service.api.request_body import capped, media_type
 from service.api.services import Services
 from service.common.errors import BodyTooLarge, InvalidRequest, UnsupportedMediaType, clip
 from service.training.uploads import Media, Upload
@@ -33,7 +33,7 @@ async def receive_upload(
     kind = media_type(request)
     if kind not in accepted:
         raise UnsupportedMediaType(clip(kind), accepted)
-    stream = _capped(request, services.settings.max_upload_bytes)
+    stream = capped(request, services.settings.max_upload_bytes)
     if kind == FORM:
         await _receive_form(request, stream, services, upload)
         return
@@ -43,7 +43,7 @@ async def receive_upload(
 
 async def receive_rows(request: Request, services: Services, upload: Upload) -> None:
     """Write the body of a request to the folder of an upload, whatever it is."""
-    await _write(_capped(request, services.settings.max_upload_bytes), services, upload)
+    await _write(capped(request, services.settings.max_upload_bytes), services, upload)
 
 
 async def _write(stream: AsyncIterator[bytes], services: Services, upload: Upload) -> None:
@@ -62,17 +62,6 @@ async def _gathered(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             part.clear()
     if part:
         yield bytes(part)
-
-
-async def _capped(request: Request, limit: int) -> AsyncIterator[bytes]:
-    if declared_bytes(request.headers.get("content-length", "").encode("latin-1")) > limit:
-        raise BodyTooLarge("The body", limit, "bytes")
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise BodyTooLarge("The body", limit, "bytes")
-        yield chunk
 
 
 async def _receive_form(

@@ -17,7 +17,7 @@ ServiceError
     StartError              the process cannot start; its sentence is printed, no traceback
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -35,6 +35,11 @@ def quoted(name: object, limit: int = 64) -> str:
 def escape(key: object) -> str:
     """Write a key as a token of an RFC 6901 pointer, shortened."""
     return clip(key).replace("~", "~0").replace("/", "~1")
+
+
+def pointer_to(path: Iterable[object]) -> str:
+    """Write the keys and indexes that lead to a part of a body as an RFC 6901 pointer."""
+    return "".join(f"/{escape(part)}" for part in path)
 
 
 @dataclass(frozen=True, slots=True)

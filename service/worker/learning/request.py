@@ -7,7 +7,7 @@ import orjson
 from pydantic import ValidationError
 
 from service.common.did_you_mean import did_you_mean
-from service.common.errors import InvalidRequest, Problem, clip, escape
+from service.common.errors import InvalidRequest, Problem, clip, escape, pointer_to
 from service.schema.train_request import Search, TrainRequest
 from service.worker.learning import classifiers, hyperparameters
 
@@ -79,7 +79,7 @@ def refused(problems: Sequence[Problem]) -> InvalidRequest:
 def _problem(
     path: Sequence[int | str], kind: str, message: str, data_keys: Sequence[str]
 ) -> Problem:
-    pointer = "".join(f"/{escape(part)}" for part in path)
+    pointer = pointer_to(path)
     if kind == "extra_forbidden":
         keys = [*Search.model_fields] if len(path) > 1 else [*KEYS, *data_keys]
         where = "a search" if len(path) > 1 else "this request"
