@@ -66,11 +66,11 @@ class PredictLatency:
         return latencies
 
     def close(self, model: str, version: int) -> None:
-        """Say that a version is answered from no more: its counts may be forgotten for others."""
+        """Record that a version answers no longer: its counts may make room for others."""
         self._open[model, str(version)] -= 1
 
     def collect(self) -> Iterator[Metric]:
-        """Give the family, as prometheus_client asks for it."""
+        """Yield the metric families; prometheus_client calls this at each scrape."""
         family = HistogramMetricFamily(
             "service_predict_seconds",
             "Time from the head of a request for predictions to its reply, in seconds.",

@@ -49,7 +49,7 @@ class ConnectionQueue(Generic[T]):
     def lend(self, seconds: float) -> Iterator[T]:
         """Lend a connection for the time of the block.
 
-        Raises Overloaded if none is free within so many seconds, and EOFError once this is closed.
+        Raises Overloaded if none is free in that many seconds, and EOFError once this is closed.
         """
         connection = self._take(seconds)
         try:

@@ -86,7 +86,7 @@ class HostProcess:
             raise WorkersUnavailable from error
 
     def receive(self, seconds: float) -> list[Ready | FromWorker]:
-        """Return the messages that arrive within so many seconds; raises EOFError at their end."""
+        """Return the messages that arrive in that many seconds; raises EOFError at their end."""
         if not self._poll.poll(seconds * 1e3):
             return []
         try:

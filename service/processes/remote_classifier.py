@@ -18,7 +18,7 @@ from service.common.errors import ClassifierUnavailable, WorkerCrashed, WorkersU
 from service.models.classifier import Floats, Labels
 from service.processes.connection import ANSWER_SECONDS, ClassifierInfo, WorkerConnection
 from service.processes.job import WorkerProcess
-from service.processes.messages import Crashed, Outcome, OverLimit
+from service.processes.messages import Crashed, Outcome
 from service.processes.pool import WorkerPool
 
 logger = logging.getLogger(__name__)
@@ -134,7 +134,7 @@ class Backoff:
         self._next = 0.0
 
     def after(self, lived: float) -> float:
-        """Return the pause after a worker that has lived for so many seconds."""
+        """Return the pause after a worker that has lived for that many seconds."""
         pause = 0.0 if lived > _STEADY_SECONDS else self._next
         self._next = min(_LONGEST_PAUSE, max(1.0, 2 * pause))
         return pause
@@ -266,7 +266,7 @@ def _how(outcome: "Future[Outcome]") -> str:
 
 def _reason(outcome: Outcome) -> str:
     match outcome:
-        case Crashed(reason) | OverLimit(reason=reason):
+        case Crashed(reason):
             return reason
         case _:
             return "It was let go."

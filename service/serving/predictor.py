@@ -253,7 +253,7 @@ class Predictor:
     def predict(self, body: bytes, probabilities: bool = False) -> tuple[bytes, int]:
         """Answer a request, with probabilities if it or the caller asks for them.
 
-        Gives the reply and the number of its rows. Raises InvalidInput with every problem, or
+        Return the reply and the number of its rows. Raises InvalidInput with every problem, or
         BodyTooLarge where there are too many rows.
         """
         matrix, asked = self._decoder.decode(body)

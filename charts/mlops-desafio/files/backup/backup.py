@@ -56,7 +56,7 @@ def main(keep: int) -> None:
 
 
 def _kept(entry: dict[str, Any] | None, item: dict[str, Any]) -> dict[str, Any] | None:
-    """Give the last copy's entry for an object that has not changed and is still there."""
+    """Return the last copy's entry for an object that has not changed and is still there."""
     if entry is None or (entry["etag"], entry["size"]) != (item["ETag"], item["Size"]):
         return None
     place = place_of(entry["sha256"])

@@ -24,12 +24,12 @@ Manifest = dict[str, dict[str, Any]]
 
 
 def client() -> Any:
-    """Give a client of the object store."""
+    """Return a client of the object store."""
     return boto3.client("s3", endpoint_url=os.environ.get("MLFLOW_S3_ENDPOINT_URL"))
 
 
 def copies() -> list[Path]:
-    """Give the complete copies, the oldest first."""
+    """Return the complete copies, the oldest first."""
     return sorted(path.parent for path in ROOT.glob(f"2*Z/{MANIFEST}"))
 
 
@@ -40,7 +40,7 @@ def manifest_of(copy: Path) -> Manifest:
 
 
 def place_of(sha256: str) -> Path:
-    """Give the file of an object."""
+    """Return the file of an object."""
     return OBJECTS / sha256[:2] / sha256
 
 
