@@ -1,5 +1,6 @@
 """`/datasets`: rows kept by name."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -7,15 +8,19 @@ from pydantic.json_schema import SkipJsonSchema
 
 from service.api.models import timestamp
 from service.api.parameters import STRICT_QUERY, Name
-from service.api.schemas import DataSetList, DataSetReply, ProblemReply
+from service.api.request_body import csv_encoding
+from service.api.schemas import DataSetList, DataSetReply, NoteReply, ProblemReply
 from service.api.services import Services, services_of
 from service.api.upload_body import FORM, MEDIA, receive_upload
 from service.common import domain
 from service.common.domain import BUILT_IN_DATA_SETS, DataSet, is_name
 from service.common.errors import DataSetConflict, DataSetNotFound, InvalidRequest
+from service.schema.file_options import FileOptions
 
 router = APIRouter(tags=["data sets"])
 
+_Option = str | SkipJsonSchema[None]
+_LISTS = "JSON, or with commas between"
 _PROBLEM = {"model": ProblemReply}
 _BINARY = {"type": "string", "format": "binary"}
 _NAME = {"name": "$response.body#/name"}
@@ -30,6 +35,7 @@ def _reply(data_set: DataSet) -> DataSetReply:
         target=data_set.target,
         created_at=timestamp(data_set.created_at),
         built_in=False,
+        notes=[NoteReply(**asdict(note)) for note in data_set.notes],
     )
 
 
@@ -111,6 +117,7 @@ _INLINE = {
                             "file": _BINARY,
                             "name": {"type": "string", "pattern": f"^({domain.NAME})?$"},
                             "target": {"type": "string"},
+                            **{key: {"type": "string"} for key in FileOptions.model_fields},
                         },
                     }
                 },
@@ -129,15 +136,28 @@ async def add_data_set(
         str | SkipJsonSchema[None],
         Query(description="The column to predict, for trainings that name none."),
     ] = None,
+    exclude: Annotated[_Option, Query(description=f"Columns to leave out; {_LISTS}.")] = None,
+    types: Annotated[
+        _Option, Query(description='Types that are not to be guessed, as in {"zip": "text"}.')
+    ] = None,
+    missing: Annotated[
+        _Option, Query(description=f"Texts that mean a missing value; {_LISTS}.")
+    ] = None,
+    encoding: Annotated[
+        _Option, Query(description="That of a CSV file, such as windows-1252; else UTF-8.")
+    ] = None,
 ) -> DataSetReply:
-    """Read the rows and keep them; the same rows under the same name again change nothing."""
+    """Read the rows and keep them; the same rows under the same name again change nothing.
+
+    A form may have the parameters as its fields.
+    """
     services = services_of(request)
     await services.ask(services.registry.newest_use)
     upload = await services.run(services.uploads.open)
     try:
         await receive_upload(request, services, upload, (*MEDIA, FORM))
         for key in upload.fields:
-            if key not in ("name", "target"):
+            if key not in ("name", "target", *FileOptions.model_fields):
                 raise InvalidRequest(f"{key[:64]!r} is not a field of this form.")
         if upload.form and not upload.has_file:
             raise InvalidRequest("The form has no file.")
@@ -145,8 +165,13 @@ async def add_data_set(
         if name in BUILT_IN_DATA_SETS:
             raise DataSetConflict(name)
         target = target or upload.fields.get("target") or None
+        sent = {"exclude": exclude, "types": types, "missing": missing, "encoding": encoding}
+        options = {key: text for key, text in sent.items() if text is not None}
+        if upload.media == "csv" and not upload.form and encoding is None:
+            options["encoding"] = csv_encoding(request)
+        options |= {k: v for k, v in upload.fields.items() if k in FileOptions.model_fields}
         async with services.reading:
-            data_set = await services.run(services.uploads.data_set, upload, name, target)
+            data_set = await services.run(services.uploads.data_set, upload, name, target, options)
         added = await services.run(services.registry.add_data_set, data_set, upload.table)
     finally:
         await services.run(services.uploads.close, upload)

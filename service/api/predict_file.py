@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect, Request
 
+from service.api.request_body import csv_encoding
 from service.api.services import services_of
 from service.api.upload_body import receive_rows
 from service.common.domain import RowsMedia
@@ -41,6 +42,7 @@ async def answer(
     """Return the reply to a file of rows, the number of rows, and the reply's content type."""
     services = services_of(request)
     form = _form(request.headers.get("accept", ""))
+    encoding = csv_encoding(request)
     with services.file_predictions.turn():
         upload = await services.run(services.uploads.open)
         try:
@@ -54,6 +56,7 @@ async def answer(
                 probabilities,
                 form,
                 deadline,
+                encoding,
             )
             reply, rows = await _unless_disconnected(request, answering, deadline)
         except ClientDisconnect as error:

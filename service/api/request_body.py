@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine
+from email.message import Message
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -21,6 +22,7 @@ from service.common.errors import (
     pointer_to,
 )
 from service.schema import strict_json
+from service.schema.file_options import codec_of
 
 _LARGEST_BODY = 64 * 1024
 """Bytes of a body that names things and holds no rows: it is parsed on the event loop."""
@@ -49,6 +51,19 @@ def check_charset(kind: str, parameters: str) -> None:
         charset = value.strip().strip('"').lower()
         if name.strip().lower() == "charset" and charset not in ("utf-8", "utf8"):
             raise UnsupportedMediaType(f"JSON in {clip(charset)!r}", ["JSON in UTF-8"])
+
+
+def csv_encoding(request: Request) -> str:
+    """Return the encoding of a CSV body by its Content-Type; raises UnsupportedMediaType."""
+    message = Message()
+    message["content-type"] = request.headers.get("content-type", "")
+    charset = message.get_param("charset")
+    if not isinstance(charset, str) or not charset:
+        return "utf-8"
+    try:
+        return codec_of(charset)
+    except ValueError:
+        raise UnsupportedMediaType(f"CSV in {clip(charset)!r}", ["CSV in UTF-8"]) from None
 
 
 def declared_bytes(length: bytes | None) -> int:

@@ -182,6 +182,13 @@ class ChangeReply(UseReply):
     seconds: float
 
 
+class NoteReply(_Reply):
+    """Something that was decided about the rows, for their owner to know."""
+
+    column: str | None
+    message: str
+
+
 class TrainingReply(_Reply):
     """A training; what is not known yet is left out."""
 
@@ -202,6 +209,34 @@ class TrainingReply(_Reply):
         None, description="the replicas that did not confirm it, where it was put in use"
     )
     seconds: dict[str, float] | None = None
+    notes: list[NoteReply]
+
+
+class ColumnFound(_Reply):
+    """A column of a file, as a training would see it."""
+
+    name: str
+    type: Literal["number", "text", "boolean"]
+    missing: int
+    distinct: int
+    role: Literal["feature", "target", "excluded"]
+
+
+class ClassFound(_Reply):
+    """A class of the target and the number of its rows."""
+
+    label: Label
+    rows: int
+
+
+class DryRunReply(_Reply):
+    """What a training would see, and every reason why it would be refused."""
+
+    rows: int
+    columns: list[ColumnFound]
+    classes: list[ClassFound]
+    notes: list[NoteReply]
+    errors: list[ProblemItem]
 
 
 class TrainingList(_Reply):
@@ -229,6 +264,7 @@ class DataSetReply(_Reply):
     target: str | None
     created_at: str | None
     built_in: bool
+    notes: list[NoteReply] = []
 
 
 class DataSetList(_Reply):

@@ -3,15 +3,24 @@
 import asyncio
 import hashlib
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 
 from service.api.models import timestamp
 from service.api.parameters import STRICT_QUERY, Limit, PageToken
-from service.api.schemas import ProblemReply, TrainBody, TrainingList, TrainingReply
+from service.api.request_body import media_type
+from service.api.schemas import (
+    DryRunReply,
+    ProblemReply,
+    TrainBody,
+    TrainingList,
+    TrainingReply,
+)
 from service.api.services import Services, services_of
 from service.api.upload_body import FORM, receive_upload
 from service.common.domain import Fault, Training, Version
@@ -23,8 +32,10 @@ from service.common.errors import (
     TrainingCancelled,
     TrainingLost,
     TrainingRefused,
+    UnsupportedMediaType,
+    clip,
 )
-from service.training.uploads import Upload
+from service.training.uploads import DryRun, Upload
 
 router = APIRouter(tags=["training"])
 
@@ -78,17 +89,30 @@ def _reply(training: Training) -> TrainingReply:
         run_id=training.id,
         created_at=timestamp(training.created_at),
         progress=round(training.progress, 3),
+        notes=[asdict(note) for note in training.notes],
         **optional,
     )
+
+
+async def _check_media(request: Request) -> None:
+    """Refuse a bare file before its query, which would be the form's fields, is looked at."""
+    kind = media_type(request)
+    if kind not in ("application/json", FORM):
+        advice = (
+            "send JSON, or the file in a form: curl -F file=@rows.csv -F target=… -F model_type=…"
+        )
+        raise UnsupportedMediaType(clip(kind), advice=advice)
 
 
 @router.post(
     "/train",
     summary="Train a classifier and put it in use",
     status_code=201,
-    dependencies=STRICT_QUERY,
+    dependencies=[Depends(_check_media), *STRICT_QUERY],
+    response_model=TrainingReply,
     response_model_exclude_unset=True,
     responses={
+        200: {"model": DryRunReply, "description": "What a training would see: a dry run"},
         201: {
             "links": {
                 "training": {"operationId": "get_training", "parameters": _TRAINING},
@@ -133,7 +157,7 @@ async def train(
             "Two replicas that receive it within milliseconds may both train."
         ),
     ] = None,
-) -> TrainingReply:
+) -> TrainingReply | JSONResponse:
     """Look at the rows, put the training in the queue, and wait for its end if that is wished."""
     services = services_of(request)
     role = request.scope.get("role", "admin")
@@ -143,37 +167,42 @@ async def train(
         services.ask(services.registry.newest_use), services.ask(services.registry.reach_storage)
     )
     upload = await services.run(services.uploads.open)
-    training, wait = None, 0.0
+    training = None
     try:
         await receive_upload(request, services, upload, ("application/json", FORM))
         if idempotency_key is None:
-            training, wait = await _submit(services, upload, {}, role)
+            submitted = await _submit(services, upload, {}, role)
         else:
             details = await services.run(_identity, idempotency_key, upload)
             async with services.one_per_key(details["idempotency_key"]):
                 earlier = await _earlier(services, details)
                 if earlier is None:
-                    training, wait = await _submit(services, upload, details, role)
+                    submitted = await _submit(services, upload, details, role)
             if earlier is not None:
                 wait = await services.run(
                     services.uploads.wait_of, upload, services.settings.wait_seconds
                 )
                 return await _result(services, earlier, wait, response)
+        if isinstance(submitted, DryRun):
+            return JSONResponse(submitted.found)
+        training, wait = submitted
     finally:
         if training is None:
             await services.run(services.uploads.close, upload)
-    assert training is not None
     return await _result(services, training, wait, response)
 
 
 async def _submit(
     services: Services, upload: Upload, details: dict[str, str], role: str
-) -> tuple[Training, float]:
+) -> tuple[Training, float] | DryRun:
     in_use = await _version_in_use(services)
     async with services.reading:
-        spec, wait = await services.run(
+        checked = await services.run(
             services.uploads.training, upload, in_use, services.settings.wait_seconds, role
         )
+    if isinstance(checked, DryRun):
+        return checked
+    spec, wait = checked
     if details and (earlier := await _earlier(services, details)) is not None:
         # Another replica got the same key while the rows were read here.
         await services.run(services.uploads.close, upload)

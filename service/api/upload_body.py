@@ -100,6 +100,8 @@ async def _receive_form(
     try:
         form = await parser.parse()
     except MultiPartException as error:
+        if failure is not None:
+            raise failure from error
         raise InvalidRequest(
             f"The multipart form is not readable: {clip(error.message, 120)}."
         ) from error

@@ -90,6 +90,14 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """Something that was decided about rows, or a column of them, for their owner to know."""
+
+    column: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Training:
     """One run of `/train`, whether it succeeded or not."""
 
@@ -111,6 +119,7 @@ class Training:
     missing: tuple[str, ...] = ()
     """The replicas that did not confirm its version, where it was put in use."""
     seconds: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[Note, ...] = ()
     data_set: str = ""
     owner: str = ""
     """The id of the replica that runs it."""
@@ -135,6 +144,7 @@ class DataSet:
     target: str | None
     created_at: float
     id: str = ""
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,9 +87,9 @@ class BodyTooLarge(ServiceError):
 class UnsupportedMediaType(ServiceError):
     """The content type, or the encoding, is not one of those that the route reads."""
 
-    def __init__(self, sent: str, accepted: Sequence[str]) -> None:
-        choices = ", ".join(accepted)
-        super().__init__(f"{sent or 'No Content-Type'} is not read here; send {choices}.")
+    def __init__(self, sent: str, accepted: Sequence[str] = (), advice: str = "") -> None:
+        what_to_do = advice or f"send {', '.join(accepted)}"
+        super().__init__(f"{sent or 'No Content-Type'} is not read here; {what_to_do}.")
 
 
 class JobFailed(ServiceError):

@@ -4,13 +4,14 @@ import math
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, get_args
 
+import msgspec
 import orjson
 
-from service.common.domain import OPEN_STATES, DataSet, Fault, Page, Training, TrainingState
+from service.common.domain import OPEN_STATES, DataSet, Fault, Note, Page, Training, TrainingState
 from service.common.errors import TrainingNotFound
 from service.registry.connection import (
     Connection,
@@ -27,6 +28,8 @@ _STATUS: dict[TrainingState, str] = {
 }
 _FAULTS: dict[str, Fault] = {name: name for name in get_args(Fault)}
 _TYPES = {"number": "double", "text": "string", "boolean": "boolean"}
+_LONGEST_TAG = 5000
+"""Characters that MLflow keeps of a tag."""
 _DIGEST = 36
 """Characters that MLflow keeps of a data set's digest."""
 _MOST_COLUMNS = 500
@@ -222,6 +225,7 @@ def _tags(training: Training) -> dict[str, str]:
         "used": str(training.used).lower(),
         "missing": " ".join(training.missing),
         "seconds": orjson.dumps(dict(training.seconds)).decode(),
+        "notes": _written(training.notes),
     }
     if training.error is not None:
         tags["error"] = training.error[:2000]
@@ -231,6 +235,22 @@ def _tags(training: Training) -> dict[str, str]:
         tags["version"] = str(training.version)
         tags["metrics"] = orjson.dumps(dict(training.metrics)).decode()
     return tags
+
+
+def _written(notes: Sequence[Note]) -> str:
+    """Return as many of the notes as a tag holds."""
+    for count in range(len(notes), -1, -1):
+        text = orjson.dumps([asdict(note) for note in notes[:count]]).decode()
+        if len(text) <= _LONGEST_TAG:
+            break
+    return text
+
+
+def _notes(text: str | None) -> tuple[Note, ...]:
+    try:
+        return msgspec.json.decode(text or "[]", type=tuple[Note, ...])
+    except msgspec.DecodeError:
+        return ()
 
 
 def _digests(run: Any) -> list[str]:
@@ -258,6 +278,7 @@ def _training(run: Any) -> Training:
         used=tags.get("used") == "true",
         missing=tuple(tags.get("missing", "").split()),
         seconds=_reals(tags.get("seconds")),
+        notes=_notes(tags.get("notes")),
         data_set=tags.get("data_set", ""),
         owner=tags.get("owner", ""),
         beat_at=_real(tags.get("beat")),

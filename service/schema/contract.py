@@ -6,6 +6,9 @@ from typing import Literal
 import msgspec
 
 FeatureType = Literal["number", "text", "boolean"]
+Written = Literal["", "plain", "decimal comma", "thousands", "percent"]
+"""How the texts of a column are written that are read as numbers; empty where it has numbers."""
+
 Value = float | str | bool
 Label = str | int | bool
 
@@ -35,6 +38,8 @@ class Feature:
     """The median, or the most frequent category: a value, never a row, of the training data."""
     seen: tuple[float, float] | None = None
     """The smallest and largest number in training; None if the feature is not a number."""
+    written: Written = ""
+    """How a file writes its numbers, where training read them from texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,10 @@ class Schema:
     target: str = "target"
     probabilities: bool = True
     unknown_categories: Literal["refuse", "ignore"] = "refuse"
+    missing: tuple[str, ...] | None = None
+    """Texts that mean a missing value in a file; None for the usual ones, among numbers."""
+    excluded: tuple[str, ...] = ()
+    """Columns that training left out; a file of rows may still have them."""
 
 
 _decoder = msgspec.json.Decoder(Schema, strict=True)

@@ -17,6 +17,10 @@ _TOKENS = re.compile(rb'"(?:[^"\\]|\\.){0,%d}+"?|[\[\]{}]' % LONGEST_TEXT, re.DO
 string that is too long, or never ends, is cut."""
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 
+_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*+"|(NaN|-?Infinity)', re.DOTALL)
+_NO_NUMBER = "is no JSON number"
+_NULL = "; write null where a value is missing"
+
 _LONG_TEXT = f"holds a text of more than {LONGEST_TEXT - 2:,} bytes"
 _MOST_SEARCHED = 2**20
 """Bytes of a body in which the place of a text that is too long is searched."""
@@ -58,16 +62,16 @@ def parse(body: bytes, max_depth: int, max_rows: int | None = None) -> Any:
             "The body starts with a byte order mark.", "starts with a byte order mark; send UTF-8"
         )
     has_long_text = _check_size(body, max_depth, max_rows)
-    scanner = _Scanner()
+    scanner = _Scanner(body)
     try:
         value = scanner.decode(body.decode())
     except UnicodeDecodeError as error:
         raise _malformed("The body is not UTF-8.", f"byte {error.start} is not UTF-8") from error
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise _malformed(
-            f"The body is not JSON: {error.msg} at {where}.", f"is not JSON: {error.msg} at {where}"
-        ) from error
+        way_out = _NULL if error.msg.endswith(_NO_NUMBER) else ""
+        what = f"not JSON: {error.msg} at {where}{way_out}"
+        raise _malformed(f"The body is {what}.", f"is {what}") from error
     surrogates = _SURROGATE.search(body) is not None
     if scanner.has_doubts or surrogates or has_long_text:
         problems = list(_doubts(value, "", surrogates or has_long_text))
@@ -135,13 +139,14 @@ def _check_size(body: bytes, max_depth: int, max_rows: int | None) -> bool:
 class _Scanner:
     """Python's own scanner; `has_doubts` is true if it accepted something that is to be refused."""
 
-    def __init__(self) -> None:
+    def __init__(self, body: bytes) -> None:
+        self._body = body
         self.has_doubts = False
         self.decode = json.JSONDecoder(
             object_pairs_hook=self._object,
             parse_int=self._integer,
             parse_float=self._number,
-            parse_constant=_constant,
+            parse_constant=self._constant,
         ).decode
 
     def _integer(self, digits: str) -> Any:
@@ -154,6 +159,12 @@ class _Scanner:
         self.has_doubts = True
         return _OutOfRange()
 
+    def _constant(self, name: str) -> Any:
+        """Refuse NaN or an infinity at its place, which the scanner does not tell."""
+        text = self._body.decode()
+        places = (token.start(1) for token in _CONSTANT.finditer(text) if token.group(1))
+        raise json.JSONDecodeError(f"{name} {_NO_NUMBER}", text, next(places, 0))
+
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         value = dict(pairs)
         if len(value) == len(pairs):
@@ -164,10 +175,6 @@ class _Scanner:
         repeated = _Repeated(value)
         repeated.keys_twice = tuple(dict.fromkeys(twice))
         return repeated
-
-
-def _constant(name: str) -> Any:
-    raise json.JSONDecodeError(f"{name} is no JSON number", name, 0)
 
 
 def _doubts(value: Any, pointer: str, texts: bool) -> Iterator[Problem]:

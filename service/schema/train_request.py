@@ -7,9 +7,10 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, Field, field_validator
 
 from service.common.domain import LOG_OF_USE, NEW_MODEL_NAME, is_new_model_name
+from service.schema.file_options import FileOptions
 
 MAX_CANDIDATES = 200
 _MAX_COMBINATIONS = 1_000_000_000
@@ -25,14 +26,10 @@ def _check_name(name: str) -> str:
     return name
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, protected_namespaces=(), allow_inf_nan=False
-    )
-
-
-class Search(_Model):
+class Search(BaseModel):
     """Values to try for some parameters: all combinations, or `n_iter` of them at random."""
+
+    model_config = FileOptions.model_config
 
     params: Annotated[
         dict[str, Annotated[list[Any], Field(min_length=1, max_length=100)]], Field(min_length=1)
@@ -62,7 +59,7 @@ class Search(_Model):
         return ""
 
 
-class TrainRequest(_Model):
+class TrainRequest(FileOptions):
     """A training: a classifier, its parameters, and how it is measured."""
 
     name: Annotated[str, AfterValidator(_check_name)] | None = Field(
@@ -89,6 +86,7 @@ class TrainRequest(_Model):
     wait: float | None = Field(
         None, ge=0, le=300, description="seconds to wait for the end; default 30"
     )
+    dry_run: bool = Field(False, description="train nothing; return what training would see")
 
     @property
     def folds(self) -> int:

@@ -88,8 +88,10 @@ class FilePredictions:
         probabilities: bool,
         form: Form,
         deadline: Deadline,
+        encoding: str = "utf-8",
     ) -> tuple[bytes, int]:
         """Answer the rows that were uploaded to a folder; return the reply and their number.
+        `encoding` is that of a CSV file.
 
         Raises InvalidInput, what `matrix.read_matrix` raises, JobFailed, WorkersUnavailable,
         BodyTooLarge where more probabilities are asked for than a reply may have, and what
@@ -97,7 +99,7 @@ class FilePredictions:
         """
         if probabilities:
             predictor.classification.check_has_probabilities()
-        matrix = self._matrix(predictor, folder, media, deadline)
+        matrix = self._matrix(predictor, folder, media, deadline, encoding)
         if probabilities and len(matrix) * len(predictor.schema.classes) > MAX_PROBABILITIES:
             what = "The number of probabilities (rows x classes)"
             raise BodyTooLarge(what, MAX_PROBABILITIES, "in a reply")
@@ -114,10 +116,16 @@ class FilePredictions:
         return (folder / file).read_bytes(), len(matrix)
 
     def _matrix(
-        self, predictor: Predictor, folder: Path, media: RowsMedia, deadline: Deadline
+        self,
+        predictor: Predictor,
+        folder: Path,
+        media: RowsMedia,
+        deadline: Deadline,
+        encoding: str,
     ) -> NDArray[np.float64]:
         spec = {
             "media": media,
+            "encoding": encoding,
             "schema": encode(predictor.schema).decode(),
             "max_rows": self._settings.max_bulk_rows,
             "max_columns": self._settings.max_columns,

@@ -9,7 +9,7 @@ from service.common.domain import Registry
 from service.common.errors import VersionNotServable
 from service.rollout.coordinator import Coordinator
 from service.training.queue import TrainingQueue
-from service.training.uploads import Uploads
+from service.training.uploads import DryRun, Uploads
 
 logger = logging.getLogger(__name__)
 
@@ -72,8 +72,9 @@ class Bootstrap:
         }
         try:
             upload.rows.write_bytes(orjson.dumps(request))
-            spec, _ = self._uploads.training(upload, None, 0)
-            spec = replace(spec, only_first=True)
+            checked = self._uploads.training(upload, None, 0)
+            assert not isinstance(checked, DryRun)
+            spec = replace(checked[0], only_first=True)
             return self._trainer.submit(spec, {"starter": "true"}).id
         except BaseException:
             self._uploads.close(upload)

@@ -83,6 +83,7 @@ class TrainingQueue:
                     model_type=spec.model_type,
                     stage="waiting",
                     data_set=spec.data_set.name,
+                    notes=spec.data_set.notes,
                     owner=self._owner,
                     beat_at=now,
                 ),

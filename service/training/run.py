@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from service.common.disk_errors import lack
-from service.common.domain import DataSet, Fault, NewVersion, Registry, Training, TrainingState
+from service.common.domain import (
+    DataSet,
+    Fault,
+    NewVersion,
+    Note,
+    Registry,
+    Training,
+    TrainingState,
+)
 from service.common.errors import (
     Conflict,
     InvalidRequest,
@@ -148,6 +156,8 @@ class TrainingRun:
             metrics=result["metrics"],
             seconds=seconds,
         )
+        notes = tuple(Note(None, text) for text in result["notes"])
+        self.training = replace(self.training, notes=(*self.training.notes, *notes))
         registry.record_result(
             self.training, result["params"], spec.data_set, spec.folder / files.REPORT
         )

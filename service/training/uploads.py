@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import orjson
 
-from service.common.domain import DataSet, DataSets, Version
+from service.common.domain import DataSet, DataSets, Note, Version
 from service.common.errors import Forbidden, InvalidRequest, JobFailed
 from service.common.settings import Settings
 from service.processes.job_files import ROWS, TABLE
@@ -48,6 +48,13 @@ class Upload:
         return self.folder / TABLE
 
 
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """What a training would see: the reply to a request that asks for that alone."""
+
+    found: Mapping[str, Any]
+
+
 class Uploads:
     """Makes folders for uploads, and has worker processes check them."""
 
@@ -75,9 +82,19 @@ class Uploads:
         """Remove an upload's folder."""
         shutil.rmtree(upload.folder, ignore_errors=True)
 
-    def data_set(self, upload: Upload, name: str | None, target: str | None) -> DataSet:
-        """Read an upload as a data set; raises InvalidRequest with its problems."""
-        job_spec = {"name": name, "target": target, **self._upload_spec(upload)}
+    def data_set(
+        self,
+        upload: Upload,
+        name: str | None,
+        target: str | None,
+        options: Mapping[str, str],
+    ) -> DataSet:
+        """Read an upload as a data set; raises InvalidRequest with its problems.
+
+        `options` say how the file is read, as the texts of a form or of a query.
+        """
+        job_spec = {"name": name, "target": target, "options": dict(options)}
+        job_spec |= self._upload_spec(upload)
         return _data_set(self._run("data_set", upload, job_spec))
 
     def wait_of(self, upload: Upload, default: float) -> float:
@@ -93,8 +110,9 @@ class Uploads:
 
     def training(
         self, upload: Upload, in_use: Version | None, wait: float, role: str = "admin"
-    ) -> tuple[TrainingSpec, float]:
+    ) -> tuple[TrainingSpec, float] | DryRun:
         """Read and plan a training; return its specification, and how long the client waits.
+        Of a dry run, return what was found.
 
         A role below admin may not ask for `use`. Raises InvalidRequest with all problems,
         Forbidden, DataSetNotFound or RegistryUnavailable.
@@ -112,6 +130,8 @@ class Uploads:
             path = self._data_sets.fetch_data_set(data_set, upload.folder)
             fetched = {"fetched": path.name, "known_target": data_set.target}
             checked = self._run("inspect", upload, {**job_spec, **fetched})
+        if "dry_run" in checked:
+            return DryRun(checked["dry_run"])
         if checked["use"] and not may_use:
             raise Forbidden("admin", role, "Putting the model in use")
         return (
@@ -162,4 +182,5 @@ def _data_set(described: Mapping[str, Any]) -> DataSet:
         columns=tuple(described["columns"]),
         target=described["target"],
         created_at=time.time(),
+        notes=tuple(Note(**note) for note in described["notes"]),
     )

@@ -85,6 +85,7 @@ def train(task: Task) -> Any:
             path.name: hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted(version.iterdir())
         },
+        "notes": fitted.notes,
         "features": [(feature.name, feature.type) for feature in fitted.schema.features],
     }
 

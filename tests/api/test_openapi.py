@@ -351,7 +351,7 @@ def test_an_idempotency_key_is_refused_as_documented(
 def test_the_name_of_a_data_set_is_refused_as_documented(
     client: Client, document: dict[str, Any]
 ) -> None:
-    name, _ = document["paths"]["/datasets"]["post"]["parameters"]
+    name = document["paths"]["/datasets"]["post"]["parameters"][0]
     file = {"file": ("rows.csv", b"a,y\n1,u\n2,v\n")}
 
     for sent, status in (("", 400), ("a b", 400), ("a", 201), ("x" * 129, 400)):

@@ -22,6 +22,7 @@ LIMITS = Limits(at_once=1, queued=1, each=JobLimits(seconds=60, memory_bytes=2**
 RESULT = {
     "seconds": {},
     "metrics": {},
+    "notes": [],
     "params": {},
     "chosen": {},
     "sha256": {"model.onnx": "0"},

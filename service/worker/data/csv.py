@@ -1,70 +1,102 @@
-"""CSV files, read into tables: every field arrives as text, and the whole column decides its type.
+"""CSV files, read into tables; every field arrives as text, and the whole column decides its type.
 
-A column is of numbers, or of `true` and `false` in any case, or else of text. An empty field is
-missing. The separator is the comma; a header without one and with semicolons or tabs alone is taken
-to be separated by those. Names, numbers and booleans may stand between spaces; text is kept as it
-is.
+Names of columns, and fields without quotes, are trimmed. An empty field is missing.
 """
 
-import csv
-import io
-import itertools
 import re
 from collections.abc import Collection
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
-from numpy.typing import NDArray
 
-from service.common.errors import Problem, UnsupportedMediaType, UnusableData, clip
-from service.worker.data.table import (
-    LIMITS,
-    MOST_PROBLEMS,
-    Column,
-    Limits,
-    Table,
-    as_floats,
-    check_names,
+from service.common.domain import Note
+from service.common.errors import Problem, UnusableData
+from service.schema.file_options import FileOptions
+from service.worker.data.column_types import Typed, Wanted, read_texts
+from service.worker.data.csv_dialect import (
+    Dialect,
+    cause_of_unequal_rows,
+    dialect_of,
+    looks_like_data,
+    refuse,
 )
+from service.worker.data.selection import Source, build_table
+from service.worker.data.table import LIMITS, MOST_PROBLEMS, Limits, Table
 
-_NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
-_INTEGER = r"^\s*[+-]?\d+\s*$"
-_NOT_FINITE = r"(?i)^\s*[+-]?(nan|inf|infinity)\s*$"
-_BOOLEAN = r"(?i)^\s*(true|false)\s*$"
-_DECIMAL_COMMA = r"^\s*[+-]?\d+,\d+\s*$"
-_EXACT = 2.0**53
-
-_KINDS = {b"PK\x03\x04": "A zip or Excel file", b"\x1f\x8b": "A gzip file", b"BZh": "A bzip2 file"}
+_NO_OPTIONS = FileOptions()
+_BLANKS = (b" ", b"\t", "\u00a0".encode())
+"""What is trimmed from a field; web pages and spreadsheets have non-breaking spaces."""
 
 
-def read_csv(data: bytes, limits: Limits = LIMITS, at: str = "") -> Table:
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """A CSV file as texts: an Arrow array of strings a column, null where a field is empty."""
+
+    names: list[str]
+    columns: list[Any]
+    dialect: Dialect
+    looks_like_data: bool
+    """Whether the first line seems to be a row, not the names of columns."""
+
+
+def read_csv(
+    data: bytes,
+    limits: Limits = LIMITS,
+    at: str = "",
+    options: FileOptions = _NO_OPTIONS,
+    target: str | None = None,
+) -> Table:
     """Read a CSV file with a header row; `at` is the pointer that problems get.
 
-    Raises UnusableData, BodyTooLarge or, for what is not text, UnsupportedMediaType.
+    Labels in the `target` column keep their spelling. Raises UnusableData, BodyTooLarge or, for
+    what is not text, UnsupportedMediaType.
     """
-    fields, separator = _read_fields(data, limits, at)
-    problems: list[Problem] = []
-    columns: dict[str, Column] = {}
-    for name, array in fields.items():
-        try:
-            columns[name] = _column(array, separator)
-        except ValueError as error:
-            problems.append(Problem(at, f"column {clip(name)!r}: {error}"))
-    if problems:
-        detail = f"The CSV cannot be read: {problems[0].message}."
-        raise UnusableData(detail, problems[:MOST_PROBLEMS])
-    return Table(columns)
+    fields = read_fields(data, limits, at, options.encoding)
+    if fields.looks_like_data:
+        raise refuse(
+            "The first line looks like data; it has to name the columns: put a line of names "
+            "above it.",
+            at,
+        )
+    notes = []
+    if fields.dialect.separator != ",":
+        spelled = {";": "semicolon", "\t": "tab", "|": "vertical bar"}[fields.dialect.separator]
+        notes.append(Note(None, f"The fields are separated by a {spelled}."))
+    sources = [
+        Source(name, partial(_column, array, fields.dialect.comma_is_decimal))
+        for name, array in zip(fields.names, fields.columns, strict=True)
+    ]
+    return build_table(sources, options, target, at, "The CSV cannot be read", notes)
 
 
-def read_fields(data: bytes, limits: Limits = LIMITS, at: str = "") -> dict[str, Any]:
-    """Read the same file into an Arrow array of strings for each column, null where it is empty.
+def _column(array: Any, comma_is_decimal: bool, wanted: Wanted) -> Typed:
+    return read_texts(array, wanted, comma_is_decimal)
 
-    Raises as `read_csv` does.
-    """
-    return _read_fields(data, limits, at)[0]
+
+def read_fields(
+    data: bytes, limits: Limits = LIMITS, at: str = "", encoding: str = "utf-8"
+) -> Fields:
+    """Read the same file into texts; raises as `read_csv` does."""
+    dialect = dialect_of(data, encoding, at)
+    limits.check(1, dialect.width)
+    dialect = _without_blanks(dialect)
+    arrays = _parse(dialect, at)
+    rows = len(arrays[0]) - 1
+    limits.check(rows, dialect.width)
+    if not rows:
+        raise refuse("The CSV has a header and no rows.", at)
+    none = pa.scalar(None, pa.string())
+    columns = [pc.if_else(pc.equal(array[1:], ""), none, array[1:]) for array in arrays]
+    names = [array[0].as_py() for array in arrays]
+    held = [
+        bool(pc.any(pc.equal(column, name), min_count=0).as_py())
+        for name, column in zip(names, columns, strict=True)
+    ]
+    return Fields([name.strip() for name in names], columns, dialect, looks_like_data(names, held))
 
 
 def read_numbers_at_once(data: bytes, numbers: Collection[str]) -> dict[str, Any] | None:
@@ -74,12 +106,13 @@ def read_numbers_at_once(data: bytes, numbers: Collection[str]) -> dict[str, Any
     plain number or whatever else needs a closer look: that says nothing about the file.
     """
     line = data[: 1 << 20].split(b"\n", 1)[0]
-    quoted = data.find(b'"', len(line)) >= 0 or line.count(b'"') % 2
-    if quoted or b"\0" in data or not line.strip() or data.startswith(b"\xef\xbb\xbf"):
+    if b'"' in data or b"\0" in data or not line.strip() or b"," not in line:
+        return None
+    if data.startswith(b"\xef\xbb\xbf") or any(sign in line for sign in (b";", b"\t", b"|")):
         return None
     try:
-        header = [name.strip() for name in next(csv.reader([line.decode()]))]
-        if len(set(header)) < len(header):
+        header = [name.strip() for name in line.decode().split(",")]
+        if len(set(header)) < len(header) or not set(numbers) <= set(header):
             return None
         table = pa_csv.read_csv(
             pa.BufferReader(data),
@@ -93,84 +126,49 @@ def read_numbers_at_once(data: bytes, numbers: Collection[str]) -> dict[str, Any
                 },
             ),
         )
-    except (pa.ArrowInvalid, UnicodeDecodeError, csv.Error):
+    except (pa.ArrowInvalid, UnicodeDecodeError):
         return None
     columns = {name: table[name].combine_chunks() for name in header}
-    for name in numbers:
-        array = columns.get(name)
-        if array is not None and not pc.all(pc.is_finite(array), min_count=0).as_py():
+    none = pa.scalar(None, pa.string())
+    for name, array in columns.items():
+        if name not in numbers:
+            trimmed = pc.utf8_trim(array, b"".join(_BLANKS).decode())
+            columns[name] = pc.if_else(pc.equal(trimmed, ""), none, trimmed)
+        elif not pc.all(pc.is_finite(array), min_count=0).as_py():
             return None
     return columns
 
 
-def _read_fields(data: bytes, limits: Limits, at: str) -> tuple[dict[str, Any], str]:
-    for magic, kind in _KINDS.items():
-        if data.startswith(magic):
-            raise UnsupportedMediaType(kind, ["CSV in UTF-8", "Parquet"])
-    data = data.removeprefix(b"\xef\xbb\xbf")
-    _check_text(data, at)
-    width, separator = _header(data, at)
-    limits.check(1, width)
-    arrays = _parse(data, separator, width, at)
-    rows = len(arrays[0]) - 1
-    limits.check(rows, width)
-    header = [array[0].as_py().strip() for array in arrays]
-    check_names(header, at)
-    if not rows:
-        raise _refuse("The CSV has a header and no rows.", at)
-    none = pa.scalar(None, pa.string())
-    fields = {
-        name: pc.if_else(pc.equal(array[1:], ""), none, array[1:])
-        for name, array in zip(header, arrays, strict=True)
-    }
-    return fields, separator
+def _without_blanks(dialect: Dialect) -> Dialect:
+    """Remove the blanks around fields that are not quoted."""
+    data, separator = dialect.data, dialect.separator.encode()
+    blanks = tuple(blank for blank in _BLANKS if blank != separator)
+    data = data.strip(b" \t" if separator != b"\t" else b" ")
+    pairs = [
+        (pair, border)
+        for border in (separator, b"\n", b"\r")
+        for blank in blanks
+        for pair in (blank + border, border + blank)
+    ]
+    if not any(pair in data for pair, _ in pairs):
+        return replace(dialect, data=data)
+    if b'"' not in data:
+        while any(pair in data for pair, _ in pairs):
+            for pair, border in pairs:
+                data = data.replace(pair, border)
+        return replace(dialect, data=data)
+    # Eight times as slow, since it has to know what is quoted.
+    blank = b"(?:%b)*+" % b"|".join(map(re.escape, blanks))
+    end = b"(%b|\r\n|\r|\n|\\Z)" % re.escape(separator)
+    quoted = rb'("(?:[^"]|"")*+")'
+    plain = rb"([^%b\r\n]*?)" % re.escape(separator)
+    field = re.compile(blank + b"(?:" + quoted + b"|" + plain + b")" + blank + end)
+    return replace(dialect, data=field.sub(rb"\1\2\3", data))
 
 
-def _refuse(sentence: str, at: str) -> UnusableData:
-    return UnusableData(sentence, [Problem(at, sentence[0].lower() + sentence[1:].rstrip("."))])
-
-
-def _check_text(data: bytes, at: str) -> None:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise _refuse("The CSV is in UTF-16; save it as UTF-8.", at)
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = len(re.findall(rb"\r\n|\r|\n", data[: error.start])) + 1
-        raise _refuse(
-            f"The CSV is not in UTF-8 (byte 0x{data[error.start]:02x} in line {line}); it looks "
-            "like Latin-1 or Windows-1252: save it as UTF-8.",
-            at,
-        ) from error
-    if b"\0" in data:
-        raise _refuse("The CSV holds NUL characters; it is not a text file.", at)
-    if not data.strip():
-        raise _refuse("The CSV is empty; it needs a header row, and rows.", at)
-
-
-def _first_record(data: bytes, separator: str) -> list[str]:
-    head = io.StringIO(data[: 1 << 20].decode("utf-8", "ignore"), newline=None)
-    lines = itertools.dropwhile(lambda line: line == "\n", head)
-    return next(csv.reader(lines, delimiter=separator))
-
-
-def _header(data: bytes, at: str) -> tuple[int, str]:
-    """Return the number of columns, and the separator that the header shows."""
-    try:
-        first = _first_record(data, ",")
-        if len(first) == 1:
-            found = [s for s in (";", "\t") if len(_first_record(data, s)) > 1]
-            if len(found) == 2:
-                raise _refuse("The header row holds semicolons and tabs; separate by commas.", at)
-            if found:
-                return len(_first_record(data, found[0])), found[0]
-    except (csv.Error, StopIteration) as error:
-        raise _refuse("The header row of the CSV cannot be read.", at) from error
-    return len(first), ","
-
-
-def _parse(data: bytes, separator: str, width: int, at: str) -> list[Any]:
+def _parse(dialect: Dialect, at: str) -> list[Any]:
     """Return every field of every record, the header too, as one array of strings a column."""
+    data, width = dialect.data, dialect.width
     ragged: list[Any] = []
 
     def note(row: Any) -> str:
@@ -187,7 +185,11 @@ def _parse(data: bytes, separator: str, width: int, at: str) -> list[Any]:
                 autogenerate_column_names=True,
             ),
             pa_csv.ParseOptions(
-                delimiter=separator, newlines_in_values=True, invalid_row_handler=note
+                delimiter=dialect.separator,
+                newlines_in_values=True,
+                invalid_row_handler=note,
+                # In a file of one column, an empty line is a row without a value.
+                ignore_empty_lines=width > 1,
             ),
             pa_csv.ConvertOptions(
                 check_utf8=False,
@@ -197,108 +199,50 @@ def _parse(data: bytes, separator: str, width: int, at: str) -> list[Any]:
         )
     except pa.ArrowInvalid as error:
         if not ragged:
-            raise _refuse(
+            raise refuse(
                 "The CSV cannot be read: its quotes or its rows are broken.", at
             ) from error
     if ragged:
-        lines = _Lines(data)
-        problems = [
-            Problem(
-                at,
-                f"{lines.line_of(row.number)} has {row.actual_columns:,} fields; the header has "
-                f"{row.expected_columns:,}",
-            )
-            for row in ragged
-        ]
-        raise UnusableData(f"The CSV cannot be read: {problems[0].message}.", problems)
+        raise _unequal_rows(ragged, dialect, at)
     columns = [chunks.combine_chunks() for chunks in table.columns]
     if len(columns) != width:
-        raise _refuse("The header row of the CSV cannot be read.", at)
+        raise refuse("The header row of the CSV cannot be read.", at)
     last = columns[-1][-1].as_py()
     if data.count(b'"') % 2 and ("\n" in last or "\r" in last):
-        raise _refuse("The CSV cannot be read: a quoted field is never closed.", at)
+        raise refuse("The CSV cannot be read: a quoted field is never closed.", at)
     return columns
+
+
+def _unequal_rows(ragged: list[Any], dialect: Dialect, at: str) -> UnusableData:
+    lines = _Lines(dialect)
+    problems = [
+        Problem(
+            at,
+            f"{lines.line_of(row.number)} has {row.actual_columns:,} fields; the header has "
+            f"{row.expected_columns:,}",
+        )
+        for row in ragged
+    ]
+    cause = cause_of_unequal_rows(dialect.data, dialect.separator, dialect.width)
+    more = f": {cause}" if cause else ""
+    return UnusableData(f"The CSV cannot be read: {problems[0].message}{more}.", problems)
 
 
 class _Lines:
     """Finds the line of a record; its number instead, where quoted fields may hold line breaks."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, dialect: Dialect) -> None:
         self.starts = (
             None
-            if b'"' in data
-            else [number for number, line in enumerate(data.splitlines(), 1) if line]
+            if b'"' in dialect.data
+            else [
+                number
+                for number, line in enumerate(dialect.data.splitlines(), dialect.first_line)
+                if line or dialect.width == 1
+            ]
         )
 
     def line_of(self, record: int) -> str:
         if self.starts is None:
             return f"record {record:,} (the header is the first)"
         return f"line {self.starts[record - 1]:,}"
-
-
-def _column(array: Any, separator: str) -> Column:
-    """Decide the type of a column of strings; raises ValueError with what is wrong."""
-    try:
-        numbers = array.cast(pa.float64())
-    except pa.ArrowInvalid:
-        return _mixed_column(array, separator)
-    values = as_floats(numbers)
-    if np.count_nonzero(np.isnan(values)) > array.null_count:
-        return _mixed_column(array, separator)
-    if (np.abs(values) >= _EXACT).any():
-        _check_numbers(array, values)
-    return Column("number", values)
-
-
-def _mixed_column(array: Any, separator: str) -> Column:
-    """Do the same for a column that is not all numbers, by its distinct values."""
-    coded = array.dictionary_encode()
-    distinct = coded.dictionary
-    blank = pc.match_substring_regex(distinct, r"^\s*$")
-    number = pc.match_substring_regex(distinct, _NUMBER)
-    known = pc.or_(blank, pc.or_(number, pc.match_substring_regex(distinct, _NOT_FINITE)))
-    boolean = pc.or_(blank, pc.match_substring_regex(distinct, _BOOLEAN))
-    codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    texts = np.array([*distinct.to_pylist(), None], dtype=object)
-    if pc.all(known).as_py() and pc.any(number).as_py():
-        floats = [np.nan if not text.strip() else float(text) for text in texts[:-1]]
-        values = np.array([*floats, np.nan])[codes]
-        _check_numbers(array, values)
-        return Column("number", values)
-    if pc.all(blank).as_py():
-        return Column("number", np.full(len(array), np.nan))
-    if pc.all(boolean).as_py():
-        truth = {"true": 1.0, "false": 0.0, "": np.nan}
-        flags = [truth[text.strip().lower()] for text in texts[:-1]]
-        return Column("boolean", np.array([*flags, np.nan])[codes])
-    comma = pc.match_substring_regex(distinct, _DECIMAL_COMMA)
-    if separator != "," and pc.any(comma).as_py() and pc.all(pc.or_(comma, known)).as_py():
-        raise ValueError("write decimals with a point, as in 1.5, not with a comma")
-    return Column("text", texts[codes])
-
-
-def _check_numbers(array: Any, values: NDArray[np.float64]) -> None:
-    """Refuse what is not a finite number, and integers that float64 cannot hold."""
-    missing = pc.fill_null(pc.match_substring_regex(array, r"^\s*$"), True)
-    finite = np.isfinite(values) | missing.to_numpy(zero_copy_only=False)
-    if not finite.all():
-        row = int(np.argmin(finite))
-        text = array[row].as_py()
-        if re.match(_NOT_FINITE, text):
-            raise ValueError(
-                f"row {row + 1:,} holds {clip(text)!r} among numbers; leave a field empty where "
-                "the value is missing"
-            )
-        raise ValueError(f"row {row + 1:,} holds {clip(text)!r}, which is too large a number")
-    for row in np.flatnonzero(np.abs(values) >= _EXACT).tolist():
-        text = array[row].as_py()
-        if re.match(_INTEGER, text) and not _exact(text, values[row]):
-            raise ValueError(
-                f"row {row + 1:,} holds an integer beyond 2^53, which would lose digits; if the "
-                "column is an identifier, leave it out"
-            )
-
-
-def _exact(text: str, value: float) -> bool:
-    # 300 digits and more were infinite; the rest is short enough for int().
-    return int(text) == int(value)

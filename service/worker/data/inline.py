@@ -1,12 +1,16 @@
 """Rows in parsed JSON: `{"columns", "rows"}` or `{"records"}`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from service.common.errors import Problem, UnusableData, escape
-from service.worker.data.table import LIMITS, MOST_PROBLEMS, Column, Limits, Table, check_names
+from service.schema.file_options import FileOptions
+from service.worker.data.column_types import Typed, Wanted
+from service.worker.data.selection import ColumnError, Source, build_table, typed
+from service.worker.data.table import LIMITS, MOST_PROBLEMS, Column, Limits, Table
 
 _KINDS: dict[type, str] = {
     bool: "a boolean",
@@ -19,9 +23,16 @@ _KINDS: dict[type, str] = {
 }
 _SHAPE = 'send {"columns": [...], "rows": [[...]]} or {"records": [{...}]}'
 _EXACT = 2**53
+_NO_OPTIONS = FileOptions()
 
 
-def read_inline(value: object, limits: Limits = LIMITS, at: str = "") -> Table:
+def read_inline(
+    value: object,
+    limits: Limits = LIMITS,
+    at: str = "",
+    options: FileOptions = _NO_OPTIONS,
+    target: str | None = None,
+) -> Table:
     """Read rows given as JSON; `at` is the pointer of `value` itself.
 
     Null is missing, and a column has one kind of value: numbers, booleans or texts. Raises
@@ -40,20 +51,21 @@ def read_inline(value: object, limits: Limits = LIMITS, at: str = "") -> Table:
         raise _refuse(
             f"The data set has the wrong keys; {_SHAPE}.", problems or [Problem(at, _SHAPE)]
         )
-    problems = []
-    table: dict[str, Column] = {}
-    for name, values in zip(names, columns, strict=True):
-        try:
-            table[name] = _column(values)
-        except _Wrong as error:
-            problems.append(Problem(place(error.row, name), error.message))
-    if problems:
-        first = problems[0]
-        raise _refuse(
-            f"A column holds one kind of value in every row: {first.pointer} {first.message}.",
-            problems,
-        )
-    return Table(table)
+    sources = [
+        Source(name, partial(_read, values, partial(place, name=name)))
+        for name, values in zip(names, columns, strict=True)
+    ]
+    names_at = f"{at}/columns/" if "columns" in keys else f"{at}/records/0"
+    refusal = "A column holds one kind of value in every row"
+    return build_table(sources, options, target, at, refusal, names_at=names_at)
+
+
+def _read(values: Sequence[Any], place: Callable[[int], str], wanted: Wanted) -> Typed:
+    try:
+        column = _column(values)
+    except _Wrong as error:
+        raise ColumnError(place(error.row), error.message) from error
+    return typed(column, wanted)
 
 
 class _Wrong(ValueError):
@@ -81,7 +93,6 @@ def _array(value: object, at: str) -> list[Any]:
 def _from_rows(columns: object, rows: object, limits: Limits, at: str) -> tuple[Any, ...]:
     names = _array(columns, f"{at}/columns")
     limits.check(0, len(names))
-    check_names(names, f"{at}/columns/")
     data = _array(rows, f"{at}/rows")
     limits.check(len(data), len(names))
     if not data or not names:
@@ -100,8 +111,12 @@ def _from_rows(columns: object, rows: object, limits: Limits, at: str) -> tuple[
             f"Every row has a value for every column: {problems[0].pointer} {problems[0].message}.",
             problems,
         )
-    places = {name: index for index, name in enumerate(names)}
-    return names, list(zip(*data, strict=True)), lambda row, name: f"{at}/rows/{row}/{places[name]}"
+    places = {name: index for index, name in enumerate(names) if isinstance(name, str)}
+
+    def pointer(row: int, name: str) -> str:
+        return f"{at}/rows/{row}/{places[name]}"
+
+    return names, list(zip(*data, strict=True)), pointer
 
 
 def _from_records(records: object, limits: Limits, at: str) -> tuple[Any, ...]:
@@ -115,7 +130,6 @@ def _from_records(records: object, limits: Limits, at: str) -> tuple[Any, ...]:
         )
     names = list(data[0])
     limits.check(len(data), len(names))
-    check_names(names, f"{at}/records/0")
     keys = data[0].keys()
     problems: list[Problem] = []
     for index, record in enumerate(data):
@@ -134,8 +148,11 @@ def _from_records(records: object, limits: Limits, at: str) -> tuple[Any, ...]:
             f"Every record has the keys of the first: {problems[0].pointer} {problems[0].message}.",
             problems,
         )
-    columns = [[record[name] for record in data] for name in names]
-    return names, columns, lambda row, name: f"{at}/records/{row}/{escape(name)}"
+
+    def pointer(row: int, name: str) -> str:
+        return f"{at}/records/{row}/{escape(name)}"
+
+    return names, [[record[name] for record in data] for name in names], pointer
 
 
 def _column(values: Sequence[Any]) -> Column:

@@ -5,33 +5,43 @@ text of digits stays a text. Errors are reported as for JSON, by the same code, 
 Runs in a child process: the formats are foreign bytes to large libraries.
 """
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from service.common.domain import RowsMedia
 from service.common.errors import UnusableData, clip
 from service.schema.contract import Feature, Schema
 from service.schema.explanation import MOST, StrictDecoder
+from service.worker.data import csv_dialect
+from service.worker.data.cells import as_read, cells_of, missing_cells, spelled, written_of
 from service.worker.data.csv import read_fields, read_numbers_at_once
-from service.worker.data.parquet import read_arrow_table
-from service.worker.data.table import Limits, check_names
+from service.worker.data.number_texts import doubles_of
+from service.worker.data.parquet import index_of_pandas, read_arrow_table
+from service.worker.data.table import Limits, check_names, nameless
 
-_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 
-Cells = tuple[NDArray[np.float64], NDArray[np.bool_]]
-"""A column of the matrix, and which of its cells are wrong."""
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The columns of a file, in its order."""
+
+    names: Sequence[str]
+    columns: Sequence[Any]
+    index: frozenset[str] = frozenset()
+    """The columns in which pandas wrote the index of its frame."""
+    from_csv: bool = False
+    comma_is_decimal: bool = False
+    looks_like_data: bool = False
 
 
 def read_matrix(
-    path: Path, media: RowsMedia, schema: Schema, limits: Limits
+    path: Path, media: RowsMedia, schema: Schema, limits: Limits, encoding: str = "utf-8"
 ) -> NDArray[np.float64]:
     """Return the matrix [rows, features] of a file.
 
@@ -39,32 +49,37 @@ def read_matrix(
     cannot be read at all, or BodyTooLarge.
     """
     if media == "csv":
-        columns = _read_csv(path.read_bytes(), schema, limits)
+        file = _read_csv(path.read_bytes(), schema, limits, encoding)
     elif media == "parquet":
-        columns = _plain(read_arrow_table(_mapped(path), limits))
+        file = _plain(read_arrow_table(_mapped(path), limits))
     else:
-        columns = _read_stream(_mapped(path), limits)
-    rows = len(next(iter(columns.values())))
+        file = _read_stream(_mapped(path), limits)
+    columns = _select(file, schema)
+    rows = len(file.columns[0])
     if set(columns) != {feature.name for feature in schema.features}:
-        raise _explained(schema, columns, [0], rows, 1, media)
+        if file.looks_like_data:
+            raise csv_dialect.refuse(
+                "The first line looks like data; it has to name the features.", ""
+            )
+        raise _explained(schema, columns, [0], rows, 1, file)
     # Column-major, as it is filled; the prediction copies it row-major part by part.
     matrix = np.empty((rows, len(schema.features)), order="F")
     wrong = np.zeros(rows, np.bool_)
-    convert = _TEXTUAL if media == "csv" else _TYPED
     for index, feature in enumerate(schema.features):
-        matrix[:, index], bad = convert[feature.type](feature, columns[feature.name])
+        array = columns[feature.name] = as_read(columns[feature.name], feature, schema)
+        matrix[:, index], bad = cells_of(feature, array, file.from_csv, file.comma_is_decimal)
         if feature.type == "number":
             values = matrix[:, index]
             bad = bad | (values < feature.low) | (values > feature.high)
         elif feature.type == "text" and schema.unknown_categories == "refuse":
             unknown = matrix[:, index] < 0
-            bad = bad | (unknown & ~_missing(columns[feature.name]))
+            bad = bad | (unknown & ~missing_cells(array))
         if not feature.nullable:
-            bad = bad | _missing(columns[feature.name])
+            bad = bad | missing_cells(array)
         wrong |= bad
     if wrong.any():
         first = np.flatnonzero(wrong)[:MOST].tolist()
-        raise _explained(schema, columns, first, rows, int(wrong.sum()), media)
+        raise _explained(schema, columns, first, rows, int(wrong.sum()), file)
     return matrix
 
 
@@ -74,21 +89,22 @@ def _mapped(path: Path) -> Any:
         return file.read_buffer()
 
 
-def _read_csv(data: bytes, schema: Schema, limits: Limits) -> dict[str, Any]:
+def _read_csv(data: bytes, schema: Schema, limits: Limits, encoding: str) -> _Rows:
     numbers = {feature.name for feature in schema.features if feature.type == "number"}
-    at_once = read_numbers_at_once(data, numbers)
+    at_once = read_numbers_at_once(data, numbers) if encoding == "utf-8" else None
     if at_once is not None and len(next(iter(at_once.values()))):
         limits.check(len(next(iter(at_once.values()))), len(at_once))
-        return at_once
-    return read_fields(data, limits)
+        return _Rows(list(at_once), list(at_once.values()), from_csv=True)
+    fields = read_fields(data, limits, encoding=encoding)
+    comma_is_decimal, is_data = fields.dialect.comma_is_decimal, fields.looks_like_data
+    return _Rows(fields.names, fields.columns, frozenset(), True, comma_is_decimal, is_data)
 
 
-def _read_stream(data: Any, limits: Limits) -> dict[str, Any]:
-    """Read an Arrow IPC stream into a column each."""
+def _read_stream(data: Any, limits: Limits) -> _Rows:
+    """Read an Arrow IPC stream."""
     try:
         with pa.ipc.open_stream(pa.BufferReader(data)) as reader:
             batches, rows = [], 0
-            check_names(reader.schema.names, "")
             limits.check(1, len(reader.schema.names))
             for batch in reader:
                 rows += batch.num_rows
@@ -100,122 +116,50 @@ def _read_stream(data: Any, limits: Limits) -> dict[str, Any]:
             "The Arrow stream cannot be read; it is damaged, or none (a file has another format).",
             [],
         ) from error
-    if not rows:
+    if not rows or not len(table.schema):
         raise UnusableData("The Arrow stream has no rows.", [])
     return _plain(table)
 
 
-def _plain(table: Any) -> dict[str, Any]:
+def _plain(table: Any) -> _Rows:
     """Return a table's columns, each of one chunk, and none as codes of a dictionary."""
-    columns: dict[str, Any] = {}
+    columns: list[Any] = []
     try:
         table.validate(full=True)
-    except pa.ArrowException as error:
+        names = table.column_names
+    except (pa.ArrowException, UnicodeDecodeError) as error:
         raise UnusableData("The columns hold text that is not UTF-8.", []) from error
-    for name, chunks in zip(table.column_names, table.columns, strict=True):
+    for chunks in table.columns:
         if pa.types.is_dictionary(chunks.type):
             chunks = chunks.cast(chunks.type.value_type)
-        columns[name] = chunks.combine_chunks()
-    return columns
+        columns.append(chunks.combine_chunks())
+    return _Rows(names, columns, index_of_pandas(table.schema))
 
 
-def _missing(array: Any) -> NDArray[np.bool_]:
-    """Return a mask of missing cells: null, NaN in numbers, empty fields of a CSV."""
-    gone = pc.is_null(array, nan_is_null=pa.types.is_floating(array.type))
-    return np.asarray(gone.to_numpy(zero_copy_only=False), dtype=np.bool_)
+def _select(file: _Rows, schema: Schema) -> dict[str, Any]:
+    """Return the columns by the names of features, without those that training left out too."""
+    features = {feature.name for feature in schema.features}
+    trimmed = {name.strip(): name for name in features}
+    kept: list[tuple[int, str]] = []
+    for place, (name, array) in enumerate(zip(file.names, file.columns, strict=True)):
+        called = name if name in features else trimmed.get(name.strip(), name.strip())
+        if called not in features:
+            known = called or nameless(place)
+            if called in file.index or known in schema.excluded:
+                continue
+            if known == nameless(0) and _is_whole(array):
+                continue
+        kept.append((place, called))
+    check_names(kept, "")
+    return {name: file.columns[place] for place, name in kept}
 
 
-def _no_cells(_: Feature, array: Any) -> Cells:
-    """Mark every cell that is not missing as wrong: the column is of another type."""
-    return np.full(len(array), np.nan), ~_missing(array)
-
-
-def _typed_numbers(feature: Feature, array: Any) -> Cells:
-    kind, types = array.type, pa.types
-    if types.is_null(kind):
-        return np.full(len(array), np.nan), np.zeros(len(array), np.bool_)
-    if not (types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)):
-        return _no_cells(feature, array)
-    floats = array.cast(pa.float64(), safe=False)
-    return _floats(floats), np.zeros(len(array), np.bool_)
-
-
-def _typed_booleans(feature: Feature, array: Any) -> Cells:
-    if not (pa.types.is_boolean(array.type) or pa.types.is_null(array.type)):
-        return _no_cells(feature, array)
-    floats = array.cast(pa.bool_()).cast(pa.uint8()).cast(pa.float64())
-    return _floats(floats), np.zeros(len(array), np.bool_)
-
-
-def _typed_texts(feature: Feature, array: Any) -> Cells:
-    kind, types = array.type, pa.types
-    if not (
-        types.is_string(kind)
-        or types.is_large_string(kind)
-        or types.is_string_view(kind)
-        or types.is_null(kind)
-    ):
-        return _no_cells(feature, array)
-    return _texts(feature, array.cast(pa.string()))
-
-
-def _texts(feature: Feature, array: Any) -> Cells:
-    """Return the code of each text's category."""
-    found = pc.index_in(array, pa.array(feature.categories, pa.string()), skip_nulls=True)
-    codes = found.cast(pa.float64()).fill_null(-1.0).to_numpy(zero_copy_only=False)
-    missing = _missing(array)
-    if missing.any():
-        codes = np.where(missing, float(feature.missing_code), codes)
-    return np.asarray(codes), np.zeros(len(array), np.bool_)
-
-
-def _floats(array: Any) -> NDArray[np.float64]:
-    return np.asarray(array.fill_null(float("nan")).to_numpy(zero_copy_only=False))
-
-
-def _field_numbers(feature: Feature, array: Any) -> Cells:
-    if pa.types.is_floating(array.type):
-        return _typed_numbers(feature, array)
+def _is_whole(array: Any) -> bool:
+    """Return whether a column holds whole numbers alone, as the index of a frame does."""
     try:
-        values = _floats(array.cast(pa.float64()))
-    except pa.ArrowInvalid:
-        return _odd_numbers(array)
-    if not np.isfinite(values).all() and (np.isinf(values) | np.isnan(values)).sum() > (
-        array.null_count
-    ):
-        return _odd_numbers(array)
-    return values, np.zeros(len(array), np.bool_)
-
-
-def _odd_numbers(array: Any) -> Cells:
-    """Read a column in which a field is not a plain finite number, by its distinct fields."""
-    return _by_distinct(array, lambda text: float(text) if _NUMBER.fullmatch(text) else None)
-
-
-def _field_booleans(feature: Feature, array: Any) -> Cells:  # noqa: ARG001
-    truth = {"true": 1.0, "false": 0.0}
-    return _by_distinct(array, lambda text: truth.get(text.strip().lower()))
-
-
-def _by_distinct(array: Any, read: Callable[[str], float | None]) -> Cells:
-    coded = array.dictionary_encode()
-    found = [read(text) for text in coded.dictionary.to_pylist()]
-    codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    values = np.array([np.nan if value is None else value for value in found] + [np.nan])
-    wrong = np.array([value is None or np.isinf(value) for value in found] + [False])
-    return values[codes], wrong[codes]
-
-
-_TYPED: Mapping[str, Callable[[Feature, Any], Cells]] = {
-    "number": _typed_numbers,
-    "boolean": _typed_booleans,
-    "text": _typed_texts,
-}
-_TEXTUAL: Mapping[str, Callable[[Feature, Any], Cells]] = {
-    "number": _field_numbers,
-    "boolean": _field_booleans,
-    "text": _texts,
-}
+        return bool(array.null_count == 0 and array.cast(pa.int64()) is not None)
+    except pa.ArrowException:
+        return False
 
 
 def _explained(
@@ -224,30 +168,34 @@ def _explained(
     wrong: list[int],
     rows: int,
     count: int,
-    media: RowsMedia,
+    file: _Rows,
 ) -> Exception:
     """Return what is wrong with these rows, as if they had been sent as JSON."""
-    types = {feature.name: feature.type for feature in schema.features}
+    features = {feature.name: feature for feature in schema.features}
     instances = {
-        row: {
-            name: _value(array[row].as_py(), types.get(name) if media == "csv" else None)
-            for name, array in columns.items()
-        }
+        row: {name: _value(array[row], features.get(name), file) for name, array in columns.items()}
         for row in wrong
     }
     return StrictDecoder(schema, rows, 1).of_rows(instances, rows, count)
 
 
-def _value(value: Any, read_as: str | None) -> Any:
-    """Return a cell as it would be in JSON; a field of a CSV as the feature's type reads it."""
-    if isinstance(value, str):
-        if read_as == "number" and _NUMBER.fullmatch(value):
-            return float(value)
-        if read_as == "boolean" and value.strip().lower() in ("true", "false"):
-            return value.strip().lower() == "true"
-        return value
+def _value(scalar: Any, feature: Feature | None, file: _Rows) -> Any:
+    """Return a cell as it would be in JSON: as its feature reads it, if it can."""
+    value = scalar.as_py()
+    if feature is not None and value is not None:
+        array = pa.array([value], scalar.type)
+        if feature.type == "text":
+            texts = spelled(array)
+            value = value if texts is None else texts[0].as_py()
+        elif feature.type == "boolean":
+            cells, bad = cells_of(feature, array, file.from_csv, file.comma_is_decimal)
+            value = value if bad[0] or np.isnan(cells[0]) else bool(cells[0])
+        elif isinstance(value, str) and (file.from_csv or feature.written):
+            read = doubles_of(array, written_of(feature, file.comma_is_decimal))[0].as_py()
+            value = value if read is None else read
     if isinstance(value, Decimal):
         return float(value)
     if isinstance(value, float) and np.isnan(value):
         return None
-    return value if isinstance(value, bool | int | float | list | type(None)) else clip(str(value))
+    known = isinstance(value, bool | int | float | str | list | type(None))
+    return value if known else clip(str(value))

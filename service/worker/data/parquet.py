@@ -1,5 +1,6 @@
 """Parquet files, read into tables: columns of numbers, booleans and texts, and nothing else."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,40 +9,41 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from service.common.errors import BodyTooLarge, Problem, UnusableData, clip
-from service.worker.data.table import (
-    LIMITS,
-    MOST_PROBLEMS,
-    Column,
-    Limits,
-    Table,
-    as_floats,
-    check_names,
-)
+from service.schema.file_options import FileOptions
+from service.worker.data.column_types import Typed, Wanted
+from service.worker.data.selection import Source, build_table, typed
+from service.worker.data.table import LIMITS, Column, Limits, Table, as_floats
 
 _EXACT_DIGITS = 15
 """Decimal digits that survive a conversion to float64 and back."""
+_NO_OPTIONS = FileOptions()
 
 
-def read_parquet(data: bytes, limits: Limits = LIMITS, at: str = "") -> Table:
+def read_parquet(
+    data: bytes,
+    limits: Limits = LIMITS,
+    at: str = "",
+    options: FileOptions = _NO_OPTIONS,
+    target: str | None = None,
+) -> Table:
     """Read a Parquet file; `at` is the pointer that problems get.
 
     Null, and NaN among numbers, is missing. The index columns that pandas adds are left out.
     Raises UnusableData or BodyTooLarge, the latter before anything is decompressed.
     """
     table = read_arrow_table(data, limits, at)
-    columns: dict[str, Column] = {}
-    problems: list[Problem] = []
-    for field, chunks in zip(table.schema, table.columns, strict=True):
-        try:
-            columns[field.name] = _column(chunks)
-        except ValueError as error:
-            problems.append(Problem(at, f"column {clip(field.name)!r}: {error}"))
-    _raise(problems)
-    return Table(columns)
+    sources = [
+        Source(field.name, partial(_read, chunks))
+        for field, chunks in zip(table.schema, table.columns, strict=True)
+    ]
+    refusal = "The Parquet file cannot be used"
+    return build_table(
+        sources, options, target, at, refusal, pandas_index=index_of_pandas(table.schema)
+    )
 
 
 def read_arrow_table(data: Any, limits: Limits = LIMITS, at: str = "") -> Any:
-    """Read the same file, bytes or a buffer of Arrow's, into an Arrow table of plain columns.
+    """Read the same file, bytes or a buffer of Arrow's, into an Arrow table.
 
     Raises as `read_parquet` does.
     """
@@ -59,13 +61,9 @@ def read_arrow_table(data: Any, limits: Limits = LIMITS, at: str = "") -> Any:
         )
         if size > limits.bytes:
             raise BodyTooLarge("The Parquet file, decompressed,", limits.bytes, "bytes")
-        schema = file.schema_arrow
-        fields = [field for field in schema if not field.name.startswith("__index_level_")]
-        check_names([field.name for field in fields], at)
-        _check_types(fields, at)
-        if not metadata.num_rows or not fields:
+        if not metadata.num_rows or not len(file.schema_arrow):
             raise _refuse("The Parquet file has no rows.", at)
-        table = file.read(use_threads=False).select([field.name for field in fields])
+        table = file.read(use_threads=False)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _refuse(
             "The Parquet file cannot be read; it is damaged, or no Parquet.", at
@@ -74,35 +72,41 @@ def read_arrow_table(data: Any, limits: Limits = LIMITS, at: str = "") -> Any:
     return table
 
 
+def index_of_pandas(schema: Any) -> frozenset[str]:
+    """Return the names of the columns in which pandas wrote the index of its frame."""
+    try:
+        described = (schema.pandas_metadata or {}).get("index_columns", [])
+        names = {name for name in described if isinstance(name, str)}
+    except (ValueError, AttributeError, TypeError):
+        names = set()  # it is text of whoever wrote the file
+    return frozenset(names) | {n for n in schema.names if n.startswith("__index_level_")}
+
+
+def _read(chunks: Any, wanted: Wanted) -> Typed:
+    if reason := unusable(chunks.type):
+        raise ValueError(reason)
+    return typed(_column(chunks), wanted)
+
+
 def _refuse(sentence: str, at: str) -> UnusableData:
     return UnusableData(sentence, [Problem(at, sentence[0].lower() + sentence[1:].rstrip("."))])
 
 
-def _raise(problems: list[Problem]) -> None:
-    if problems:
-        detail = f"The Parquet file cannot be used: {problems[0].message}."
-        raise UnusableData(detail, problems[:MOST_PROBLEMS])
-
-
-def _check_types(fields: list[Any], at: str) -> None:
-    problems: list[Problem] = []
-    for field in fields:
-        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-        if pa.types.is_temporal(kind):
-            reason = (
-                "holds dates or times; send unix seconds as a number, or year, month and day as "
-                "columns of their own"
-            )
-        elif pa.types.is_nested(kind):
-            reason = "is nested; send one value a row"
-        elif pa.types.is_decimal(kind) and kind.precision > _EXACT_DIGITS:
-            reason = f"is a decimal of more than {_EXACT_DIGITS} digits; send a double"
-        elif _is_plain(kind):
-            continue
-        else:
-            reason = f"is of the type {clip(kind)}; send numbers, booleans or text"
-        problems.append(Problem(at, f"column {clip(field.name)!r} {reason}"))
-    _raise(problems)
+def unusable(kind: Any) -> str:
+    """Return why a column of this Arrow type cannot be read; empty if it can."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if pa.types.is_temporal(kind):
+        return (
+            "it holds dates or times; send unix seconds as a number, or year, month and day as "
+            'columns of their own, or leave it out by "exclude"'
+        )
+    if pa.types.is_nested(kind):
+        return "it is nested; send one value a row"
+    if pa.types.is_decimal(kind) and kind.precision > _EXACT_DIGITS:
+        return f"it is a decimal of more than {_EXACT_DIGITS} digits; send a double"
+    if _is_plain(kind):
+        return ""
+    return f"it is of the type {clip(kind)}; send numbers, booleans or text"
 
 
 def _is_plain(kind: Any) -> bool:
@@ -160,6 +164,6 @@ def _large_integers(chunks: Any) -> Any:
         if int(values[row]) != whole[row]:
             raise ValueError(
                 f"row {row + 1:,} holds an integer beyond 2^53, which would lose digits; if the "
-                "column is an identifier, leave it out"
+                'column is an identifier, leave it out by "exclude"'
             )
     return values

@@ -3,18 +3,20 @@
 import hashlib
 import io
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from service.common.domain import Note
 from service.common.errors import BodyTooLarge, Problem, UnusableData, clip
-from service.schema.contract import FeatureType
+from service.schema.contract import FeatureType, Written
 
 BUILT_IN = ("breast_cancer", "digits", "iris", "wine")
 """The data sets that scikit-learn ships; see `built_in`."""
@@ -50,6 +52,9 @@ class Limits:
 
 LIMITS = Limits()
 
+_READING = "service.reading"
+"""The key of a Parquet file's metadata that says how the rows were read from another file."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Column:
@@ -57,6 +62,8 @@ class Column:
 
     type: FeatureType
     values: NDArray[Any]
+    written: Written = ""
+    """How the texts are written that its numbers were read from; empty if they were none."""
 
     @property
     def missing(self) -> NDArray[np.bool_]:
@@ -79,6 +86,13 @@ class Table:
     """Columns of one length, by name, in order."""
 
     columns: dict[str, Column]
+    notes: tuple[Note, ...] = ()
+    left_out: Mapping[str, Column] = field(default_factory=dict)
+    """The columns of the file that are no part of the table; not kept in its Parquet form."""
+    missing_texts: tuple[str, ...] | None = None
+    """The texts that its owner said mean a missing value."""
+    excluded: tuple[str, ...] = ()
+    """The names of the columns that were left out."""
 
     @property
     def rows(self) -> int:
@@ -112,24 +126,40 @@ class Table:
         arrays = [column.arrow() for column in self.columns.values()]
         sink = io.BytesIO()
         table = pa.Table.from_arrays(arrays, schema=pa.schema(fields))
-        pq.write_table(table, sink, compression="zstd", version="2.6", store_schema=False)
+        with pq.ParquetWriter(
+            sink, table.schema, compression="zstd", version="2.6", store_schema=False
+        ) as writer:
+            writer.write_table(table)
+            written = {name: column.written for name, column in self.columns.items()}
+            reading = _Reading(
+                {name: how for name, how in written.items() if how},
+                self.notes,
+                self.missing_texts,
+                self.excluded,
+            )
+            if reading != _Reading():
+                writer.add_key_value_metadata({_READING: msgspec.json.encode(reading).decode()})
         return sink.getvalue()
 
     @classmethod
     def from_parquet(cls, data: bytes) -> "Table":
         """Read what `to_parquet` wrote; `read_parquet` reads any other file."""
-        table = pq.read_table(pa.BufferReader(data), use_threads=False)
+        file = pq.ParquetFile(pa.BufferReader(data))
+        table = file.read(use_threads=False)
+        metadata = file.metadata.metadata or {}
+        reading = msgspec.json.decode(metadata.get(_READING.encode(), b"{}"), type=_Reading)
         columns: dict[str, Column] = {}
-        for field, chunks in zip(table.schema, table.columns, strict=True):
+        for kind, chunks in zip(table.schema, table.columns, strict=True):
             array = chunks.combine_chunks()
-            if pa.types.is_string(field.type):
-                columns[field.name] = Column("text", array.to_numpy(zero_copy_only=False))
-            elif pa.types.is_boolean(field.type):
+            if pa.types.is_string(kind.type):
+                columns[kind.name] = Column("text", array.to_numpy(zero_copy_only=False))
+            elif pa.types.is_boolean(kind.type):
                 values = array.cast(pa.uint8()).cast(pa.float64())
-                columns[field.name] = Column("boolean", as_floats(values))
+                columns[kind.name] = Column("boolean", as_floats(values))
             else:
-                columns[field.name] = Column("number", as_floats(array))
-        return cls(columns)
+                written = reading.written.get(kind.name, "")
+                columns[kind.name] = Column("number", as_floats(array), written)
+        return cls(columns, reading.notes, missing_texts=reading.missing, excluded=reading.excluded)
 
     def sha256(self) -> str:
         """Return a hash of names, types and values, in order, whatever the file's format was."""
@@ -157,23 +187,36 @@ class Table:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    written: Mapping[str, Written] = field(default_factory=dict)
+    notes: tuple[Note, ...] = ()
+    missing: tuple[str, ...] | None = None
+    excluded: tuple[str, ...] = ()
+
+
 def as_floats(array: Any) -> NDArray[np.float64]:
     """Return an Arrow array of doubles as float64, null as NaN, in memory of its own."""
     values: NDArray[np.float64] = array.to_numpy(zero_copy_only=False).astype(np.float64)
     return values
 
 
-def check_names(names: Sequence[object], at: str) -> None:
+def check_names(names: Iterable[tuple[int, object]], at: str) -> None:
     """Raise UnusableData where a column has no name, an ill-formed one or another's.
 
-    `at` is the pointer of the list of names; where it ends in "/", the index is added.
+    Each name comes with the place of its column. `at` is the pointer of the list of names; where it
+    ends in "/", the place is added.
     """
     problems: list[Problem] = []
     first: dict[str, int] = {}
-    for index, name in enumerate(names):
+    for index, name in names:
         pointer = f"{at}{index}" if at.endswith("/") else at
         if not isinstance(name, str) or not name.strip():
-            problems.append(Problem(pointer, f"column {index + 1} has no name"))
+            message = (
+                f"column {index + 1} has no name; name it, or leave it out by "
+                f'"exclude": ["{nameless(index)}"]'
+            )
+            problems.append(Problem(pointer, message))
         elif len(name) > LONGEST_NAME:
             message = f"the name of column {index + 1} has more than {LONGEST_NAME} characters"
             problems.append(Problem(pointer, message))
@@ -189,6 +232,11 @@ def check_names(names: Sequence[object], at: str) -> None:
             "Every column needs a name of its own: " + problems[0].message + ".",
             problems[:MOST_PROBLEMS],
         )
+
+
+def nameless(index: int) -> str:
+    """Return what a column without a name is called, by its place: as pandas calls it."""
+    return f"Unnamed: {index}"
 
 
 def built_in(name: str) -> tuple[Table, str]:

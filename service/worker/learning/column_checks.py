@@ -1,15 +1,20 @@
 """Whether a column can be a feature or a target: what is checked before any fit."""
 
 import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from service.common.errors import Problem, clip
-from service.schema.contract import Label
-from service.worker.data.table import Column
+from service.common.domain import Note
+from service.common.errors import Problem, clip, quoted
+from service.schema.contract import Label, Written
+from service.schema.file_options import MARKERS
+from service.worker.data.number_texts import written_as
+from service.worker.data.table import Column, Table
 
 MOST_CLASSES = 1_000
 MOST_CATEGORIES = 1_000
@@ -28,9 +33,13 @@ _NUMBER = re.compile(r"\s*[+-]?(\d+[.,]?\d*|\.\d+)([eE][+-]?\d+)?\s*%?\s*")
 
 
 def classes_of(
-    name: str, column: Column
+    name: str, column: Column, missing_texts: Collection[str] | None = None
 ) -> tuple[tuple[Label, ...], NDArray[np.int64], list[Problem]]:
-    """Return the classes in scikit-learn's order and each row's class; or what is wrong."""
+    """Return the classes in scikit-learn's order and each row's class; or what is wrong.
+
+    A text that usually means a missing value is no label, unless the owner has said which ones do
+    in `missing_texts`.
+    """
     problems: list[Problem] = []
 
     def wrong(message: str) -> tuple[tuple[Label, ...], NDArray[np.int64], list[Problem]]:
@@ -38,7 +47,20 @@ def classes_of(
 
     missing = int(np.count_nonzero(column.missing))
     if missing:
-        return wrong(f"is missing in {missing:,} of {len(column.values):,} rows; leave them out")
+        first = int(np.argmax(column.missing)) + 1
+        return wrong(
+            f"is missing in {missing:,} of {len(column.values):,} rows (the first is row "
+            f"{first:,}); leave these rows out"
+        )
+    if column.type == "text" and missing_texts is None:
+        marked = np.isin(column.values.astype(str), MARKERS)
+        if marked.any():
+            row = int(np.argmax(marked))
+            label = str(column.values[row])
+            return wrong(
+                f"holds {quoted(label)} in row {row + 1:,}, which usually means that a value is "
+                'missing; leave such rows out, or send "missing": [] to make it a label'
+            )
     if column.type == "number" and (column.values != np.round(column.values)).any():
         return wrong(
             "has numbers that are not whole; this service trains classifiers, so group the numbers "
@@ -82,12 +104,16 @@ def targets(labels: tuple[Label, ...], codes: NDArray[np.int64]) -> NDArray[Any]
     return np.array(labels, dtype=kind)[codes]
 
 
-def check_feature(column: Column, largest: float) -> str:
-    """Return why a column cannot be a feature; empty if it can."""
+def check_feature(name: str, column: Column, largest: float, said: bool = False) -> str:
+    """Return why a column cannot be a feature; empty if it can.
+
+    `said`: whether its owner has said what type it is, so that nothing is guessed.
+    """
     missing = column.missing
     present = column.values[~missing]
+    out = f'leave it out by "exclude": ["{clip(name)}"]'
     if not len(present):
-        return "has no value in any row; leave it out"
+        return f"has no value in any row; {out}"
     if column.type == "number":
         beyond = np.abs(present) > largest
         if beyond.any():
@@ -96,16 +122,31 @@ def check_feature(column: Column, largest: float) -> str:
                 f"has a number beyond {largest:.2g} in row {row:,}, more than can be computed with"
             )
         return ""
-    return _check_text(present) if column.type == "text" else ""
+    return _check_text(name, present, out, said) if column.type == "text" else ""
 
 
-def _check_text(present: NDArray[Any]) -> str:
+def _check_text(name: str, present: NDArray[Any], out: str, said: bool) -> str:
     distinct: list[str] = pd.unique(present).tolist()
+    unique = len(distinct) > 20 and len(distinct) > 0.9 * len(present)
+    many = unique or len(distinct) > MOST_CATEGORIES
+    why = "nearly every row has another" if unique else f"more than {MOST_CATEGORIES:,}"
+    if said:
+        return f"has {len(distinct):,} different texts, {why}; {out}" if many else ""
     sample = distinct[:: max(len(distinct) // 500, 1)]
     if 5 * sum(_DATE.fullmatch(text) is not None for text in sample) >= 4 * len(sample):
         return (
-            f"looks like dates or times ({clip(sample[0], 32)!r}); send unix seconds, or year, "
-            "month and day as columns of their own, or leave it out"
+            f"looks like dates or times ({quoted(sample[0], 32)}); send unix seconds, or year, "
+            f"month and day as columns of their own, or {out}"
+        )
+    as_text = f'"types": {{"{clip(name)}": "text"}} keeps it as text'
+    as_number = f'"types": {{"{clip(name)}": "number"}}'
+    texts = pa.array(distinct, pa.string())
+    written = written_as(texts, comma_is_decimal=False)
+    if written in _CAUSES:
+        shown = next(text for text in distinct if _SIGN[written] in text)
+        return (
+            f"holds numbers that are written {_CAUSES[written]} ({quoted(shown, 32)}); {as_number} "
+            f"reads them, {as_text}"
         )
     numbers = [_NUMBER.fullmatch(text) is not None for text in distinct]
     count = sum(numbers)
@@ -114,15 +155,79 @@ def _check_text(present: NDArray[Any]) -> str:
     if odd and count >= 10 and count >= 4 * odd:
         other = distinct[numbers.index(False)]
         return (
-            f"is text, but {mostly} and {clip(other, 32)!r} does not: leave a field empty where "
-            "the value is missing"
+            f"is text, but {mostly} and {quoted(other, 32)} does not: if that means a missing "
+            f'value, send "missing": ["{clip(other, 32)}"]; {as_text}'
         )
-    unique = len(distinct) > 20 and len(distinct) > 0.9 * len(present)
-    if unique or len(distinct) > MOST_CATEGORIES:
-        why = "nearly every row has another" if unique else f"more than {MOST_CATEGORIES:,}"
-        hint = f" ({mostly}: send them as numbers)" if 2 * count > len(distinct) else ""
+    if many:
+        hint = f" ({mostly}: {as_number} reads them)" if 2 * count > len(distinct) else ""
         return (
             f"has {len(distinct):,} different texts, {why}{hint}; that looks like an identifier or "
-            "free text: leave it out"
+            f"free text: {out}"
         )
     return ""
+
+
+_CAUSES: Mapping[Written, str] = {
+    "decimal comma": "with a decimal comma",
+    "thousands": "with commas between thousands",
+    "percent": "in percent",
+}
+_SIGN: Mapping[Written, str] = {"decimal comma": ",", "thousands": ",", "percent": "%"}
+
+
+def marker_notes(table: Table, target: str | None) -> Iterator[Note]:
+    """Yield a note for each text column in which a text may mean that a value is missing."""
+    if table.missing_texts is not None:
+        return
+    for name, column in table.columns.items():
+        if column.type != "text" or name == target:
+            continue
+        marked = np.isin(np.where(column.missing, "", column.values).astype(str), MARKERS)
+        if marked.any():
+            text = str(column.values[int(np.argmax(marked))])
+            rows = int(np.count_nonzero(marked))
+            many = "1 row" if rows == 1 else f"{rows:,} rows"
+            yield Note(
+                name,
+                f"holds {quoted(text)} or the like in {many}, kept as a text; "
+                f'"missing": ["{text}"] makes it a missing value',
+            )
+
+
+def label_notes(target: str, labels: Sequence[Label]) -> Iterator[Note]:
+    """Yield a note where two labels differ in blanks alone."""
+    seen: dict[str, str] = {}
+    for label in labels:
+        if isinstance(label, str):
+            other = seen.setdefault(label.strip(), label)
+            if other != label:
+                yield Note(
+                    target,
+                    f"has the labels {quoted(other)} and {quoted(label)}, which differ in blanks "
+                    "alone: two classes",
+                )
+
+
+_TREES_TELL = 1e-7
+"""The difference that scikit-learn's trees can tell: FEATURE_THRESHOLD in its splitter."""
+
+
+def is_tiny(column: Column) -> bool:
+    """Return whether most neighbouring values differ by less than trees can tell.
+
+    Scaling helps where the values are small, and not where they are large and lie close together:
+    trees read them as float32.
+    """
+    values = column.values[~column.missing]
+    largest = float(np.abs(values).max(initial=0.0))
+    if largest == 0.0 or largest > 2.0**-4:
+        return False
+    gaps = np.diff(np.unique(values))
+    return bool(len(gaps) and np.median(gaps) <= _TREES_TELL)
+
+
+def power_of_two(column: Column) -> float:
+    """Return the power of two that brings the largest value between 0.5 and 1."""
+    values = column.values[~column.missing]
+    _, exponent = np.frexp(np.abs(values).max())
+    return float(2.0 ** -int(exponent))

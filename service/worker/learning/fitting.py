@@ -160,6 +160,8 @@ def fit(plan: Plan, progress: Progress = _silent) -> Fitted:
         target=plan.target,
         probabilities=probabilities is not None,
         unknown_categories=request.unknown_categories,
+        missing=plan.table.missing_texts,
+        excluded=plan.table.excluded,
     )
     absent = [k for k, support in enumerate(confusion.sum(axis=1)) if not support]
     if absent:
@@ -198,7 +200,7 @@ def _prepare(plan: Plan) -> Any:
     if plan.request.preprocessing == "none":
         return "passthrough"
     return preprocessing.transformer(
-        plan.table, plan.features, plan.kind.scale, plan.kind.takes_missing
+        plan.table, plan.features, plan.kind.scale, plan.kind.takes_missing, plan.tiny
     )
 
 

@@ -1,6 +1,6 @@
 """A training before the fit: everything that can be known of it, or every reason not to try."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.common.did_you_mean import did_you_mean
-from service.common.errors import Problem, UnusableData, clip, escape
+from service.common.domain import Note
+from service.common.errors import Problem, UnusableData, clip, escape, quoted
 from service.schema.contract import Label, spelling
 from service.schema.train_request import TrainRequest
 from service.worker.data.table import Table
@@ -35,6 +36,10 @@ _FLOAT32 = frozenset(
         "RandomForestClassifier",
     }
 )
+_SCALED = (
+    "has values that differ by less than the trees of scikit-learn can tell (1e-7), so they are "
+    "multiplied by a power of two first"
+)
 _LARGEST_FLOAT32 = 3.4e38
 _LARGEST = 1e150
 """The square of what is larger is not a finite float64, so there is no variance to scale by."""
@@ -57,6 +62,10 @@ class Plan:
     class_weight: Any
     folds: int
     """Folds into which the classifier may split its training rows once more."""
+    notes: tuple[Note, ...] = ()
+    """What was decided about the rows that their owner may want to know."""
+    tiny: frozenset[str] = frozenset()
+    """Features whose values differ by less than trees can tell: they are scaled first."""
 
     @property
     def y(self) -> NDArray[Any]:
@@ -76,8 +85,11 @@ def plan(table: Table, request: TrainRequest, at: str = "/dataset") -> Plan:
     classes: tuple[Label, ...] = ()
     codes = np.empty(0, np.int64)
     if target in table.columns:
-        classes, codes, found = column_checks.classes_of(target, table.columns[target])
+        column = table.columns[target]
+        classes, codes, found = column_checks.classes_of(target, column, table.missing_texts)
         problems += found
+    elif target in table.excluded:
+        problems.append(Problem("/exclude", f"holds the target, {quoted(target)}"))
     else:
         hint = did_you_mean(target, table.columns) or f"; there are: {_names(table)}"
         message = f"there is no column {clip(target)!r} in the data set{hint}"
@@ -91,6 +103,13 @@ def plan(table: Table, request: TrainRequest, at: str = "/dataset") -> Plan:
     folds = _folds(codes[train], classes, request, kind)
     _check_cost(table, features, len(train), len(classes), request, kind, at)
     _check_training_part(table, features, train, at)
+    tiny = _tiny(table, features, kind) if request.preprocessing == "auto" else frozenset()
+    notes = [
+        *column_checks.marker_notes(table, target),
+        *column_checks.label_notes(target, classes),
+        *_held_out_categories(table, features, train),
+        *(Note(name, _SCALED) for name in features if name in tiny),
+    ]
     return Plan(
         request=request,
         kind=kind,
@@ -103,6 +122,8 @@ def plan(table: Table, request: TrainRequest, at: str = "/dataset") -> Plan:
         test=test,
         class_weight=class_weight,
         folds=folds,
+        notes=tuple(notes),
+        tiny=tiny,
     )
 
 
@@ -136,10 +157,39 @@ def _features(
                 "that takes none"
             )
         else:
-            message = column_checks.check_feature(column, largest)
+            message = column_checks.check_feature(name, column, largest, said=name in request.types)
         if message:
             problems.append(Problem(at, f"column {clip(name)!r} {message}"))
     return problems
+
+
+def _tiny(table: Table, features: tuple[str, ...], kind: ModelType) -> frozenset[str]:
+    """Return the features that a tree would take for constant, nearly or wholly."""
+    if kind.name not in _FLOAT32:
+        return frozenset()
+    return frozenset(
+        name
+        for name in features
+        if table.columns[name].type == "number" and column_checks.is_tiny(table.columns[name])
+    )
+
+
+def _held_out_categories(
+    table: Table, features: tuple[str, ...], train: NDArray[np.int64]
+) -> Iterator[Note]:
+    for name in features:
+        column = table.columns[name]
+        if column.type != "text":
+            continue
+        fitted = set(column.values[train])
+        others = len(set(column.values) - fitted - {None})
+        if others:
+            many = "1 category is" if others == 1 else f"{others:,} categories are"
+            yield Note(
+                name,
+                f"{many} in held-out rows alone: accepted, but the classifier learned nothing of "
+                "them",
+            )
 
 
 def _takes_missing(kind: ModelType) -> bool:
@@ -278,7 +328,11 @@ def _check_training_part(
     table: Table, features: tuple[str, ...], train: NDArray[np.int64], at: str
 ) -> None:
     problems = [
-        Problem(at, f"column {clip(name)!r} has no value in the rows to train on; leave it out")
+        Problem(
+            at,
+            f"column {clip(name)!r} has no value in the rows to train on; leave it out by "
+            f'"exclude": [{quoted(name)}]',
+        )
         for name in features
         if table.missing(name) and table.columns[name].missing[train].all()
     ]

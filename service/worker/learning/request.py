@@ -8,14 +8,19 @@ from pydantic import ValidationError
 
 from service.common.did_you_mean import did_you_mean
 from service.common.errors import InvalidRequest, Problem, clip, escape, pointer_to
+from service.schema.file_options import FileOptions
 from service.schema.train_request import Search, TrainRequest
 from service.worker.learning import classifiers, hyperparameters
 
 MAX_PROBLEMS = 20
 
 KEYS = tuple(TrainRequest.model_fields)
-_TEXTS = frozenset({"name", "model_type", "target", "preprocessing", "unknown_categories"})
+_TEXTS = frozenset(
+    {"name", "model_type", "target", "preprocessing", "unknown_categories", "encoding"}
+)
 """Fields of a form that are texts; any other is JSON."""
+_LISTS = frozenset({"exclude", "missing"})
+"""Fields that are lists of texts: JSON, or with commas between."""
 
 
 def parse_request(value: object, data_keys: Sequence[str] = ("dataset",)) -> TrainRequest:
@@ -31,10 +36,7 @@ def parse_request(value: object, data_keys: Sequence[str] = ("dataset",)) -> Tra
     try:
         request = TrainRequest.model_validate(sent)
     except ValidationError as error:
-        for item in error.errors(include_url=False, include_input=False):
-            problem = _problem(item["loc"], item["type"], item["msg"], data_keys)
-            if problem not in problems:
-                problems.append(problem)
+        problems += _problems(error, data_keys)
     problems += _check_classifier(sent)
     if request is not None and request.search is not None:
         problems += _check_search(request, request.search)
@@ -48,10 +50,25 @@ def parse_form(
     fields: Mapping[str, str], data_keys: Sequence[str] = ("dataset", "file")
 ) -> TrainRequest:
     """Check the fields of a form: all are text, and what is not a name is JSON."""
+    return parse_request(_from_texts(fields, data_keys), data_keys)
+
+
+def parse_options(fields: Mapping[str, str]) -> FileOptions:
+    """Check how a data set is to be read, sent as the texts of a form or of a query."""
+    try:
+        return FileOptions.model_validate(_from_texts(fields, ()))
+    except ValidationError as error:
+        raise refused(_problems(error, ())) from error
+
+
+def _from_texts(fields: Mapping[str, str], data_keys: Sequence[str]) -> dict[str, object]:
     value: dict[str, object] = {}
     problems: list[Problem] = []
     for key, text in fields.items():
         if key in data_keys:
+            continue
+        if key in _LISTS and not text.lstrip().startswith("["):
+            value[key] = [part.strip() for part in text.split(",")] if text.strip() else []
             continue
         if key in _TEXTS or (key == "class_weight" and not text.lstrip().startswith("{")):
             value[key] = text
@@ -65,7 +82,7 @@ def parse_form(
             problems.append(Problem(f"/{key}", f"is not JSON: {clip(text)!r}"))
     if problems:
         raise refused(problems)
-    return parse_request(value, data_keys)
+    return value
 
 
 def refused(problems: Sequence[Problem]) -> InvalidRequest:
@@ -74,6 +91,14 @@ def refused(problems: Sequence[Problem]) -> InvalidRequest:
     first = "; ".join(f"{p.pointer.lstrip('/')} {p.message}" for p in problems[:2])
     end = "" if first.endswith("?") else "."
     return InvalidRequest(f"{count}{first}{end}", problems[:MAX_PROBLEMS])
+
+
+def _problems(error: ValidationError, data_keys: Sequence[str]) -> list[Problem]:
+    found = [
+        _problem(item["loc"], item["type"], item["msg"], data_keys)
+        for item in error.errors(include_url=False, include_input=False)
+    ]
+    return list(dict.fromkeys(found))
 
 
 def _problem(

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.compose import ColumnTransformer
+from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import (
@@ -174,6 +175,8 @@ def _steps(block: str, transformer: Any) -> list[Any]:
     steps = [s for _, s in transformer.steps] if type(transformer) is Pipeline else [transformer]
     kept = []
     for step in steps:
+        if type(step) is FrozenEstimator:
+            step = step.estimator
         if isinstance(step, str):
             if step != "passthrough":
                 raise ValueError(f"block {block!r} has a step {step!r}")

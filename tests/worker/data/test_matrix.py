@@ -186,8 +186,9 @@ def test_numbers_read_at_once_are_those_of_the_closer_look(rows: list[tuple[str,
 
     if at_once is not None:
         fields = read_fields(data)
-        assert at_once["b"].equals(fields["b"])
-        texts = fields["a"].to_pylist()
+        columns = dict(zip(fields.names, fields.columns, strict=True))
+        assert at_once["b"].equals(columns["b"])
+        texts = columns["a"].to_pylist()
         assert at_once["a"].to_pylist() == [None if t is None else float(t) for t in texts]
 
 
