@@ -23,7 +23,7 @@ ui: $(VENV)/.run ## Open MLflow's page on ./data at port 5000 (beside the servic
 	@$(BIN)/python -m service.registry.ui
 
 test: $(VENV)/.dev ## Run all fast tests
-	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.dev ## Format, lint, types and layers
 	@$(BIN)/ruff format --check .

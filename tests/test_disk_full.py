@@ -22,6 +22,8 @@ from tests.support.process import ROW, descendants, is_ready, service_process
 from tests.support.server import Client, serve, settings_for
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 LARGE: dict[str, Any] = {
     "name": "large",
     "model_type": "RandomForestClassifier",

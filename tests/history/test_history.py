@@ -18,6 +18,8 @@ from tests.history.nemesis import Nemesis
 from tests.history.run import AGREEMENT_SECONDS, describe, execute
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 def test_changes_without_faults_cost_no_prediction(three: Cluster, store: Store) -> None:
     run = execute(three, store.versions, 6, pauses=(0.3, 0.5, 0.5))

@@ -182,6 +182,7 @@ def test_a_job_that_sends_an_invalid_message_is_killed(start: Any) -> None:
     assert crash(start("talks_nonsense")) == "It sent something that is no message."
 
 
+@pytest.mark.slow
 def test_a_job_that_ignores_the_signal_of_its_processor_limit_exceeded_that_limit(
     start: Any,
 ) -> None:
@@ -240,6 +241,7 @@ def test_processes_that_a_job_hid_end_with_a_killed_host(start: Any) -> None:
     start("behaves").wait(60)
 
 
+@pytest.mark.slow
 def test_a_host_that_a_job_has_stopped_is_replaced_when_that_job_is_over_its_time(
     start: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -254,6 +256,7 @@ def test_a_host_that_a_job_has_stopped_is_replaced_when_that_job_is_over_its_tim
     assert "the worker host does not answer and is killed" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_host_that_a_job_has_stopped_is_replaced_even_if_the_job_is_polled_constantly(
     start: Any,
 ) -> None:

@@ -329,6 +329,7 @@ def test_a_file_is_not_blamed_when_the_kernel_kills_the_process_that_loads_it() 
         served(FakeWorkers(Crashed("The machine has no memory left.", was_killed=True)))
 
 
+@pytest.mark.slow
 def test_serving_a_native_classifier_imports_no_scikit_learn() -> None:
     code = """
 import json, sys
@@ -456,6 +457,7 @@ def test_nothing_is_left_of_many_classifiers(workers: WorkerPool) -> None:
     assert cast(Any, kept.labels(X[:1])).size == 1
 
 
+@pytest.mark.slow
 def test_a_host_that_is_killed_takes_its_workers_along_and_they_come_back(
     workers: WorkerPool,
 ) -> None:
