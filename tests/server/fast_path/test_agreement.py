@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -129,8 +128,7 @@ async def _play(site: Site, segments: Sequence[Segment]) -> tuple[list[bytes], A
     return written, site.counts(), site.state.total_requests
 
 
-@pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(deadline=None)
 @given(st.data(), st.booleans())
 def test_both_paths_give_the_same_bytes_and_counts_for_all_requests(
     keys: ApiKeys, data: st.DataObject, keyed: bool
