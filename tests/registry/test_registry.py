@@ -84,6 +84,7 @@ def _version(registry: Registry, folder: Path, name: str) -> Version:
     return registry.add_version(new)
 
 
+@pytest.mark.slow
 def test_a_version_is_found_as_it_was_added(registry: Registry, tmp_path: Path) -> None:
     added = _version(registry, tmp_path, "found")
 

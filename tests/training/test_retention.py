@@ -82,6 +82,7 @@ def _is_there(registry: Registry, training: Training) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_trainings_that_failed_long_ago_are_deleted_and_no_others(registry: Registry) -> None:
     states: tuple[TrainingState, ...] = ("failed", "cancelled", "succeeded", "running", "queued")
     trainings = [_ended(registry, state) for state in states]
