@@ -23,7 +23,7 @@ ui: $(VENV)/.run ## Open MLflow's page on ./data at port 5000 (beside the servic
 	@$(BIN)/python -m service.registry.ui
 
 test: $(VENV)/.dev ## Run all fast tests
-	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.dev ## Format, lint, types and layers
 	@$(BIN)/ruff format --check .
@@ -44,7 +44,7 @@ soak: $(VENV)/.dev .fuzz/.installed ## Find out whether the service grows over 1
 	@$(BIN)/python -m tools.bench.soak
 	@$(BIN)/python -m tests.fuzz
 
-fuzz: $(VENV)/.dev .fuzz/.installed ## Send 20,000 requests by OpenAPI, 20,000 that are nearly HTTP, and 30,000 files (20 minutes)
+fuzz: $(VENV)/.dev .fuzz/.installed ## Send 20,000 requests by OpenAPI, 20,000 that are nearly HTTP, 30,000 files, more (25 minutes)
 	@$(BIN)/python -m tests.fuzz
 
 jepsen: $(VENV)/.dev ## Check histories of three replicas: changes, refusals and 40 faults (minutes)

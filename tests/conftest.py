@@ -12,6 +12,12 @@ from tests.support.server import Client, serve, settings_for
 settings.register_profile("long", max_examples=10_000, deadline=None)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with files that have slow tests, so that no process is left with one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> FakeRegistry:
     return FakeRegistry(tmp_path_factory.mktemp("registry"))

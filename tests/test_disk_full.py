@@ -19,13 +19,15 @@ import pytest
 
 from tests.support.mlflow_server import mlflow_server
 from tests.support.process import ROW, descendants, is_ready, service_process
-from tests.support.server import Client
+from tests.support.server import Client, serve, settings_for
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.slow
 
 LARGE: dict[str, Any] = {
     "name": "large",
     "model_type": "RandomForestClassifier",
-    "params": {"n_estimators": 300},
+    "params": {"n_estimators": 80},
     "dataset": "digits",
     "wait": 120,
 }
@@ -217,7 +219,7 @@ def test_a_disk_that_is_full_refuses_changes_until_it_is_not(tmp_path: Path) -> 
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(disk)], check=True)
     try:
-        with service_process(disk / "data") as (_, client):
+        with serve(settings_for(disk / "data", starter_model="iris")) as client:
             wait_until(lambda: is_ready(client))
             client.train(**LARGE, use=False)
             before = _state(client)
@@ -252,7 +254,7 @@ def test_a_server_of_mlflow_that_has_no_space_is_told_and_needed_for_no_predicti
     (tmp_path / "server").mkdir()
     with (
         mlflow_server(tmp_path / "server") as uri,
-        service_process(tmp_path / "data", mlflow_uri=uri) as (_, client),
+        serve(settings_for(tmp_path / "data", mlflow_uri=uri, starter_model="iris")) as client,
     ):
         wait_until(lambda: is_ready(client))
         client.train(**SMALL)

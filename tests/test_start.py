@@ -1,45 +1,41 @@
-"""The service as a separate process with an embedded MLflow: start, restart, stop, failures."""
+"""The service as a separate process with an embedded MLflow: start, restart, stop, damage."""
 
 import json
 import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.support.process import ROW, descendants, environment, is_ready, log_of, service_process
-from tests.support.server import ENDLESS, Client
+from service.registry.mlflow_registry import MlflowRegistry
+from tests.support.process import (
+    ROW,
+    descendants,
+    fail_to_start,
+    is_ready,
+    log_of,
+    service_process,
+)
+from tests.support.server import ENDLESS, Client, serve, settings_for
+from tests.support.stores import with_tables
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 CANARY = "hunter2"
-
-
-def _fail_to_start(folder: Path, **settings: object) -> str:
-    """Start the service, expect it to fail, and return its output."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "service"],
-        env=environment(folder, **settings),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert ended.returncode == 1
-    assert "Traceback" not in ended.stderr
-    return ended.stderr
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder in which the service ran: it has a starter model, a training, a data set."""
-    folder = tmp_path_factory.mktemp("process") / "data"
-    with service_process(folder) as (_, client):
+    folder = with_tables(tmp_path_factory.mktemp("process") / "data")
+    with serve(settings_for(folder, starter_model="iris")) as client:
         wait_until(lambda: is_ready(client))
         assert client.predict(ROW).json()["model"] == "iris"
         client.train(dataset="wine", model_type="RandomForestClassifier", use=False)
@@ -70,41 +66,62 @@ def test_a_folder_that_was_moved_is_served_from_where_it_is_now(folder: Path, co
     assert len(list((copy / "artifacts").rglob("model.onnx"))) == 3
 
 
-def test_a_process_killed_in_a_training_leaves_none_that_runs_for_ever(copy: Path) -> None:
-    with service_process(copy) as (process, client):
-        identifier = client.post("/train", json=ENDLESS).json()["id"]
-        wait_until(lambda: client.get(f"/trainings/{identifier}").json()["stage"] == "fit")
-        children = descendants(process.pid)
-        assert children
-        process.kill()
-        wait_until(lambda: not any(map(_is_alive, children)))
+@dataclass(frozen=True, slots=True)
+class Killed:
+    """A service that was killed in a training, with a native model in use, and runs again."""
 
-    with service_process(copy) as (_, client):
-        training = client.wait_for_training(identifier)
-
-        assert training["state"] == "failed"
-        assert "gone" in training["error"]
-        assert client.get("/use-model").json()["name"] == "wine"
-        assert not list((copy / "work" / "uploads").iterdir())
+    maps: str
+    """The files that were mapped into the process."""
+    workers: Sequence[str]
+    """Those that were mapped into each worker, of which the last one served the model."""
+    training: str
+    folder: Path
+    client: Client
 
 
-def test_a_native_model_leaves_scikit_learn_out_of_the_service_and_dies_with_it(copy: Path) -> None:
+@pytest.fixture(scope="module")
+def killed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killed]:
+    copy = shutil.copytree(folder, tmp_path_factory.mktemp("killed") / "data")
     with service_process(copy) as (process, client):
         wait_until(lambda: is_ready(client))
         client.train(dataset="iris", model_type="KNeighborsClassifier", name="near")
         assert client.predict(ROW).json()["model"] == "near"
+        maps, *workers = map(_maps, (process.pid, *descendants(process.pid)))
+        training = client.post("/train", json=ENDLESS).json()["id"]
+        wait_until(lambda: _fitting(client) == training)
         children = descendants(process.pid)
-        assert len(children) == 2
-        assert "/sklearn/" not in Path(f"/proc/{process.pid}/maps").read_text()
-        assert "/sklearn/" in Path(f"/proc/{children[-1]}/maps").read_text()
+        assert len(children) > len(workers)
 
         process.kill()
 
         wait_until(lambda: not any(map(_is_alive, children)))
-
     with service_process(copy) as (_, client):
-        wait_until(lambda: is_ready(client))
-        assert client.predict(ROW).json()["model"] == "near"
+        yield Killed(maps, workers, training, copy, client)
+
+
+def _maps(pid: int) -> str:
+    return Path(f"/proc/{pid}/maps").read_text()
+
+
+def test_a_process_killed_in_a_training_leaves_none_that_runs_for_ever(killed: Killed) -> None:
+    training = killed.client.wait_for_training(killed.training)
+
+    assert training["state"] == "failed"
+    assert "gone" in training["error"]
+    assert killed.client.get("/use-model").json()["name"] == "near"
+    assert not list((killed.folder / "work" / "uploads").iterdir())
+
+
+def test_a_native_model_leaves_scikit_learn_out_of_the_service_and_dies_with_it(
+    killed: Killed,
+) -> None:
+    # The fixture has waited for the end of all workers.
+    assert len(killed.workers) == 2
+    assert "/sklearn/" not in killed.maps
+    assert "/sklearn/" in killed.workers[-1]
+
+    wait_until(lambda: is_ready(killed.client))
+    assert killed.client.predict(ROW).json()["model"] == "near"
 
 
 def _is_alive(pid: int) -> bool:
@@ -115,22 +132,53 @@ def _is_alive(pid: int) -> bool:
     return state != "Z"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_first_signal_is_a_clean_end_in_which_who_waits_is_answered(
-    copy: Path, number: signal.Signals
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A service that got one signal in a training for which a client waited."""
+
+    response: httpx.Response
+    """What that client got."""
+    code: int
+    folder: Path
+    training: str
+
+
+@pytest.fixture(scope="module", params=[signal.SIGTERM, signal.SIGINT])
+def stopped(
+    request: pytest.FixtureRequest, folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Stopped:
+    copy = shutil.copytree(folder, tmp_path_factory.mktemp("stopped") / "data")
     with service_process(copy) as (process, client), ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(client.post, "/train", json={**ENDLESS, "wait": 60})
-        wait_until(lambda: _runs(client))
+        training = wait_until(lambda: _fitting(client))
 
-        process.send_signal(number)
+        process.send_signal(request.param)
         response = waiting.result(timeout=5)
-        code = process.wait(timeout=10)
+        return Stopped(response, process.wait(timeout=10), copy, training)
 
-    assert response.status_code == 503
-    assert response.headers["content-type"] == "application/problem+json"
-    assert response.headers["retry-after"].isdigit()
-    assert code == 0
+
+def _fitting(client: Client) -> str | None:
+    """Return the id of the newest training once it fits."""
+    newest = client.get("/trainings").json()["trainings"][0]
+    return str(newest["id"]) if newest.get("stage") == "fit" else None
+
+
+def test_the_first_signal_is_a_clean_end_in_which_who_waits_is_answered(stopped: Stopped) -> None:
+    assert stopped.response.status_code == 503
+    assert stopped.response.headers["content-type"] == "application/problem+json"
+    assert stopped.response.headers["retry-after"].isdigit()
+    assert stopped.code == 0
+
+
+def test_a_stop_in_a_training_closes_it_and_the_model_in_use_stays(stopped: Stopped) -> None:
+    registry = MlflowRegistry("", stopped.folder)
+    training, use = registry.get_training(stopped.training), registry.newest_use()
+    registry.close()
+
+    assert training.state == "failed"
+    assert training.error == "The service was stopped while it ran."
+    assert use is not None
+    assert use.name == "wine"
 
 
 def test_the_second_signal_ends_at_once(copy: Path) -> None:
@@ -146,12 +194,6 @@ def test_the_second_signal_ends_at_once(copy: Path) -> None:
             process.send_signal(signal.SIGTERM)
 
             assert process.wait(timeout=2) == -signal.SIGTERM
-
-
-def _runs(client: Client) -> bool:
-    return any(
-        training.get("stage") == "fit" for training in client.get("/trainings").json()["trainings"]
-    )
 
 
 def test_every_line_of_the_log_is_one_json_object(tmp_path: Path) -> None:
@@ -176,17 +218,6 @@ def test_every_line_of_the_log_is_one_json_object(tmp_path: Path) -> None:
     assert messages[listening].startswith("listening on http://[::1]:")
 
 
-def test_a_stop_in_a_training_closes_it_and_the_model_in_use_stays(copy: Path) -> None:
-    with service_process(copy) as (_, client):
-        identifier = client.post("/train", json=ENDLESS).json()["id"]
-        wait_until(lambda: client.get(f"/trainings/{identifier}").json()["stage"] == "fit")
-
-    with service_process(copy) as (_, client):
-        training = client.get(f"/trainings/{identifier}").json()
-        assert training["state"] == "failed"
-        assert training["error"] == "The service was stopped while it ran."
-
-
 def test_a_model_file_changed_on_disk_is_not_served_and_another_one_can_be(copy: Path) -> None:
     shutil.rmtree(copy / "cache")
     graphs = list((copy / "artifacts").rglob("model.onnx"))
@@ -203,65 +234,6 @@ def test_a_model_file_changed_on_disk_is_not_served_and_another_one_can_be(copy:
         assert client.post("/use-model", json={"name": "iris", "version": 1}).status_code == 200
         assert client.predict(ROW).status_code == 200
         assert is_ready(client)
-
-
-def test_a_port_in_use_is_reported_in_a_sentence(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-
-        said = _fail_to_start(tmp_path, port=port)
-
-    assert f"Port {port} on 127.0.0.1 cannot be taken: Address already in use." in said
-
-
-def test_a_data_folder_that_cannot_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"")
-
-    said = _fail_to_start(tmp_path / "file" / "data")
-
-    assert "cannot be written: Not a directory." in said
-
-
-def test_a_corrupt_store_is_told_in_a_sentence(tmp_path: Path) -> None:
-    (tmp_path / "mlflow.db").write_bytes(b"this is no database" * 100)
-
-    said = _fail_to_start(tmp_path)
-
-    assert "cannot be opened as MLflow's store" in said
-
-
-def test_a_misspelt_setting_is_told_in_a_sentence(tmp_path: Path) -> None:
-    said = _fail_to_start(tmp_path, prot=1)
-
-    assert said == "SERVICE_PROT is not a setting; did you mean 'SERVICE_PORT'?\n"
-
-
-def test_the_graph_runtime_does_not_report_to_its_makers() -> None:
-    code = (
-        "import service, service.models.onnx_classifier, os; "
-        "print(len(os.listdir('/proc/self/task')), os.environ['ORT_DISABLE_TELEMETRY'])"
-    )
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    environment.pop("ORT_DISABLE_TELEMETRY", None)
-
-    ran = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-    )
-
-    assert ran.stdout.split() == ["1", "1"]
-
-
-def test_mlflow_is_imported_without_data_libraries_which_can_be_imported_later() -> None:
-    code = (
-        "import sys; from service.registry.slim_imports import slim_imports\n"
-        "with slim_imports(): import mlflow.tracking\n"
-        "print('pandas' in sys.modules, 'pyarrow' in sys.modules)\n"
-        "import pandas, pyarrow; print(pandas.DataFrame({'x': [1]}).x[0])"
-    )
-
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    assert ran.stdout.split() == ["False", "False", "1"]
 
 
 @pytest.fixture(scope="module")
@@ -291,7 +263,7 @@ def test_a_restart_finds_everything_where_it_was(running: tuple[int, Client]) ->
 def test_a_second_process_on_the_same_folder_gives_up(
     folder: Path, running: tuple[int, Client]
 ) -> None:
-    assert "in use by another process" in _fail_to_start(folder)
+    assert "in use by another process" in fail_to_start(folder)
     assert is_ready(running[1])
 
 

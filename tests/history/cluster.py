@@ -30,10 +30,19 @@ class Process(Target):
         self.mlflow = mlflow
         self.inbound = inbound
         self.outbound: list[Wire] = []
-        self.mutant = ""
+        self.may_break = False
+        """Whether it is started so that it can be given a defect."""
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
+
+    def give(self, defect: str) -> None:
+        """Give it this defect of `mutant` from now on; empty: none."""
+        self._defect.write_text(defect)
+
+    @property
+    def _defect(self) -> Path:
+        return self._folder / f"{self.name}.defect"
 
     def start(self) -> None:
         """Start it; connections to it are no longer refused."""
@@ -45,9 +54,9 @@ class Process(Target):
             "SERVICE_MLFLOW_URI": self.mlflow.url,
             "SERVICE_REPLICAS": ",".join(wire.url for wire in self.outbound),
             "SERVICE_STARTER_MODEL": "",
-            "HISTORY_MUTANT": self.mutant,
+            "HISTORY_DEFECT": str(self._defect),
         }
-        module = "tests.history.mutant" if self.mutant else "service"
+        module = "tests.history.mutant" if self.may_break else "service"
         with self._lock:
             for wire in self.inbound:
                 wire.set("open")
@@ -110,9 +119,9 @@ class Cluster:
 
 @contextmanager
 def cluster(
-    folder: Path, mlflow_uri: str, count: int = 3, mutants: Sequence[str] = ()
+    folder: Path, mlflow_uri: str, count: int = 3, may_break: bool = False
 ) -> Iterator[Cluster]:
-    """Run replicas, all ready, while the block runs. `mutants`: the defect of each."""
+    """Run replicas, all ready, while the block runs."""
     wires = Wires()
     names = [f"r{i}" for i in range(count)]
     mlflow_port = urlsplit(mlflow_uri).port
@@ -121,11 +130,12 @@ def cluster(
     ports = {name: free_port() for name in names}
     between = {(a, b): wires.to(ports[b]) for a in names for b in names if a != b}
     replicas = []
-    for i, name in enumerate(names):
+    for name in names:
         inbound = [wire for (_, target), wire in between.items() if target == name]
         replica = Process(name, folder, wires.to(mlflow_port), inbound, ports[name])
         replica.outbound = [wire for (source, _), wire in between.items() if source == name]
-        replica.mutant = mutants[i] if mutants else ""
+        replica.may_break = may_break
+        replica.give("")
         replicas.append(replica)
     try:
         for replica in replicas:

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.history.cluster import Cluster, cluster
+from tests.history.target import Target
 from tests.support.mlflow_server import mlflow_server
+from tests.support.server import serve, settings_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +24,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """Start MLflow once for all histories, and train once."""
     folder: Path = tmp_path_factory.mktemp("history-mlflow")
     with mlflow_server(folder) as uri:
-        with cluster(folder / "train", uri, count=1) as alone:
-            versions = alone.replicas[0].train(2)
+        with serve(settings_for(folder / "train", mlflow_uri=uri)) as client:
+            address = client.base_url
+            versions = Target("alone", address.host, address.port or 80).train(2)
         yield Store(uri, folder / "server.db", versions)
 
 
@@ -31,4 +34,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 def three(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three replicas of the service as it is."""
     with cluster(tmp_path_factory.mktemp("history"), store.uri) as replicas:
+        yield replicas
+
+
+@pytest.fixture(scope="module")
+def breakable(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three replicas that can be given defects."""
+    with cluster(tmp_path_factory.mktemp("mutants"), store.uri, may_break=True) as replicas:
         yield replicas

@@ -1,6 +1,7 @@
-"""Starts the service with a deliberate defect, which the checker must find.
+"""Starts the service with deliberate defects, which the checker must find.
 
-HISTORY_MUTANT names the defect. Each breaks one step of a change on which the promise depends.
+HISTORY_DEFECT is the path of a file that names the defect which it has at the moment, if any. Each
+breaks one step of a change on which the promise depends.
 """
 
 import os
@@ -9,6 +10,8 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from service.__main__ import main
 from service.rollout.coordinator import Coordinator
@@ -17,54 +20,51 @@ from service.rollout.replica import Confirmation, LocalReplica, Replica, Swapped
 _LATE_SECONDS = 0.5
 
 
-def _acknowledge_early() -> None:
+def _instead(kind: type, method: str, defect: str, broken: Callable[..., Any]) -> None:
+    """Have a method broken while the defect is that one; `broken` gets the sound one first."""
+    sound = getattr(kind, method)
+
+    def chosen(self: Any, *given: Any) -> Any:
+        if Path(os.environ["HISTORY_DEFECT"]).read_text() == defect:
+            return broken(sound, self, *given)
+        return sound(self, *given)
+
+    setattr(kind, method, chosen)
+
+
+def _early(
+    switch: Callable[..., Any],
+    coordinator: Coordinator,
+    replicas: Sequence[Replica],
+    leader: str,
+    epoch: int,
+) -> tuple[list[Confirmation], list[str]]:
     """Answer as soon as the change is committed, before the replicas serve it."""
-    switch = Coordinator._switch
-
-    def early(
-        self: Coordinator, replicas: Sequence[Replica], leader: str, epoch: int
-    ) -> tuple[list[Confirmation], list[str]]:
-        threading.Timer(_LATE_SECONDS, switch, (self, replicas, leader, epoch)).start()
-        return [Confirmation(one.id, "", epoch) for one in replicas], []
-
-    Coordinator._switch = early  # type: ignore[method-assign]
+    threading.Timer(_LATE_SECONDS, switch, (coordinator, replicas, leader, epoch)).start()
+    return [Confirmation(one.id, "", epoch) for one in replicas], []
 
 
-def _stragglers() -> None:
+def _late(swap: Callable[..., Swapped], replica: LocalReplica) -> Swapped:
     """Confirm a version at once, and serve it half a second later."""
-    swap = LocalReplica.swap
-
-    def late(self: LocalReplica) -> Swapped:
-        staged = self._staged
-        epoch = self.confirm().epoch if staged is None else staged.use.epoch
-        self._hold.engage(False)
-        threading.Timer(_LATE_SECONDS, swap, (self,)).start()
-        return Swapped(Confirmation(self.id, self.url, epoch), held=True)
-
-    LocalReplica.swap = late  # type: ignore[method-assign]
+    staged = replica._staged
+    epoch = replica.confirm().epoch if staged is None else staged.use.epoch
+    replica._hold.engage(False)
+    threading.Timer(_LATE_SECONDS, swap, (replica,)).start()
+    return Swapped(Confirmation(replica.id, replica.url, epoch), held=True)
 
 
-def _no_hold() -> None:
+def _never(hold: Callable[..., None], replica: LocalReplica) -> None:
     """Answer predictions while the replicas swap at different moments."""
-    swap = LocalReplica.swap
-
-    def never(self: LocalReplica) -> None:
-        pass
-
-    def sometime(self: LocalReplica) -> Swapped:
-        threading.Event().wait(random.uniform(0, 0.1))
-        return replace(swap(self), held=True)
-
-    LocalReplica.hold = never  # type: ignore[method-assign]
-    LocalReplica.swap = sometime  # type: ignore[method-assign]
 
 
-MUTANTS: dict[str, Callable[[], None]] = {
-    "acknowledge-early": _acknowledge_early,
-    "late": _stragglers,
-    "no-hold": _no_hold,
-}
+def _sometime(swap: Callable[..., Swapped], replica: LocalReplica) -> Swapped:
+    threading.Event().wait(random.uniform(0, 0.1))
+    return replace(swap(replica), held=True)
+
 
 if __name__ == "__main__":
-    MUTANTS[os.environ["HISTORY_MUTANT"]]()
+    _instead(Coordinator, "_switch", "acknowledge-early", _early)
+    _instead(LocalReplica, "swap", "late", _late)
+    _instead(LocalReplica, "hold", "no-hold", _never)
+    _instead(LocalReplica, "swap", "no-hold", _sometime)
     sys.exit(main())

@@ -1,10 +1,14 @@
 """A short history of three replicas with changes and faults keeps every promise.
 
+The checker finds the defect of each server that breaks one.
+
 `make jepsen` runs the long one.
 """
 
 import sqlite3
 import threading
+
+import pytest
 
 from tests.history.checker import unavailability
 from tests.history.clients import use, use_acknowledged
@@ -13,6 +17,8 @@ from tests.history.conftest import Store
 from tests.history.nemesis import Nemesis
 from tests.history.run import AGREEMENT_SECONDS, describe, execute
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.slow
 
 
 def test_changes_without_faults_cost_no_prediction(three: Cluster, store: Store) -> None:
@@ -29,7 +35,7 @@ def test_faults_break_no_promise_and_all_agree_afterwards(three: Cluster, store:
     nemesis = Nemesis(three, seed=5, longest=2.0)
     faults = ["cut-from-peers", "stop", "mlflow-hangs", "kill", "cut-from-mlflow"]
 
-    run = execute(three, store.versions, 20, nemesis=nemesis, faults=faults)
+    run = execute(three, store.versions, 0, nemesis=nemesis, faults=faults, fault_pause=0.5)
 
     violations = run.violations()
     assert violations == [], f"{describe(violations)}\n{run.events}"
@@ -64,3 +70,24 @@ def test_a_change_that_mlflow_makes_late_is_never_called_unchanged(
     # The change happens after all: `unchanged` would have been wrong.
     wait_until(lambda: three.agree(first.epoch + 1), AGREEMENT_SECONDS)
     assert late.outcome == "unknown", late
+
+
+@pytest.mark.parametrize(
+    ("defects", "rules"),
+    [
+        (("acknowledge-early",) * 3, {"stale-after-acknowledgement"}),
+        (("", "", "late"), {"stale-after-acknowledgement"}),
+        (("no-hold",) * 3, {"went-back"}),
+    ],
+    ids=["acknowledge-early", "one-replica-late", "no-hold"],
+)
+def test_a_server_that_breaks_the_promise_is_caught(
+    breakable: Cluster, store: Store, defects: tuple[str, ...], rules: set[str]
+) -> None:
+    for replica, defect in zip(breakable.replicas, defects, strict=True):
+        replica.give(defect)
+
+    run = execute(breakable, store.versions, 3, pauses=(0.1,))
+
+    violations = run.violations()
+    assert rules <= {violation.rule for violation in violations}, describe(violations)

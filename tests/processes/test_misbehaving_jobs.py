@@ -1,81 +1,33 @@
 """Jobs that misbehave (memory, forks, time, disk) end with all processes they started."""
 
-import contextlib
 import os
 import signal
-import sys
-import uuid
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from service.common.domain import Version
 from service.common.errors import JobFailed, JobStopped, WorkerCrashed, WorkersUnavailable
 from service.processes.job import Job
 from service.processes.limits import JobLimits
-from service.processes.pool import WorkerPool
-from tests.support.fakes import FakeRegistry
-from tests.support.server import ENDLESS, serve, settings_for
+from tests.support.misbehaving_workers import MisbehavingWorkers
 from tests.support.waiting import wait_until
 
-ROW = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
 LIMITS = JobLimits(seconds=60, memory_bytes=2**29, disk_bytes=64 * 2**20)
 
 
-class MisbehavingWorkers(WorkerPool):
-    """Workers whose hosts also run the jobs of `misbehaving`; tracks all their processes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._sign = f"MISBEHAVING={uuid.uuid4().hex}"
-        self.command = ("env", self._sign, sys.executable, "-m", "tests.support.misbehaving")
-
-    def processes(self) -> set[int]:
-        """Return the hosts and all their descendants, wherever they are now."""
-        pids = set()
-        for path in Path("/proc").glob("[0-9]*/environ"):
-            with contextlib.suppress(OSError):
-                if self._sign.encode() in path.read_bytes().split(b"\0"):
-                    pids.add(int(path.parent.name))
-        return pids
-
-
-class CrashingWorkers(MisbehavingWorkers):
-    """Workers that get this signal in each job of these kinds."""
-
-    def __init__(self, *kinds: str, number: int = signal.SIGKILL) -> None:
-        super().__init__()
-        self.kinds = kinds
-        self.number = number
-
-    def start(self, kind: str, folder: Path, spec: Mapping[str, Any], limits: JobLimits) -> Job:
-        if kind in self.kinds:
-            kind, spec = "signals", {"to": "self", "signal": self.number}
-        return super().start(kind, folder, spec, limits)
-
-
-@pytest.fixture(scope="module")
-def workers() -> Iterator[MisbehavingWorkers]:
-    workers = MisbehavingWorkers()
-    yield workers
-    workers.close()
-    wait_until(lambda: not workers.processes())
-
-
 @pytest.fixture
-def start(workers: MisbehavingWorkers, tmp_path: Path) -> Iterator[Any]:
+def start(misbehaving: MisbehavingWorkers, tmp_path: Path) -> Iterator[Any]:
     """Start a misbehaving job; after the test none of its processes is left, and the host works."""
 
     def start(kind: str, limits: JobLimits = LIMITS, **spec: object) -> Job:
-        return workers.start(kind, tmp_path, spec, limits)
+        return misbehaving.start(kind, tmp_path, spec, limits)
 
     yield start
-    wait_until(lambda: workers.processes() <= {workers.host}, seconds=20)
+    wait_until(lambda: misbehaving.processes() <= {misbehaving.host}, seconds=20)
     (tmp_path / "next").mkdir()
-    job = workers.start("behaves", tmp_path / "next", {"works": True}, LIMITS)
+    job = misbehaving.start("behaves", tmp_path / "next", {"works": True}, LIMITS)
     assert job.wait(60) == {"works": True}
 
 
@@ -170,16 +122,13 @@ def test_a_job_that_fills_the_disk_ends(start: Any, kind: str) -> None:
 
 
 def test_the_log_gets_what_a_job_prints_but_only_its_end(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    start: Any, misbehaving: MisbehavingWorkers
 ) -> None:
-    workers = MisbehavingWorkers()
-    spec = {"text": "a word ", "times": 10_000}
+    before = len(misbehaving.logged())
 
-    assert workers.start("says", tmp_path, spec, LIMITS).wait(60) is None
+    assert start("says", text="a word ", times=10_000).wait(60) is None
 
-    workers.close()
-
-    said = capfd.readouterr().err
+    said = wait_until(lambda: misbehaving.logged()[before:])
     assert said.endswith("a word ")
     assert len(said) < 20_000
 
@@ -213,16 +162,14 @@ def test_a_job_that_a_signal_ends_crashed_and_says_which(
 
 
 def test_a_job_that_hits_a_defect_crashed_and_the_log_has_the_traceback(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    start: Any, misbehaving: MisbehavingWorkers
 ) -> None:
-    workers = MisbehavingWorkers()
+    before = len(misbehaving.logged())
 
-    assert crash(workers.start("raises", tmp_path, {}, LIMITS)) == "It met an internal error."
+    assert crash(start("raises")) == "It met an internal error."
 
-    workers.close()
-    logged = capfd.readouterr().err
-    assert "Traceback" in logged
-    assert "ZeroDivisionError: a defect of ours" in logged
+    wait_until(lambda: "ZeroDivisionError: a defect of ours" in misbehaving.logged()[before:])
+    assert "Traceback" in misbehaving.logged()[before:]
 
 
 @pytest.mark.parametrize("status", [0, 101])
@@ -235,6 +182,7 @@ def test_a_job_that_sends_an_invalid_message_is_killed(start: Any) -> None:
     assert crash(start("talks_nonsense")) == "It sent something that is no message."
 
 
+@pytest.mark.slow
 def test_a_job_that_ignores_the_signal_of_its_processor_limit_exceeded_that_limit(
     start: Any,
 ) -> None:
@@ -293,6 +241,7 @@ def test_processes_that_a_job_hid_end_with_a_killed_host(start: Any) -> None:
     start("behaves").wait(60)
 
 
+@pytest.mark.slow
 def test_a_host_that_a_job_has_stopped_is_replaced_when_that_job_is_over_its_time(
     start: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -307,6 +256,7 @@ def test_a_host_that_a_job_has_stopped_is_replaced_when_that_job_is_over_its_tim
     assert "the worker host does not answer and is killed" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_host_that_a_job_has_stopped_is_replaced_even_if_the_job_is_polled_constantly(
     start: Any,
 ) -> None:
@@ -325,102 +275,3 @@ def test_a_host_that_a_job_has_stopped_is_replaced_even_if_the_job_is_polled_con
 
     assert wait_until(look) == "It took longer than the limit of 1 s."
     start("behaves").wait(60)
-
-
-def test_a_crash_is_the_services_fault_for_uploads_files_of_rows_and_trainings(
-    tmp_path: Path,
-) -> None:
-    registry = FakeRegistry(tmp_path)
-    with serve(settings_for(tmp_path / "first"), registry) as client:
-        client.train(dataset="iris", model_type="GaussianNB")
-    workers = CrashingWorkers("data_set", "matrix", "train")
-    csv = {"content-type": "text/csv"}
-    training = {"dataset": "iris", "model_type": "GaussianNB"}
-
-    with serve(settings_for(tmp_path / "second"), registry, workers) as client:
-        wait_until(lambda: client.get("/readyz").status_code == 200)
-        names = ",".join(feature["name"] for feature in client.get("/schema").json()["features"])
-        rows = f"{names}\n1,2,3,4\n".encode()
-        replies = [
-            client.post("/datasets?name=d", content=b"x,y\n1,2\n", headers=csv),
-            client.post("/predict", content=rows, headers=csv),
-            client.post("/train", json=training),
-        ]
-        begun = client.post("/train", json={**training, "wait": 0}).json()["id"]
-        later = client.wait_for_training(begun)
-    workers.close()
-
-    assert [reply.status_code for reply in replies] == [503, 503, 503]
-    assert [reply.json()["type"].rpartition("/")[2] for reply in replies] == [
-        "worker-crashed",
-        "worker-crashed",
-        "training-lost",
-    ]
-    assert all("SIGKILL" in reply.json()["detail"] for reply in replies)
-    assert all(int(reply.headers["retry-after"]) >= 1 for reply in replies)
-    assert "SIGKILL" in later["error"]
-    assert {t.fault for t in registry.trainings.values() if t.state == "failed"} == {"service"}
-
-
-def test_a_limit_that_a_request_hits_stays_the_clients_fault(tmp_path: Path) -> None:
-    class HungryWorkers(MisbehavingWorkers):
-        def start(self, _: str, folder: Path, spec: Mapping[str, Any], limits: JobLimits) -> Job:
-            return super().start("eats_memory", folder, spec, replace(limits, memory_bytes=2**28))
-
-    workers = HungryWorkers()
-    with serve(settings_for(tmp_path / "data"), FakeRegistry(tmp_path), workers) as client:
-        headers = {"content-type": "text/csv"}
-        reply = client.post("/datasets?name=d", content=b"x,y\n1,2\n", headers=headers)
-    workers.close()
-
-    assert reply.status_code == 400
-    assert "more memory than the limit of 256 MiB" in reply.json()["detail"]
-
-
-def test_predictions_go_on_while_a_training_exceeds_its_time(tmp_path: Path) -> None:
-    registry = FakeRegistry(tmp_path)
-    with serve(settings_for(tmp_path / "first"), registry) as client:
-        client.train(dataset="iris", model_type="LogisticRegression")
-    answers = []
-
-    with serve(settings_for(tmp_path / "second", training_seconds=1.0), registry) as client:
-        wait_until(lambda: client.get("/readyz").status_code == 200)
-        path = f"/trainings/{client.post('/train', json=ENDLESS).json()['id']}"
-
-        def end() -> dict[str, Any] | None:
-            answers.append(client.predict(ROW).status_code)
-            training: dict[str, Any] = client.get(path).json()
-            return None if training["state"] in ("queued", "running") else training
-
-        training = wait_until(end)
-
-    assert training["state"] == "failed"
-    assert training["error"] == "It took longer than the limit of 1 s."
-    assert len(answers) > 10
-    assert set(answers) == {200}
-
-
-@pytest.mark.parametrize(
-    ("number", "status", "slug", "looked_at"),
-    [
-        (signal.SIGKILL, 503, "worker-crashed", False),
-        (signal.SIGSEGV, 409, "version-not-servable", True),
-    ],
-)
-def test_a_foreign_version_is_blamed_for_a_crash_of_its_reader_but_not_for_want_of_memory(
-    tmp_path: Path, number: signal.Signals, status: int, slug: str, looked_at: bool
-) -> None:
-    registry = FakeRegistry(tmp_path)
-    version = Version("theirs", 1, 1.0)
-    registry.versions["theirs", 1] = version
-    registry.files(version).mkdir(parents=True)
-    (registry.files(version) / "MLmodel").write_text("flavors: {}")
-    workers = CrashingWorkers("adopt", number=number)
-    with serve(settings_for(tmp_path / "data"), registry, workers) as client:
-        reply = client.post("/use-model", json={"name": "theirs", "version": 1})
-        shown = client.get("/models/theirs/versions/1").json()
-    workers.close()
-
-    assert reply.status_code == status, reply.text
-    assert reply.json()["type"] == f"/problems/{slug}"
-    assert (shown.get("servable") is False) == looked_at

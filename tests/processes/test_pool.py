@@ -133,6 +133,7 @@ def test_a_host_whose_job_goes_on_is_not_ended_as_idle(tmp_path: Path) -> None:
     workers.close()
 
 
+@pytest.mark.slow
 def test_a_native_model_in_use_keeps_the_host_alive() -> None:
     data, names = iris(), iris().names
     stored = bytes(skops.io.dumps(fit(data, KNeighborsClassifier())))

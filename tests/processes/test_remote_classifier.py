@@ -49,11 +49,15 @@ def stored(classifier: Any) -> bytes:
 
 
 NEAR = stored(KNeighborsClassifier())
+SECRET = "hunter2"
 
 
 @pytest.fixture(scope="module")
 def workers() -> Iterator[WorkerPool]:
     workers = WorkerPool()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SERVICE_PEER_KEY", SECRET)
+        workers.warm()
     yield workers
     workers.close()
 
@@ -267,11 +271,9 @@ def test_single_rows_are_not_starved_by_a_file_of_many_parts(workers: WorkerPool
 
 
 def test_it_answers_at_the_services_priority_without_a_limit_of_time_and_has_no_secret(
-    monkeypatch: pytest.MonkeyPatch,
+    workers: WorkerPool,
 ) -> None:
-    monkeypatch.setenv("SERVICE_PEER_KEY", "hunter2")
-    own = WorkerPool()
-    classifier = served(own)
+    classifier = served(workers)
     pid = pid_of(classifier)
 
     threads = [int(path.name) for path in Path(f"/proc/{pid}/task").iterdir()]
@@ -281,10 +283,8 @@ def test_it_answers_at_the_services_priority_without_a_limit_of_time_and_has_no_
     assert [*niceness.values()] == [os.getpriority(os.PRIO_PROCESS, 0)] * 2
     assert resource.prlimit(pid, resource.RLIMIT_CPU)[0] == resource.RLIM_INFINITY
     environment = Path(f"/proc/{pid}/environ").read_bytes()
-    assert b"hunter2" not in environment
+    assert SECRET.encode() not in environment
     assert b"OMP_NUM_THREADS=1" in environment
-    own.close()
-    wait_until(lambda: is_gone(pid))
 
 
 def test_a_file_that_is_not_trusted_is_refused_and_leaves_no_process(workers: WorkerPool) -> None:
@@ -329,6 +329,7 @@ def test_a_file_is_not_blamed_when_the_kernel_kills_the_process_that_loads_it() 
         served(FakeWorkers(Crashed("The machine has no memory left.", was_killed=True)))
 
 
+@pytest.mark.slow
 def test_serving_a_native_classifier_imports_no_scikit_learn() -> None:
     code = """
 import json, sys
@@ -420,20 +421,6 @@ def test_a_worker_that_hangs_is_killed_and_replaced(workers: WorkerPool) -> None
     assert len(classifier.labels(X[:1])) == 1
 
 
-def test_a_host_that_is_killed_takes_its_workers_along_and_they_come_back() -> None:
-    workers = WorkerPool()
-    classifier = served(workers)
-    pid, expected = pid_of(classifier), classifier.labels(X)
-    assert workers.host is not None
-
-    os.kill(workers.host, signal.SIGKILL)
-
-    wait_until(lambda: is_gone(pid))
-    wait_until(lambda: classifier.ready and pid_of(classifier) != pid)
-    assert classifier.labels(X).tolist() == expected.tolist()
-    workers.close()
-
-
 def test_no_worker_is_restarted_for_a_released_classifier(workers: WorkerPool) -> None:
     started: list[int] = []
 
@@ -456,15 +443,30 @@ def test_a_worker_that_keeps_ending_is_restarted_less_and_less_often() -> None:
     assert [pauses.after(61), pauses.after(0.1)] == [0, 1]
 
 
-def test_nothing_is_left_of_fifty_classifiers(workers: WorkerPool) -> None:
+def test_nothing_is_left_of_many_classifiers(workers: WorkerPool) -> None:
     def files() -> int:
         return len(os.listdir("/proc/self/fd"))
 
     kept = served(workers)
     before, others = files(), workers.workers
-    for _ in range(50):
+    for _ in range(20):
         assert len(served(workers).labels(X[:3])) == 3
 
     wait_until(lambda: workers.workers <= others)
     assert files() <= before  # processes of earlier tests may end meanwhile
     assert cast(Any, kept.labels(X[:1])).size == 1
+
+
+@pytest.mark.slow
+def test_a_host_that_is_killed_takes_its_workers_along_and_they_come_back(
+    workers: WorkerPool,
+) -> None:
+    classifier = served(workers)
+    pid, expected = pid_of(classifier), classifier.labels(X)
+    assert workers.host is not None
+
+    os.kill(workers.host, signal.SIGKILL)
+
+    wait_until(lambda: is_gone(pid))
+    wait_until(lambda: classifier.ready and pid_of(classifier) != pid)
+    assert classifier.labels(X).tolist() == expected.tolist()

@@ -13,6 +13,7 @@ from service.common.domain import DataSet
 from service.common.errors import DataSetNotFound
 from service.registry.connection import Connection
 from service.registry.data_sets import MlflowDataSets
+from tests.support.stores import with_tables
 
 COLUMNS = (
     {"name": "a", "type": "number", "missing": 0},
@@ -22,7 +23,7 @@ COLUMNS = (
 
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[Connection]:
-    connection = Connection("", tmp_path)
+    connection = Connection("", with_tables(tmp_path))
     yield connection
     connection.close()
 

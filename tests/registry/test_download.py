@@ -116,6 +116,7 @@ def _registered(uri: str, name: str, folder: Path) -> str:
     return str(run.info.run_id)
 
 
+@pytest.mark.slow
 def test_an_mlflow_server_gets_no_more_requests_than_the_limits_allow(
     server: tuple[str, Path], tmp_path: Path
 ) -> None:

@@ -24,6 +24,7 @@ from service.common.errors import (
 from service.registry.mlflow_registry import MlflowRegistry
 from tests.support.fakes import FakeRegistry
 from tests.support.mlflow_server import free_port, mlflow_server
+from tests.support.stores import with_tables
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def registry(
     if request.param == "fake":
         made = FakeRegistry(folder)
     elif request.param == "embedded":
-        made = MlflowRegistry("", folder)
+        made = MlflowRegistry("", with_tables(folder))
     else:
         made = MlflowRegistry(request.getfixturevalue("server"), folder)
     yield made
@@ -83,6 +84,7 @@ def _version(registry: Registry, folder: Path, name: str) -> Version:
     return registry.add_version(new)
 
 
+@pytest.mark.slow
 def test_a_version_is_found_as_it_was_added(registry: Registry, tmp_path: Path) -> None:
     added = _version(registry, tmp_path, "found")
 

@@ -10,6 +10,7 @@ from service.common.errors import EpochConflict
 from service.registry.connection import Connection
 from service.registry.use_log import MlflowUses
 from tests.support.fakes import make_version
+from tests.support.stores import with_tables
 
 PAGE = 3
 
@@ -19,7 +20,7 @@ VERSION = make_version(name="m")
 
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[Connection]:
-    connection = Connection("", tmp_path)
+    connection = Connection("", with_tables(tmp_path))
     connection.client.create_registered_model(VERSION.name)
     connection.client.create_model_version(VERSION.name, tmp_path.as_uri())
     yield connection

@@ -28,7 +28,7 @@ def _outcome(body: bytes, decode_it: Any) -> Any:
     return ("ok", matrix.tobytes(), matrix.shape, probabilities)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(deadline=None)
 @given(st.data())
 def test_the_compiled_decoder_and_the_explanation_agree(data: st.DataObject) -> None:
     schema = data.draw(schemas())

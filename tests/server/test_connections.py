@@ -12,6 +12,7 @@ import pytest
 
 from service.server.limits import RESERVE
 from service.server.server import Server
+from service.training.queue import TrainingQueue
 from tests.support.fakes import FakeRegistry
 from tests.support.server import ENDLESS, Client, running, settings_for
 from tests.support.sockets import HEAD, check, connect, one_reply, rest, talk
@@ -207,17 +208,26 @@ def test_what_is_not_answered_in_time_gets_a_problem(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Trainings go on, so that a client waits for longer than the server does.
-    monkeypatch.setattr("service.training.queue.TrainingQueue.stop", lambda _: None)
-    service = running(settings_for(tmp_path / "data"), FakeRegistry(tmp_path))
+    queues: set[TrainingQueue] = set()
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingQueue, "stop", lambda queue: queues.add(queue))
+        reply = _reply_after_a_stop(tmp_path)
+    for queue in queues:
+        queue.stop()
+
+    check(reply, 503)
+    assert re.search(rb"retry-after: \d", reply)
+    # uvicorn does not try to send its own response to the request that was cut off.
+    assert not [record for record in caplog.records if record.name == "asyncio"]
+
+
+def _reply_after_a_stop(folder: Path) -> bytes:
+    """Stop a service whose client waits for a training; return what the client gets."""
+    service = running(settings_for(folder / "data"), FakeRegistry(folder))
     with service as (server, client), connect(client, 30) as connection:
         server.drain_seconds = 0.2
         connection.sendall(TRAIN)
         wait_until(lambda: _stage(client) == "fit")
 
         server.should_exit = True
-        reply = rest(connection)
-
-    check(reply, 503)
-    assert re.search(rb"retry-after: \d", reply)
-    # uvicorn does not try to send its own response to the request that was cut off.
-    assert not [record for record in caplog.records if record.name == "asyncio"]
+        return rest(connection)

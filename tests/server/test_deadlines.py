@@ -85,6 +85,7 @@ def test_a_body_that_comes_fast_enough_may_take_longer_than_the_idle_seconds(
         check(one_reply(connection), 503)
 
 
+@pytest.mark.slow
 def test_a_client_that_the_service_keeps_waiting_gets_no_408(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

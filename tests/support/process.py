@@ -43,6 +43,20 @@ def service_process(
     assert ended or code == 0, code
 
 
+def fail_to_start(folder: Path, **settings: object) -> str:
+    """Start the service, expect it to fail, and return its output."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "service"],
+        env=environment(folder, **settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    return ended.stderr
+
+
 def _address(folder: Path, process: subprocess.Popen[bytes]) -> str | None:
     """Return the address that a process logs once it listens."""
     for line in log_of(folder).read_text().splitlines():

@@ -42,6 +42,7 @@ from service.training.run import Limits as TrainingLimits
 from service.training.run import TrainingRun, TrainingServices, TrainingSpec
 from tests.support.fakes import FakeRegistry
 from tests.support.server import ENDLESS, Client, serve, settings_for
+from tests.support.stores import with_tables
 from tests.support.waiting import wait_until
 
 LIMITS = JobLimits(seconds=60, memory_bytes=2**32)
@@ -321,7 +322,7 @@ def test_a_poll_that_meets_a_defect_is_not_the_last(
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("mlflow")
+    return with_tables(tmp_path_factory.mktemp("mlflow"))
 
 
 @pytest.fixture(scope="module")

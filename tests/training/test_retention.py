@@ -17,6 +17,7 @@ from service.training.retention import Retention
 from tests.support.fakes import FakeRegistry
 from tests.support.mlflow_server import mlflow_server
 from tests.support.server import serve, settings_for
+from tests.support.stores import with_tables
 from tests.support.waiting import wait_until
 
 GOING_ON = threading.Event()
@@ -32,7 +33,7 @@ def registry(
         yield FakeRegistry(folder)
         return
     if request.param == "embedded":
-        made = MlflowRegistry("", folder)
+        made = MlflowRegistry("", with_tables(folder))
         yield made
         made.close()
         return
@@ -81,6 +82,7 @@ def _is_there(registry: Registry, training: Training) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_trainings_that_failed_long_ago_are_deleted_and_no_others(registry: Registry) -> None:
     states: tuple[TrainingState, ...] = ("failed", "cancelled", "succeeded", "running", "queued")
     trainings = [_ended(registry, state) for state in states]

@@ -128,7 +128,7 @@ async def _play(site: Site, segments: Sequence[Segment]) -> tuple[list[bytes], A
     return written, site.counts(), site.state.total_requests
 
 
-@settings(max_examples=300, deadline=None)
+@settings(deadline=None)
 @given(st.data(), st.booleans())
 def test_both_paths_give_the_same_bytes_and_counts_for_all_requests(
     keys: ApiKeys, data: st.DataObject, keyed: bool

@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from service.models.allowlist import TRUSTED_TYPES
 from service.registry.mlflow_registry import MlflowRegistry
 from tests.support.server import Client, serve, settings_for
+from tests.support.stores import with_tables
 
 IRIS = load_iris()
 FRAME = pd.DataFrame(IRIS.data, columns=IRIS.feature_names)
@@ -28,8 +29,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """Run the service on an embedded MLflow, to which this process logs too."""
     folder = tmp_path_factory.mktemp("foreign")
     settings = settings_for(folder / "data")
-    settings.data_dir.mkdir()
-    registry = MlflowRegistry("", settings.data_dir)
+    registry = MlflowRegistry("", with_tables(settings.data_dir))
     with serve(settings, registry) as client:
         client.train(dataset="iris", model_type="GaussianNB", name="ours")
         yield client
@@ -221,8 +221,7 @@ def test_a_pickle_is_loaded_where_the_setting_allows_it(
 ) -> None:
     folder = tmp_path_factory.mktemp("trusting")
     settings = settings_for(folder / "data", allow_pickle=True)
-    settings.data_dir.mkdir()
-    registry = MlflowRegistry("", settings.data_dir)
+    registry = MlflowRegistry("", with_tables(settings.data_dir))
     with serve(settings, registry) as client:
         client.train(dataset="iris", model_type="GaussianNB", name="ours")
         _log(LogisticRegression(max_iter=500).fit(IRIS.data, LABELS), "pickled",
