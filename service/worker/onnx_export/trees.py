@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from onnx import numpy_helper
-from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+from sklearn.ensemble import BaggingClassifier, ExtraTreesClassifier, RandomForestClassifier
 from sklearn.tree import BaseDecisionTree
 
-from service.worker.onnx_export.builder import TREES_DOMAIN, Answer, Graph
+from service.worker.onnx_export.builder import TREES_DOMAIN, Answer, Graph, NotConvertible
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -77,10 +77,23 @@ def emit_forest(
     """Add a forest: the mean of its trees."""
     trees = [Tree.from_fitted(tree) for tree in classifier.estimators_]
     values = [leaf_values(tree) for tree in classifier.estimators_]
-    return mean_of_leaves(graph, x, trees, values)
+    return _mean_of_leaves(graph, x, trees, values)
 
 
-def mean_of_leaves(graph: Graph, x: str, trees: Sequence[Tree], values: Sequence[Floats]) -> Answer:
+def emit_bagging(graph: Graph, classifier: BaggingClassifier, x: str) -> Answer:
+    """Add the mean of all trees, each on its own columns."""
+    estimators, columns = classifier.estimators_, classifier.estimators_features_
+    if any(len(estimator.classes_) != len(classifier.classes_) for estimator in estimators):
+        raise NotConvertible("an estimator inside it has not seen every class")
+    trees = [
+        Tree.from_fitted(tree, places) for tree, places in zip(estimators, columns, strict=True)
+    ]
+    return _mean_of_leaves(graph, x, trees, [leaf_values(tree) for tree in estimators])
+
+
+def _mean_of_leaves(
+    graph: Graph, x: str, trees: Sequence[Tree], values: Sequence[Floats]
+) -> Answer:
     """Add trees whose mean is the probabilities.
 
     The label is taken after the division, which can make two classes equal.
