@@ -12,11 +12,7 @@ from sklearn.pipeline import Pipeline
 from service.models.classifier import TOLERANCE
 from service.models.onnx_classifier import OnnxClassifier
 from service.schema.contract import Feature
-from service.worker.sklearn_models.estimator_walk import (
-    estimators,
-    is_forest,
-    predicts_most_probable,
-)
+from service.worker.sklearn_models.estimator_walk import estimators, is_forest, predict
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -73,7 +69,7 @@ def check(
         for start in range(0, len(X), CHUNK):
             rows = slice(start, start + CHUNK)
             if answers is None:
-                expected, chances = _expected(classifier, _prepared(pipeline, frame, rows))
+                expected, chances = predict(classifier, _prepared(pipeline, frame, rows))
             else:
                 expected = answers[0][rows]
                 chances = None if answers[1] is None else answers[1][rows]
@@ -94,15 +90,6 @@ def check(
 def _prepared(pipeline: Pipeline, frame: Any, rows: slice) -> Any:
     part = frame.iloc[rows] if hasattr(frame, "iloc") else frame[rows]
     return pipeline[:-1].transform(part)
-
-
-def _expected(classifier: Any, prepared: Any) -> tuple[Labels, Floats | None]:
-    chances: Floats | None = None
-    if hasattr(classifier, "predict_proba"):
-        chances = np.asarray(classifier.predict_proba(prepared))
-        if predicts_most_probable(classifier):
-            return chances.argmax(axis=1), chances
-    return np.searchsorted(classifier.classes_, classifier.predict(prepared)), chances
 
 
 def _difference(expected: Floats, answered: Floats) -> float:
