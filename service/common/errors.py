@@ -405,7 +405,3 @@ class StartError(ServiceError):
 
 class UntrustedArtifact(ValueError):
     """A stored model has content that is not allowed, or is not what it claims to be."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason

@@ -97,7 +97,10 @@ class TrainingRun:
                     self._job.stop(reason)
 
     def run(self, services: TrainingServices) -> Training:
-        """Go through all stages; return the training in its final state. Raises nothing."""
+        """Go through all stages, and remove the folder; return the training in its final state.
+
+        Raises nothing.
+        """
         try:
             training = self._train(services)
         except JobStopped as error:
@@ -119,16 +122,12 @@ class TrainingRun:
                 # A defect in one training must not end the thread.
                 logger.exception("training %s met a defect", self.training.id)
                 training = self._failed("It met an internal error.", "service")
-        return self.close(training)
-
-    def _failed(self, error: str, fault: Fault) -> Training:
-        return replace(self.training, state="failed", error=error, fault=fault)
-
-    def close(self, training: Training) -> Training:
-        """Remove its folder; return the training with the time of its end."""
         shutil.rmtree(self._spec.folder, ignore_errors=True)
         self.training = replace(training, finished_at=time.time())
         return self.training
+
+    def _failed(self, error: str, fault: Fault) -> Training:
+        return replace(self.training, state="failed", error=error, fault=fault)
 
     def _train(self, services: TrainingServices) -> Training:
         start = time.monotonic()

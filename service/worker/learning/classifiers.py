@@ -162,11 +162,6 @@ def catalogue() -> list[ModelType]:
     return [model_type(name) for name in NAMES]
 
 
-def describe(name: str) -> dict[str, object]:
-    """Return what `GET /model-types/{type}` replies; raises ModelTypeNotFound."""
-    return model_type(name).describe()
-
-
 def validate(name: object, params: object) -> list[Problem]:
     """Find everything wrong with a type and its parameters, as `/train` got them."""
     problems = check_name(name)
