@@ -152,7 +152,6 @@ def _services(
         metrics=metrics,
         current_model=current_model,
         registry=registry,
-        loader=loader,
         local=local,
         coordinator=replicas,
         poller=Poller(local, replicas, settings.poll_seconds, metrics),

@@ -149,10 +149,11 @@ class MlflowTrainings(RegistryPart):
 
     def trainings_on(self, data_set: DataSet) -> Sequence[Training]:
         """Return those on these rows, and those that have not recorded their rows yet."""
+        digest = data_set.sha256[:DIGEST_CHARACTERS]
         return [
             _training(run)
             for run in self._oldest_first(f"tags.data_set = '{data_set.name}'")
-            if _digests(run) in ([], [data_set.sha256[:DIGEST_CHARACTERS]])
+            if {item.dataset.digest for item in run.inputs.dataset_inputs} <= {digest}
         ]
 
     def _oldest_first(self, wanted: str) -> Any:
@@ -199,10 +200,6 @@ def _tags(training: Training) -> dict[str, str]:
         tags["version"] = str(training.version)
         tags["metrics"] = orjson.dumps(dict(training.metrics)).decode()
     return tags
-
-
-def _digests(run: Any) -> list[str]:
-    return [item.dataset.digest for item in run.inputs.dataset_inputs]
 
 
 def _training(run: Any) -> Training:

@@ -190,17 +190,14 @@ class TrainingRun:
             try:
                 result = job.wait(_PROGRESS_SECONDS)
             except TimeoutError:
-                self._read_progress(job)
+                if job.progress is not None:
+                    stage, share = job.progress.stage, 0.9 * job.progress.share
+                    self.training = replace(self.training, stage=stage, progress=share)
                 if time.monotonic() > deadline:
                     job.stop(f"It took longer than the limit of {job.limits.seconds:g} s.")
                 continue
             assert isinstance(result, dict)
             return result
-
-    def _read_progress(self, job: Job) -> None:
-        if job.progress is not None:
-            stage, share = job.progress.stage, 0.9 * job.progress.share
-            self.training = replace(self.training, stage=stage, progress=share)
 
     def _record(self, registry: Registry, **changes: Any) -> None:
         """Change the training's state here and in MLflow, where other replicas read it."""

@@ -108,11 +108,7 @@ class _Log:
             self.notes.append(note)
 
 
-def _silent(_stage: str, _share: float) -> None:
-    pass
-
-
-def fit(plan: Plan, progress: Progress = _silent) -> Fitted:
+def fit(plan: Plan, progress: Progress = lambda _stage, _share: None) -> Fitted:
     """Fit, measure on the rows held out and, if asked to, fit again on all rows.
 
     Raises UnusableData where scikit-learn finds that it cannot fit. Stages: search,
