@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
+from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
@@ -17,24 +18,6 @@ from service.schema.train_request import Search
 from service.serving.current_model import LoadedVersion
 
 router = APIRouter(include_in_schema=False)
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<title>mlops-desafio API</title>
-<link rel="stylesheet" href="/docs/assets/swagger-ui.css">
-<link rel="icon" href="/docs/assets/favicon-32x32.png">
-</head>
-<body>
-<div id="swagger-ui"></div>
-<script src="/docs/assets/swagger-ui-bundle.js"></script>
-<script>
-SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true});
-</script>
-</body>
-</html>
-"""
 
 _PROBLEM = "#/components/schemas/ProblemReply"
 _PROBLEM_CONTENT = {"application/problem+json": {"schema": {"$ref": _PROBLEM}}}
@@ -77,7 +60,13 @@ _MODEL = ("X-Model-Name", "X-Model-Version", "X-Model-Epoch")
 @router.get("/docs")
 async def docs() -> HTMLResponse:
     """Return the page that shows the API."""
-    return HTMLResponse(_PAGE)
+    return get_swagger_ui_html(
+        openapi_url="/openapi.json",
+        title="mlops-desafio API",
+        swagger_js_url="/docs/assets/swagger-ui-bundle.js",
+        swagger_css_url="/docs/assets/swagger-ui.css",
+        swagger_favicon_url="/docs/assets/favicon-32x32.png",
+    )
 
 
 @router.get("/")

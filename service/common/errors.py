@@ -288,7 +288,6 @@ class ReplicaSilent(Unavailable):
 
     def __init__(self, replica: str) -> None:
         super().__init__(f"Replica {replica} did not answer in time; nothing has changed.")
-        self.replica = replica
         self.outcome = "unchanged"
 
 

@@ -74,7 +74,7 @@ def train(task: Task) -> Any:
         "parity": None if parity is None else asdict(parity),
         "notes": fitted.notes,
     }
-    (report / "by_class.json").write_bytes(to_json([asdict(row) for row in fitted.report]))
+    (report / "by_class.json").write_bytes(to_json(fitted.report))
     (report / "serving.json").write_bytes(to_json(serving))
     return {
         "metrics": fitted.metrics,

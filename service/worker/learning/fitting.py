@@ -19,7 +19,6 @@ from service.common.errors import Problem, UnusableData, clip
 from service.schema.contract import Schema
 from service.schema.train_request import Search
 from service.worker.learning import classifiers, evaluation, preprocessing
-from service.worker.learning.evaluation import ClassReport
 from service.worker.learning.plan import Plan
 from service.worker.sklearn_models.estimator_walk import predict
 
@@ -63,7 +62,7 @@ class Fitted:
     held_out: NDArray[np.float64] | None
     """The probabilities of the test rows by the pipeline that was measured, before a refit."""
     metrics: Mapping[str, float]
-    report: list[ClassReport]
+    report: list[dict[str, object]]
     confusion: NDArray[np.int64]
     """Test rows by [true class, predicted class]."""
     notes: list[str]

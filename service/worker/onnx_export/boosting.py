@@ -7,9 +7,9 @@ from sklearn.ensemble import (
     HistGradientBoostingClassifier,
 )
 
+from service.models.classifier import Floats
 from service.worker.onnx_export.builder import Answer, Graph
 from service.worker.onnx_export.trees import (
-    Floats,
     Ints,
     Tree,
     ensemble,

@@ -8,13 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from service.models.classifier import TOLERANCE
+from service.models.classifier import TOLERANCE, Floats, Labels
 from service.models.onnx_classifier import OnnxClassifier
 from service.schema.contract import Feature
 from service.worker.sklearn_models.estimator_walk import is_forest, predict
-
-Floats = NDArray[np.float64]
-Labels = NDArray[np.int64]
 
 CHUNK = 10_000
 """Rows compared at a time: enough for the matrix products, little in memory."""

@@ -14,10 +14,10 @@ from onnx import numpy_helper
 from sklearn.ensemble import BaggingClassifier, ExtraTreesClassifier, RandomForestClassifier
 from sklearn.tree import BaseDecisionTree
 
+from service.models.classifier import Floats
 from service.worker.onnx_export.builder import TREES_DOMAIN, Answer, Graph, NotConvertible
 
 Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 LESS_OR_EQUAL, SUM, NO_TRANSFORM = 0, 1, 0
 

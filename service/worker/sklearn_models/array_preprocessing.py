@@ -19,12 +19,12 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
+from service.models.classifier import Floats
+from service.schema.contract import LARGEST
 from service.worker.sklearn_models.estimator_walk import reads_float32
 
-LARGEST = float(np.finfo(np.float64).max)
 LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
-Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
