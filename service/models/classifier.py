@@ -1,7 +1,7 @@
 """The interface of classifiers that answer, and the replay that checks one."""
 
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,6 @@ class Classifier(Protocol):
 
     Both raise ValueError, with a sentence, for numbers that it cannot take.
     """
-
-    @property
-    def backend(self) -> Literal["onnx", "native"]:
-        """How it is computed."""
 
     @property
     def has_probabilities(self) -> bool:

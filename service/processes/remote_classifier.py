@@ -13,7 +13,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from time import thread_time
-from typing import Literal
 
 from service.common.errors import ClassifierUnavailable, WorkerCrashed, WorkersUnavailable
 from service.models.classifier import Floats, Labels
@@ -44,7 +43,6 @@ class RemoteClassifier:
     ahead of it. The worker ends when nobody holds this object any more.
     """
 
-    backend: Literal["native"] = "native"
     in_other_process = True
 
     def __init__(
