@@ -18,7 +18,7 @@ from service.common.domain import DataSet
 from service.common.errors import DataSetNotFound, clip
 from service.registry.connection import RegistryPart
 from service.registry.download import NotFetchable
-from service.registry.trainings import DIGEST_CHARACTERS
+from service.registry.trainings import as_input
 
 logger = logging.getLogger(__name__)
 
@@ -72,17 +72,11 @@ class MlflowDataSets(RegistryPart):
         return _of_run(run, data_set)
 
     def _log_record(self, identifier: str, data_set: DataSet) -> None:
-        from mlflow.entities import Dataset, DatasetInput
+        from mlflow.entities import DatasetInput
 
         record = orjson.dumps(asdict(data_set))
         # MLflow keeps inputs of one name and digest once: the digest is that of the whole record.
-        dataset = Dataset(
-            name=data_set.name,
-            digest=hashlib.sha256(record).hexdigest()[:DIGEST_CHARACTERS],
-            source_type="service",
-            source=orjson.dumps({"name": data_set.name, "sha256": data_set.sha256}).decode(),
-            profile=record.decode(),
-        )
+        dataset = as_input(data_set, hashlib.sha256(record).hexdigest(), record)
         self._client.log_inputs(identifier, datasets=[DatasetInput(dataset)])
 
     def get_data_set(self, name: str) -> DataSet:

@@ -23,7 +23,7 @@ _STATUS: dict[TrainingState, str] = {
     "cancelled": "KILLED",
 }
 _FAULTS: dict[str, Fault] = {name: name for name in get_args(Fault)}
-DIGEST_CHARACTERS = 36
+_DIGEST_CHARACTERS = 36
 """Characters that MLflow keeps of the digest of a run's input."""
 _MOST_COLUMNS = 500
 """MLflow keeps a data set's schema in one column of its database; a wider one is cut."""
@@ -59,7 +59,7 @@ class MlflowTrainings(RegistryPart):
         files: Path | None,
     ) -> None:
         """Record parameters, metrics, the data set as an input, and the files as artifacts."""
-        from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+        from mlflow.entities import DatasetInput, InputTag, Metric, Param
 
         now = int(time.time() * 1000)
         schema = [
@@ -70,15 +70,11 @@ class MlflowTrainings(RegistryPart):
             }
             for column in data_set.columns[:_MOST_COLUMNS]
         ]
-        dataset = Dataset(
-            name=data_set.name,
-            digest=data_set.sha256[:DIGEST_CHARACTERS],
-            source_type="service",
-            source=orjson.dumps({"name": data_set.name, "sha256": data_set.sha256}).decode(),
+        dataset = as_input(
+            data_set,
+            data_set.sha256,
+            orjson.dumps({"num_rows": data_set.rows, "num_columns": len(data_set.columns)}),
             schema=orjson.dumps({"mlflow_colspec": schema}).decode(),
-            profile=orjson.dumps(
-                {"num_rows": data_set.rows, "num_columns": len(data_set.columns)}
-            ).decode(),
         )
         with self._connection.calls():
             self._client.log_batch(
@@ -149,7 +145,7 @@ class MlflowTrainings(RegistryPart):
 
     def trainings_on(self, data_set: DataSet) -> Sequence[Training]:
         """Return those on these rows, and those that have not recorded their rows yet."""
-        digest = data_set.sha256[:DIGEST_CHARACTERS]
+        digest = data_set.sha256[:_DIGEST_CHARACTERS]
         return [
             _training(run)
             for run in self._oldest_first(f"tags.data_set = '{data_set.name}'")
@@ -176,6 +172,20 @@ class MlflowTrainings(RegistryPart):
         tags = [RunTag(key, value) for key, value in _tags(training).items()]
         with self._connection.calls(TrainingNotFound(training.id)):
             self._client.log_batch(training.id, tags=tags)
+
+
+def as_input(data_set: DataSet, digest: str, profile: bytes, schema: str | None = None) -> Any:
+    """Return a data set as MLflow shows it among a run's inputs."""
+    from mlflow.entities import Dataset
+
+    return Dataset(
+        name=data_set.name,
+        digest=digest[:_DIGEST_CHARACTERS],
+        source_type="service",
+        source=orjson.dumps({"name": data_set.name, "sha256": data_set.sha256}).decode(),
+        schema=schema,
+        profile=profile.decode(),
+    )
 
 
 def _tags(training: Training) -> dict[str, str]:
