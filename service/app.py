@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from service.api.application import RequestScope, Service, fastapi_application
-from service.api.predict import App, Predict
+from service.api.predict import Predict
 from service.api.same_origin import SameOriginMiddleware
 from service.api.services import Lifespan, Services
 from service.auth.api_keys import ApiKeys
@@ -104,10 +104,11 @@ def create_app(
         folder.close()
 
     app = fastapi_application(lifespan, bool(settings.replicas))
-    rest: App = RequestScope(app, metrics)
-    if keys is None:
-        rest = SameOriginMiddleware(rest, settings.host, metrics)
-    return Service(predict, rest, metrics, drain, keys)
+    rest = RequestScope(app, metrics)
+    if keys is not None:
+        return Service(predict, rest, metrics, drain, keys)
+    guarded = SameOriginMiddleware(rest, settings.host, metrics)
+    return Service(predict, guarded, metrics, drain)
 
 
 def _services(
@@ -151,7 +152,6 @@ def _services(
         metrics=metrics,
         current_model=current_model,
         registry=registry,
-        loader=loader,
         local=local,
         coordinator=replicas,
         poller=Poller(local, replicas, settings.poll_seconds, metrics),

@@ -2,14 +2,14 @@
 
 import logging
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any, cast
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import __version__
 from service.api import (
@@ -26,7 +26,7 @@ from service.api import (
     use_model,
 )
 from service.api.authentication import AuthMiddleware, header
-from service.api.predict import App, Predict, Receive, Scope, Send
+from service.api.predict import Predict
 from service.api.services import Lifespan
 from service.auth.api_keys import ApiKeys
 from service.common.errors import ServiceError
@@ -46,7 +46,7 @@ class Service:
     def __init__(
         self,
         predict: Predict,
-        rest: App,
+        rest: ASGIApp,
         metrics: Metrics,
         drain: Callable[[], None],
         keys: ApiKeys | None = None,
@@ -80,14 +80,14 @@ class RequestScope:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the lifespan."""
         if scope["type"] != "http":
-            await self._app(scope, cast(Any, receive), cast(Any, send))
+            await self._app(scope, receive, send)
             return
         sent = header(scope, b"x-request-id")
         identifier = problems.request_id_of(sent)
         request_id.set(identifier)
         status = 0
 
-        async def watched(message: MutableMapping[str, Any]) -> None:
+        async def watched(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -101,7 +101,7 @@ class RequestScope:
         # HEAD is a GET whose body the server does not send.
         routed = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         try:
-            await self._app(routed, cast(Any, receive), cast(Any, watched))
+            await self._app(routed, receive, watched)
         except ClientDisconnect:
             return
         except Exception:

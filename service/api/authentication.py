@@ -2,10 +2,10 @@
 
 from contextlib import suppress
 from math import inf
-from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api import problems
-from service.api.predict import App, Receive, Scope, Send
 from service.auth.api_keys import ApiKeys
 from service.common.errors import Forbidden, RateExceeded, ServiceError, Unauthorized
 from service.common.metrics import Metrics
@@ -36,7 +36,7 @@ def role_for(method: str, path: str) -> str | None:
 class AuthMiddleware:
     """Passes on requests whose key has the role that they need, within its rate."""
 
-    def __init__(self, app: App, keys: ApiKeys, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, keys: ApiKeys, metrics: Metrics) -> None:
         self._app = app
         self._keys = keys
         self._metrics = metrics
@@ -63,13 +63,9 @@ class AuthMiddleware:
 async def refuse(error: ServiceError, scope: Scope, send: Send, metrics: Metrics) -> None:
     """Answer a request with an error before its body is received."""
     answer = problems.answer(error, problems.request_id_of(header(scope, b"x-request-id")))
-    headers = list(answer.headers)
-    if _length(scope) > _DISCARDED_BYTES:
-        # A client that is refused may not have the service receive a large body.
-        headers.append((b"connection", b"close"))
-    start: dict[str, Any] = {"type": "http.response.start", "status": answer.status}
-    await send({**start, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})
+    # A client that is refused may not have the service receive a large body.
+    is_large = _length(scope) > _DISCARDED_BYTES
+    await answer.send(send, [(b"connection", b"close")] if is_large else ())
     metrics.invalid.labels(answer.slug).inc()
 
 

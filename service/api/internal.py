@@ -35,38 +35,14 @@ def _number(members: Members, name: str) -> int:
     return value
 
 
-def _grant(services: Services, members: Members) -> Members:
-    services.local.grant(_text(members, "leader"))
-    return {}
-
-
-def _release(services: Services, members: Members) -> Members:
-    services.local.release(_text(members, "leader"))
-    return {}
-
-
-def _prepare(services: Services, members: Members) -> Members:
+def _prepare(services: Services, members: Members) -> None:
     version = services.registry.get_version(_text(members, "name"), _number(members, "version"))
     services.local.prepare(_text(members, "leader"), version)
-    return {}
-
-
-def _stage(services: Services, members: Members) -> Members:
-    return {"epoch": services.local.stage(_text(members, "leader"))}
-
-
-def _hold(services: Services, _: Members) -> Members:
-    services.local.hold()
-    return {}
 
 
 def _swap(services: Services, _: Members) -> Members:
     swapped = services.local.swap()
     return {**_confirmed(swapped.confirmation), "held": swapped.held}
-
-
-def _confirm(services: Services, _: Members) -> Members:
-    return _confirmed(services.local.confirm())
 
 
 def _cancel(services: Services, members: Members) -> Members:
@@ -82,14 +58,14 @@ def _confirmed(confirmation: Confirmation) -> Members:
     return {"id": confirmation.id, "epoch": confirmation.epoch}
 
 
-_STEPS: Mapping[str, Callable[[Services, Members], Members]] = {
-    "grant": _grant,
-    "release": _release,
+_STEPS: Mapping[str, Callable[[Services, Members], Members | None]] = {
+    "grant": lambda services, members: services.local.grant(_text(members, "leader")),
+    "release": lambda services, members: services.local.release(_text(members, "leader")),
     "prepare": _prepare,
-    "stage": _stage,
-    "hold": _hold,
+    "stage": lambda services, members: {"epoch": services.local.stage(_text(members, "leader"))},
+    "hold": lambda services, _: services.local.hold(),
     "swap": _swap,
-    "confirm": _confirm,
+    "confirm": lambda services, _: _confirmed(services.local.confirm()),
     "cancel": _cancel,
 }
 
@@ -111,7 +87,8 @@ async def internal(request: Request, step: str) -> dict[str, Any]:
         raise InvalidRequest("The body is not JSON.") from error
     if not isinstance(members, dict):
         raise InvalidRequest("The body must be an object.")
-    return dict(await services.step(_STEPS[step], services, members))
+    answer = await services.step(_STEPS[step], services, members)
+    return dict(answer or {})
 
 
 def _is_peer(services: Services, request: Request, body: bytes) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
+from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
@@ -18,24 +19,6 @@ from service.serving.current_model import LoadedVersion
 
 router = APIRouter(include_in_schema=False)
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<title>mlops-desafio API</title>
-<link rel="stylesheet" href="/docs/assets/swagger-ui.css">
-<link rel="icon" href="/docs/assets/favicon-32x32.png">
-</head>
-<body>
-<div id="swagger-ui"></div>
-<script src="/docs/assets/swagger-ui-bundle.js"></script>
-<script>
-SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true});
-</script>
-</body>
-</html>
-"""
-
 _PROBLEM = "#/components/schemas/ProblemReply"
 _PROBLEM_CONTENT = {"application/problem+json": {"schema": {"$ref": _PROBLEM}}}
 
@@ -47,40 +30,29 @@ DEFAULT_RESPONSES: dict[int | str, dict[str, Any]] = {
     }
 }
 
+
+def _header(description: str, **schema: Any) -> dict[str, Any]:
+    return {"description": description, "schema": schema}
+
+
 _HEADERS: dict[str, dict[str, Any]] = {
-    "X-Request-ID": {
-        "description": "The request's id if it sent a valid one, else a new one. Present on every "
-        "error, and on every reply to a request that sent one.",
-        "schema": {"type": "string", "maxLength": 128},
-    },
-    "X-Model-Name": {
-        "description": "The model that answered.",
-        "schema": {"type": "string"},
-    },
-    "X-Model-Version": {
-        "description": "Its version.",
-        "schema": {"type": "integer", "minimum": 1},
-    },
-    "X-Model-Epoch": {
-        "description": "Grows by one with each change of the model in use.",
-        "schema": {"type": "integer", "minimum": 1},
-    },
-    "Retry-After": {
-        "description": "Seconds to wait before the next attempt.",
-        "schema": {"type": "integer", "minimum": 1, "maximum": 5},
-    },
-    "Location": {
-        "description": "The URL of the training.",
-        "schema": {"type": "string"},
-    },
-    "WWW-Authenticate": {
-        "description": "With 401: how a key is sent.",
-        "schema": {"type": "string"},
-    },
-    "Allow": {
-        "description": "With 405: the methods that the path has.",
-        "schema": {"type": "string"},
-    },
+    "X-Request-ID": _header(
+        "The request's id if it sent a valid one, else a new one. Present on every error, and on "
+        "every reply to a request that sent one.",
+        type="string",
+        maxLength=128,
+    ),
+    "X-Model-Name": _header("The model that answered.", type="string"),
+    "X-Model-Version": _header("Its version.", type="integer", minimum=1),
+    "X-Model-Epoch": _header(
+        "Grows by one with each change of the model in use.", type="integer", minimum=1
+    ),
+    "Retry-After": _header(
+        "Seconds to wait before the next attempt.", type="integer", minimum=1, maximum=5
+    ),
+    "Location": _header("The URL of the training.", type="string"),
+    "WWW-Authenticate": _header("With 401: how a key is sent.", type="string"),
+    "Allow": _header("With 405: the methods that the path has.", type="string"),
 }
 _MODEL = ("X-Model-Name", "X-Model-Version", "X-Model-Epoch")
 
@@ -88,7 +60,13 @@ _MODEL = ("X-Model-Name", "X-Model-Version", "X-Model-Epoch")
 @router.get("/docs")
 async def docs() -> HTMLResponse:
     """Return the page that shows the API."""
-    return HTMLResponse(_PAGE)
+    return get_swagger_ui_html(
+        openapi_url="/openapi.json",
+        title="mlops-desafio API",
+        swagger_js_url="/docs/assets/swagger-ui-bundle.js",
+        swagger_css_url="/docs/assets/swagger-ui.css",
+        swagger_favicon_url="/docs/assets/favicon-32x32.png",
+    )
 
 
 @router.get("/")

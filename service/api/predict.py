@@ -1,12 +1,12 @@
 """`POST /predict` as plain ASGI, ahead of FastAPI's routing."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from time import perf_counter
-from typing import Any, cast
 
 from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
 
 from service.api import predict_file, problems
 from service.api.predict_replies import PredictReplies, ServedModel
@@ -28,12 +28,6 @@ from service.serving.admission import Admission
 from service.serving.batching import ThreadBatcher
 from service.serving.current_model import CurrentModel
 from service.serving.predictor import Predictor
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 Reader = Callable[[Predictor, bytes], tuple[bytes, int]]
 
@@ -127,14 +121,16 @@ class Predict:
                 served.loop_batcher.add(*row, waiting)
                 reply = await waiting
         except ServiceError as error:
-            refusal = self.answers.refusal(error, served, sent_id, start, as_csv=reader == "csv")
-            await self._send(*refusal, send)
+            refusal, headers = self.answers.refusal(
+                error, served, sent_id, start, as_csv=reader == "csv"
+            )
+            await refusal.send(send, headers)
             return
         except ClientGone:
             return
         except Exception as error:
             # The edge of the route: anything else is a defect of the service.
-            await self._send(self.answers.defect(error, served, sent_id, start), (), send)
+            await self.answers.defect(error, served, sent_id, start).send(send)
             return
         await self._reply(reply, served.headers, sent_id, send)
         served.ok(perf_counter() - start, rows)
@@ -154,9 +150,8 @@ class Predict:
         """Answer a file of rows."""
         if served is None:
             raise NoModelInUse(self._current_model.load_error)
-        request = Request(scope, cast(Any, receive))
         reply, rows, kind = await predict_file.answer(
-            request, served.predictor, media, probabilities
+            Request(scope, receive), served.predictor, media, probabilities
         )
         headers = [(b"content-type", kind), *served.model_headers]
         await self._reply(reply, headers, sent_id, send)
@@ -205,13 +200,6 @@ class Predict:
             if answer is not None:
                 return answer
         return await self.thread_batcher.run(predictor, body, reader, predictor, body)
-
-    async def _send(
-        self, answer: problems.Answer, headers: Sequence[tuple[bytes, bytes]], send: Send
-    ) -> None:
-        start = {"type": "http.response.start", "status": answer.status}
-        await send({**start, "headers": [*answer.headers, *headers]})
-        await send({"type": "http.response.body", "body": answer.body})
 
 
 def _check_epoch(wanted: bytes, served: int) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from starlette.types import Send
 
 from service.common import errors
 from service.common.errors import (
@@ -95,6 +96,12 @@ class Answer:
     slug: str
     body: bytes
     headers: Sequence[tuple[bytes, bytes]]
+
+    async def send(self, send: Send, more: Sequence[tuple[bytes, bytes]] = ()) -> None:
+        """Send it to an ASGI server, with `more` headers."""
+        headers = [*self.headers, *more]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body})
 
 
 _OWN = secrets.token_hex(8)

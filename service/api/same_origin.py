@@ -6,8 +6,9 @@ Nothing here concerns `POST /predict`, which changes nothing and is answered bef
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from starlette.types import ASGIApp, Receive, Scope, Send
+
 from service.api.authentication import header, refuse
-from service.api.predict import App, Receive, Scope, Send
 from service.common.errors import ForeignOrigin
 from service.common.metrics import Metrics
 
@@ -23,7 +24,7 @@ class SameOriginMiddleware:
     alone: in a cluster it is called by the names of Services, ingresses and forwards.
     """
 
-    def __init__(self, app: App, address: str, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, address: str, metrics: Metrics) -> None:
         """`address`: the one that the service listens on."""
         self._app = app
         self._local_only = _is_loopback(address)

@@ -21,7 +21,6 @@ from service.rollout.replica import LocalReplica
 from service.serving.core_pool import CorePool
 from service.serving.current_model import CurrentModel
 from service.serving.file_predictions import FilePredictions
-from service.serving.loader import Loader
 from service.serving.version_list import VersionListing
 from service.training.bootstrap import Bootstrap
 from service.training.model_types import ModelTypes
@@ -46,7 +45,6 @@ class Services:
     metrics: Metrics
     current_model: CurrentModel
     registry: Registry
-    loader: Loader
     local: LocalReplica
     coordinator: Coordinator
     poller: Poller

@@ -28,12 +28,6 @@ class DataFolder:
                 f"The data folder {path} cannot be written: {error.strerror}. "
                 "Set SERVICE_DATA_DIR to one that can."
             ) from error
-        self._take(path)
-        # Files of a process that was killed.
-        shutil.rmtree(self.work, ignore_errors=True)
-        self.uploads.mkdir(parents=True)
-
-    def _take(self, path: Path) -> None:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -42,6 +36,9 @@ class DataFolder:
                 f"The data folder {path} is in use by another process of this service. "
                 "Stop that one, or set SERVICE_DATA_DIR to another folder."
             ) from error
+        # Files of a process that was killed.
+        shutil.rmtree(self.work, ignore_errors=True)
+        self.uploads.mkdir(parents=True)
 
     def close(self) -> None:
         """Release the lock."""

@@ -288,7 +288,6 @@ class ReplicaSilent(Unavailable):
 
     def __init__(self, replica: str) -> None:
         super().__init__(f"Replica {replica} did not answer in time; nothing has changed.")
-        self.replica = replica
         self.outcome = "unchanged"
 
 
@@ -405,7 +404,3 @@ class StartError(ServiceError):
 
 class UntrustedArtifact(ValueError):
     """A stored model has content that is not allowed, or is not what it claims to be."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason

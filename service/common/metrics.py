@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections import Counter as Counts
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
@@ -110,63 +111,42 @@ class Metrics:
         PlatformCollector(registry=self.registry)
         self.predict = PredictLatency()
         self.registry.register(self.predict)
-        self.requests = Counter(
-            "service_requests_total",
-            "Requests by route and status.",
-            ("route", "method", "status"),
-            registry=self.registry,
+        counter = partial(Counter, registry=self.registry)
+        gauge = partial(Gauge, registry=self.registry)
+        self.requests = counter(
+            "service_requests_total", "Requests by route and status.", ("route", "method", "status")
         )
-        self.invalid = Counter(
+        self.invalid = counter(
             "service_invalid_inputs_total",
             "Requests refused with a 4xx, by the problem's type.",
             ("reason",),
-            registry=self.registry,
         )
-        self.trainings = Counter(
-            "service_trainings_total",
-            "Trainings ended, by state.",
-            ("state",),
-            registry=self.registry,
+        self.trainings = counter(
+            "service_trainings_total", "Trainings ended, by state.", ("state",)
         )
-        self.training_seconds = Counter(
+        self.training_seconds = counter(
             "service_training_seconds_total",
             "Seconds spent in trainings that ended, by state.",
             ("state",),
-            registry=self.registry,
         )
-        self.trainings_running = Gauge(
-            "service_trainings_running", "Trainings running now.", registry=self.registry
+        self.trainings_running = gauge("service_trainings_running", "Trainings running now.")
+        self.trainings_queued = gauge("service_trainings_queued", "Trainings waiting now.")
+        self.epoch = gauge("service_epoch", "Epoch of the model in use; 0 before the first.")
+        self.in_use = gauge(
+            "service_model_in_use", "1 for the version in use.", ("model", "version")
         )
-        self.trainings_queued = Gauge(
-            "service_trainings_queued", "Trainings waiting now.", registry=self.registry
+        self.changes = counter(
+            "service_model_changes_total", "Changes of the model in use, by outcome.", ("outcome",)
         )
-        self.epoch = Gauge(
-            "service_epoch",
-            "Epoch of the model in use; 0 before the first.",
-            registry=self.registry,
+        self.polls = counter(
+            "service_mlflow_polls_total", "Polls of MLflow, by outcome.", ("outcome",)
         )
-        self.in_use = Gauge(
-            "service_model_in_use",
-            "1 for the version in use.",
-            ("model", "version"),
-            registry=self.registry,
-        )
-        self.changes = Counter(
-            "service_model_changes_total",
-            "Changes of the model in use, by outcome.",
-            ("outcome",),
-            registry=self.registry,
-        )
-        self.polls = Counter(
-            "service_mlflow_polls_total",
-            "Polls of MLflow, by outcome.",
-            ("outcome",),
-            registry=self.registry,
-        )
-        self.classifiers_lost = Counter(
+        self.classifiers_lost = counter(
             "service_classifiers_lost_total",
             "Processes of native classifiers that ended while they were needed.",
-            registry=self.registry,
+        )
+        self.in_flight = gauge(
+            "service_predictions_in_flight", "Predictions under way in threads now."
         )
         # Known from the start: the first event of a counter that was not there is no increase.
         for state in ("succeeded", "failed", "cancelled"):
@@ -177,8 +157,3 @@ class Metrics:
         for outcome in ("ok", "unavailable", "unservable", "error"):
             self.polls.labels(outcome)
         self.invalid.labels("queue-full")
-        self.in_flight = Gauge(
-            "service_predictions_in_flight",
-            "Predictions under way in threads now.",
-            registry=self.registry,
-        )

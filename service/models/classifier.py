@@ -1,7 +1,7 @@
 """The interface of classifiers that answer, and the replay that checks one."""
 
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,6 @@ class Classifier(Protocol):
 
     Both raise ValueError, with a sentence, for numbers that it cannot take.
     """
-
-    @property
-    def backend(self) -> Literal["onnx", "native"]:
-        """How it is computed."""
 
     @property
     def has_probabilities(self) -> bool:
@@ -57,25 +53,29 @@ class ReadsFiles(Protocol):
         """Answer rows of the matrix in a file (.npy), like `Classifier`'s methods."""
 
 
+def answer(classifier: Classifier, X: Floats, probabilities: bool) -> tuple[Labels, Floats | None]:
+    """Return the index of the class of each row, and the probabilities if they are asked for."""
+    if probabilities:
+        return classifier.labels_and_probabilities(X)
+    return classifier.labels(X), None
+
+
 def replay(classifier: Classifier, X: Floats, labels: Labels, probabilities: Floats | None) -> None:
     """Check that `classifier` answers for the golden rows `X` what was recorded in training.
 
     Raises ValueError with a sentence where a label differs, or a probability by more than 1e-6.
     """
-    if probabilities is None:
-        found = classifier.labels(X)
-    else:
-        if not classifier.has_probabilities:
-            raise ValueError("Probabilities were recorded, and this classifier gives none.")
-        found, chances = classifier.labels_and_probabilities(X)
-        if chances.shape != probabilities.shape:
-            raise ValueError("The probabilities are for another number of classes.")
+    if probabilities is not None and not classifier.has_probabilities:
+        raise ValueError("Probabilities were recorded, and this classifier gives none.")
+    found, chances = answer(classifier, X, probabilities is not None)
+    if probabilities is not None and chances is not None and chances.shape != probabilities.shape:
+        raise ValueError("The probabilities are for another number of classes.")
     differing = int(np.count_nonzero(found != labels))
     if differing:
         raise ValueError(
             f"{differing} of {len(labels)} golden rows get another label here than in training."
         )
-    if probabilities is not None:
+    if probabilities is not None and chances is not None:
         away = np.abs(chances - probabilities)
         # Written so that NaN does not pass.
         if not (away <= TOLERANCE).all():

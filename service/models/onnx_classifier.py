@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import thread_time
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -57,7 +57,6 @@ class OnnxClassifier:
     `data` is not looked at here: `load_onnx` does that.
     """
 
-    backend: Literal["onnx"] = "onnx"
     in_other_process = False
     ready = True
     clock = staticmethod(thread_time)

@@ -25,15 +25,14 @@ from service.common.errors import (
 from service.processes.limits import JobLimits
 from service.processes.messages import Crashed, Done, Outcome, OverLimit, Progress, Rejected
 
-_WITH_PROBLEMS: dict[str, type[InvalidRequest]] = {
-    "InvalidRequest": InvalidRequest,
-    "UnusableData": UnusableData,
+_REPORTED: dict[str, type[ServiceError]] = {
+    error.__name__: error
+    for error in (
+        *(BodyTooLarge, InvalidInput, InvalidRequest),
+        *(StorageUnavailable, UnsupportedMediaType, UnusableData),
+    )
 }
-_PLAIN: dict[str, type[ServiceError]] = {
-    "BodyTooLarge": BodyTooLarge,
-    "StorageUnavailable": StorageUnavailable,
-    "UnsupportedMediaType": UnsupportedMediaType,
-}
+"""The errors that a worker may report; any other is that the job failed."""
 
 
 @dataclass(slots=True)
@@ -98,12 +97,11 @@ class Job(WorkerProcess):
 
 def _error_of(rejected: Rejected) -> ServiceError:
     """Return the error that the worker raised."""
-    if rejected.error == "InvalidInput":
-        features = frozenset(rejected.features)
-        return InvalidInput(rejected.detail, list(rejected.problems), features)
-    if rejected.error in _WITH_PROBLEMS:
-        return _WITH_PROBLEMS[rejected.error](rejected.detail, rejected.problems)
-    error_type = _PLAIN.get(rejected.error, JobFailed)
+    error_type = _REPORTED.get(rejected.error, JobFailed)
     error = error_type.__new__(error_type)
     ServiceError.__init__(error, rejected.detail)
+    if isinstance(error, InvalidRequest):
+        error.problems = rejected.problems
+    if isinstance(error, InvalidInput):
+        error.features = frozenset(rejected.features)
     return error

@@ -31,16 +31,13 @@ class JobLimits:
 
     def reason(self, limit: LimitExceeded) -> str:
         """Return the sentence that says which limit a job went over."""
-        match limit:
-            case LimitExceeded.MEMORY:
-                return f"It took more memory than the limit of {spell_bytes(self.memory_bytes)}."
-            case LimitExceeded.PROCESSES:
-                return f"It had more processes at one time than the limit of {self.processes}."
-            case LimitExceeded.DISK:
-                limit_bytes = spell_bytes(self.disk_bytes)
-                return f"It wrote more to the disk than the limit of {limit_bytes}."
-            case LimitExceeded.PROCESSOR:
-                return f"It took more processor time than the limit of {self.seconds:g} s."
+        what, most = {
+            LimitExceeded.MEMORY: ("took more memory", spell_bytes(self.memory_bytes)),
+            LimitExceeded.PROCESSES: ("had more processes at one time", self.processes),
+            LimitExceeded.DISK: ("wrote more to the disk", spell_bytes(self.disk_bytes)),
+            LimitExceeded.PROCESSOR: ("took more processor time", f"{self.seconds:g} s"),
+        }[limit]
+        return f"It {what} than the limit of {most}."
 
 
 def spell_bytes(count: int) -> str:

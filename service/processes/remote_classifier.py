@@ -10,9 +10,9 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from time import thread_time
-from typing import Literal
 
 from service.common.errors import ClassifierUnavailable, WorkerCrashed, WorkersUnavailable
 from service.models.classifier import Floats, Labels
@@ -43,7 +43,6 @@ class RemoteClassifier:
     ahead of it. The worker ends when nobody holds this object any more.
     """
 
-    backend: Literal["native"] = "native"
     in_other_process = True
 
     def __init__(
@@ -140,32 +139,26 @@ class Backoff:
         return pause
 
 
+@dataclass(eq=False)
 class _Supervisor:
     """Keeps a worker for a classifier running, until it is closed.
 
     It has no reference to the classifier, which would never be collected otherwise.
     """
 
-    def __init__(
-        self,
-        workers: WorkerPool,
-        title: str,
-        source: Callable[[], bytes],
-        names: Sequence[str],
-        lost: Callable[[], None],
-        seconds: float,
-    ) -> None:
-        self._workers = workers
-        self._title = title
-        self._source = source
-        self._names = names
-        self._lost = lost
-        self._seconds = seconds
+    workers: WorkerPool
+    title: str
+    source: Callable[[], bytes]
+    names: Sequence[str]
+    lost: Callable[[], None]
+    seconds: float
+    connection: WorkerConnection | None = None
+
+    def __post_init__(self) -> None:
         # Reentrant, because a finalizer that closes this may run wherever memory is allocated.
         self._lock = threading.RLock()
         self._closing = threading.Event()
         self._backoff = Backoff()
-        self.connection: WorkerConnection | None = None
 
     def start(self) -> ClassifierInfo:
         """Start the first worker; raises like RemoteClassifier."""
@@ -182,7 +175,7 @@ class _Supervisor:
         pause = self._backoff.after(time.monotonic() - connection.began)
         connection.worker.stop("It does not answer.")
         connection.close()
-        self._lost()
+        self.lost()
         threading.Thread(
             target=self._start_again, args=(pause,), name="classifier", daemon=True
         ).start()
@@ -204,35 +197,35 @@ class _Supervisor:
         connection.worker.outcome.add_done_callback(lambda end: self._ended(connection, end))
 
     def _ended(self, connection: WorkerConnection, outcome: "Future[Outcome]") -> None:
-        is_expected = self._closing.is_set() or self._workers.closed
+        is_expected = self._closing.is_set() or self.workers.closed
         logger.log(
             logging.INFO if is_expected else logging.WARNING,
             "process %d, which served %s, has ended: %s",
             connection.info.pid,
-            self._title,
+            self.title,
             connection.worker.stopped or _how(outcome),
         )
         if not is_expected:
             self.lose(connection)
 
     def _start_again(self, pause: float) -> None:
-        while not self._closing.wait(pause) and not self._workers.closed:
+        while not self._closing.wait(pause) and not self.workers.closed:
             try:
                 connection = self._open()
             except Exception as error:
                 # The edge of the thread: whatever it is, the next start may succeed.
                 pause = self._backoff.after(0.0)
-                logger.warning("%s is not started again yet: %r", self._title, error)
+                logger.warning("%s is not started again yet: %r", self.title, error)
             else:
                 self._take(connection)
                 return
 
     def _open(self) -> WorkerConnection:
-        data = self._source()
-        worker, ends = self._workers.serve(_CONNECTIONS)
-        connection = WorkerConnection(worker, ends, self._seconds)
+        data = self.source()
+        worker, ends = self.workers.serve(_CONNECTIONS)
+        connection = WorkerConnection(worker, ends, self.seconds)
         try:
-            info = connection.load(self._names, data)
+            info = connection.load(self.names, data)
         except (EOFError, OSError) as error:
             if isinstance(error, BlockingIOError):  # It did not answer in time.
                 worker.stop("It does not load.")
@@ -241,7 +234,7 @@ class _Supervisor:
         except BaseException:
             connection.close()
             raise
-        logger.info("process %d serves %s", info.pid, self._title)
+        logger.info("process %d serves %s", info.pid, self.title)
         return connection
 
 
@@ -265,8 +258,4 @@ def _how(outcome: "Future[Outcome]") -> str:
 
 
 def _reason(outcome: Outcome) -> str:
-    match outcome:
-        case Crashed(reason):
-            return reason
-        case _:
-            return "It was let go."
+    return outcome.reason if isinstance(outcome, Crashed) else "It was let go."

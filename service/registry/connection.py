@@ -118,6 +118,25 @@ class Connection:
                 self._experiments[name] = self.client.get_experiment_by_name(name).experiment_id
         return self._experiments[name]
 
+    def search_runs(
+        self,
+        experiment: str,
+        wanted: str,
+        most: int,
+        page_token: str | None = None,
+        *,
+        newest_first: bool = True,
+    ) -> Any:
+        """Return up to `most` runs of an experiment that fit the filter `wanted`, and a token."""
+        with self.calls():
+            return self.client.search_runs(
+                [self.experiment(experiment)],
+                filter_string=wanted,
+                max_results=most,
+                order_by=[f"attributes.start_time {'DESC' if newest_first else 'ASC'}"],
+                page_token=page_token,
+            )
+
     def source(self, location: str) -> Source:
         """Return access to the artifacts at `location`.
 
@@ -181,6 +200,14 @@ class Connection:
                 engine = getattr(store, "engine", None)
                 if engine is not None:
                     engine.dispose()
+
+
+class RegistryPart:
+    """What the parts of the registry have in common."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._client = connection.client
 
 
 def _connect_anew() -> None:

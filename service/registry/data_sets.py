@@ -16,15 +16,13 @@ import orjson
 
 from service.common.domain import DataSet
 from service.common.errors import DataSetNotFound, clip
-from service.registry.connection import Connection
+from service.registry.connection import RegistryPart
 from service.registry.download import NotFetchable
+from service.registry.trainings import as_input
 
 logger = logging.getLogger(__name__)
 
 ROWS = "rows.parquet"
-_PAGE = 1000
-_DIGEST = 36
-"""Characters that MLflow keeps of an input's digest."""
 _UPLOADED = "uploaded_at"
 """Tag: when the same rows were uploaded last; the run's start is when they were first."""
 _OLD_RECORD = "dataset.json"
@@ -33,18 +31,15 @@ _CONVERTED_AT_ONCE = 20
 """Old records that one listing converts, each with calls of its own."""
 
 
-class MlflowDataSets:
+class MlflowDataSets(RegistryPart):
     """The port `DataSets` over one connection.
 
     A run's record is the profile of its input, which MLflow returns with the run: listing takes one
     call for a thousand runs, and no artifact.
     """
 
-    def __init__(self, connection: Connection, page: int = _PAGE) -> None:
-        """`page`: the number of runs that are read with one call."""
-        self._connection = connection
-        self._client = connection.client
-        self._page = page
+    runs_at_once = 1000
+    """The number of runs that are read with one call."""
 
     def add_data_set(self, data_set: DataSet, parquet: Path) -> DataSet:
         """Keep the rows; the same content under the same name again changes nothing."""
@@ -77,17 +72,11 @@ class MlflowDataSets:
         return _of_run(run, data_set)
 
     def _log_record(self, identifier: str, data_set: DataSet) -> None:
-        from mlflow.entities import Dataset, DatasetInput
+        from mlflow.entities import DatasetInput
 
         record = orjson.dumps(asdict(data_set))
         # MLflow keeps inputs of one name and digest once: the digest is that of the whole record.
-        dataset = Dataset(
-            name=data_set.name,
-            digest=hashlib.sha256(record).hexdigest()[:_DIGEST],
-            source_type="service",
-            source=orjson.dumps({"name": data_set.name, "sha256": data_set.sha256}).decode(),
-            profile=record.decode(),
-        )
+        dataset = as_input(data_set, hashlib.sha256(record).hexdigest(), record)
         self._client.log_inputs(identifier, datasets=[DatasetInput(dataset)])
 
     def get_data_set(self, name: str) -> DataSet:
@@ -186,14 +175,8 @@ class MlflowDataSets:
         runs: list[Any] = []
         token: str | None = None
         while True:
-            with self._connection.calls():
-                page = self._client.search_runs(
-                    [self._connection.experiment("datasets")],
-                    filter_string=wanted,
-                    max_results=most or self._page,
-                    order_by=["attributes.start_time DESC"],
-                    page_token=token,
-                )
+            at_once = most or self.runs_at_once
+            page = self._connection.search_runs("datasets", wanted, at_once, token)
             runs.extend(page)
             token = page.token
             if most is not None or not token:

@@ -13,11 +13,7 @@ class MlflowRegistry(MlflowVersions, MlflowUses, MlflowTrainings, MlflowDataSets
     """The port `Registry` on MLflow: a server over HTTP, or a store in the data folder."""
 
     def __init__(self, uri: str, data_dir: Path) -> None:
-        connection = Connection(uri, data_dir)
-        MlflowVersions.__init__(self, connection)
-        MlflowUses.__init__(self, connection)
-        MlflowTrainings.__init__(self, connection)
-        MlflowDataSets.__init__(self, connection)
+        super().__init__(Connection(uri, data_dir))
 
     def reach_storage(self) -> None:
         """Check that artifacts can be read; raises RegistryUnavailable soon if not."""

@@ -9,7 +9,8 @@ import orjson
 from service.common.domain import NewVersion
 from service.models.allowlist import TRUSTED_TYPES
 
-_TYPES = {"number": "double", "text": "string", "boolean": "boolean"}
+TYPES = {"number": "double", "text": "string", "boolean": "boolean"}
+"""MLflow's names of the types of columns."""
 _REQUIREMENTS = ("mlflow", "scikit-learn", "skops", "numpy", "pandas")
 
 
@@ -34,7 +35,7 @@ def write_mlmodel(new: NewVersion, model_id: str) -> None:
             "providers": ["CPUExecutionProvider"],
             "code": None,
         }
-    inputs = [{"name": name, "type": _TYPES[kind], "required": True} for name, kind in new.features]
+    inputs = [{"name": name, "type": TYPES[kind], "required": True} for name, kind in new.features]
     document = {
         "artifact_path": new.folder.name,
         "flavors": flavors,

@@ -13,11 +13,8 @@ import orjson
 
 from service.common.domain import OPEN_STATES, DataSet, Fault, Note, Page, Training, TrainingState
 from service.common.errors import TrainingNotFound
-from service.registry.connection import (
-    Connection,
-    checked_page_token,
-    page_token_of,
-)
+from service.registry.connection import RegistryPart, checked_page_token, page_token_of
+from service.registry.mlmodel import TYPES
 
 _STATUS: dict[TrainingState, str] = {
     "queued": "SCHEDULED",
@@ -27,21 +24,16 @@ _STATUS: dict[TrainingState, str] = {
     "cancelled": "KILLED",
 }
 _FAULTS: dict[str, Fault] = {name: name for name in get_args(Fault)}
-_TYPES = {"number": "double", "text": "string", "boolean": "boolean"}
 _LONGEST_TAG = 5000
 """Characters that MLflow keeps of a tag."""
-_DIGEST = 36
-"""Characters that MLflow keeps of a data set's digest."""
+_DIGEST_CHARACTERS = 36
+"""Characters that MLflow keeps of the digest of a run's input."""
 _MOST_COLUMNS = 500
 """MLflow keeps a data set's schema in one column of its database; a wider one is cut."""
 
 
-class MlflowTrainings:
+class MlflowTrainings(RegistryPart):
     """The port `Trainings` over one connection."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._client = connection.client
 
     def open_training(self, training: Training, details: Mapping[str, str]) -> Training:
         """Record a new one; return it with the id that it got."""
@@ -70,26 +62,22 @@ class MlflowTrainings:
         files: Path | None,
     ) -> None:
         """Record parameters, metrics, the data set as an input, and the files as artifacts."""
-        from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+        from mlflow.entities import DatasetInput, InputTag, Metric, Param
 
         now = int(time.time() * 1000)
         schema = [
             {
                 "name": column["name"],
-                "type": _TYPES[column["type"]],
+                "type": TYPES[column["type"]],
                 "required": not column["missing"],
             }
             for column in data_set.columns[:_MOST_COLUMNS]
         ]
-        dataset = Dataset(
-            name=data_set.name,
-            digest=data_set.sha256[:_DIGEST],
-            source_type="service",
-            source=orjson.dumps({"name": data_set.name, "sha256": data_set.sha256}).decode(),
+        dataset = as_input(
+            data_set,
+            data_set.sha256,
+            orjson.dumps({"num_rows": data_set.rows, "num_columns": len(data_set.columns)}),
             schema=orjson.dumps({"mlflow_colspec": schema}).decode(),
-            profile=orjson.dumps(
-                {"num_rows": data_set.rows, "num_columns": len(data_set.columns)}
-            ).decode(),
         )
         with self._connection.calls():
             self._client.log_batch(
@@ -119,13 +107,7 @@ class MlflowTrainings:
 
         One that failed by the service's fault does not count, so that a repeated request is tried.
         """
-        with self._connection.calls():
-            runs = self._client.search_runs(
-                [self._connection.experiment("trainings")],
-                filter_string=f"tags.idempotency_key = '{key}'",
-                max_results=1,
-                order_by=["attributes.start_time DESC"],
-            )
+        runs = self._connection.search_runs("trainings", f"tags.idempotency_key = '{key}'", 1)
         if not runs or runs[0].data.tags.get("fault") == "service":
             return None
         return _training(runs[0]), runs[0].data.tags.get("request", "")
@@ -143,55 +125,38 @@ class MlflowTrainings:
 
     def list_trainings(self, limit: int, page_token: str | None) -> Page[Training]:
         """Return trainings, the newest first."""
-        with self._connection.calls():
-            runs = self._client.search_runs(
-                [self._connection.experiment("trainings")],
-                filter_string="tags.state != ''",
-                max_results=limit,
-                order_by=["attributes.start_time DESC"],
-                page_token=checked_page_token(page_token),
-            )
+        token = checked_page_token(page_token)
+        runs = self._connection.search_runs("trainings", "tags.state != ''", limit, token)
         return Page([_training(run) for run in runs], page_token_of(runs))
 
     def open_trainings(self) -> Sequence[Training]:
         """Return those that have not ended."""
-        trainings: list[Training] = []
-        with self._connection.calls():
-            for state in OPEN_STATES:
-                runs = self._client.search_runs(
-                    [self._connection.experiment("trainings")],
-                    filter_string=f"tags.state = '{state}'",
-                    max_results=1000,
-                )
-                trainings.extend(_training(run) for run in runs)
-        return trainings
+        return [
+            _training(run)
+            for state in OPEN_STATES
+            for run in self._oldest_first(f"tags.state = '{state}'")
+        ]
 
     def failed_trainings(self, before: float) -> Sequence[Training]:
         """Return those that began before then, and failed or were cancelled."""
         since = f"attributes.start_time < {int(before * 1000)}"
-        trainings: list[Training] = []
-        for state in ("failed", "cancelled"):
-            runs = self._training_runs(f"tags.state = '{state}' and {since}")
-            trainings.extend(map(_training, runs))
-        return trainings
+        return [
+            _training(run)
+            for state in ("failed", "cancelled")
+            for run in self._oldest_first(f"tags.state = '{state}' and {since}")
+        ]
 
     def trainings_on(self, data_set: DataSet) -> Sequence[Training]:
         """Return those on these rows, and those that have not recorded their rows yet."""
+        digest = data_set.sha256[:_DIGEST_CHARACTERS]
         return [
             _training(run)
-            for run in self._training_runs(f"tags.data_set = '{data_set.name}'")
-            if _digests(run) in ([], [data_set.sha256[:_DIGEST]])
+            for run in self._oldest_first(f"tags.data_set = '{data_set.name}'")
+            if {item.dataset.digest for item in run.inputs.dataset_inputs} <= {digest}
         ]
 
-    def _training_runs(self, wanted: str) -> Sequence[Any]:
-        with self._connection.calls():
-            runs: Sequence[Any] = self._client.search_runs(
-                [self._connection.experiment("trainings")],
-                filter_string=wanted,
-                max_results=10_000,
-                order_by=["attributes.start_time ASC"],
-            )
-        return runs
+    def _oldest_first(self, wanted: str) -> Any:
+        return self._connection.search_runs("trainings", wanted, 10_000, newest_first=False)
 
     def delete_training(self, identifier: str) -> None:
         """Delete the run, and what it logged of a model that was never registered."""
@@ -210,6 +175,20 @@ class MlflowTrainings:
         tags = [RunTag(key, value) for key, value in _tags(training).items()]
         with self._connection.calls(TrainingNotFound(training.id)):
             self._client.log_batch(training.id, tags=tags)
+
+
+def as_input(data_set: DataSet, digest: str, profile: bytes, schema: str | None = None) -> Any:
+    """Return a data set as MLflow shows it among a run's inputs."""
+    from mlflow.entities import Dataset
+
+    return Dataset(
+        name=data_set.name,
+        digest=digest[:_DIGEST_CHARACTERS],
+        source_type="service",
+        source=orjson.dumps({"name": data_set.name, "sha256": data_set.sha256}).decode(),
+        schema=schema,
+        profile=profile.decode(),
+    )
 
 
 def _tags(training: Training) -> dict[str, str]:
@@ -251,10 +230,6 @@ def _notes(text: str | None) -> tuple[Note, ...]:
         return msgspec.json.decode(text or "[]", type=tuple[Note, ...])
     except msgspec.DecodeError:
         return ()
-
-
-def _digests(run: Any) -> list[str]:
-    return [item.dataset.digest for item in run.inputs.dataset_inputs]
 
 
 def _training(run: Any) -> Training:

@@ -6,27 +6,23 @@ from typing import Any
 
 from service.common.domain import LOG_OF_USE, Use, Version
 from service.common.errors import EpochConflict, ModelNotFound, RegistryUnavailable, ServiceError
-from service.registry.connection import Connection
+from service.registry.connection import RegistryPart
 from service.registry.errors import may_have_arrived, unless_it_exists
 
 logger = logging.getLogger(__name__)
 
 _NEWEST = ["version_number DESC"]
-_PAGE = 200
 _EXPECTED = "expected_epoch"
 _COUNTS = "counts"
 """Tag of an entry that was found to follow the epoch it expects; readers need not look further
 back than such an entry."""
 
 
-class MlflowUses:
+class MlflowUses(RegistryPart):
     """The port `Uses` over a connection."""
 
-    def __init__(self, connection: Connection, page: int = _PAGE) -> None:
-        """`page`: the number of entries that are read with one call."""
-        self._connection = connection
-        self._client = connection.client
-        self._page = page
+    entries_at_once = 200
+    """The number of entries that are read with one call."""
 
     def newest_use(self) -> Use | None:
         """Return the newest entry that counts, or None before the first.
@@ -59,12 +55,14 @@ class MlflowUses:
         """
         entries: list[Any] = []
         while True:
-            page = self._entries(self._page, int(entries[-1].version) if entries else None)
+            page = self._entries(
+                self.entries_at_once, int(entries[-1].version) if entries else None
+            )
             for entry in page:
                 entries.append(entry)
                 if _counts_anyway(entry) and (epoch is None or int(entry.version) < epoch):
                     return entries[::-1]
-            if len(page) < self._page:
+            if len(page) < self.entries_at_once:
                 return entries[::-1]
 
     def commit_use(self, version: Version, by: str, expected_epoch: int | None = None) -> Use:

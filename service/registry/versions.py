@@ -8,11 +8,7 @@ import orjson
 
 from service.common.domain import LOG_OF_USE, NewVersion, Page, Version, is_name
 from service.common.errors import AliasNotFound, ModelNotFound, VersionNotFound, VersionNotServable
-from service.registry.connection import (
-    Connection,
-    checked_page_token,
-    page_token_of,
-)
+from service.registry.connection import RegistryPart, checked_page_token, page_token_of
 from service.registry.download import BOUNDS, NotFetchable, download
 from service.registry.errors import EXISTS, NOT_FOUND, unless_it_exists
 from service.registry.mlmodel import write_mlmodel
@@ -21,12 +17,8 @@ _DIGEST = "sha256."
 _NEWEST = ["version_number DESC"]
 
 
-class MlflowVersions:
+class MlflowVersions(RegistryPart):
     """The port `Versions` over a connection."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._client = connection.client
 
     def list_versions(self, name: str | None, limit: int, page_token: str | None) -> Page[Version]:
         """Return versions, the newest first; raises InvalidRequest for an invalid token."""

@@ -171,15 +171,13 @@ class _Instances:
         self, instance: Mapping[str, Any], row: int, cells: NDArray[np.float64]
     ) -> None:
         """Decode one instance into the cells of its row."""
-        self._object(instance, f"/instances/{row}", cells)
-
-    def _object(self, instance: Mapping[str, Any], pointer: str, row: NDArray[np.float64]) -> None:
+        pointer = f"/instances/{row}"
         if self._findings.full:
-            self._count(instance, pointer, row)
+            self._count(instance, pointer, cells)
             return
         for index, feature in enumerate(self._features):
             if feature.name in instance:
-                row[index] = self._cell(instance[feature.name], feature, index, pointer, None)
+                cells[index] = self._cell(instance[feature.name], feature, index, pointer, None)
             else:
                 self._findings.add(f"{pointer}/{escape(feature.name)}", "is missing", feature.name)
         at = self._compiled.at

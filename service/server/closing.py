@@ -159,8 +159,6 @@ def _answering(answer: problems.Answer) -> Any:
     """Return an application that answers with a problem, for a pipelined request."""
 
     async def application(_: Any, __: Any, send: Any) -> None:
-        start = {"type": "http.response.start", "status": answer.status}
-        await send({**start, "headers": [*answer.headers, _CLOSE]})
-        await send({"type": "http.response.body", "body": answer.body})
+        await answer.send(send, [_CLOSE])
 
     return application

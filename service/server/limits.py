@@ -276,8 +276,7 @@ class LimitedProtocol(ClosingProtocol):
             self.refuse(408, f"The rest of the request did not arrive within {allowed:.3g} s.")
 
     def _turn_away(self) -> None:
-        error = Overloaded("connections are open")
-        self.refuse_with(error)
+        self.refuse_with(Overloaded("connections are open"))
 
     def _refuse_url(self) -> None:
         self.refuse(400, f"The URL is over the limit of {self.max_url_bytes:,} bytes.")

@@ -4,16 +4,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from service.common.errors import InvalidInput, Problem, clip
-from service.models.classifier import Classifier, ReadsFiles
+from service.models.classifier import Classifier, Floats, Labels, ReadsFiles
 from service.schema.decoder import HUGE
 from service.serving.alternate import MANY, Alternate
 from service.serving.core_pool import CorePool
 
-Labels = NDArray[np.int64]
-Floats = NDArray[np.float64]
 _Answer = tuple[Labels, Floats | None]
 _Answers = Sequence[_Answer]
 

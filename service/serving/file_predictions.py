@@ -140,26 +140,27 @@ class FilePredictions:
         while not self._jobs.acquire(timeout=_LOOK_SECONDS):
             deadline.check()
         try:
-            return self._result(self._workers.start(kind, folder, spec, self._limits), deadline)
+            job = self._workers.start(kind, folder, spec, self._limits)
+            while True:
+                try:
+                    result = job.wait(_LOOK_SECONDS)
+                    assert isinstance(result, dict)
+                    return result
+                except TimeoutError:
+                    _check(deadline, job)
+        except JobFailed as error:
+            raise InvalidRequest(f"The rows cannot be read: {error}") from error
         finally:
             self._jobs.release()
 
-    @staticmethod
-    def _result(job: Job, deadline: Deadline) -> dict[str, Any]:
-        while True:
-            try:
-                result = job.wait(_LOOK_SECONDS)
-            except TimeoutError:
-                try:
-                    deadline.check()
-                except (ClientGone, InvalidRequest):
-                    job.stop("Nobody waits for it any more.")
-                    raise
-            except JobFailed as error:
-                raise InvalidRequest(f"The rows cannot be read: {error}") from error
-            else:
-                assert isinstance(result, dict)
-                return result
+
+def _check(deadline: Deadline, job: Job) -> None:
+    """Stop a job that nobody waits for any more; raises what `deadline` does."""
+    try:
+        deadline.check()
+    except (ClientGone, InvalidRequest):
+        job.stop("Nobody waits for it any more.")
+        raise
 
 
 def _csv(

@@ -215,7 +215,9 @@ class Predictor:
         try:
             self._untimed -= 1
             if self._untimed < 0:
-                self._run_timed(bound, len(rows))
+                start = thread_time()
+                bound.run()
+                self._learn(len(rows), thread_time() - start)
             else:
                 bound.run()
         except Exception:  # ONNX Runtime has an error class for each of its status codes.
@@ -244,11 +246,6 @@ class Predictor:
             return self._predict(np.array([row], np.float64), probabilities)[0]
         except InvalidInput as error:
             return error
-
-    def _run_timed(self, bound: BoundRun, rows: int) -> None:
-        start = thread_time()
-        bound.run()
-        self._learn(rows, thread_time() - start)
 
     def predict(self, body: bytes, probabilities: bool = False) -> tuple[bytes, int]:
         """Answer a request, with probabilities if it or the caller asks for them.

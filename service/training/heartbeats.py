@@ -54,14 +54,12 @@ class Heartbeats:
 
     def close(self, training: Training) -> None:
         """Record the end of a training, now or when MLflow answers again."""
+        with self._lock:
+            self._unclosed[training.id] = training
         try:
-            self._registry.close_training(training)
-        except TrainingNotFound:
-            logger.warning("training %s was deleted in MLflow", training.id)
+            self._record_end(training)
         except RegistryUnavailable as error:
             logger.warning("the end of training %s is not recorded yet: %s", training.id, error)
-            with self._lock:
-                self._unclosed[training.id] = training
 
     def close_orphans(self, older_than: float) -> None:
         """Close as failed each training of another replica without a heartbeat for that long."""
@@ -107,9 +105,12 @@ class Heartbeats:
         with self._lock:
             late = list(self._unclosed.values())
         for training in late:
-            try:
-                self._registry.close_training(training)
-            except TrainingNotFound:
-                logger.warning("training %s was deleted in MLflow", training.id)
-            with self._lock:
-                del self._unclosed[training.id]
+            self._record_end(training)
+
+    def _record_end(self, training: Training) -> None:
+        try:
+            self._registry.close_training(training)
+        except TrainingNotFound:
+            logger.warning("training %s was deleted in MLflow", training.id)
+        with self._lock:
+            self._unclosed.pop(training.id, None)

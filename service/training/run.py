@@ -105,7 +105,10 @@ class TrainingRun:
                     self._job.stop(reason)
 
     def run(self, services: TrainingServices) -> Training:
-        """Go through all stages; return the training in its final state. Raises nothing."""
+        """Go through all stages, and remove the folder; return the training in its final state.
+
+        Raises nothing.
+        """
         try:
             training = self._train(services)
         except JobStopped as error:
@@ -127,16 +130,12 @@ class TrainingRun:
                 # A defect in one training must not end the thread.
                 logger.exception("training %s met a defect", self.training.id)
                 training = self._failed("It met an internal error.", "service")
-        return self.close(training)
-
-    def _failed(self, error: str, fault: Fault) -> Training:
-        return replace(self.training, state="failed", error=error, fault=fault)
-
-    def close(self, training: Training) -> Training:
-        """Remove its folder; return the training with the time of its end."""
         shutil.rmtree(self._spec.folder, ignore_errors=True)
         self.training = replace(training, finished_at=time.time())
         return self.training
+
+    def _failed(self, error: str, fault: Fault) -> Training:
+        return replace(self.training, state="failed", error=error, fault=fault)
 
     def _train(self, services: TrainingServices) -> Training:
         start = time.monotonic()
@@ -201,17 +200,14 @@ class TrainingRun:
             try:
                 result = job.wait(_PROGRESS_SECONDS)
             except TimeoutError:
-                self._read_progress(job)
+                if job.progress is not None:
+                    stage, share = job.progress.stage, 0.9 * job.progress.share
+                    self.training = replace(self.training, stage=stage, progress=share)
                 if time.monotonic() > deadline:
                     job.stop(f"It took longer than the limit of {job.limits.seconds:g} s.")
                 continue
             assert isinstance(result, dict)
             return result
-
-    def _read_progress(self, job: Job) -> None:
-        if job.progress is not None:
-            stage, share = job.progress.stage, 0.9 * job.progress.share
-            self.training = replace(self.training, stage=stage, progress=share)
 
     def _record(self, registry: Registry, **changes: Any) -> None:
         """Change the training's state here and in MLflow, where other replicas read it."""

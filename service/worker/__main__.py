@@ -25,6 +25,7 @@ from service.processes.messages import (
     FromWorker,
     MessageStream,
     Outcome,
+    OverLimit,
     Prefork,
     Progress,
     Ready,
@@ -110,8 +111,8 @@ class WorkerHost:
         self._selector.register(stream, selectors.EVENT_READ, partial(self._hear, pid))
 
     def _fork(self) -> tuple[int, MessageStream[Progress | Outcome]]:
-        streams = (worker.stream for worker in self._workers.values())
-        return fork((self._selector, self._woken, self._waking, *streams))
+        streams = [worker.stream.close for worker in self._workers.values()]
+        return fork((self._selector.close, self._woken.close, self._waking.close, *streams))
 
     def _give(
         self, message: Start, files: list[int]
@@ -167,7 +168,8 @@ class WorkerHost:
         if not isinstance(message, Progress):
             worker.ended = True
             worker.show_output()
-            message = worker.over_limit() or message
+            if worker.exceeded is not None:
+                message = OverLimit(worker.exceeded)
         try:
             self._service.send(FromWorker(worker.id, message))
         except OSError:  # The service is gone.

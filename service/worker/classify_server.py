@@ -13,7 +13,7 @@ from time import thread_time
 import numpy as np
 import orjson
 
-from service.models.classifier import Classifier, Floats, Labels
+from service.models.classifier import Classifier, Floats, answer
 from service.processes.protocol import Kind, Message, receive, send_answer, send_text
 from service.worker.sklearn_models.classifier import load_native
 
@@ -75,7 +75,7 @@ def answer_all(connection: Connection, classifier: Classifier) -> None:
             request = receive(connection)
             start = thread_time()
             try:
-                labels, probabilities = _answer(classifier, *_rows_of(request))
+                labels, probabilities = answer(classifier, *_rows_of(request))
             except Exception as error:
                 _send_error(connection, error, thread_time() - start)
             else:
@@ -92,14 +92,6 @@ def _rows_of(request: Message) -> tuple[Floats, bool]:
     file = orjson.loads(request.text)
     matrix: Floats = np.load(file["path"], mmap_mode="r", allow_pickle=False)
     return np.asarray(matrix[file["first"] : file["end"]]), file["probabilities"]
-
-
-def _answer(
-    classifier: Classifier, matrix: Floats, probabilities: bool
-) -> tuple[Labels, Floats | None]:
-    if probabilities:
-        return classifier.labels_and_probabilities(matrix)
-    return classifier.labels(matrix), None
 
 
 def _send_error(connection: Connection, error: Exception, seconds: float = 0.0) -> None:

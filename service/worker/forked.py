@@ -7,9 +7,8 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Protocol
 
 import psutil
 
@@ -34,18 +33,13 @@ _OOM_SCORE_OF_JOB = 900
 service."""
 
 
-class Closable(Protocol):
-    """What a worker inherits and must not keep."""
-
-    def close(self) -> None:
-        """Close it in this process."""
-
-
-def fork(inherited: Iterable[Closable]) -> tuple[int, MessageStream[Progress | Outcome]]:
+def fork(
+    close_inherited: Iterable[Callable[[], None]],
+) -> tuple[int, MessageStream[Progress | Outcome]]:
     """Fork a worker that waits for its job; return its process id and the stream to it.
 
-    It closes what is `inherited`. It sends its outcome while the kernel still takes its memory
-    apart.
+    `close_inherited` closes what it inherits and must not keep. It sends its outcome while the
+    kernel still takes its memory apart.
     """
     ours, theirs = socket.socketpair()
     pid = os.fork()
@@ -58,8 +52,8 @@ def fork(inherited: Iterable[Closable]) -> tuple[int, MessageStream[Progress | O
     status = 1
     try:
         _confine()
-        for end in (ours, *inherited):
-            end.close()
+        for close in (ours.close, *close_inherited):
+            close()
         _run(MessageStream(theirs, StartJob | StartClassifier))
         status = 0
     finally:

@@ -48,10 +48,6 @@ class HostedWorker:
             return LimitExceeded.DISK
         return None
 
-    def over_limit(self) -> OverLimit | None:
-        """Return the outcome of a job that is over a limit."""
-        return None if self.exceeded is None else OverLimit(self.exceeded)
-
     def show_output(self) -> None:
         """Write the end of what a job printed to the log."""
         if self.folder is None:

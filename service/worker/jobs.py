@@ -80,14 +80,6 @@ def _capture(folder: Path) -> None:
     os.close(output)
 
 
-def _model_types(_: Task) -> Any:
-    return [kind.describe() for kind in classifiers.catalogue()]
-
-
-def _built_ins(_: Task) -> Any:
-    return [summary(name, *built_in(name)) for name in BUILT_IN]
-
-
 def _adopt(task: Task) -> Any:
     """Make a foreign version servable, or return why it is not."""
     target = task.folder / "adopted"
@@ -100,8 +92,8 @@ def _adopt(task: Task) -> Any:
 
 
 JOBS: Mapping[str, Callable[[Task], Any]] = {
-    "model_types": _model_types,
-    "built_ins": _built_ins,
+    "model_types": lambda _: [kind.describe() for kind in classifiers.catalogue()],
+    "built_ins": lambda _: [summary(name, *built_in(name)) for name in BUILT_IN],
     "data_set": read_data_set,
     "inspect": inspect_training,
     "train": train,

@@ -12,7 +12,7 @@ import numpy as np
 from skops.io import dumps
 
 from service.common.errors import clip
-from service.models.classifier import Classifier
+from service.models.classifier import Classifier, answer
 from service.models.onnx_classifier import OnnxClassifier
 from service.processes.job_files import REPORT, TABLE, VERSION
 from service.processes.messages import to_json
@@ -74,7 +74,7 @@ def train(task: Task) -> Any:
         "parity": None if parity is None else asdict(parity),
         "notes": fitted.notes,
     }
-    (report / "by_class.json").write_bytes(to_json([asdict(row) for row in fitted.report]))
+    (report / "by_class.json").write_bytes(to_json(fitted.report))
     (report / "serving.json").write_bytes(to_json(serving))
     return {
         "metrics": fitted.metrics,
@@ -126,11 +126,10 @@ def _pack(folder: Path, fitted: Fitted, names: list[str], graph: bytes | None) -
             fitted.pipeline, Preparation.from_pipeline(fitted.pipeline, names)
         )
     golden = made_up_rows(fitted.X, fitted.schema.features)
-    arrays: dict[str, Any] = {"X": golden}
-    if classifier.has_probabilities:
-        arrays["labels"], arrays["probabilities"] = classifier.labels_and_probabilities(golden)
-    else:
-        arrays["labels"] = classifier.labels(golden)
+    labels, probabilities = answer(classifier, golden, classifier.has_probabilities)
+    arrays: dict[str, Any] = {"X": golden, "labels": labels}
+    if probabilities is not None:
+        arrays["probabilities"] = probabilities
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     (folder / "golden.npz").write_bytes(buffer.getvalue())

@@ -173,7 +173,6 @@ def test_a_file_that_is_not_there_is_a_defect_that_the_worker_survives(
 class FakeClassifier:
     """Runs a test's function before it answers the first class."""
 
-    backend: Literal["native"] = "native"
     has_probabilities = False
     may_label_nan = False
     in_other_process = False

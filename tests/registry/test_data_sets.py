@@ -114,4 +114,6 @@ def test_names_beyond_one_page_are_listed_without_a_call_for_each(
     for name in names:
         MlflowDataSets(connection).add_data_set(_data_set(name), rows)
 
-    assert [one.name for one in MlflowDataSets(connection, page=2).list_data_sets()] == names
+    data_sets = MlflowDataSets(connection)
+    data_sets.runs_at_once = 2
+    assert [one.name for one in data_sets.list_data_sets()] == names

@@ -27,6 +27,12 @@ def connection(tmp_path: Path) -> Iterator[Connection]:
     connection.close()
 
 
+def _log(connection: Connection, page: int) -> MlflowUses:
+    log = MlflowUses(connection)
+    log.entries_at_once = page
+    return log
+
+
 def _lose(log: MlflowUses, epoch: int) -> None:
     with pytest.raises(EpochConflict):
         log.commit_use(VERSION, "loser", epoch)
@@ -41,7 +47,7 @@ def _newest(log: MlflowUses) -> Use:
 def test_a_lost_compare_and_set_at_the_edge_of_a_page_does_not_count(
     connection: Connection,
 ) -> None:
-    log = MlflowUses(connection, page=PAGE)
+    log = _log(connection, PAGE)
     winner = log.commit_use(VERSION, "winner")
 
     for _ in range(2 * PAGE + 1):
@@ -51,7 +57,7 @@ def test_a_lost_compare_and_set_at_the_edge_of_a_page_does_not_count(
 
 @pytest.mark.parametrize("entries", range(1, 3 * PAGE + 1))
 def test_the_newest_of_many_compare_and_sets_is_found(connection: Connection, entries: int) -> None:
-    log = MlflowUses(connection, page=PAGE)
+    log = _log(connection, PAGE)
     epoch = 0
 
     for _ in range(entries):
@@ -63,10 +69,10 @@ def test_the_newest_of_many_compare_and_sets_is_found(connection: Connection, en
 
 
 def test_a_reader_with_other_page_sizes_finds_the_same_entry(connection: Connection) -> None:
-    writer = MlflowUses(connection, page=PAGE)
+    writer = _log(connection, PAGE)
     epoch = 0
     for _ in range(PAGE):
         epoch = writer.commit_use(VERSION, "next", epoch).epoch
         _lose(writer, epoch + 7)
 
-    assert {_newest(MlflowUses(connection, page=page)).epoch for page in range(1, 9)} == {epoch}
+    assert {_newest(_log(connection, page)).epoch for page in range(1, 9)} == {epoch}

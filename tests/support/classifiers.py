@@ -1,7 +1,6 @@
 """Classifiers whose computing time a test sets."""
 
 import time
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,6 @@ from service.serving.predictor import Predictor
 class FakeClassifier:
     """Answers the first class after using a given amount of processor time."""
 
-    backend: Literal["native"] = "native"
     has_probabilities = True
     may_label_nan = False
     in_other_process = False

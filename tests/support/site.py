@@ -61,7 +61,7 @@ class FakeTransport:
 
 def classifier_of(width: int) -> OnnxClassifier:
     """Return a two-class graph whose answer to a row does not depend on the other rows."""
-    graph = Graph({})
+    graph = Graph()
     weights = graph.constant(np.linspace(-1, 1, width) + 0.3)
     weighted = graph.multiply("X", weights)
     score = graph.node("ReduceSum", weighted, graph.constant([1], np.int64), keepdims=1)

@@ -48,7 +48,6 @@ class Entry:
 
 def convertible() -> dict[str, Entry]:
     """Return the classifiers that become graphs."""
-    calibrated = CalibratedClassifierCV
     logistic = LogisticRegression(max_iter=500)
     return {
         "LogisticRegression": Entry(logistic),
@@ -132,16 +131,9 @@ def convertible() -> dict[str, Entry]:
             ),
             "none",
         ),
-        "CalibratedClassifierCV(SVC)": Entry(calibrated(SVC(), ensemble=False, cv=3)),
-        "CalibratedClassifierCV(RandomForest)": Entry(
-            calibrated(RandomForestClassifier(10, random_state=0), cv=3), "none"
-        ),
-        "CalibratedClassifierCV(QDA)": Entry(
-            calibrated(QuadraticDiscriminantAnalysis(reg_param=0.1), cv=3)
-        ),
-        "CalibratedClassifierCV(LinearSVC, isotonic)": Entry(
-            calibrated(LinearSVC(), method="isotonic", cv=3)
-        ),
+        "CalibratedClassifierCV": Entry(CalibratedClassifierCV(cv=3)),
+        "CalibratedClassifierCV(in one)": Entry(CalibratedClassifierCV(ensemble=False, cv=3)),
+        "CalibratedClassifierCV(isotonic)": Entry(CalibratedClassifierCV(method="isotonic", cv=3)),
     }
 
 

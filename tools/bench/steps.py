@@ -22,7 +22,7 @@ from service.schema.contract import Feature, Schema
 from service.schema.decoder import Limits
 from service.serving.predictor import Predictor
 from service.worker.onnx_export.builder import Graph
-from service.worker.onnx_export.convert import EMITTERS
+from service.worker.onnx_export.trees import emit_forest
 from tests.support.site import FakeTransport, Site
 from tests.support.tables import table, write
 from tools.bench.forest import Forest, load
@@ -94,8 +94,8 @@ def measure(count: int) -> str:
 
 def predictor_of(forest: Forest) -> Predictor:
     """Return a predictor of the forest as the service converts it."""
-    graph = Graph(EMITTERS)
-    answer = graph.classify(forest.classifier, "X")
+    graph = Graph()
+    answer = emit_forest(graph, forest.classifier, "X")
     classifier = OnnxClassifier(graph.model(answer, len(forest.names), 2))
     features = tuple(Feature(name, "number") for name in forest.names)
     schema = Schema(features, ("benign", "malignant"))

@@ -13,77 +13,70 @@ from service.worker.learning import hyperparameters
 Scale = Literal["standard", "minmax"] | None
 ClassWeight = Literal["balanced"] | Mapping[Any, float] | None
 
-_TYPES: Mapping[str, tuple[str, Scale, str]] = {
-    "AdaBoostClassifier": ("ensemble", None, "Small trees, each minding the last ones' mistakes"),
-    "BaggingClassifier": ("ensemble", None, "Trees grown on random samples, averaged"),
-    "BernoulliNB": ("naive_bayes", "standard", "Naive Bayes on features that are on or off"),
+_TYPES: Mapping[str, tuple[str, str]] = {
+    "AdaBoostClassifier": ("ensemble", "Small trees, each minding the last ones' mistakes"),
+    "BaggingClassifier": ("ensemble", "Trees grown on random samples, averaged"),
+    "BernoulliNB": ("naive_bayes", "Naive Bayes on features that are on or off"),
     "CalibratedClassifierCV": (
         "calibration",
-        "standard",
         "A linear support vector machine with calibrated probabilities",
     ),
-    "ComplementNB": ("naive_bayes", "minmax", "Naive Bayes on counts, for uneven classes"),
-    "DecisionTreeClassifier": ("tree", None, "One tree of questions, easy to explain"),
-    "DummyClassifier": ("dummy", None, "Ignores the features: the baseline to beat"),
-    "ExtraTreeClassifier": ("tree", None, "One tree that splits at random"),
-    "ExtraTreesClassifier": ("ensemble", None, "A forest of trees that split at random"),
-    "GaussianNB": ("naive_bayes", "standard", "Naive Bayes with a bell curve a feature"),
+    "ComplementNB": ("naive_bayes", "Naive Bayes on counts, for uneven classes"),
+    "DecisionTreeClassifier": ("tree", "One tree of questions, easy to explain"),
+    "DummyClassifier": ("dummy", "Ignores the features: the baseline to beat"),
+    "ExtraTreeClassifier": ("tree", "One tree that splits at random"),
+    "ExtraTreesClassifier": ("ensemble", "A forest of trees that split at random"),
+    "GaussianNB": ("naive_bayes", "Naive Bayes with a bell curve a feature"),
     "GaussianProcessClassifier": (
         "gaussian_process",
-        "standard",
         "Smooth probabilities from few rows; slow beyond some hundred",
     ),
-    "GradientBoostingClassifier": ("ensemble", None, "Trees that correct each other, one by one"),
+    "GradientBoostingClassifier": ("ensemble", "Trees that correct each other, one by one"),
     "HistGradientBoostingClassifier": (
         "ensemble",
-        None,
         "Fast boosting for many rows; reads missing numbers as they are",
     ),
-    "KNeighborsClassifier": ("neighbors", "standard", "Votes among the nearest training rows"),
-    "LabelPropagation": ("semi_supervised", "standard", "Spreads labels along a graph of rows"),
+    "KNeighborsClassifier": ("neighbors", "Votes among the nearest training rows"),
+    "LabelPropagation": ("semi_supervised", "Spreads labels along a graph of rows"),
     "LabelSpreading": (
         "semi_supervised",
-        "standard",
         "Label propagation that doubts the labels: for noisy ones",
     ),
     "LinearDiscriminantAnalysis": (
         "discriminant_analysis",
-        "standard",
         "Linear borders between bell-shaped classes of one spread",
     ),
-    "LinearSVC": ("svm", "standard", "A linear border with a wide margin; no probabilities"),
-    "LogisticRegression": ("linear_model", "standard", "Linear, with probabilities; a good start"),
+    "LinearSVC": ("svm", "A linear border with a wide margin; no probabilities"),
+    "LogisticRegression": ("linear_model", "Linear, with probabilities; a good start"),
     "LogisticRegressionCV": (
         "linear_model",
-        "standard",
         "Logistic regression that chooses its own regularisation",
     ),
-    "MLPClassifier": ("neural_network", "standard", "A neural network of a few dense layers"),
-    "MultinomialNB": ("naive_bayes", "minmax", "Naive Bayes on counts or shares"),
-    "NearestCentroid": ("neighbors", "standard", "The class whose mean is nearest"),
-    "NuSVC": ("svm", "standard", "SVC with the share of support vectors as its setting"),
-    "Perceptron": ("linear_model", "standard", "The oldest linear learner: quick and simple"),
+    "MLPClassifier": ("neural_network", "A neural network of a few dense layers"),
+    "MultinomialNB": ("naive_bayes", "Naive Bayes on counts or shares"),
+    "NearestCentroid": ("neighbors", "The class whose mean is nearest"),
+    "NuSVC": ("svm", "SVC with the share of support vectors as its setting"),
+    "Perceptron": ("linear_model", "The oldest linear learner: quick and simple"),
     "QuadraticDiscriminantAnalysis": (
         "discriminant_analysis",
-        "standard",
         "Curved borders between bell-shaped classes",
     ),
-    "RadiusNeighborsClassifier": (
-        "neighbors",
-        "standard",
-        "Votes among all training rows within a radius",
-    ),
-    "RandomForestClassifier": ("ensemble", None, "A forest of trees: strong with little tuning"),
-    "RidgeClassifier": ("linear_model", "standard", "Linear least squares on the labels; fast"),
+    "RadiusNeighborsClassifier": ("neighbors", "Votes among all training rows within a radius"),
+    "RandomForestClassifier": ("ensemble", "A forest of trees: strong with little tuning"),
+    "RidgeClassifier": ("linear_model", "Linear least squares on the labels; fast"),
     "RidgeClassifierCV": (
         "linear_model",
-        "standard",
         "Ridge classification that chooses its own regularisation",
     ),
-    "SGDClassifier": ("linear_model", "standard", "Linear, learnt row by row: for many rows"),
-    "SVC": ("svm", "standard", "Curved borders by kernels; no probabilities"),
+    "SGDClassifier": ("linear_model", "Linear, learnt row by row: for many rows"),
+    "SVC": ("svm", "Curved borders by kernels; no probabilities"),
 }
-"""scikit-learn's module, how numbers are scaled, and a summary."""
+"""scikit-learn's module, and a summary."""
+
+_UNSCALED = frozenset({"dummy", "ensemble", "tree"})
+"""Modules of classifiers that compare the numbers of a column, if any, with one another only."""
+
+_NOT_NEGATIVE = frozenset({"ComplementNB", "MultinomialNB"})
 
 NAMES = tuple(sorted(_TYPES))
 
@@ -143,14 +136,15 @@ def model_type(name: str) -> ModelType:
     """Return the type of that name; raises ModelTypeNotFound."""
     if name not in _TYPES:
         raise ModelTypeNotFound(name)
-    module, scale, summary = _TYPES[name]
+    module, summary = _TYPES[name]
+    scale: Scale = "minmax" if name in _NOT_NEGATIVE else "standard"
     estimator = getattr(importlib.import_module(f"sklearn.{module}"), name)
     known = estimator._get_param_names()
     return ModelType(
         name=name,
         summary=summary + ".",
         estimator=estimator,
-        scale=scale,
+        scale=None if module in _UNSCALED else scale,
         params=hyperparameters.parameters(estimator),
         takes_class_weight="class_weight" in known,
         takes_seed="random_state" in known,
@@ -160,11 +154,6 @@ def model_type(name: str) -> ModelType:
 def catalogue() -> list[ModelType]:
     """List every type, by name."""
     return [model_type(name) for name in NAMES]
-
-
-def describe(name: str) -> dict[str, object]:
-    """Return what `GET /model-types/{type}` replies; raises ModelTypeNotFound."""
-    return model_type(name).describe()
 
 
 def validate(name: object, params: object) -> list[Problem]:

@@ -2,30 +2,18 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics
 
+from service.models.classifier import Floats
 from service.schema.contract import Label
 
-Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 MAX_CLASSES_FOR_ROC = 50
 """Beyond that, the area under each class's curve takes longer than it tells."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClassReport:
-    """How well one class is distinguished from the others; a share of no rows is 0."""
-
-    label: Label
-    precision: float
-    recall: float
-    f1: float
-    support: int
 
 
 def confusion(truth: Ints, predicted: Ints, classes: int) -> Ints:
@@ -34,14 +22,14 @@ def confusion(truth: Ints, predicted: Ints, classes: int) -> Ints:
     return counts
 
 
-def report(truth: Ints, predicted: Ints, classes: Sequence[Label]) -> list[ClassReport]:
-    """Return precision, recall, F1 and support by class."""
+def report(truth: Ints, predicted: Ints, classes: Sequence[Label]) -> list[dict[str, object]]:
+    """Return precision, recall, F1 and support by class; a share of no rows is 0."""
     shares = metrics.precision_recall_fscore_support(
         truth, predicted, labels=np.arange(len(classes)), zero_division=0
     )
+    names = ("label", "precision", "recall", "f1", "support")
     return [
-        ClassReport(label, float(precision), float(recall), float(f1), int(support))
-        for label, precision, recall, f1, support in zip(classes, *shares, strict=True)
+        dict(zip(names, row, strict=True)) for row in zip(classes, *map(list, shares), strict=True)
     ]
 
 

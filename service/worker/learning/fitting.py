@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,17 +17,13 @@ from sklearn.pipeline import Pipeline
 
 from service.common.errors import Problem, UnusableData, clip
 from service.schema.contract import Schema
+from service.schema.train_request import Search
 from service.worker.learning import classifiers, evaluation, preprocessing
-from service.worker.learning.evaluation import ClassReport
 from service.worker.learning.plan import Plan
+from service.worker.sklearn_models.estimator_walk import predict
 
 Progress = Callable[[str, float], None]
 """Called with the current stage and the share of the training that is done."""
-
-_PROBABLE_IS_PREDICTED = frozenset(
-    {"BaggingClassifier", "ExtraTreesClassifier", "RandomForestClassifier"}
-)
-"""Their `predict` is the argmax of `predict_proba`, so that one of the two is enough."""
 
 _SLOW = frozenset(
     {
@@ -66,7 +62,7 @@ class Fitted:
     held_out: NDArray[np.float64] | None
     """The probabilities of the test rows by the pipeline that was measured, before a refit."""
     metrics: Mapping[str, float]
-    report: list[ClassReport]
+    report: list[dict[str, object]]
     confusion: NDArray[np.int64]
     """Test rows by [true class, predicted class]."""
     notes: list[str]
@@ -97,6 +93,10 @@ class _Log:
         """Report the progress."""
         self.progress(stage, round(share, 4))
 
+    def share(self, stage: str, start: float, size: float) -> Callable[[float], None]:
+        """Return what reports the progress within a stage."""
+        return lambda done: self.report(stage, start + size * done)
+
     def _note(self, warning: warnings.WarningMessage) -> None:
         if issubclass(warning.category, ConvergenceWarning):
             note = "The fit did not converge; more iterations (max_iter) or other scales may help."
@@ -107,11 +107,7 @@ class _Log:
             self.notes.append(note)
 
 
-def _silent(_stage: str, _share: float) -> None:
-    pass
-
-
-def fit(plan: Plan, progress: Progress = _silent) -> Fitted:
+def fit(plan: Plan, progress: Progress = lambda _stage, _share: None) -> Fitted:
     """Fit, measure on the rows held out and, if asked to, fit again on all rows.
 
     Raises UnusableData where scikit-learn finds that it cannot fit. Stages: search,
@@ -124,10 +120,10 @@ def fit(plan: Plan, progress: Progress = _silent) -> Fitted:
     metrics: dict[str, float] = {}
     if request.search:
         with log.stage("search", 0.0):
-            params |= _search(plan, frame, y, log)
+            params |= _search(plan, request.search, frame, y, log)
     if request.cv:
         with log.stage("cross-validation", 0.4):
-            scores = _cross_validate(plan, params, frame, y, log)
+            scores = _scores(plan, [params], frame, y, log.share("cross-validation", 0.4, 0.1))
             metrics["cv_accuracy_mean"] = float(np.mean(scores))
             metrics["cv_accuracy_std"] = float(np.std(scores))
     pipeline = _pipeline(plan, params)
@@ -135,7 +131,7 @@ def fit(plan: Plan, progress: Progress = _silent) -> Fitted:
         pipeline.fit(frame.iloc[plan.train], y[plan.train])
     checked = _checked(plan)
     with log.stage("evaluate", 0.8), _reasons():
-        predicted, probabilities = _predict(pipeline, frame.iloc[checked], plan)
+        predicted, probabilities = _predict(pipeline, frame.iloc[checked])
         tested = np.isin(checked, plan.test, assume_unique=True)
         held_out = None if probabilities is None else probabilities[tested]
         truth = plan.codes[plan.test]
@@ -150,7 +146,7 @@ def fit(plan: Plan, progress: Progress = _silent) -> Fitted:
         with log.stage("refit", 0.9), _reasons():
             rows = np.arange(plan.table.rows)
             pipeline = _pipeline(plan, params).fit(frame, y)
-            predicted, probabilities = _predict(pipeline, frame.iloc[checked], plan)
+            predicted, probabilities = _predict(pipeline, frame.iloc[checked])
     schema = preprocessing.schema(
         pipeline,
         plan.table,
@@ -226,79 +222,62 @@ def _reasons() -> Iterator[None]:
 
 
 def _predict(
-    pipeline: Pipeline, frame: pd.DataFrame, plan: Plan
+    pipeline: Pipeline, frame: pd.DataFrame
 ) -> tuple[NDArray[np.int64], NDArray[np.float64] | None]:
     """Return each row's class index, and the probabilities, preparing the rows once."""
-    ready = pipeline[:-1].transform(frame)
-    classifier = pipeline["classify"]
-    probabilities = None
-    if hasattr(classifier, "predict_proba"):
-        probabilities = np.asarray(classifier.predict_proba(ready), dtype=np.float64)
-    if probabilities is not None and plan.kind.name in _PROBABLE_IS_PREDICTED:
-        return probabilities.argmax(axis=1), probabilities
-    labels = classifier.predict(ready)
-    predicted: NDArray[np.int64] = np.searchsorted(classifier.classes_, labels)
-    return predicted, probabilities
+    return predict(pipeline["classify"], pipeline[:-1].transform(frame))
 
 
-def _folded(
-    plan: Plan, frame: pd.DataFrame, y: NDArray[Any], folds: int
-) -> Iterator[tuple[Any, NDArray[Any], Any, NDArray[Any]]]:
-    """Return the prepared rows and labels of each fold of the training part: fit, then score."""
-    splitter = StratifiedKFold(folds, shuffle=True, random_state=plan.request.seed)
+def _scores(
+    plan: Plan,
+    candidates: Sequence[Mapping[str, Any]],
+    frame: pd.DataFrame,
+    y: NDArray[Any],
+    report: Callable[[float], None],
+) -> NDArray[np.float64]:
+    """Return the accuracy of each of the parameters on each fold: [folds, candidates].
+
+    It is -inf for a candidate that cannot be fitted; raises UnusableData where none can. Folds are
+    the outer loop, so that each is prepared once for all candidates.
+    """
+    splitter = StratifiedKFold(plan.request.folds, shuffle=True, random_state=plan.request.seed)
     unfitted = Pipeline([("prepare", _prepare(plan))])
-    for inner, outer in splitter.split(plan.train, plan.codes[plan.train]):
+    scores = np.zeros((plan.request.folds, len(candidates)))
+    refusal: Exception | None = None
+    for fold, (inner, outer) in enumerate(splitter.split(plan.train, plan.codes[plan.train])):
         fitting, scoring = plan.train[inner], plan.train[outer]
-        prepare = clone(unfitted)
-        ready = prepare.fit_transform(frame.iloc[fitting])
-        yield ready, y[fitting], prepare.transform(frame.iloc[scoring]), y[scoring]
-
-
-def _cross_validate(
-    plan: Plan, params: Mapping[str, Any], frame: pd.DataFrame, y: NDArray[Any], log: _Log
-) -> list[float]:
-    folds = plan.request.folds
-    scores: list[float] = []
-    with _reasons():
-        for X_fit, y_fit, X_score, y_score in _folded(plan, frame, y, folds):
-            classifier = _classifier(plan, params).fit(X_fit, y_fit)
-            scores.append(float(np.mean(classifier.predict(X_score) == y_score)))
-            log.report("cross-validation", 0.4 + 0.1 * len(scores) / folds)
+        with _reasons():
+            prepare = clone(unfitted)
+            X_fit = prepare.fit_transform(frame.iloc[fitting])
+            X_score = prepare.transform(frame.iloc[scoring])
+        for index, params in enumerate(candidates):
+            try:
+                classifier = _classifier(plan, params).fit(X_fit, y[fitting])
+                scores[fold, index] = np.mean(classifier.predict(X_score) == y[scoring])
+            except _REFUSALS as error:
+                scores[fold, index], refusal = -np.inf, error
+            report((fold * len(candidates) + index + 1) / scores.size)
+    if refusal is not None and np.isneginf(scores).any(axis=0).all():
+        with _reasons():
+            raise refusal
     return scores
 
 
-def _search(plan: Plan, frame: pd.DataFrame, y: NDArray[Any], log: _Log) -> dict[str, Any]:
-    """Return the candidate with the best mean accuracy over the folds; the first of equal ones.
-
-    Folds are the outer loop, so that each is prepared once for all candidates.
-    """
+def _search(
+    plan: Plan, search: Search, frame: pd.DataFrame, y: NDArray[Any], log: _Log
+) -> dict[str, Any]:
+    """Return the candidate with the best mean accuracy over the folds; the first of equal ones."""
     request = plan.request
-    search, folds = request.search, request.folds
-    if search is None:
-        return {}
     candidates = list(
         ParameterGrid(search.params)
         if search.candidates == search.combinations
         else ParameterSampler(search.params, search.candidates, random_state=request.seed)
     )
-    scores = np.zeros(len(candidates))
-    refusal: Exception | None = None
-    done = 0
-    for X_fit, y_fit, X_score, y_score in _folded(plan, frame, y, folds):
-        for index, candidate in enumerate(candidates):
-            try:
-                classifier = _classifier(plan, {**request.params, **candidate}).fit(X_fit, y_fit)
-                scores[index] += np.mean(classifier.predict(X_score) == y_score)
-            except _REFUSALS as error:
-                scores[index], refusal = -np.inf, error
-            done += 1
-            log.report("search", 0.4 * done / (len(candidates) * folds))
-    refused = int(np.isneginf(scores).sum())
-    if refused == len(candidates) and refusal is not None:
-        with _reasons():
-            raise refusal
+    wanted = [{**request.params, **candidate} for candidate in candidates]
+    total = _scores(plan, wanted, frame, y, log.share("search", 0.0, 0.4)).sum(axis=0)
+    refused = int(np.isneginf(total).sum())
     if refused:
         log.notes.append(
             f"{refused} of {len(candidates)} candidates of the search cannot be fitted."
         )
-    return dict(candidates[int(np.argmax(scores))])
+    return dict(candidates[int(np.argmax(total))])

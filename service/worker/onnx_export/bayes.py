@@ -9,10 +9,10 @@ from sklearn.naive_bayes import BernoulliNB, ComplementNB, GaussianNB, Multinomi
 from service.worker.onnx_export.builder import Answer, Graph
 
 
-def _from_likelihood(graph: Graph, likelihood: str, decision: str | None = None) -> Answer:
+def _from_likelihood(graph: Graph, likelihood: str) -> Answer:
     top = graph.node("ReduceMax", likelihood, graph.constant([1], np.int64), keepdims=1)
     probabilities = graph.softmax(graph.subtract(likelihood, top))
-    return Answer(graph.largest(likelihood), probabilities, decision)
+    return Answer(graph.largest(likelihood), probabilities)
 
 
 def emit_gaussian(graph: Graph, classifier: GaussianNB, x: str) -> Answer:
@@ -58,9 +58,4 @@ def emit_quadratic(graph: Graph, classifier: QuadraticDiscriminantAnalysis, x: s
         logs.append(np.sum(np.log(scaling)))
     spread = graph.add(graph.beside(parts), graph.constant(logs))
     halves = graph.multiply(graph.constant(-0.5), spread)
-    likelihood = graph.add(halves, graph.constant(np.log(classifier.priors_)))
-    decision = likelihood
-    if len(parts) == 2:
-        # `decision_function` gives the ratio then, and not both likelihoods.
-        decision = graph.subtract(graph.columns(likelihood, [1]), graph.columns(likelihood, [0]))
-    return _from_likelihood(graph, likelihood, decision)
+    return _from_likelihood(graph, graph.add(halves, graph.constant(np.log(classifier.priors_))))

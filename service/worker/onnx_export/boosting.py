@@ -6,11 +6,10 @@ from sklearn.ensemble import (
     GradientBoostingClassifier,
     HistGradientBoostingClassifier,
 )
-from sklearn.tree import BaseDecisionTree
 
-from service.worker.onnx_export.builder import Answer, Graph, NotConvertible
+from service.models.classifier import Floats
+from service.worker.onnx_export.builder import Answer, Graph
 from service.worker.onnx_export.trees import (
-    Floats,
     Ints,
     Tree,
     ensemble,
@@ -43,8 +42,6 @@ class _Sum:
 
 def emit_gradient_boosting(graph: Graph, classifier: GradientBoostingClassifier, x: str) -> Answer:
     """Add gradient boosting, whose trees read float32 and whose first class is raw < 0."""
-    if classifier.init is not None and classifier.init != "zero":
-        raise NotConvertible("it starts from an estimator of its own")
     start = classifier._raw_predict_init(np.zeros((1, classifier.n_features_in_)))[0]
     total = _Sum(start)
     for stage in classifier.estimators_:
@@ -53,20 +50,18 @@ def emit_gradient_boosting(graph: Graph, classifier: GradientBoostingClassifier,
             total.add(Tree.from_fitted(fitted), target, weights)
     raw = total.emit(graph, graph.double(graph.single(x)))
     if len(start) > 1:
-        return Answer(graph.largest(raw), graph.softmax(raw), raw)
+        return Answer(graph.largest(raw), graph.softmax(raw))
     log_odds = raw
     if classifier.loss == "exponential":
         log_odds = graph.multiply(graph.constant(2.0), raw)
     p = graph.both_classes(graph.logistic(log_odds))
-    return Answer(graph.side(raw, "GreaterOrEqual"), p, raw)
+    return Answer(graph.side(raw, "GreaterOrEqual"), p)
 
 
 def emit_histogram_boosting(
     graph: Graph, classifier: HistGradientBoostingClassifier, x: str
 ) -> Answer:
     """Add histogram boosting, whose trees read float64 and may send NaN either way."""
-    if classifier._preprocessor is not None:
-        raise NotConvertible("it splits on categories itself")
     start = classifier._baseline_prediction.ravel()
     total = _Sum(start)
     for stage in classifier._predictors:
@@ -84,14 +79,12 @@ def emit_histogram_boosting(
             total.add(tree, target, nodes["value"][leaf])
     raw = total.emit(graph, x)
     if len(start) > 1:
-        return Answer(graph.largest(raw), graph.softmax(raw), raw)
-    return Answer(graph.side(raw), graph.both_classes(graph.logistic(raw)), raw)
+        return Answer(graph.largest(raw), graph.softmax(raw))
+    return Answer(graph.side(raw), graph.both_classes(graph.logistic(raw)))
 
 
 def emit_adaboost(graph: Graph, classifier: AdaBoostClassifier, x: str) -> Answer:
     """Add AdaBoost over trees: each votes for one class, with its weight, against the others."""
-    if not all(isinstance(tree, BaseDecisionTree) for tree in classifier.estimators_):
-        raise NotConvertible("it boosts something other than trees")
     classes = len(classifier.classes_)
     votes = []
     for tree, weight in zip(classifier.estimators_, classifier.estimator_weights_, strict=False):
@@ -105,8 +98,8 @@ def emit_adaboost(graph: Graph, classifier: AdaBoostClassifier, x: str) -> Answe
     decision = graph.divide(total, graph.constant(classifier.estimator_weights_.sum()))
     if classes > 2:
         scaled = graph.divide(decision, graph.constant(float(classes - 1)))
-        return Answer(graph.largest(decision), graph.softmax(scaled), decision)
+        return Answer(graph.largest(decision), graph.softmax(scaled))
     margin = graph.subtract(graph.columns(decision, [1]), graph.columns(decision, [0]))
     sides = graph.beside([graph.node("Neg", margin), margin])
     p = graph.softmax(graph.divide(sides, graph.constant(2.0)))
-    return Answer(graph.side(margin), p, margin)
+    return Answer(graph.side(margin), p)

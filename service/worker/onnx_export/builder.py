@@ -1,6 +1,6 @@
 """An ONNX graph under construction: what every family of classifiers writes its nodes with."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,25 +15,16 @@ OPSET, TREES_OPSET, IR = 21, 5, 10
 class NotConvertible(ValueError):
     """The fitted classifier has no graph with the same answers; it is served natively."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The names of a classifier's results in the graph.
 
-    `label` is int64 [N], an index into `classes_`; `probabilities` float64 [N, K]; `decision` what
-    `decision_function` gives, float64 [N, K], [N, pairs], or [N, 1] where that gives [N].
+    `label` is int64 [N], an index into `classes_`; `probabilities` float64 [N, K].
     """
 
     label: str
     probabilities: str | None = None
-    decision: str | None = None
-
-
-Emitter = Callable[["Graph", Any, str], Answer]
 
 
 class Graph:
@@ -42,18 +33,10 @@ class Graph:
     All numbers are float64 unless a method says otherwise.
     """
 
-    def __init__(self, emitters: Mapping[type, Emitter]) -> None:
-        self._emitters = emitters
+    def __init__(self) -> None:
         self._nodes: list[NodeProto] = []
         self._constants: dict[tuple[str, tuple[int, ...], bytes], TensorProto] = {}
         self._count = 0
-
-    def classify(self, classifier: Any, x: str) -> Answer:
-        """Add a fitted classifier that reads `x` [N, features]; raises NotConvertible."""
-        emitter = self._emitters.get(type(classifier))
-        if emitter is None:
-            raise NotConvertible(f"{type(classifier).__name__} has no graph")
-        return emitter(self, classifier, x)
 
     def node(self, kind: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
         """Add a node of one output."""
@@ -172,13 +155,11 @@ class Graph:
         """Return [1 - p, p] for the column p."""
         return self.beside([self.subtract(self.constant(1.0), p), p])
 
-    def shares(self, x: str, when_zero: float | None = None) -> str:
+    def shares(self, x: str, when_zero: float) -> str:
         """Divide each row by its sum; where that is 0, every entry becomes `when_zero`."""
         total = self.sum(x)
         zero = self.node("Equal", total, self.constant(0.0))
         divided = self.divide(x, self.node("Where", zero, self.constant(1.0), total))
-        if when_zero is None:
-            return divided
         return self.node("Where", zero, self.constant(when_zero), divided)
 
     def _name(self) -> str:

@@ -1,4 +1,7 @@
-"""Calibrated classifiers: the base's decision through a sigmoid or a monotone line, averaged."""
+"""Calibrated linear classifiers: the decision through a sigmoid or a monotone line, averaged.
+
+What is calibrated is a LinearSVC: no training sets another estimator.
+"""
 
 from typing import Any
 
@@ -6,7 +9,7 @@ import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
 
 from service.worker.onnx_export.builder import Answer, Graph, NotConvertible
-from service.worker.sklearn_models.estimator_walk import is_forest
+from service.worker.onnx_export.linear import decide
 
 STEEPEST = 1e5
 """The largest slope times magnitude at which an error of 1e-16 stays below 1e-10."""
@@ -17,13 +20,13 @@ def emit_calibrated(graph: Graph, classifier: CalibratedClassifierCV, x: str) ->
     classes = len(classifier.classes_)
     total: str | None = None
     for fold in classifier.calibrated_classifiers_:
-        scores = _scores(graph, fold.estimator, x, classes)
+        scores = decide(graph, fold.estimator, x)
         if len(fold.calibrators) != (1 if classes == 2 else classes):
             raise NotConvertible("a fold has not seen every class")
         if fold.method == "sigmoid":
             p = _sigmoid(graph, fold.calibrators, scores)
         elif fold.method == "isotonic":
-            p = _isotonic(graph, fold.calibrators, scores, is_forest(fold.estimator))
+            p = _isotonic(graph, fold.calibrators, scores)
         else:
             # Temperature scaling looks at the whole batch to decide what a score is.
             raise NotConvertible(f"it is calibrated by {fold.method}")
@@ -35,20 +38,6 @@ def emit_calibrated(graph: Graph, classifier: CalibratedClassifierCV, x: str) ->
     return Answer(graph.largest(probabilities), probabilities)
 
 
-def _scores(graph: Graph, estimator: Any, x: str, classes: int) -> str:
-    """Add what is calibrated: a column, or one for each class."""
-    answer = graph.classify(estimator, x)
-    if hasattr(estimator, "decision_function"):
-        if answer.decision is None:
-            raise NotConvertible("a classifier inside it has a decision that is not built")
-        if getattr(estimator, "decision_function_shape", "ovr") != "ovr":
-            raise NotConvertible("a classifier inside it decides for pairs of classes")
-        return answer.decision
-    if answer.probabilities is None:
-        raise NotConvertible("a classifier inside it has no probabilities")
-    return graph.columns(answer.probabilities, [1]) if classes == 2 else answer.probabilities
-
-
 def _sigmoid(graph: Graph, calibrators: list[Any], scores: str) -> str:
     slopes = graph.constant([calibrator.a_ for calibrator in calibrators])
     offsets = graph.constant([calibrator.b_ for calibrator in calibrators])
@@ -56,7 +45,7 @@ def _sigmoid(graph: Graph, calibrators: list[Any], scores: str) -> str:
     return graph.logistic(graph.node("Neg", inner))
 
 
-def _isotonic(graph: Graph, calibrators: list[Any], scores: str, exact: bool) -> str:
+def _isotonic(graph: Graph, calibrators: list[Any], scores: str) -> str:
     """Add a line of straight pieces for each class: which piece, then its slope and its start."""
     columns = []
     for place, line in enumerate(calibrators):
@@ -67,7 +56,7 @@ def _isotonic(graph: Graph, calibrators: list[Any], scores: str, exact: bool) ->
             columns.append(graph.add(flat, graph.constant(values[0])))
             continue
         slopes = np.append(np.diff(values) / np.diff(starts), 0.0)
-        if not exact and np.abs(slopes).max() * np.abs(starts).max() > STEEPEST:
+        if np.abs(slopes).max() * np.abs(starts).max() > STEEPEST:
             raise NotConvertible("its isotonic calibration is too steep to be repeated exactly")
         x = graph.node("Max", x, graph.constant(line.X_min_))
         x = graph.node("Min", x, graph.constant(line.X_max_))

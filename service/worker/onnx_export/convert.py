@@ -4,7 +4,8 @@ The graph reads `X`, float64 [N, features] as `service.schema` describes it, and
 int64 [N], an index into `classes_`, and `probabilities`, float64 [N, K], where there are any.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
@@ -41,19 +42,16 @@ from service.worker.onnx_export.boosting import (
     emit_gradient_boosting,
     emit_histogram_boosting,
 )
-from service.worker.onnx_export.builder import Emitter, Graph, NotConvertible
+from service.worker.onnx_export.builder import Answer, Graph, NotConvertible
 from service.worker.onnx_export.calibration import emit_calibrated
-from service.worker.onnx_export.ensembles import emit_bagging
 from service.worker.onnx_export.linear import emit_linear, emit_logistic, emit_sgd
 from service.worker.onnx_export.mlp import emit_perceptron
 from service.worker.onnx_export.preprocessing import emit_preparation
 from service.worker.onnx_export.svm import emit_svc
-from service.worker.onnx_export.trees import emit_forest, emit_tree
+from service.worker.onnx_export.trees import emit_bagging, emit_forest, emit_tree
 from service.worker.sklearn_models.array_preprocessing import Preparation
 
-__all__ = ["EMITTERS", "NotConvertible", "convert"]
-
-EMITTERS: dict[type, Emitter] = {
+EMITTERS: dict[type, Callable[[Graph, Any, str], Answer]] = {
     LogisticRegression: emit_logistic,
     LogisticRegressionCV: emit_logistic,
     RidgeClassifier: emit_linear,
@@ -90,8 +88,11 @@ def convert(pipeline: Pipeline, names: Sequence[str]) -> bytes:
     """
     preparation = Preparation.from_pipeline(pipeline, names)
     classifier = pipeline["classify"]
-    graph = Graph(EMITTERS)
-    answer = graph.classify(classifier, emit_preparation(graph, preparation, "X"))
+    emit = EMITTERS.get(type(classifier))
+    if emit is None:
+        raise NotConvertible(f"{type(classifier).__name__} has no graph")
+    graph = Graph()
+    answer = emit(graph, classifier, emit_preparation(graph, preparation, "X"))
     if hasattr(classifier, "predict_proba") != (answer.probabilities is not None):
         raise NotConvertible("its probabilities have no graph")
     return graph.model(answer, len(names), len(classifier.classes_))

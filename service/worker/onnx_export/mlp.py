@@ -2,7 +2,7 @@
 
 from sklearn.neural_network import MLPClassifier
 
-from service.worker.onnx_export.builder import Answer, Graph, NotConvertible
+from service.worker.onnx_export.builder import Answer, Graph
 
 # Sigmoid's float64 error is relative to tiny values, which does not matter between layers.
 ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh", "logistic": "Sigmoid", "identity": "Identity"}
@@ -17,7 +17,5 @@ def emit_perceptron(graph: Graph, classifier: MLPClassifier, x: str) -> Answer:
     if classifier.out_activation_ == "softmax":
         probabilities = graph.softmax(output)
         return Answer(graph.largest(probabilities), probabilities)
-    if len(classifier.classes_) != 2:
-        raise NotConvertible("several labels a row have no graph")
     p = graph.logistic(output)
     return Answer(graph.side(p, bound=0.5), graph.both_classes(p))

@@ -1,7 +1,6 @@
 """The comparison of a graph with its pipeline, and made-up rows to repeat it on other machines."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,17 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from service.models.classifier import TOLERANCE
+from service.models.classifier import TOLERANCE, Floats, Labels
 from service.models.onnx_classifier import OnnxClassifier
 from service.schema.contract import Feature
-from service.worker.sklearn_models.estimator_walk import (
-    estimators,
-    is_forest,
-    predicts_most_probable,
-)
-
-Floats = NDArray[np.float64]
-Labels = NDArray[np.int64]
+from service.worker.sklearn_models.estimator_walk import is_forest, predict
 
 CHUNK = 10_000
 """Rows compared at a time: enough for the matrix products, little in memory."""
@@ -69,40 +61,29 @@ def check(
     exact = is_forest(classifier)
     differing = on_boundary = 0
     largest = 0.0
-    with _one_job(classifier):
-        for start in range(0, len(X), CHUNK):
-            rows = slice(start, start + CHUNK)
-            if answers is None:
-                expected, chances = _expected(classifier, _prepared(pipeline, frame, rows))
-            else:
-                expected = answers[0][rows]
-                chances = None if answers[1] is None else answers[1][rows]
-            if chances is None:
-                found = graph.labels(X[rows])
-            else:
-                found, answered = graph.labels_and_probabilities(X[rows])
-                largest = max(largest, _difference(chances, answered))
-            wrong = found != expected
-            if wrong.any():
-                prepared = _prepared(pipeline, frame, rows)
-                near = wrong & _near_boundary(classifier, prepared, exact)
-                on_boundary += int(near.sum())
-                differing += int(wrong.sum()) - int(near.sum())
+    for start in range(0, len(X), CHUNK):
+        rows = slice(start, start + CHUNK)
+        if answers is None:
+            expected, chances = predict(classifier, _prepared(pipeline, frame, rows))
+        else:
+            expected = answers[0][rows]
+            chances = None if answers[1] is None else answers[1][rows]
+        if chances is None:
+            found = graph.labels(X[rows])
+        else:
+            found, answered = graph.labels_and_probabilities(X[rows])
+            largest = max(largest, _difference(chances, answered))
+        wrong = found != expected
+        if wrong.any():
+            prepared = _prepared(pipeline, frame, rows)
+            near = wrong & _near_boundary(classifier, prepared, exact)
+            on_boundary += int(near.sum())
+            differing += int(wrong.sum()) - int(near.sum())
     return Parity(len(X), differing, on_boundary, largest, exact)
 
 
 def _prepared(pipeline: Pipeline, frame: Any, rows: slice) -> Any:
-    part = frame.iloc[rows] if hasattr(frame, "iloc") else frame[rows]
-    return pipeline[:-1].transform(part)
-
-
-def _expected(classifier: Any, prepared: Any) -> tuple[Labels, Floats | None]:
-    chances: Floats | None = None
-    if hasattr(classifier, "predict_proba"):
-        chances = np.asarray(classifier.predict_proba(prepared))
-        if predicts_most_probable(classifier):
-            return chances.argmax(axis=1), chances
-    return np.searchsorted(classifier.classes_, classifier.predict(prepared)), chances
+    return pipeline[:-1].transform(frame.iloc[rows])
 
 
 def _difference(expected: Floats, answered: Floats) -> float:
@@ -120,10 +101,8 @@ def _near_boundary(classifier: Any, prepared: Any, exact: bool) -> NDArray[np.bo
         return np.zeros(len(prepared), np.bool_)
     if hasattr(classifier, "decision_function"):
         scores = np.asarray(classifier.decision_function(prepared))
-    elif hasattr(classifier, "predict_proba"):
-        scores = np.asarray(classifier.predict_proba(prepared))
     else:
-        return np.zeros(len(prepared), np.bool_)
+        scores = np.asarray(classifier.predict_proba(prepared))
     if scores.ndim == 1:
         margin = np.abs(scores)
     else:
@@ -131,19 +110,6 @@ def _near_boundary(classifier: Any, prepared: Any, exact: bool) -> NDArray[np.bo
         margin = ranked[:, -1] - ranked[:, -2]
     near: NDArray[np.bool_] = margin < BOUNDARY * np.abs(scores).max()
     return near
-
-
-@contextmanager
-def _one_job(classifier: Any) -> Iterator[None]:
-    """Use one thread: forests with several add in whatever order these finish."""
-    before = [(e, e.n_jobs) for e in estimators(classifier) if hasattr(e, "n_jobs")]
-    try:
-        for estimator, _ in before:
-            estimator.n_jobs = 1
-        yield
-    finally:
-        for estimator, jobs in before:
-            estimator.n_jobs = jobs
 
 
 def made_up_rows(X: Floats, features: Sequence[Feature], count: int = 256, seed: int = 0) -> Floats:

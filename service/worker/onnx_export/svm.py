@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 from sklearn.svm import SVC, NuSVC
 
-from service.worker.onnx_export.builder import Answer, Graph, NotConvertible
+from service.worker.onnx_export.builder import Answer, Graph
 
 
 def emit_svc(graph: Graph, classifier: SVC | NuSVC, x: str) -> Answer:
@@ -17,7 +17,7 @@ def emit_svc(graph: Graph, classifier: SVC | NuSVC, x: str) -> Answer:
     zero = graph.constant(0.0)
     if classes == 2:
         # libsvm's decision is positive for class 0; scikit-learn inverts its sign.
-        return Answer(graph.side(decision, "LessOrEqual"), decision=graph.node("Neg", decision))
+        return Answer(graph.side(decision, "LessOrEqual"))
 
     first, second = np.zeros((2, len(pairs), classes))
     for pair, (i, j) in enumerate(pairs):
@@ -25,22 +25,19 @@ def emit_svc(graph: Graph, classifier: SVC | NuSVC, x: str) -> Answer:
     # `predict` votes for i where the decision is > 0, `decision_function` for j where it is < 0.
     positive = graph.double(graph.node("Greater", decision, zero))
     label = graph.largest(graph.affine(positive, first - second, second.sum(axis=0)))
-    if classifier.decision_function_shape == "ovo":
-        return Answer(label, decision=decision)
+    if not classifier.break_ties:
+        return Answer(label)
 
     negative = graph.double(graph.node("Less", decision, zero))
     votes = graph.affine(negative, second - first, first.sum(axis=0))
     confidence = graph.node("MatMul", decision, graph.constant(first - second))
     size = graph.add(graph.node("Abs", confidence), graph.constant(1.0))
     share = graph.divide(confidence, graph.multiply(graph.constant(3.0), size))
-    scores = graph.add(votes, share)
-    return Answer(graph.largest(scores) if classifier.break_ties else label, decision=scores)
+    return Answer(graph.largest(graph.add(votes, share)))
 
 
 def _kernel(graph: Graph, classifier: SVC | NuSVC, x: str) -> str:
     """Add the kernel between each row and each support vector."""
-    if classifier._sparse:
-        raise NotConvertible("its support vectors are sparse")
     vectors = classifier.support_vectors_
     gamma = graph.constant(classifier._gamma)
     if classifier.kernel == "rbf":
@@ -58,9 +55,7 @@ def _kernel(graph: Graph, classifier: SVC | NuSVC, x: str) -> str:
     inner = graph.add(graph.multiply(gamma, product), graph.constant(classifier.coef0))
     if classifier.kernel == "sigmoid":
         return graph.node("Tanh", inner)
-    if classifier.kernel == "poly":
-        return graph.node("Pow", inner, graph.constant(float(classifier.degree)))
-    raise NotConvertible("its kernel is a function or precomputed")
+    return graph.node("Pow", inner, graph.constant(float(classifier.degree)))  # poly
 
 
 def _pair_weights(

@@ -6,18 +6,18 @@ through a table that is looked up with the number of the leaf.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import numpy_helper
-from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+from sklearn.ensemble import BaggingClassifier, ExtraTreesClassifier, RandomForestClassifier
 from sklearn.tree import BaseDecisionTree
 
-from service.worker.onnx_export.builder import TREES_DOMAIN, Answer, Graph
+from service.models.classifier import Floats
+from service.worker.onnx_export.builder import TREES_DOMAIN, Answer, Graph, NotConvertible
 
 Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 LESS_OR_EQUAL, SUM, NO_TRANSFORM = 0, 1, 0
 
@@ -77,10 +77,23 @@ def emit_forest(
     """Add a forest: the mean of its trees."""
     trees = [Tree.from_fitted(tree) for tree in classifier.estimators_]
     values = [leaf_values(tree) for tree in classifier.estimators_]
-    return mean_of_leaves(graph, x, trees, values)
+    return _mean_of_leaves(graph, x, trees, values)
 
 
-def mean_of_leaves(graph: Graph, x: str, trees: Sequence[Tree], values: Sequence[Floats]) -> Answer:
+def emit_bagging(graph: Graph, classifier: BaggingClassifier, x: str) -> Answer:
+    """Add the mean of all trees, each on its own columns."""
+    estimators, columns = classifier.estimators_, classifier.estimators_features_
+    if any(len(estimator.classes_) != len(classifier.classes_) for estimator in estimators):
+        raise NotConvertible("an estimator inside it has not seen every class")
+    trees = [
+        Tree.from_fitted(tree, places) for tree, places in zip(estimators, columns, strict=True)
+    ]
+    return _mean_of_leaves(graph, x, trees, [leaf_values(tree) for tree in estimators])
+
+
+def _mean_of_leaves(
+    graph: Graph, x: str, trees: Sequence[Tree], values: Sequence[Floats]
+) -> Answer:
     """Add trees whose mean is the probabilities.
 
     The label is taken after the division, which can make two classes equal.
@@ -133,7 +146,7 @@ def ensemble(
     `x` [N, features], the thresholds, the weights and the result [N, targets] are all `real`;
     `target` and `weights` have an entry a leaf, tree by tree.
     """
-    nodes = _Nodes.from_trees(trees)
+    roots, nodes = _joined(trees)
     thresholds = nodes.threshold if real is np.float64 else _round_down(nodes.threshold)
     attributes: dict[str, Any] = {}
     if nodes.missing_left.any():
@@ -146,7 +159,7 @@ def ensemble(
         n_targets=targets,
         aggregate_function=SUM,
         post_transform=NO_TRANSFORM,
-        tree_roots=nodes.roots,
+        tree_roots=roots,
         nodes_featureids=nodes.feature.tolist(),
         nodes_modes=numpy_helper.from_array(modes, "modes"),
         nodes_splits=numpy_helper.from_array(thresholds, "splits"),
@@ -169,11 +182,9 @@ def _round_down(thresholds: Floats) -> NDArray[np.float32]:
     return single
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Nodes:
-    """The inner nodes of all trees; a child is an inner node or, where it is a leaf, a leaf."""
+class _Nodes(NamedTuple):
+    """Inner nodes of trees; a child is an inner node or, where it is a leaf, a leaf."""
 
-    roots: list[int]
     feature: Ints
     threshold: Floats
     missing_left: Ints
@@ -182,49 +193,37 @@ class _Nodes:
     right: Ints
     right_leaf: Ints
 
-    @classmethod
-    def from_trees(cls, trees: Sequence[Tree]) -> "_Nodes":
-        roots: list[int] = []
-        parts: list[_Nodes] = []
-        inner_nodes = leaves = 0
-        for tree in trees:
-            part = cls._of_one(tree, inner_nodes, leaves)
-            parts.append(part)
-            roots.append(inner_nodes)
-            inner_nodes += len(part.feature)
-            leaves += int(tree.leaf.sum())
-        return cls(
-            roots,
-            np.concatenate([part.feature for part in parts]),
-            np.concatenate([part.threshold for part in parts]),
-            np.concatenate([part.missing_left for part in parts]),
-            np.concatenate([part.left for part in parts]),
-            np.concatenate([part.left_leaf for part in parts]),
-            np.concatenate([part.right for part in parts]),
-            np.concatenate([part.right_leaf for part in parts]),
-        )
 
-    @classmethod
-    def _of_one(cls, tree: Tree, inner_nodes: int, leaves: int) -> "_Nodes":
-        """Number one tree's nodes and leaves on from those of the trees before it."""
-        inner = ~tree.leaf
-        if not inner.any():
-            # The format has no tree of one leaf; a node whose two children are that leaf stands for
-            # it.
-            zero, one, leaf = np.zeros(1, np.int64), np.ones(1, np.int64), np.array([leaves])
-            return cls([], zero, np.zeros(1), zero, leaf, one, leaf, one)
-        number = np.where(
-            inner, np.cumsum(inner) - 1 + inner_nodes, np.cumsum(tree.leaf) - 1 + leaves
-        )
-        left, right = tree.left[inner], tree.right[inner]
-        is_leaf = tree.leaf.astype(np.int64)
-        return cls(
-            [],
-            tree.feature[inner],
-            tree.threshold[inner],
-            tree.missing_left[inner],
-            number[left],
-            is_leaf[left],
-            number[right],
-            is_leaf[right],
-        )
+def _joined(trees: Sequence[Tree]) -> tuple[list[int], _Nodes]:
+    """Return the roots of trees, and the nodes of all of them."""
+    roots: list[int] = []
+    parts: list[_Nodes] = []
+    inner_nodes = leaves = 0
+    for tree in trees:
+        part = _numbered(tree, inner_nodes, leaves)
+        parts.append(part)
+        roots.append(inner_nodes)
+        inner_nodes += len(part.feature)
+        leaves += int(tree.leaf.sum())
+    return roots, _Nodes(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def _numbered(tree: Tree, inner_nodes: int, leaves: int) -> _Nodes:
+    """Number one tree's nodes and leaves on from those of the trees before it."""
+    inner = ~tree.leaf
+    if not inner.any():
+        # The format has no tree of one leaf; a node whose two children are that leaf stands for it.
+        zero, one, leaf = np.zeros(1, np.int64), np.ones(1, np.int64), np.array([leaves])
+        return _Nodes(zero, np.zeros(1), zero, leaf, one, leaf, one)
+    number = np.where(inner, np.cumsum(inner) - 1 + inner_nodes, np.cumsum(tree.leaf) - 1 + leaves)
+    left, right = tree.left[inner], tree.right[inner]
+    is_leaf = tree.leaf.astype(np.int64)
+    return _Nodes(
+        tree.feature[inner],
+        tree.threshold[inner],
+        tree.missing_left[inner],
+        number[left],
+        is_leaf[left],
+        number[right],
+        is_leaf[right],
+    )

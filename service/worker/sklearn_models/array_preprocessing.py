@@ -3,7 +3,7 @@
 Its rule: bit for bit what the fitted ColumnTransformer gives, without a DataFrame.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -20,12 +20,12 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
+from service.models.classifier import Floats
+from service.schema.contract import LARGEST
 from service.worker.sklearn_models.estimator_walk import reads_float32
 
-LARGEST = float(np.finfo(np.float64).max)
 LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
-Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
@@ -37,9 +37,9 @@ class Scaling:
     x * factor + offset, kept between floor and ceiling. A column without one has the neutral value.
     """
 
-    standard: tuple[Floats, Floats] | None = None
-    to_range: tuple[Floats, Floats] | None = None
-    limits: tuple[Floats, Floats] | None = None
+    standard: tuple[Floats, ...] | None = None
+    to_range: tuple[Floats, ...] | None = None
+    limits: tuple[Floats, ...] | None = None
 
     def apply(self, x: Floats) -> Floats:
         """Scale [N, columns]."""
@@ -84,27 +84,31 @@ class Preparation:
             return cls(len(names))
         if type(prepare) is not ColumnTransformer:
             raise ValueError(f"{type(prepare).__name__} is not a known preprocessing")
-        if prepare.transformer_weights:
-            raise ValueError("transformer weights are not known here")
         places = {name: place for place, name in enumerate(names)}
-        numbers: list[_Number] = []
+        columns: list[int] = []
+        numbers: dict[str, list[float]] = {step: [] for step in _NEUTRAL}
         texts: list[tuple[int, int]] = []
-        for block, transformer, columns in prepare.transformers_:
-            at = [_place(column, places) for column in columns]
-            if not at or (isinstance(transformer, str) and transformer == "drop"):
-                continue
+        for block, transformer, of_block in prepare.transformers_:
+            at = [_place(column, places) for column in of_block]
             steps = _steps(block, transformer)
             if steps and type(steps[-1]) is OneHotEncoder:
                 texts += zip(at, _categories(steps), strict=True)
             elif texts:
                 raise ValueError(f"block {block!r} stands after the text")
             else:
-                numbers += _numbers(block, at, steps)
+                columns += at
+                for step, values in _numbers(block, steps).items():
+                    numbers[step] += np.broadcast_to(values, len(at)).tolist()
+        fill = _changing(numbers, "fill")
         return cls(
             len(names),
-            np.array([number.place for number in numbers], np.int64),
-            _unless_all([number.fill for number in numbers], np.nan),
-            _scaling(numbers),
+            np.array(columns, np.int64),
+            None if fill is None else fill[0],
+            Scaling(
+                _changing(numbers, "mean", "scale"),
+                _changing(numbers, "factor", "offset"),
+                _changing(numbers, "floor", "ceiling"),
+            ),
             np.array([place for place, count in texts for _ in range(count)], np.int64),
             np.array([code for _, count in texts for code in range(count)], np.float64),
         )
@@ -145,46 +149,32 @@ class Preparation:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Number:
-    """One column of numbers or booleans; the defaults change nothing, not even the sign of zero."""
-
-    place: int
-    fill: float = np.nan
-    mean: float = 0.0
-    scale: float = 1.0
-    factor: float = 1.0
-    offset: float = -0.0
-    floor: float = -np.inf
-    ceiling: float = np.inf
+_NEUTRAL: Mapping[str, float] = {
+    "fill": np.nan,
+    "mean": 0.0,
+    "scale": 1.0,
+    "factor": 1.0,
+    "offset": -0.0,
+    "floor": -np.inf,
+    "ceiling": np.inf,
+}
+"""What changes nothing in a column of numbers or booleans, not even the sign of zero."""
 
 
-def _place(column: object, places: dict[str, int]) -> int:
-    """Find a column among the features, by its name or by its number."""
-    if isinstance(column, str):
-        if column not in places:
-            raise ValueError(f"column {column!r} is not among the features")
-        return places[column]
-    if isinstance(column, int | np.integer) and 0 <= column < len(places):
-        return int(column)
-    raise ValueError(f"a column is chosen by {column!r}")
+def _place(column: str, places: Mapping[str, int]) -> int:
+    """Find a column among the features."""
+    if column not in places:
+        raise ValueError(f"column {column!r} is not among the features")
+    return places[column]
 
 
 def _steps(block: str, transformer: Any) -> list[Any]:
     """List what a block does, without what does nothing."""
     steps = [s for _, s in transformer.steps] if type(transformer) is Pipeline else [transformer]
-    kept = []
-    for step in steps:
-        if type(step) is FrozenEstimator:
-            step = step.estimator
-        if isinstance(step, str):
-            if step != "passthrough":
-                raise ValueError(f"block {block!r} has a step {step!r}")
-        elif type(step) is not FunctionTransformer:
-            kept.append(step)
-        elif step.func is not None:
-            raise ValueError(f"block {block!r} calls a function")
-    return kept
+    steps = [step.estimator if type(step) is FrozenEstimator else step for step in steps]
+    if any(type(step) is FunctionTransformer and step.func is not None for step in steps):
+        raise ValueError(f"block {block!r} calls a function")
+    return [step for step in steps if type(step) is not FunctionTransformer]
 
 
 def _categories(steps: list[Any]) -> list[int]:
@@ -199,63 +189,43 @@ def _categories(steps: list[Any]) -> list[int]:
     return [len(categories) for categories in encoder.categories_]
 
 
-def _numbers(block: str, at: list[int], steps: list[Any]) -> list[_Number]:
+def _numbers(block: str, steps: list[Any]) -> dict[str, Any]:
     """Read the imputer and the scaler of a block, both optional, in that order."""
     kinds = [type(step) for step in steps]
-    columns: dict[str, Any] = {}
+    numbers: dict[str, Any] = dict(_NEUTRAL)
     if kinds and kinds[0] is SimpleImputer:
         imputer = steps[0]
-        columns["fill"] = imputer.statistics_
+        numbers["fill"] = imputer.statistics_
         if imputer.add_indicator or len(imputer.statistics_) != imputer.n_features_in_:
             raise ValueError("an imputer must give a column for a column")
         if not _is_missing(imputer.missing_values):
             raise ValueError("an imputer must replace what is missing")
         kinds, steps = kinds[1:], steps[1:]
     if kinds == [StandardScaler]:
-        scaler = steps[0]
-        columns["mean"] = scaler.mean_ if scaler.with_mean else None
-        columns["scale"] = scaler.scale_
+        numbers |= {"mean": steps[0].mean_, "scale": steps[0].scale_}
     elif kinds == [MinMaxScaler]:
         scaler = steps[0]
-        columns["factor"], columns["offset"] = scaler.scale_, scaler.min_
+        numbers |= {"factor": scaler.scale_, "offset": scaler.min_}
         if scaler.clip:
-            columns["floor"] = [scaler.feature_range[0]] * len(at)
-            columns["ceiling"] = [scaler.feature_range[1]] * len(at)
+            numbers["floor"], numbers["ceiling"] = scaler.feature_range
     elif kinds:
         raise ValueError(f"block {block!r} has steps that are not known here")
-    given = {key: values for key, values in columns.items() if values is not None}
-    rows = [dict(zip(given, entry, strict=True)) for entry in zip(*given.values(), strict=True)]
-    rows = rows or [{} for _ in at]
-    return [
-        _Number(place, **{key: float(value) for key, value in row.items()})
-        for place, row in zip(at, rows, strict=True)
-    ]
+    return numbers
 
 
 def _is_missing(value: object) -> bool:
     return value is None or (isinstance(value, float) and value != value)
 
 
-def _unless_all(values: list[float], neutral: float) -> Floats | None:
-    """Make an array, or None where it would change nothing."""
-    array = np.array(values, np.float64)
-    return None if np.array_equal(array, np.full(len(values), neutral), equal_nan=True) else array
-
-
-def _scaling(numbers: list[_Number]) -> Scaling:
-    def pair(first: str, second: str) -> tuple[Floats, Floats] | None:
-        kept = [
-            np.array([getattr(number, name) for number in numbers], np.float64)
-            for name in (first, second)
-        ]
-        neutral = _Number(0)
-        unchanged = all(
-            _unless_all(list(values), getattr(neutral, name)) is None
-            for name, values in zip((first, second), kept, strict=True)
-        )
-        return None if unchanged else (kept[0], kept[1])
-
-    return Scaling(pair("mean", "scale"), pair("factor", "offset"), pair("floor", "ceiling"))
+def _changing(numbers: Mapping[str, list[float]], *steps: str) -> tuple[Floats, ...] | None:
+    """Return the numbers of these steps, an entry a column; None where they change nothing."""
+    arrays = tuple(np.array(numbers[step], np.float64) for step in steps)
+    if all(
+        np.array_equal(array, np.full(len(array), _NEUTRAL[step]), equal_nan=True)
+        for step, array in zip(steps, arrays, strict=True)
+    ):
+        return None
+    return arrays
 
 
 def _furthest(scaling: Scaling, end: float, largest: float, count: int) -> Floats:

@@ -8,7 +8,7 @@ import copy
 from collections.abc import Sequence
 from functools import partial
 from time import thread_time
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,8 +38,6 @@ class NativeClassifier:
 
     It works on the calling thread, and on a copy: the pipeline keeps its names and `n_jobs`.
     """
-
-    backend: Literal["native"] = "native"
 
     in_other_process = False
     ready = True

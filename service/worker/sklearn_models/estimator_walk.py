@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.calibration import CalibratedClassifierCV, _CalibratedClassifier
 from sklearn.ensemble import (
@@ -72,3 +73,13 @@ def predicts_most_probable(classifier: Any) -> bool:
     if type(classifier) is BaggingClassifier:
         return hasattr(classifier.estimators_[0], "predict_proba")
     return type(classifier) is CalibratedClassifierCV or is_forest(classifier)
+
+
+def predict(classifier: Any, prepared: Any) -> tuple[NDArray[np.int64], NDArray[np.float64] | None]:
+    """Return the index of the class of each row, and the probabilities where there are any."""
+    probabilities = None
+    if hasattr(classifier, "predict_proba"):
+        probabilities = np.asarray(classifier.predict_proba(prepared), dtype=np.float64)
+        if predicts_most_probable(classifier):
+            return probabilities.argmax(axis=1), probabilities
+    return np.searchsorted(classifier.classes_, classifier.predict(prepared)), probabilities

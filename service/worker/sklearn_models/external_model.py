@@ -16,10 +16,10 @@ import yaml
 from service.common.errors import UntrustedArtifact, clip
 from service.models.onnx_classifier import load_onnx
 from service.schema.contract import LARGEST, Feature, Label, Schema, encode
+from service.worker.sklearn_models.array_preprocessing import LARGEST_FLOAT32
 from service.worker.sklearn_models.skops_file import load_skops
 
 _NUMBERS = frozenset({"double", "float", "long", "integer"})
-_LARGEST_FLOAT32 = 3.4028234663852886e38
 _LARGEST_TEXT = 4 * 2**20
 
 
@@ -128,7 +128,7 @@ def _largest(model: Any) -> float:
     from onnx import TensorProto
 
     types = {read.type.tensor_type.elem_type for read in model.graph.input}
-    return _LARGEST_FLOAT32 if TensorProto.FLOAT in types else LARGEST
+    return LARGEST_FLOAT32 if TensorProto.FLOAT in types else LARGEST
 
 
 def _graph_classes(model: Any) -> Sequence[Any]:

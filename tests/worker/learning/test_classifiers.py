@@ -16,7 +16,6 @@ from service.worker.learning.classifiers import (
     NAMES,
     build,
     catalogue,
-    describe,
     model_type,
     validate,
 )
@@ -108,7 +107,7 @@ def test_every_default_is_scikit_learns_and_is_valid(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_description_is_json_and_bounds_all_numbers(name: str) -> None:
-    shown = json.loads(json.dumps(describe(name), allow_nan=False))
+    shown = json.loads(json.dumps(model_type(name).describe(), allow_nan=False))
     assert set(shown) == {"name", "summary", "probabilities", "params"}
     for parameter in shown["params"].values():
         assert "default" in parameter
@@ -273,7 +272,7 @@ def test_params_that_are_no_object_are_refused() -> None:
 
 def test_description_of_an_unknown_type_is_not_found() -> None:
     with pytest.raises(ModelTypeNotFound):
-        describe("Nope")
+        model_type("Nope")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -167,7 +167,7 @@ def test_metrics_are_scikit_learns(name: str) -> None:
     assert fitted.confusion.tolist() == metrics.confusion_matrix(truth, guess).tolist()
     table_of = metrics.classification_report(truth, guess, output_dict=True)
     for k, line in enumerate(fitted.report):
-        shown = [line.precision, line.recall, line.f1, line.support]
+        shown = [line[key] for key in ("precision", "recall", "f1", "support")]
         keys = ("precision", "recall", "f1-score", "support")
         assert shown == pytest.approx([table_of[str(k)][key] for key in keys])
 

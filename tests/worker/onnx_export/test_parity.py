@@ -12,7 +12,6 @@ from service.worker.onnx_export.convert import convert
 from service.worker.onnx_export.parity import Parity, check, made_up_rows
 from tests.support.pipelines import (
     DataSet,
-    breast_cancer,
     fit,
     hard_rows,
     iris,
@@ -57,14 +56,6 @@ def test_a_forest_is_held_to_the_last_bit() -> None:
     parity = check(with_other_weight(model, 1e-14), pipeline, data.frame, X)
     assert 0 < parity.largest_difference < 1e-12
     assert not parity.agrees
-
-
-def test_a_forest_with_many_jobs_is_compared_with_one() -> None:
-    data = breast_cancer()
-    classifier = RandomForestClassifier(60, max_depth=3, n_jobs=2, random_state=0)
-    pipeline, model = fitted(data, classifier)
-    assert check(model, pipeline, data.frame, matrix(pipeline, data.frame)).agrees
-    assert classifier.n_jobs == 2
 
 
 def test_rows_on_a_boundary_are_set_aside() -> None:

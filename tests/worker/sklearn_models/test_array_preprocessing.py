@@ -20,7 +20,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, PowerTransformer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from service.worker.sklearn_models.array_preprocessing import LARGEST, LARGEST_FLOAT32, Preparation
+from service.schema.contract import LARGEST
+from service.worker.sklearn_models.array_preprocessing import LARGEST_FLOAT32, Preparation
 from tests.support.pipelines import (
     DataSet,
     breast_cancer,
