@@ -1,8 +1,11 @@
 """An idle worker host ends, and no job is lost by that."""
 
+import fcntl
 import logging
 import os
 import sys
+import termios
+from array import array
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -58,6 +61,13 @@ def host_of_a_job(workers: WorkerPool, folder: Path) -> int:
 def host_of(workers: WorkerPool) -> int:
     assert workers.host is not None
     return workers.host
+
+
+def is_read(pipe: int) -> bool:
+    """Return whether nothing is left to read in a pipe."""
+    left = array("i", [1])
+    fcntl.ioctl(pipe, termios.FIONREAD, left)
+    return left[0] == 0
 
 
 def is_gone(pid: int) -> bool:
@@ -118,13 +128,16 @@ def test_no_job_fails_however_close_it_comes_to_the_end_of_a_host(tmp_path: Path
 
 def test_a_host_whose_job_goes_on_is_not_ended_as_idle(tmp_path: Path) -> None:
     workers = WorkerPool(idle_seconds=0.01)
-    os.mkfifo(tmp_path / "rows")  # Opening it blocks the job until the test writes.
+    os.mkfifo(tmp_path / "rows")  # Reading it blocks the job until the test closes it.
+    rows = os.open(tmp_path / "rows", os.O_RDWR)
     spec = {"name": "d", "target": None, "media": "csv", "form": False, "max_rows": 9}
+    spec |= {"options": {}}
     limits = JobLimits(seconds=60, memory_bytes=2**32)
     job = workers.start("data_set", tmp_path, {**spec, "max_columns": 9}, limits)
 
-    with (tmp_path / "rows").open("wb") as rows:
-        rows.write(b"x,y\n1,2\n")
+    os.write(rows, b"x,y\n1,2\n")
+    wait_until(lambda: is_read(rows))
+    os.close(rows)
 
     summary = job.wait(30)
     assert isinstance(summary, dict)

@@ -117,7 +117,8 @@ def _records(data: bytes, separator: str, count: int) -> list[list[str]]:
     lines = (line for line in head if line.strip("\n"))
     found: list[list[str]] = []
     try:
-        found.extend(itertools.islice(csv.reader(lines, delimiter=separator), count))
+        reader = csv.reader(lines, delimiter=separator, skipinitialspace=separator != "\t")
+        found.extend(itertools.islice(reader, count))
     except csv.Error:
         return found
     return found
@@ -126,10 +127,16 @@ def _records(data: bytes, separator: str, count: int) -> list[list[str]]:
 def _separator(data: bytes, at: str) -> str:
     """Return the separator that the header shows; where it holds two, the rows have to agree."""
     found = {sign: _records(data, sign, 1 + _ROWS) for sign in SEPARATORS}
-    possible = [sign for sign, records in found.items() if records and len(records[0]) > 1]
+    # In a header above rows that never have the sign, it is part of a name.
+    possible = [
+        sign
+        for sign, records in found.items()
+        if records and len(records[0]) > 1 and max(map(len, records[1:] or records)) > 1
+    ]
     if not possible:
         _refuse_title(found, at)
-        return ","
+        # A file of one column: any sign that is nowhere in it separates nothing.
+        return next((sign for sign in SEPARATORS if sign.encode() not in data), ",")
     if len(possible) == 1:
         return possible[0]
     even = [
@@ -139,6 +146,8 @@ def _separator(data: bytes, at: str) -> str:
         and len({len(record) for record in found[sign][1:]}) == 1
         and len(found[sign][0]) == len(found[sign][1])
     ]
+    # With a sign that is no separator, a quote may come to stand within a field.
+    even = [sign for sign in even if '"' not in "".join(found[sign][0])] or even
     if "," in even or (not even and "," in possible):
         return ","
     if len(even) == 1:

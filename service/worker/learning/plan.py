@@ -331,7 +331,7 @@ def _check_training_part(
         Problem(
             at,
             f"column {clip(name)!r} has no value in the rows to train on; leave it out by "
-            f'"exclude": [{quoted(name)}]',
+            f'"exclude": ["{clip(name)}"]',
         )
         for name in features
         if table.missing(name) and table.columns[name].missing[train].all()

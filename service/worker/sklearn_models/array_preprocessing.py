@@ -202,7 +202,10 @@ def _numbers(block: str, steps: list[Any]) -> dict[str, Any]:
             raise ValueError("an imputer must replace what is missing")
         kinds, steps = kinds[1:], steps[1:]
     if kinds == [StandardScaler]:
-        numbers |= {"mean": steps[0].mean_, "scale": steps[0].scale_}
+        scaler = steps[0]
+        numbers["scale"] = scaler.scale_
+        if scaler.with_mean:
+            numbers["mean"] = scaler.mean_
     elif kinds == [MinMaxScaler]:
         scaler = steps[0]
         numbers |= {"factor": scaler.scale_, "offset": scaler.min_}

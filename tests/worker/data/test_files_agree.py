@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.common.domain import Note, RowsMedia
+from service.common.domain import RowsMedia
+from service.common.errors import UnusableData
 from service.schema.contract import Schema
 from service.schema.decoder import Decoder
 from service.schema.decoder import Limits as JsonLimits
@@ -102,11 +103,13 @@ def tables(draw: st.DrawFn) -> Rows:
 def as_csv(table: Rows, dialect: Dialect) -> bytes:
     """Write the table as somebody's program might."""
     names = list(table)
-    lines = [[_quoted(name, dialect, name != name.strip()) for name in names]]
-    for row in zip(*table.values(), strict=True):
-        lines.append(
-            [_field(value, dialect, table[n]) for n, value in zip(names, row, strict=True)]
-        )
+    lines = [[_quoted(name, dialect, name != name.strip() or "," in name) for name in names]]
+    if len(names) == 1:  # in which nothing shows that the comma separates no fields
+        dialect = replace(dialect, decimal_comma=False)
+    lines += [
+        [_field(value, dialect, table[n]) for n, value in zip(names, row, strict=True)]
+        for row in zip(*table.values(), strict=True)
+    ]
     blank = " " if dialect.blanks else ""
     text = dialect.newline.join(
         dialect.separator.join(f"{blank}{field}{blank}" for field in line) for line in lines
@@ -129,7 +132,7 @@ def _field(value: Any, dialect: Dialect, column: list[Any]) -> str:
 
 def _quoted(text: str, dialect: Dialect, needed: bool = False) -> str:
     special = any(sign in text for sign in (dialect.separator, '"', "\n"))
-    if not (needed or special or dialect.quotes and text):
+    if not (needed or special or (dialect.quotes and text)):
         return text
     return '"' + text.replace('"', '""') + '"'
 
@@ -151,10 +154,16 @@ def as_stream(table: Rows) -> bytes:
     return sink.getvalue()
 
 
-def learned(table: Table) -> tuple[Schema, tuple[Note, ...]]:
-    """Train on a table; return the schema, apart from how its file spells numbers, and notes."""
+def learned(table: Table) -> tuple[Schema | None, object]:
+    """Train on a table; return the schema, apart from how its file spells numbers, and notes.
+
+    Where that cannot be done, return no schema, and the reason.
+    """
     request = TrainRequest(name="m", model_type="DecisionTreeClassifier", target="ok")
-    planned = plan(table, request)
+    try:
+        planned = plan(table, request)
+    except UnusableData as error:
+        return None, str(error)
     schema = fit(planned).schema
     features = tuple(replace(feature, written="") for feature in schema.features)
     return replace(schema, features=features), planned.notes
@@ -180,6 +189,8 @@ def test_a_table_is_the_same_in_every_format(path: Path, table: Rows, dialect: D
     schema, notes = learned(from_csv)
     assert (schema, notes) == learned(from_json) == learned(from_parquet)
 
+    if schema is None:
+        return
     del table["ok"]
     expected = encode(from_json, schema)
     files: dict[RowsMedia, bytes] = {

@@ -88,6 +88,16 @@ def test_any_numbers_are_prepared_bit_for_bit(scale: str, values: list[float]) -
     assert (np.signbit(found) == np.signbit(expected))[~np.isnan(expected)].all()
 
 
+def test_a_scaler_that_keeps_the_mean_does_so_in_arrays_too() -> None:
+    frame = pd.DataFrame({"x": [1.0, 2.0, 4.0, 8.0]})
+    scale = ColumnTransformer([("number", StandardScaler(with_mean=False), ["x"])])
+    pipeline = Pipeline([("prepare", scale), ("classify", DecisionTreeClassifier())])
+    pipeline.fit(frame, [0, 0, 1, 1])
+    preparation = Preparation.from_pipeline(pipeline, ["x"])
+    expected = pipeline["prepare"].transform(frame)
+    assert (bits(preparation.apply(frame.to_numpy())) == bits(expected)).all()
+
+
 def test_an_unknown_category_is_in_no_column() -> None:
     pipeline, preparation = prepared(SETS["mixed"], "none")
     X = matrix(pipeline, SETS["mixed"].frame[:1])
