@@ -23,6 +23,7 @@ from service.api import (
     problems,
     schema,
     train,
+    trainings,
     use_model,
 )
 from service.api.authentication import AuthMiddleware, header
@@ -148,7 +149,17 @@ def fastapi_application(
             Exception: error_handlers.on_defect,
         },
     )
-    for module in (schema, train, model_types, datasets, models, use_model, health, openapi):
+    for module in (
+        schema,
+        train,
+        trainings,
+        model_types,
+        datasets,
+        models,
+        use_model,
+        health,
+        openapi,
+    ):
         app.include_router(module.router)
     if with_peers:
         app.include_router(internal.router)

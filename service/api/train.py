@@ -3,25 +3,23 @@
 import asyncio
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 
-from service.api.models import timestamp
-from service.api.parameters import STRICT_QUERY, Limit, PageToken
+from service.api.parameters import STRICT_QUERY
 from service.api.request_body import media_type
 from service.api.schemas import (
     DryRunReply,
     ProblemReply,
     TrainBody,
-    TrainingList,
     TrainingReply,
 )
 from service.api.services import Services, services_of
+from service.api.trainings import LINKS, training_reply
 from service.api.upload_body import FORM, receive_upload
 from service.common.domain import Fault, Training, Version
 from service.common.errors import (
@@ -57,41 +55,6 @@ _FAILURES: Mapping[Fault | None, type[ServiceError]] = {
 
 
 _TRAINING = {"training": "$response.body#/id"}
-_VERSION = {"name": "$response.body#/name", "version": "$response.body#/version"}
-_LINKS = {
-    "version": {"operationId": "get_version", "parameters": _VERSION},
-    "use": {"operationId": "use_model", "requestBody": _VERSION},
-}
-
-
-def _reply(training: Training) -> TrainingReply:
-    """Return a training as the API shows it; what is not known yet is left out."""
-    optional: dict[str, Any] = {}
-    if training.stage:
-        optional["stage"] = training.stage
-    if training.finished_at is not None:
-        optional["finished_at"] = timestamp(training.finished_at)
-    if training.error is not None:
-        optional["error"] = training.error
-    if training.version is not None:
-        optional["version"] = training.version
-        optional["metrics"] = dict(training.metrics)
-        optional["used"] = training.used
-    if training.missing:
-        optional["missing"] = list(training.missing)
-    if training.seconds:
-        optional["seconds"] = {key: round(value, 4) for key, value in training.seconds.items()}
-    return TrainingReply(
-        id=training.id,
-        state=training.state,
-        name=training.name,
-        model_type=training.model_type,
-        run_id=training.id,
-        created_at=timestamp(training.created_at),
-        progress=round(training.progress, 3),
-        notes=[asdict(note) for note in training.notes],
-        **optional,
-    )
 
 
 async def _check_media(request: Request) -> None:
@@ -116,7 +79,7 @@ async def _check_media(request: Request) -> None:
         201: {
             "links": {
                 "training": {"operationId": "get_training", "parameters": _TRAINING},
-                **_LINKS,
+                **LINKS,
             }
         },
         202: {
@@ -266,56 +229,4 @@ async def _result(
         raise TrainingCancelled(training.id)
     response.status_code = 201 if training.ended else 202
     response.headers["location"] = f"/trainings/{training.id}"
-    return _reply(training)
-
-
-@router.get(
-    "/trainings",
-    summary="List trainings, the newest first",
-    dependencies=STRICT_QUERY,
-    response_model_exclude_unset=True,
-    responses={
-        200: {
-            "links": {
-                "cancel": {
-                    "operationId": "cancel_training",
-                    "parameters": {"training": "$response.body#/trainings/0/id"},
-                }
-            }
-        },
-        400: _PROBLEM,
-        503: _PROBLEM,
-    },
-)
-async def list_trainings(
-    request: Request, limit: Limit = 100, page_token: PageToken = None
-) -> TrainingList:
-    """Return trainings, in whatever state."""
-    services = services_of(request)
-    page = await services.ask(services.registry.list_trainings, limit, page_token)
-    trainings = [_reply(services.training_queue.current(training)) for training in page.items]
-    return TrainingList(trainings=trainings, next_page_token=page.next_page_token)
-
-
-@router.get(
-    "/trainings/{training}",
-    summary="Follow a training",
-    response_model_exclude_unset=True,
-    responses={200: {"links": _LINKS}, 404: _PROBLEM, 503: _PROBLEM},
-)
-async def get_training(request: Request, training: str) -> TrainingReply:
-    """Return one training, with its progress."""
-    services = services_of(request)
-    return _reply(await services.ask(services.training_queue.get, training))
-
-
-@router.delete(
-    "/trainings/{training}",
-    summary="Cancel a training",
-    response_model_exclude_unset=True,
-    responses={404: _PROBLEM, 409: _PROBLEM, 503: _PROBLEM},
-)
-async def cancel_training(request: Request, training: str) -> TrainingReply:
-    """Stop a training that waits or runs; 409 where it has ended."""
-    services = services_of(request)
-    return _reply(await services.run(services.training_queue.cancel, training))
+    return training_reply(training)

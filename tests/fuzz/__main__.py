@@ -9,6 +9,7 @@ from tests.fuzz.api import ROOT
 _FILES = (
     *("-m", "pytest", "-q", "--numprocesses", "3", "--hypothesis-profile", "long"),
     "tests/worker/data/test_formats_agree.py",
+    "tests/worker/data/test_files_agree.py",
     "tests/schema/test_decoder.py",
     "tests/server/fast_path/test_agreement.py",
 )

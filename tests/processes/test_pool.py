@@ -131,9 +131,8 @@ def test_a_host_whose_job_goes_on_is_not_ended_as_idle(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "rows")  # Reading it blocks the job until the test closes it.
     rows = os.open(tmp_path / "rows", os.O_RDWR)
     spec = {"name": "d", "target": None, "media": "csv", "form": False, "max_rows": 9}
-    spec |= {"options": {}}
     limits = JobLimits(seconds=60, memory_bytes=2**32)
-    job = workers.start("data_set", tmp_path, {**spec, "max_columns": 9}, limits)
+    job = workers.start("data_set", tmp_path, {**spec, "max_columns": 9, "options": {}}, limits)
 
     os.write(rows, b"x,y\n1,2\n")
     wait_until(lambda: is_read(rows))

@@ -233,4 +233,4 @@ def text_of(value: float, type_: FeatureType) -> str:
     """Return a number or a boolean as the text that a column of texts has for it."""
     if type_ == "boolean":
         return "true" if value else "false"
-    return str(int(value)) if value == int(value) and abs(value) < EXACT else clip(repr(value))
+    return str(int(value)) if abs(value) < EXACT and value == int(value) else clip(repr(value))

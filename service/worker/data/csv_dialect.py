@@ -127,11 +127,13 @@ def _records(data: bytes, separator: str, count: int) -> list[list[str]]:
 def _separator(data: bytes, at: str) -> str:
     """Return the separator that the header shows; where it holds two, the rows have to agree."""
     found = {sign: _records(data, sign, 1 + _ROWS) for sign in SEPARATORS}
-    # In a header above rows that never have the sign, it is part of a name.
+    # In a header above rows that never have the sign, it is part of a name; commas rarely are.
     possible = [
         sign
         for sign, records in found.items()
-        if records and len(records[0]) > 1 and max(map(len, records[1:] or records)) > 1
+        if records
+        and len(records[0]) > 1
+        and (sign == "," or max(map(len, records[1:] or records)) > 1)
     ]
     if not possible:
         _refuse_title(found, at)
@@ -146,14 +148,25 @@ def _separator(data: bytes, at: str) -> str:
         and len({len(record) for record in found[sign][1:]}) == 1
         and len(found[sign][0]) == len(found[sign][1])
     ]
-    # With a sign that is no separator, a quote may come to stand within a field.
-    even = [sign for sign in even if '"' not in "".join(found[sign][0])] or even
+    even = [sign for sign in even if _has_whole_quotes(data, sign)] or even
     if "," in even or (not even and "," in possible):
         return ","
     if len(even) == 1:
         return even[0]
     signs = " and ".join(_SPELLED[sign] for sign in possible)
     raise refuse(f"The header row holds {signs}; separate by commas.", at)
+
+
+def _has_whole_quotes(data: bytes, separator: str) -> bool:
+    """Return whether quotes in the header begin and end at fields that are separated so."""
+    head = data[:_SAMPLE].decode("utf-8", "ignore")
+    closed = re.sub(rf'"[ \t]+(?={re.escape(separator)}|[\r\n])', '"', head)
+    lines = io.StringIO(closed, newline=None)
+    try:
+        next(csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True))
+    except csv.Error:
+        return False
+    return True
 
 
 def _refuse_title(found: Mapping[str, list[list[str]]], at: str) -> None:

@@ -15,19 +15,8 @@ from service.schema.train_request import TrainRequest
 from service.worker.data.table import Table
 from service.worker.learning import classifiers, column_checks
 from service.worker.learning.classifiers import ModelType
+from service.worker.learning.cost import check_cost
 from service.worker.learning.request import MAX_PROBLEMS
-
-MOST_WIDTH = 20_000
-MOST_CELLS = 100_000_000
-MOST_WORK = 2e10
-MOST_ROWS: Mapping[str, int] = {
-    "GaussianProcessClassifier": 2_000,
-    "LabelPropagation": 5_000,
-    "LabelSpreading": 5_000,
-    "NuSVC": 50_000,
-    "SVC": 50_000,
-}
-"""Rows to train on, where time or memory grows with their square or cube."""
 
 _FLOAT32 = frozenset(
     {
@@ -101,7 +90,9 @@ def plan(table: Table, request: TrainRequest, at: str = "/dataset") -> Plan:
         raise _unusable(problems)
     train, test = _split(codes, classes, request)
     folds = _folds(codes[train], classes, request, kind)
-    _check_cost(table, features, len(train), len(classes), request, kind, at)
+    problems = check_cost(table, features, len(train), len(classes), request, kind, at)
+    if problems:
+        raise _unusable(problems)
     _check_training_part(table, features, train, at)
     tiny = _tiny(table, features, kind) if request.preprocessing == "auto" else frozenset()
     notes = [
@@ -255,73 +246,6 @@ def _folds(
         message = f"{kind.name} splits the rows again, and of class {label} there are too few"
         raise _unusable([Problem("/target", message)])
     return max(inner, 2)
-
-
-def _check_cost(
-    table: Table,
-    features: tuple[str, ...],
-    rows: int,
-    classes: int,
-    request: TrainRequest,
-    kind: ModelType,
-    at: str,
-) -> None:
-    """Refuse a training that would take more time or memory than any may."""
-    width = sum(
-        len(set(table.columns[name].values) - {None}) if table.columns[name].type == "text" else 1
-        for name in features
-    )
-    problems: list[Problem] = []
-    most = MOST_ROWS.get(kind.name)
-    if most is not None and rows > most:
-        message = f"{kind.name} takes {most:,} rows to train on, and there are {rows:,}"
-        problems.append(Problem(at, message))
-    if width > MOST_WIDTH:
-        message = f"the columns and categories make {width:,} inputs; there may be {MOST_WIDTH:,}"
-        problems.append(Problem(at, message))
-    elif width * table.rows > MOST_CELLS:
-        message = (
-            f"{table.rows:,} rows of {width:,} columns and categories are {width * table.rows:,} "
-            f"values; there may be {MOST_CELLS:,}"
-        )
-        problems.append(Problem(at, message))
-    fits = 1 + (request.cv or 0) + int(request.refit)
-    fits += request.search.candidates * request.folds if request.search else 0
-    work = _work(kind, request, classes) * rows * width * fits
-    if work > MOST_WORK:
-        message = (
-            f"{fits:,} fits of {kind.name} on {rows:,} rows and {width:,} inputs with these "
-            f"parameters are about {work / MOST_WORK:,.1f} times what one training may take"
-        )
-        cause = "/search" if request.search else "/params" if request.params else "/model_type"
-        problems.append(Problem(cause, message))
-    neighbours = _largest(request, "n_neighbors", 0)
-    if neighbours > rows * (1 - 1 / request.folds if request.folds else 1):
-        searched = request.search is not None and "n_neighbors" in request.search.params
-        pointer = f"{'/search' if searched else ''}/params/n_neighbors"
-        message = f"'n_neighbors' must be at most the number of rows to train on, {rows:,}"
-        problems.append(Problem(pointer, message))
-    if problems:
-        raise _unusable(problems)
-
-
-def _work(kind: ModelType, request: TrainRequest, classes: int) -> float:
-    """Estimate how often a fit passes over the data."""
-    if "n_estimators" in kind.params:
-        trees = _largest(request, "n_estimators", kind.params["n_estimators"].default)
-        return trees * (classes if kind.name == "GradientBoostingClassifier" else 1)
-    if kind.name == "HistGradientBoostingClassifier":
-        return _largest(request, "max_iter", 100) * classes / 10
-    if kind.name == "MLPClassifier":
-        units = request.params.get("hidden_layer_sizes", [100])
-        return float(sum(units)) * _largest(request, "max_iter", 200) / 100
-    return 1.0
-
-
-def _largest(request: TrainRequest, name: str, default: float) -> float:
-    searched = request.search.params.get(name, []) if request.search else []
-    values = [value for value in searched if isinstance(value, int)]
-    return float(max([*values, request.params.get(name, default)]))
 
 
 def _check_training_part(

@@ -103,7 +103,8 @@ def tables(draw: st.DrawFn) -> Rows:
 def as_csv(table: Rows, dialect: Dialect) -> bytes:
     """Write the table as somebody's program might."""
     names = list(table)
-    lines = [[_quoted(name, dialect, name != name.strip() or "," in name) for name in names]]
+    # A name with one of the signs is quoted, or the header would leave a doubt.
+    lines = [[_quoted(name, dialect, not name.isidentifier()) for name in names]]
     if len(names) == 1:  # in which nothing shows that the comma separates no fields
         dialect = replace(dialect, decimal_comma=False)
     lines += [
