@@ -47,7 +47,7 @@ class MlflowDataSets(RegistryPart):
             newest = self.get_data_set(data_set.name)
         except DataSetNotFound:
             newest = None
-        if newest and (newest.sha256, newest.target) == (data_set.sha256, data_set.target):
+        if newest and _content(newest) == _content(data_set):
             with self._connection.calls():
                 self._client.set_tag(newest.id, _UPLOADED, f"{time.time():.3f}")
             return newest
@@ -181,6 +181,10 @@ class MlflowDataSets(RegistryPart):
             token = page.token
             if most is not None or not token:
                 return runs
+
+
+def _content(data_set: DataSet) -> tuple[object, ...]:
+    return data_set.sha256, data_set.target, data_set.notes
 
 
 def _read(run: Any) -> DataSet | None:

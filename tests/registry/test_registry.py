@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from service.common.domain import DataSet, NewVersion, Registry, Training, Version
+from service.common.domain import DataSet, NewVersion, Note, Registry, Training, Version
 from service.common.errors import (
     AliasNotFound,
     DataSetNotFound,
@@ -249,6 +249,7 @@ def test_a_training_is_followed_from_queue_to_end(registry: Registry) -> None:
         version=3,
         metrics={"accuracy": 0.5},
         seconds={"fit": 0.25},
+        notes=(Note("zip", "is kept as text"), Note(None, "'é' was read")),
         missing=("b", "c"),
         finished_at=round(time.time(), 3),
     )
@@ -257,6 +258,18 @@ def test_a_training_is_followed_from_queue_to_end(registry: Registry) -> None:
     assert registry.get_training(opened.id) == ended
     assert opened.id not in [training.id for training in registry.open_trainings()]
     assert registry.list_trainings(1, None).items[0].id == opened.id
+
+
+def test_of_many_notes_as_many_are_kept_as_there_is_room_for(registry: Registry) -> None:
+    notes = tuple(Note(f"column {number}", "x" * 500) for number in range(20))
+
+    opened = registry.open_training(
+        Training(id="", state="queued", created_at=0.0, notes=notes), {}
+    )
+
+    kept = registry.get_training(opened.id).notes
+    assert len(kept) >= 5
+    assert kept == notes[: len(kept)]
 
 
 def test_a_failed_training_keeps_its_reason(registry: Registry) -> None:
@@ -291,7 +304,8 @@ def test_data_sets_are_kept_by_name_and_content(registry: Registry, tmp_path: Pa
     columns = ({"name": "a", "type": "number", "missing": 0},)
     (tmp_path / "one.parquet").write_bytes(b"one")
     (tmp_path / "two.parquet").write_bytes(b"two")
-    first = DataSet("kept", "1" * 64, 10, columns, "y", time.time())
+    notes = (Note("a", "is kept"),)
+    first = DataSet("kept", "1" * 64, 10, columns, "y", time.time(), notes=notes)
 
     added = registry.add_data_set(first, tmp_path / "one.parquet")
     same = registry.add_data_set(first, tmp_path / "one.parquet")
@@ -300,6 +314,7 @@ def test_data_sets_are_kept_by_name_and_content(registry: Registry, tmp_path: Pa
     assert same.id == added.id
     assert newer.id != added.id
     assert registry.get_data_set("kept").sha256 == "2" * 64
+    assert registry.get_data_set("kept").notes == notes
     assert [item.id for item in registry.list_data_sets() if item.name == "kept"] == [newer.id]
     assert registry.fetch_data_set(newer, tmp_path / "out").read_bytes() == b"two"
 

@@ -209,7 +209,8 @@ class FakeRegistry:
         for known in reversed(self.data_sets):
             if known.name == data_set.name:
                 self.uploaded[known.id] = self._now()
-                if (known.sha256, known.target) == (data_set.sha256, data_set.target):
+                same = (known.sha256, known.target, known.notes)
+                if same == (data_set.sha256, data_set.target, data_set.notes):
                     return known
                 break
         kept = replace(data_set, id=uuid.uuid4().hex)

@@ -17,7 +17,7 @@ from service.worker.data.number_texts import NUMBER, is_written, matches, to_dou
 from service.worker.data.table import Column, as_floats
 
 INTEGER = r"^\s*[+-]?\d+\s*$"
-CODE = r"^\s*[+-]?0\d+\s*$"
+CODE = r"^0\d+\s*$"
 """A number that would lose its spelling: 01, 007."""
 _PLAIN_INTEGER = r"^-?(0|[1-9]\d*)$"
 _LABEL_CODE = r"^[+-]?(0\d+|\d+\.?\d*[eE][+-]?\d+)$|^\+"
@@ -96,8 +96,9 @@ def as_type(array: Any, type_: FeatureType, markers: bool, comma_is_decimal: boo
 def _numbers_or_codes(array: Any, values: NDArray[np.float64], wanted: Wanted) -> Typed:
     if wanted.is_target:
         return _labels(array, values)
-    starts = pc.or_(pc.starts_with(array, "0"), pc.starts_with(array, "-0"))
-    codes = array.filter(starts, null_selection_behavior="drop")
+    # Most numbers that begin with 0 are fractions; a regular expression would look at each.
+    zero = pc.and_not(pc.starts_with(array, "0"), pc.starts_with(array, "0."))
+    codes = array.filter(zero, null_selection_behavior="drop")
     codes = codes.filter(matches(codes, CODE))
     if len(codes):
         return Column("text", _objects(array)), [
