@@ -117,7 +117,7 @@ def _records(data: bytes, separator: str, count: int) -> list[list[str]]:
     lines = (line for line in head if line.strip("\n"))
     found: list[list[str]] = []
     try:
-        reader = csv.reader(lines, delimiter=separator, skipinitialspace=separator != "\t")
+        reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
         found.extend(itertools.islice(reader, count))
     except csv.Error:
         return found
