@@ -86,5 +86,6 @@ async def get_schema(request: Request, response: Response) -> SchemaReply:
     },
 )
 async def predict(request: Request) -> Response:
-    """Describe the route for OpenAPI: `application` answers it before FastAPI sees it."""
+    """Classify instances, or a file of rows; say what is wrong with either, by an example."""
+    # `application` answers it before FastAPI sees it.
     raise AssertionError(request.url.path)

@@ -11,6 +11,7 @@ from service.common.did_you_mean import Names
 from service.common.errors import InvalidInput, InvalidRequest, Problem, escape, quoted
 from service.schema import strict_json
 from service.schema.contract import Feature, Schema
+from service.schema.file_options import MARKERS
 
 MOST = 20
 """Problems that are listed; all are counted."""
@@ -101,6 +102,7 @@ class _Compiled:
 
     def __init__(self, schema: Schema) -> None:
         self.features = schema.features
+        self.target = schema.target
         self.at = {feature.name: index for index, feature in enumerate(schema.features)}
         self.names = Names(self.at)
         self.categories = [Names(feature.categories) for feature in schema.features]
@@ -206,6 +208,8 @@ class _Instances:
         if self._suggested < _SUGGESTIONS:
             self._suggested += 1
             hint = self._compiled.names.did_you_mean(key, instance)
+        if key == self._compiled.target:
+            hint = ", but what the model predicts: leave it out"
         self._findings.add(f"{pointer}/{escape(key)}", f"is not a feature{hint}")
 
     def _array(self, instance: list[Any], pointer: str, row: NDArray[np.float64]) -> None:
@@ -233,6 +237,8 @@ class _Instances:
             if feature.nullable:
                 return float(feature.missing_code) if feature.type == "text" else np.nan
             message = f"must be {_WANTED[feature.type]}, not null: training saw no missing value"
+            if marker := next((text for text in feature.categories if text in MARKERS), None):
+                message += f', but {quoted(marker)}; "missing" in /train makes that a missing value'
         elif feature.type == "number":
             if type(value) is not float and type(value) is not int:
                 message = f"must be a number, not {_kind(value)}"

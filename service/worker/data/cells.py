@@ -43,8 +43,7 @@ def as_read(array: Any, feature: Feature, schema: Schema) -> Any:
         array = without(array, schema.missing)
     if feature.type == "text":
         return array
-    usual = ["", *(MARKERS if schema.missing is None else ())]
-    gone = pc.is_in(pc.utf8_trim_whitespace(array), pa.array(usual, pa.string()))
+    gone = pc.is_in(pc.utf8_trim_whitespace(array), pa.array(["", *MARKERS], pa.string()))
     return pc.if_else(gone, pa.scalar(None, pa.string()), array)
 
 
@@ -123,12 +122,29 @@ def _texts(feature: Feature, array: Any) -> Cells:
     if texts is None:
         return _no_cells(array)
     array = texts
-    found = pc.index_in(array, pa.array(feature.categories, pa.string()), skip_nulls=True)
+    found = category_of(array, feature)
     codes = found.cast(pa.float64()).fill_null(-1.0).to_numpy(zero_copy_only=False)
     missing = missing_cells(array)
     if missing.any():
         codes = np.where(missing, float(feature.missing_code), codes)
     return np.asarray(codes), np.zeros(len(array), np.bool_)
+
+
+def category_of(texts: Any, feature: Feature) -> Any:
+    """Return the index of each text's category, null for none.
+
+    A blank around a text counts only where two categories differ in it: it comes and goes with the
+    quotes of a CSV file.
+    """
+    found = pc.index_in(texts, pa.array(feature.categories, pa.string()), skip_nulls=True)
+    if found.null_count == texts.null_count:
+        return found
+    trimmed = [category.strip() for category in feature.categories]
+    known = [text if trimmed.count(text) == 1 else None for text in trimmed]
+    again = pc.index_in(
+        pc.utf8_trim_whitespace(texts), pa.array(known, pa.string()), skip_nulls=True
+    )
+    return pc.coalesce(found, again)
 
 
 _CONVERT: Mapping[str, Callable[[Feature, Any], Cells]] = {

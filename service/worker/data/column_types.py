@@ -36,7 +36,7 @@ class Wanted:
     type: FeatureType | None = None
     """None: as its values say."""
     missing: Sequence[str] | None = None
-    """Texts that mean a missing value; None for the usual ones among numbers and booleans."""
+    """Texts that mean a missing value, besides the usual ones among numbers and booleans."""
     is_target: bool = False
 
 
@@ -48,7 +48,7 @@ def read_texts(array: Any, wanted: Wanted, comma_is_decimal: bool) -> Typed:
     """Read a column of texts; raises ValueError with what is wrong with it."""
     array = without(array, wanted.missing)
     if wanted.type is not None:
-        return as_type(array, wanted.type, wanted.missing is None, comma_is_decimal)
+        return as_type(array, wanted.type, comma_is_decimal)
     try:
         values = as_floats(array.cast(pa.float64()))
     except pa.ArrowInvalid:
@@ -66,12 +66,11 @@ def without(array: Any, missing: Sequence[str] | None) -> Any:
     return pc.if_else(gone, pa.scalar(None, pa.string()), array)
 
 
-def as_type(array: Any, type_: FeatureType, markers: bool, comma_is_decimal: bool) -> Typed:
+def as_type(array: Any, type_: FeatureType, comma_is_decimal: bool) -> Typed:
     """Read a column of texts as what its owner says that it is."""
     if type_ == "text":
         return Column("text", _objects(array)), []
-    usual = MARKERS if markers else ()
-    array, notes = _without_markers(array, usual, lambda _: True)
+    array, notes = _without_markers(array, MARKERS, lambda _: True)
     if type_ == "boolean":
         return _booleans(array), notes
     distinct = pc.unique(array.drop_null())
@@ -113,6 +112,8 @@ def _numbers_or_codes(array: Any, values: NDArray[np.float64], wanted: Wanted) -
 def _labels(array: Any, values: NDArray[np.float64]) -> Typed:
     """Read the numbers of a target: two labels of the file never become one."""
     check_numbers(array, values)
+    if (values != np.round(values)).any():
+        return Column("number", values), []  # and no labels
     coded = array.dictionary_encode()
     texts = coded.dictionary
     if pc.all(matches(texts, _PLAIN_INTEGER), min_count=0).as_py():
@@ -136,7 +137,8 @@ def _labels(array: Any, values: NDArray[np.float64]) -> Typed:
 
 def _mixed(array: Any, wanted: Wanted, comma_is_decimal: bool) -> Typed:
     """Read a column that is not plain numbers, by its distinct values."""
-    usual = MARKERS if wanted.missing is None else ()
+    # Whoever has said what is missing may have a label like any marker.
+    usual = () if wanted.is_target and wanted.missing is not None else MARKERS
     array, notes = _without_markers(array, usual, lambda rest: _is_plain(rest, comma_is_decimal))
     distinct = pc.unique(array.drop_null())
     if not len(distinct):

@@ -14,13 +14,15 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from service.common.domain import Note
-from service.common.errors import Problem, UnusableData
+from service.common.errors import Problem, UnusableData, quoted
 from service.schema.file_options import FileOptions
 from service.worker.data.column_types import Typed, Wanted, read_texts
 from service.worker.data.csv_dialect import (
     Dialect,
     cause_of_unequal_rows,
     dialect_of,
+    is_number,
+    is_separated_by_blanks,
     looks_like_data,
     refuse,
 )
@@ -62,7 +64,13 @@ def read_csv(
             "above it.",
             at,
         )
+    if fields.dialect.width == 1 and is_separated_by_blanks(fields.dialect.data):
+        raise refuse("The fields look separated by blanks; separate them by commas.", at)
     notes = []
+    numbers = [quoted(name, 24) for name in fields.names if is_number(name)]
+    if numbers:
+        named = f"The header names columns {', '.join(numbers[:3])}"
+        notes.append(Note(None, f"{named}: if it is a row of data, put names above it."))
     if fields.dialect.separator != ",":
         spelled = {";": "semicolon", "\t": "tab", "|": "vertical bar"}[fields.dialect.separator]
         notes.append(Note(None, f"The fields are separated by a {spelled}."))

@@ -28,6 +28,9 @@ _NEWLINE = re.compile(rb"\r\n|\r|\n")
 _SEPARATOR_LINE = re.compile(rb'"?sep=(.)"?[ \t]*(\r\n|\n|\r|$)', re.IGNORECASE)
 
 
+_NAMED = 'name its encoding: "encoding": "{0}", in /predict text/csv; charset={0}'.format
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """A CSV file that was looked at: its text in UTF-8, and how it is separated."""
@@ -91,11 +94,11 @@ def _as_utf8(data: bytes, encoding: str, at: str) -> bytes:
         try:
             data = data.decode(encoding).removeprefix("\ufeff").encode()
         except (UnicodeDecodeError, UnicodeEncodeError) as error:
-            raise refuse(f"The CSV is not in {encoding}, as was said; try another one.", at) from (
-                error
-            )
+            raise refuse(
+                f"The CSV has bytes that are no text in {encoding}; name another encoding.", at
+            ) from error
     elif data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise refuse('The CSV is in UTF-16; save it as UTF-8, or send "encoding": "utf-16".', at)
+        raise refuse(f"The CSV is in UTF-16; save it as UTF-8, or {_NAMED('utf-16')}.", at)
     data = data.removeprefix(b"\xef\xbb\xbf")
     try:
         data.decode("utf-8")
@@ -103,7 +106,7 @@ def _as_utf8(data: bytes, encoding: str, at: str) -> bytes:
         line = len(_NEWLINE.findall(data[: error.start])) + 1
         raise refuse(
             f"The CSV is not in UTF-8 (byte 0x{data[error.start]:02x} in line {line}); it looks "
-            'like Latin-1 or Windows-1252: save it as UTF-8, or send "encoding": "windows-1252".',
+            f"like Latin-1 or Windows-1252: save it as UTF-8, or {_NAMED('windows-1252')}.",
             at,
         ) from error
     if b"\0" in data:
@@ -193,16 +196,24 @@ def cause_of_unequal_rows(data: bytes, separator: str, width: int) -> str:
     return ""
 
 
+def is_separated_by_blanks(data: bytes) -> bool:
+    """Return whether the lines of a file have as many words each, and more than one."""
+    lines = data[:_SAMPLE].splitlines()[: 1 + _ROWS]
+    words = {len(line.split()) for line in lines if line.strip()}
+    return len(words) == 1 and words != {1}
+
+
 def looks_like_data(names: Sequence[str], column_holds: Sequence[bool]) -> bool:
     """Return whether a header is a row of data: each name a number, or a value of its column.
 
     `column_holds` says for each column whether one of its rows holds its name.
     """
-    numbers = [_is_number(name) for name in names]
+    numbers = [is_number(name) for name in names]
     return any(numbers) and all(
         number or held for number, held in zip(numbers, column_holds, strict=True)
     )
 
 
-def _is_number(name: str) -> bool:
+def is_number(name: str) -> bool:
+    """Return whether the name of a column is a number."""
     return re.fullmatch(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?", name.strip()) is not None

@@ -20,7 +20,14 @@ from service.common.errors import UnusableData, clip
 from service.schema.contract import Feature, Schema
 from service.schema.explanation import MOST, StrictDecoder
 from service.worker.data import csv_dialect
-from service.worker.data.cells import as_read, cells_of, missing_cells, spelled, written_of
+from service.worker.data.cells import (
+    as_read,
+    category_of,
+    cells_of,
+    missing_cells,
+    spelled,
+    written_of,
+)
 from service.worker.data.csv import read_fields, read_numbers_at_once
 from service.worker.data.number_texts import doubles_of
 from service.worker.data.parquet import index_of_pandas, read_arrow_table
@@ -56,17 +63,20 @@ def read_matrix(
         file = _read_stream(_mapped(path), limits)
     columns = _select(file, schema)
     rows = len(file.columns[0])
+    for feature in schema.features:
+        if feature.name in columns:
+            columns[feature.name] = as_read(columns[feature.name], feature, schema)
     if set(columns) != {feature.name for feature in schema.features}:
         if file.looks_like_data:
             raise csv_dialect.refuse(
                 "The first line looks like data; it has to name the features.", ""
             )
-        raise _explained(schema, columns, [0], rows, 1, file)
+        raise _explained(schema, columns, [0], rows, rows, file)
     # Column-major, as it is filled; the prediction copies it row-major part by part.
     matrix = np.empty((rows, len(schema.features)), order="F")
     wrong = np.zeros(rows, np.bool_)
     for index, feature in enumerate(schema.features):
-        array = columns[feature.name] = as_read(columns[feature.name], feature, schema)
+        array = columns[feature.name]
         matrix[:, index], bad = cells_of(feature, array, file.from_csv, file.comma_is_decimal)
         if feature.type == "number":
             values = matrix[:, index]
@@ -186,7 +196,9 @@ def _value(scalar: Any, feature: Feature | None, file: _Rows) -> Any:
         array = pa.array([value], scalar.type)
         if feature.type == "text":
             texts = spelled(array)
-            value = value if texts is None else texts[0].as_py()
+            if texts is not None:
+                code = category_of(texts, feature)[0].as_py()
+                value = texts[0].as_py() if code is None else feature.categories[code]
         elif feature.type == "boolean":
             cells, bad = cells_of(feature, array, file.from_csv, file.comma_is_decimal)
             value = value if bad[0] or np.isnan(cells[0]) else bool(cells[0])

@@ -102,14 +102,21 @@ def select(
 
 
 def _is_index(name: str, source: Source) -> bool:
-    """Return whether a column without a name counts the rows up from 0 or 1."""
+    """Return whether the first column counts the rows, or names each of them by another value.
+
+    It does the latter only where it has no name: as R writes the names of rows.
+    """
     if name != nameless(0):
         return False
     try:
         column, _ = source.read(Wanted())
     except ValueError:
         return False
-    return column.type == "number" and is_counting(column)
+    if column.type == "number" and is_counting(column):
+        return True
+    values = column.values[~column.missing]
+    has_no_name = isinstance(source.name, str) and not source.name.strip()
+    return has_no_name and 1 < len(column.values) == len(np.unique(values.astype(str)))
 
 
 def is_counting(column: Column) -> bool:
@@ -158,7 +165,7 @@ def typed(column: Column, wanted: Wanted) -> Typed:
     if column.type == "text":
         array = without(pa.array(column.values, pa.string()), wanted.missing)
         if wanted.type in ("number", "boolean"):
-            return as_type(array, wanted.type, wanted.missing is None, comma_is_decimal=False)
+            return as_type(array, wanted.type, comma_is_decimal=False)
         if wanted.missing:
             column = Column("text", np.array(array.to_pylist(), dtype=object))
         return column, notes

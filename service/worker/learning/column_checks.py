@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import orjson
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -46,6 +47,8 @@ def classes_of(
         return (), np.empty(0, np.int64), [Problem("/target", f"column {clip(name)!r} {message}")]
 
     missing = int(np.count_nonzero(column.missing))
+    if missing == len(column.values):
+        return wrong("has no label in any row")
     if missing:
         first = int(np.argmax(column.missing)) + 1
         return wrong(
@@ -156,10 +159,11 @@ def _check_text(name: str, present: NDArray[Any], out: str, said: bool) -> str:
         other = distinct[numbers.index(False)]
         return (
             f"is text, but {mostly} and {quoted(other, 32)} does not: if that means a missing "
-            f'value, send "missing": ["{clip(other, 32)}"]; {as_text}'
+            f'value, add it to "missing": ["{clip(other, 32)}"]; {as_text}'
         )
     if many:
-        hint = f" ({mostly}: {as_number} reads them)" if 2 * count > len(distinct) else ""
+        hint = f" ({mostly}: empty the other fields)" if 2 * count > len(distinct) else ""
+        hint = f" ({mostly}: {as_number} reads them)" if written == "plain" else hint
         return (
             f"has {len(distinct):,} different texts, {why}{hint}; that looks like an identifier or "
             f"free text: {out}"
@@ -177,20 +181,22 @@ _SIGN: Mapping[Written, str] = {"decimal comma": ",", "thousands": ",", "percent
 
 def marker_notes(table: Table, target: str | None) -> Iterator[Note]:
     """Yield a note for each text column in which a text may mean that a value is missing."""
-    if table.missing_texts is not None:
+    said = table.missing_texts
+    if said == ():
         return
     for name, column in table.columns.items():
         if column.type != "text" or name == target:
             continue
-        marked = np.isin(np.where(column.missing, "", column.values).astype(str), MARKERS)
-        if marked.any():
-            text = str(column.values[int(np.argmax(marked))])
-            rows = int(np.count_nonzero(marked))
-            many = "1 row" if rows == 1 else f"{rows:,} rows"
+        counts = {text: int(np.count_nonzero(column.values == text)) for text in MARKERS}
+        found = [text for text, count in counts.items() if count]
+        if found:
+            rows = sum(counts.values())
+            shown = " and ".join(map(quoted, found))
+            listed = orjson.dumps([*(said or ()), *found]).decode()
             yield Note(
                 name,
-                f"holds {quoted(text)} or the like in {many}, kept as a text; "
-                f'"missing": ["{text}"] makes it a missing value',
+                f"holds {shown} in {rows:,} {'row' if rows == 1 else 'rows'}, kept as text; "
+                f'"missing": {listed} makes that a missing value',
             )
 
 

@@ -121,7 +121,9 @@ def plan(table: Table, request: TrainRequest, at: str = "/dataset") -> Plan:
 def _unusable(problems: list[Problem]) -> UnusableData:
     count = f"{len(problems)} problems with the data: " if len(problems) > 1 else ""
     shown = "; ".join(problem.message for problem in problems[:2])
-    return UnusableData(f"{count}{shown[0].upper() + shown[1:]}.", problems[:MAX_PROBLEMS])
+    more = f"; and {len(problems) - 2:,} more" if len(problems) > 2 else ""
+    sentence = f"{count}{shown}{more}."
+    return UnusableData(sentence[0].upper() + sentence[1:], problems[:MAX_PROBLEMS])
 
 
 def _names(table: Table) -> str:
