@@ -13,7 +13,7 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from service.common.disk_errors import lack
-from service.common.domain import ARTIFACTS, Version, Versions
+from service.common.domain import ARTIFACTS, Version, is_new_model_name
 from service.common.errors import (
     ClassifierUnavailable,
     InvalidRequest,
@@ -23,6 +23,7 @@ from service.common.errors import (
     WorkerCrashed,
     clip,
 )
+from service.common.ports import Versions
 from service.models.classifier import Classifier
 from service.models.onnx_classifier import load_onnx
 from service.processes.limits import JobLimits
@@ -144,7 +145,10 @@ class Loader:
 
     def _folder(self, version: Version) -> Path:
         mark = f"{version.created_at:.3f}" if version.foreign else version.digest[:16]
-        return self._cache / f"{version.name}-{version.version}-{mark}"
+        name = version.name
+        if not is_new_model_name(name):  # by others, and perhaps no name of a folder
+            name = hashlib.sha256(name.encode()).hexdigest()
+        return self._cache / f"{name}-{version.version}-{mark}"
 
     def _cached(self, version: Version) -> Mapping[str, bytes] | None:
         folder = self._folder(version)
