@@ -44,6 +44,9 @@ _KEPT = 10
 _ADOPTION = JobLimits(seconds=60.0, memory_bytes=2 * 2**30)
 _MOST_VERDICTS = 10_000
 
+_ADOPTED_FORM = 2
+"""Raised when foreign versions are converted in another way: the cache has them converted."""
+
 _SPOILED = (ValueError, InvalidRequest, zipfile.BadZipFile, KeyError, ClassifierUnavailable)
 """The errors by which a version turns out not to be servable."""
 
@@ -144,7 +147,8 @@ class Loader:
             return self._cached(version) or self._fetched(version)
 
     def _folder(self, version: Version) -> Path:
-        mark = f"{version.created_at:.3f}" if version.foreign else version.digest[:16]
+        foreign = f"{version.created_at:.3f}.{_ADOPTED_FORM}"
+        mark = foreign if version.foreign else version.digest[:16]
         name = version.name
         if not is_new_model_name(name):  # by others, and perhaps no name of a folder
             name = hashlib.sha256(name.encode()).hexdigest()
@@ -256,6 +260,7 @@ class Loader:
             lambda: self._files(version)["model.skops"],
             [feature.name for feature in schema.features],
             lost,
+            foreign=version.foreign,
         )
 
 
