@@ -2,38 +2,43 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any
 
 from service.common.errors import clip
-from service.schema.contract import Feature
+from service.schema.contract import Feature, FeatureType
+from service.worker.sklearn_models.external_pipeline import Text
 
 LARGEST_TEXT = 4 * 2**20
 """The most bytes of a file that describes a version."""
 
-_TYPES: Mapping[object, Literal["number", "boolean"]] = {
+_TYPES: Mapping[str, FeatureType] = {
     "double": "number",
     "float": "number",
     "long": "number",
     "integer": "number",
     "boolean": "boolean",
+    "string": "text",
 }
 """What MLflow's types of columns are here."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    type: Literal["number", "boolean"] = "number"
+    type: str = "double"
     is_optional: bool = False
 
 
-def not_served(name: object, kind: object) -> ValueError:
+def not_served(name: object, kind: object, why: object = "") -> ValueError:
     """Return the error about a feature of a type that is not served."""
+    reason = f" ({clip(why, 100)})" if str(why) else ""
     return ValueError(
-        f"its feature {clip(name)!r} is of type {clip(kind)}; "
-        "foreign versions are served where all features are numbers or booleans"
+        f"its feature {clip(name)!r} is of type {clip(kind)}; foreign versions are served where "
+        "features are numbers, booleans, or text that a ColumnTransformer one-hot encodes after "
+        f"the numbers{reason}"
     )
 
 
@@ -42,11 +47,13 @@ def read_features(
     signature: Mapping[str, Any],
     width: int,
     names: Sequence[str] | None,
-    largest: float,
+    bounds: Sequence[tuple[float, float]],
+    texts: Mapping[str, Text] = MappingProxyType({}),
 ) -> tuple[Feature, ...]:
     """Return the features of a model that reads `width` columns, none of them nullable yet.
 
-    `names` are those that the model itself knows. Raises ValueError for a type that is not served.
+    `names` are those that the model itself knows, `texts` the columns that it reads as text.
+    Raises ValueError for a type that is not served.
     """
     columns = _signed(signature)
     names = list(names or columns) or [f"x{index}" for index in range(width)]
@@ -54,8 +61,10 @@ def read_features(
         raise ValueError(f"its signature names {len(names)} features, and it reads {width}")
     values = _input_example(source, names)
     return tuple(
-        _feature(name, columns.get(name, _Column()), value, largest)
-        for name, value in zip(names, values, strict=True)
+        _text(name, texts[name])
+        if name in texts
+        else _feature(name, columns.get(name, _Column()), value, limits)
+        for name, value, limits in zip(names, values, bounds, strict=True)
     )
 
 
@@ -69,22 +78,29 @@ def with_missing(
 ) -> tuple[Feature, ...]:
     """Make those features nullable that may be missing, and that the model takes so."""
     return tuple(
-        Feature(
-            feature.name,
-            feature.type,
-            nullable=feature.name in optional and takes_missing(index),
-            low=feature.low,
-            high=feature.high,
-            example=feature.example,
-        )
+        replace(feature, nullable=feature.name in optional and takes_missing(index))
         for index, feature in enumerate(features)
     )
 
 
-def _feature(name: str, column: _Column, value: float, largest: float) -> Feature:
-    if column.type == "boolean":
+def _text(name: str, text: Text) -> Feature:
+    return Feature(
+        name,
+        "text",
+        categories=text.categories,
+        missing_code=text.missing_code,
+        example=text.categories[0],
+    )
+
+
+def _feature(name: str, column: _Column, value: float, bounds: tuple[float, float]) -> Feature:
+    kind = _TYPES.get(column.type)
+    if kind == "boolean":
         return Feature(name, "boolean", example=bool(value))
-    return Feature(name, "number", low=-largest, high=largest, example=value)
+    if kind != "number":
+        raise not_served(name, column.type)
+    low, high = bounds
+    return Feature(name, "number", low=low, high=high, example=value)
 
 
 def _signed(signature: Mapping[str, Any]) -> dict[str, _Column]:
@@ -97,12 +113,9 @@ def _signed(signature: Mapping[str, Any]) -> dict[str, _Column]:
     items = [item for item in inputs if isinstance(item, dict) and "name" in item]
     if not items or items[0].get("type") == "tensor":
         return {}
-    for item in items:
-        if not isinstance(item.get("type"), str) or item["type"] not in _TYPES:
-            raise not_served(item["name"], item.get("type"))
     return {
         str(item["name"]): _Column(
-            _TYPES[item["type"]], item.get("required") is False or item.get("optional") is True
+            str(item.get("type")), item.get("required") is False or item.get("optional") is True
         )
         for item in items
     }

@@ -10,15 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 from service.common.errors import clip
-from service.models.classifier import answer
 from service.models.onnx_classifier import load_onnx
-from service.schema.contract import LARGEST, Label, Schema, encode
-from service.worker.sklearn_models.array_preprocessing import Preparation
-from service.worker.sklearn_models.classifier import NativeClassifier
+from service.schema.contract import Label, Schema, encode
 from service.worker.sklearn_models.estimator_walk import text_columns
 from service.worker.sklearn_models.external_features import (
     LARGEST_TEXT,
@@ -33,6 +29,11 @@ from service.worker.sklearn_models.external_graph import (
     largest_input,
     parse_graph,
     unzip,
+)
+from service.worker.sklearn_models.external_pipeline import (
+    PlainPipeline,
+    PreparedPipeline,
+    is_prepared,
 )
 from service.worker.sklearn_models.skops_file import load_skops
 
@@ -85,7 +86,6 @@ def _file(source: Path, flavor: Any, key: str) -> Path:
 def _adopt_estimator(
     source: Path, target: Path, flavor: Any, signature: Mapping[str, Any], allow_pickle: bool
 ) -> None:
-    from sklearn.pipeline import Pipeline
     from skops.io import dumps
 
     path = _file(source, flavor, "pickled_model")
@@ -105,32 +105,36 @@ def _adopt_estimator(
         raise ValueError(f"it is a {type(estimator).__name__}, not a fitted classifier")
     seen = getattr(estimator, "feature_names_in_", None)
     names = [str(name) for name in seen] if seen is not None else None
-    for text in text_columns(estimator):
-        raise not_served(text, "string")
-    features = read_features(source, signature, width, names, LARGEST)
-    pipeline = Pipeline([("prepare", "passthrough"), ("classify", estimator)])
-    model = NativeClassifier(pipeline, Preparation(width))
-    example = np.array([[float(feature.example) for feature in features]])
-    try:
-        answer(model, example, model.has_probabilities)
-    except Exception as error:  # The estimators of others raise anything.
-        raise ValueError(
-            f"it does not answer its example: {type(error).__name__}: {error}"
-        ) from error
-
-    def takes_missing(index: int) -> bool:
-        row = example.copy()
-        row[0, index] = np.nan
-        try:
-            _, probabilities = answer(model, row, model.has_probabilities)
-        except Exception:  # As above: whatever it raises, it does not take it.
-            return False
-        return probabilities is None or bool(np.isfinite(probabilities).all())
-
-    features = with_missing(features, optional_features(signature), takes_missing)
-    schema = Schema(features, _labels(classes), probabilities=model.has_probabilities)
+    repeated = _repeated(estimator, width, names)
+    features = read_features(source, signature, width, names, repeated.bounds, repeated.texts)
+    repeated.check(features)
+    schema = Schema(
+        with_missing(
+            features,
+            optional_features(signature),
+            lambda index: repeated.takes_missing(features, index),
+        ),
+        _labels(classes),
+        probabilities=repeated.model.has_probabilities,
+        unknown_categories="refuse" if repeated.refuses_unknown else "ignore",
+    )
     (target / "schema.json").write_bytes(encode(schema))
-    (target / "model.skops").write_bytes(dumps(pipeline))
+    (target / "model.skops").write_bytes(dumps(repeated.pipeline))
+
+
+def _repeated(
+    estimator: Any, width: int, names: Sequence[str] | None
+) -> PreparedPipeline | PlainPipeline:
+    """Return what answers as the estimator does; raises ValueError where nothing does."""
+    why: object = ""
+    if names is not None and is_prepared(estimator):
+        try:
+            return PreparedPipeline(estimator, names)
+        except Exception as error:  # Of a pipeline of others anything may be odd.
+            why = error
+    for text in text_columns(estimator):
+        raise not_served(text, "string", why)
+    return PlainPipeline(estimator, width)
 
 
 def _adopt_graph(source: Path, target: Path, flavor: Any, signature: Mapping[str, Any]) -> None:
@@ -140,7 +144,9 @@ def _adopt_graph(source: Path, target: Path, flavor: Any, signature: Mapping[str
     graph = load_onnx(model.SerializeToString(), classes)
     if graph.features is None:
         raise ValueError("its graph does not say how many numbers it reads")
-    features = read_features(source, signature, graph.features, None, largest_input(model))
+    largest = largest_input(model)
+    bounds = [(-largest, largest)] * graph.features
+    features = read_features(source, signature, graph.features, None, bounds)
     drop_scores(model, graph, [float(feature.example) for feature in features])
     data = model.SerializeToString()
     schema = Schema(

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import CategoricalNB
 from sklearn.pipeline import make_pipeline
@@ -51,6 +52,57 @@ def test_a_model_that_reads_text_is_refused_with_the_feature_and_its_type(
     assert refused.status_code == 409
     assert "its feature 'city' is of type string" in refused.json()["detail"]
     assert listed(foreign_service, name)["servable"] is False
+
+
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("unknown", ["ignore", "error"])
+def test_text_that_is_one_hot_encoded_after_the_numbers_is_served_exactly(
+    foreign_service: Client, unknown: str, signed: bool
+) -> None:
+    prepare = ColumnTransformer(
+        [("n", StandardScaler(), ["age"]), ("t", OneHotEncoder(handle_unknown=unknown), ["city"])]
+    )
+    model = make_pipeline(prepare, LogisticRegression()).fit(CITIES, ANSWERS)
+    name = f"served-{unknown}-{signed}"
+    options = {"signature": signature(CITIES)} if signed else {}
+    log_sklearn(model, name, skops_trusted_types=["numpy.dtype"], **options)
+
+    assert use(foreign_service, name) == 200
+
+    features = foreign_service.get("/schema").json()["features"]
+    assert features[1]["categories"] == ["Recife", "Rio"]
+    rows = CITIES.to_dict("records")
+    answered = foreign_service.predict({"instances": rows, "probabilities": True}).json()
+    assert answered["predictions"] == model.predict(CITIES).tolist()
+    assert np.allclose(answered["probabilities"], model.predict_proba(CITIES), atol=1e-12)
+    elsewhere = {"instances": [{"age": 20, "city": "Natal"}]}
+    assert foreign_service.predict(elsewhere).is_success == (unknown == "ignore")
+
+
+def test_missing_values_of_a_pipeline_are_filled_as_scikit_learn_does(
+    foreign_service: Client,
+) -> None:
+    cities = pd.Series(["Rio", None, "Natal", "Rio"] * 5, dtype=object)
+    frame = CITIES.assign(age=[np.nan, 30.0, 40.0, 50.0] * 5, city=cities)
+    text = make_pipeline(
+        SimpleImputer(strategy="most_frequent", missing_values=None),
+        OneHotEncoder(handle_unknown="ignore"),
+    )
+    numbers = make_pipeline(SimpleImputer(), StandardScaler())
+    prepare = ColumnTransformer([("n", numbers, ["age"]), ("t", text, ["city"])])
+    model = make_pipeline(prepare, LogisticRegression()).fit(frame, ANSWERS)
+    log_sklearn(model, "filled", skops_trusted_types=["numpy.dtype"], signature=signature(frame))
+
+    assert use(foreign_service, "filled") == 200
+
+    assert [one["nullable"] for one in foreign_service.get("/schema").json()["features"]] == [
+        True,
+        True,
+    ]
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    answered = foreign_service.predict({"instances": rows, "probabilities": True}).json()
+    assert answered["predictions"] == model.predict(frame).tolist()
+    assert np.allclose(answered["probabilities"], model.predict_proba(frame), atol=1e-12)
 
 
 def test_an_encoder_of_text_alone_is_refused(foreign_service: Client) -> None:
