@@ -121,6 +121,7 @@ class Use:
             self,
             name=version.name,
             version=version.version,
+            sha256=version.digest,
             run_id=version.run_id,
             created_at=version.created_at,
         )

@@ -141,8 +141,8 @@ class FakeRegistry:
         """Rename a model as MLflow's page does."""
         for version in [one for one in self.versions.values() if one.name == name]:
             renamed = replace(version, name=new_name, refusal=refusal_of_name(new_name))
-            self.files(renamed).parent.mkdir(exist_ok=True)
             if self.files(version).exists():
+                self.files(renamed).parent.mkdir(exist_ok=True)
                 self.files(version).rename(self.files(renamed))
             del self.versions[name, version.version]
             self.versions[new_name, version.version] = renamed
