@@ -32,9 +32,8 @@ from service.rollout.local_replica import LEASE_SECONDS, LocalReplica
 from service.rollout.peers import Peers
 from service.rollout.replica import Confirmation, Replica, Swapped
 
-logger = logging.getLogger(__name__)
-
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 WAIT_SECONDS = 10.0
 """How long a change waits for another one to end, here or in another replica."""
