@@ -13,18 +13,18 @@ from service.api.same_origin import SameOriginMiddleware
 from service.api.services import Lifespan, Services
 from service.auth.api_keys import ApiKeys
 from service.common.data_folder import DataFolder
-from service.common.domain import Registry
 from service.common.errors import ServiceError
 from service.common.metrics import Metrics
+from service.common.ports import Registry
 from service.common.settings import Settings, read_settings
 from service.processes.limits import JobLimits
 from service.processes.pool import WorkerPool
 from service.rollout.coordinator import Coordinator
 from service.rollout.hold import Hold
 from service.rollout.last_served import LastServed
+from service.rollout.local_replica import LocalReplica
 from service.rollout.peers import DiscoveredPeers, NoPeers
 from service.rollout.poller import Poller
-from service.rollout.replica import LocalReplica
 from service.schema.decoder import Limits
 from service.serving.core_pool import CorePool
 from service.serving.current_model import CurrentModel

@@ -23,7 +23,7 @@ Members = Mapping[str, Any]
 
 def _text(members: Members, name: str) -> str:
     value = members.get(name)
-    if not isinstance(value, str) or len(value) > 128:
+    if not isinstance(value, str) or len(value) > 256:
         raise InvalidRequest(f"{name} must be text.")
     return value
 

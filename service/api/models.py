@@ -6,11 +6,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from pydantic.json_schema import SkipJsonSchema
 
-from service.api.parameters import STRICT_QUERY, Limit, Name, PageToken, VersionId
+from service.api.parameters import STRICT_QUERY, Limit, ModelName, PageToken, VersionId
 from service.api.schemas import ProblemReply, VersionDetail, VersionList, VersionReply
 from service.api.services import Services, services_of
 from service.common.domain import Version
-from service.common.errors import RegistryUnavailable, TrainingNotFound
+from service.common.errors import NotFound, RegistryUnavailable, TrainingNotFound, VersionInUse
 
 router = APIRouter(tags=["models"])
 
@@ -31,7 +31,6 @@ def timestamp(seconds: float) -> str:
 
 def version_reply(services: Services, version: Version) -> VersionReply:
     """Return a version as the API shows it."""
-    in_use = services.local.newest
     servable, reason = services.version_list.verdict(version)
     reply = VersionReply(
         name=version.name,
@@ -39,8 +38,7 @@ def version_reply(services: Services, version: Version) -> VersionReply:
         created_at=timestamp(version.created_at),
         model_type=version.model_type or None,
         metrics=dict(version.metrics),
-        in_use=in_use is not None
-        and (in_use.name, in_use.version) == (version.name, version.version),
+        in_use=services.local.is_in_use(version.name, version.version),
         servable=servable,
     )
     if reason is not None:
@@ -66,7 +64,7 @@ def version_reply(services: Services, version: Version) -> VersionReply:
 )
 async def list_models(
     request: Request,
-    name: Annotated[Name | SkipJsonSchema[None], Query()] = None,
+    name: Annotated[ModelName | SkipJsonSchema[None], Query()] = None,
     limit: Limit = 100,
     page_token: PageToken = None,
 ) -> VersionList:
@@ -130,5 +128,10 @@ async def get_version(request: Request, identifier: VersionId) -> VersionDetail:
 async def delete_version(request: Request, identifier: VersionId) -> None:
     """Delete a version; 409 while it is in use."""
     services = services_of(request)
-    await services.ask(services.registry.get_version, *identifier)
+    try:
+        await services.ask(services.registry.get_version, *identifier)
+    except NotFound:
+        if services.local.is_in_use(*identifier):
+            raise VersionInUse(*identifier) from None
+        raise
     await services.change(services.coordinator.delete, *identifier)

@@ -42,7 +42,7 @@ _HEADERS: dict[str, dict[str, Any]] = {
         type="string",
         maxLength=128,
     ),
-    "X-Model-Name": _header("The model that answered.", type="string"),
+    "X-Model-Name": _header("The model that answered, percent-encoded.", type="string"),
     "X-Model-Version": _header("Its version.", type="integer", minimum=1),
     "X-Model-Epoch": _header(
         "Grows by one with each change of the model in use.", type="integer", minimum=1

@@ -8,10 +8,18 @@ from pydantic import AfterValidator, StringConstraints, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
 
 from service.common.did_you_mean import did_you_mean
-from service.common.domain import LOG_OF_USE, NAME, NEXT_PAGE, is_name
+from service.common.domain import (
+    LOG_OF_USE,
+    MODEL_NAME,
+    NAME,
+    NEXT_PAGE,
+    is_model_name,
+    is_name,
+)
 from service.common.errors import InvalidRequest, ModelNotFound, VersionNotFound, clip
 
 NAMES = "must be 1 to 128 of A-Z a-z 0-9 . _ -, and not . or .. alone"
+MODEL_NAMES = "must be 1 to 256 characters without / and :, not blank, not ., and not begin with .."
 
 
 def _check_name(name: str) -> str:
@@ -25,7 +33,21 @@ Name = Annotated[
     AfterValidator(_check_name),
     WithJsonSchema({"type": "string", "pattern": f"^{NAME}$"}),
 ]
-"""The name of a model or a data set in a query or a body; one that is ill-formed is 400."""
+"""The name of a data set in a query or a body; one that is ill-formed is 400."""
+
+
+def _check_model_name(name: str) -> str:
+    if not is_model_name(name):
+        raise ValueError(MODEL_NAMES)
+    return name
+
+
+ModelName = Annotated[
+    str,
+    AfterValidator(_check_model_name),
+    WithJsonSchema({"type": "string", "pattern": f"^{MODEL_NAME}$"}),
+]
+"""The name of a model in a query or a body; one that is ill-formed is 400."""
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
 """The most items of a page."""
@@ -58,7 +80,7 @@ class _VersionId(NamedTuple):
 
 
 async def _version_in_path(name: str, version: str) -> _VersionId:
-    if not is_name(name) or name == LOG_OF_USE:
+    if not is_model_name(name) or name == LOG_OF_USE:
         raise ModelNotFound(name)
     if not re.fullmatch(r"[1-9][0-9]{0,8}", version):
         raise VersionNotFound(name, version)

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any
+from urllib.parse import quote
 
 from service.api import problems
 from service.common.errors import BodyTooLarge, InvalidInput, ServiceError, clip
@@ -50,9 +51,12 @@ class ServedModel:
 
 
 def model_headers(in_use: LoadedVersion) -> list[tuple[bytes, bytes]]:
-    """Return the headers of a reply that used this model."""
+    """Return the headers of a reply that used this model.
+
+    Others may have named it with characters that no header holds; its name is written as in a URL.
+    """
     return [
-        (b"x-model-name", in_use.name.encode()),
+        (b"x-model-name", quote(in_use.name, safe="").encode()),
         (b"x-model-version", str(in_use.version).encode()),
         (b"x-model-epoch", str(in_use.epoch).encode()),
     ]

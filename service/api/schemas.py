@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from service.api.parameters import Name
+from service.api.parameters import ModelName
 from service.schema.train_request import TrainRequest
 
 Label = str | int | bool
@@ -139,7 +139,7 @@ class UseModelRequest(_Request):
         }
     )
 
-    name: Name
+    name: ModelName
     version: int | None = Field(None, ge=1, le=2**31 - 1, description=_DIGITS)
     alias: str | None = Field(None, min_length=1, max_length=255)
     expected_epoch: int | None = Field(None, ge=0, le=2**31 - 1, description=_DIGITS)

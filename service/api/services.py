@@ -10,14 +10,14 @@ from typing import Any, ParamSpec, TypedDict, TypeVar, cast
 
 from starlette.requests import Request
 
-from service.common.domain import Registry
 from service.common.errors import ChangeUnderWay, RegistryUnavailable
 from service.common.metrics import Metrics
+from service.common.ports import Registry
 from service.common.settings import Settings
 from service.processes.pool import WorkerPool
 from service.rollout.coordinator import WAIT_SECONDS, Coordinator
+from service.rollout.local_replica import LocalReplica
 from service.rollout.poller import Poller
-from service.rollout.replica import LocalReplica
 from service.serving.core_pool import CorePool
 from service.serving.current_model import CurrentModel
 from service.serving.file_predictions import FilePredictions

@@ -135,6 +135,9 @@ class Metrics:
         self.in_use = gauge(
             "service_model_in_use", "1 for the version in use.", ("model", "version")
         )
+        self.deleted = gauge(
+            "service_model_in_use_deleted", "1 while the version in use is deleted in MLflow."
+        )
         self.changes = counter(
             "service_model_changes_total", "Changes of the model in use, by outcome.", ("outcome",)
         )

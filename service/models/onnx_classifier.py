@@ -9,11 +9,16 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from service.common.errors import clip
 from service.models.allowlist import LARGEST_ARTIFACT, inspect_onnx
 from service.models.classifier import Floats, Labels
 
 _REALS: dict[str, type[np.floating[Any]]]
 _REALS = {"tensor(double)": np.float64, "tensor(float)": np.float32}
+
+
+ROUNDING = 1e-3
+"""How far outside of 0 to 1 a probability of a graph of others may be: sums of float32."""
 
 
 class BoundRun:
@@ -74,8 +79,8 @@ class OnnxClassifier:
         except Exception as error:  # ONNX Runtime has an error class for each of its status codes.
             raise ValueError(f"ONNX Runtime does not load the graph: {error}") from error
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        if len(inputs) != 1 or inputs[0].type not in _REALS or len(inputs[0].shape) != 2:
-            raise ValueError("the graph must read one matrix of numbers")
+        if reason := _unreadable(inputs):
+            raise ValueError(f"{reason}; a graph must read one matrix of floats or doubles")
         if not outputs or outputs[0].type not in ("tensor(int64)", "tensor(string)"):
             raise ValueError("the graph's first output must be the labels")
         if classes is None and outputs[0].type == "tensor(string)":
@@ -92,6 +97,7 @@ class OnnxClassifier:
                 self._probability_real = _REALS[output.type]
                 break
         self._index = None if classes is None else {c: i for i, c in enumerate(classes)}
+        self.classes = len(classes) if classes is not None else self._classes
 
     @property
     def may_label_nan(self) -> bool:
@@ -113,7 +119,15 @@ class OnnxClassifier:
         if self._probabilities is None:
             raise ValueError("this graph gives no probabilities")
         labels, probabilities = self._run([self._label, self._probabilities], X)
-        return self._indexes(labels), probabilities.astype(np.float64, copy=False)
+        found: Floats = probabilities.astype(np.float64, copy=False)
+        return self._indexes(labels), found if self._index is None else _within(found)
+
+    def scores(self, X: Floats) -> NDArray[Any]:
+        """Return what stands where probabilities are expected, as the graph gives it."""
+        if self._probabilities is None:
+            raise ValueError("this graph gives no probabilities")
+        (scores,) = self._run([self._probabilities], X)
+        return scores
 
     def bind(self, rows: int, *, probabilities: bool = False) -> BoundRun:
         """Return a run of exactly `rows` rows on its own arrays.
@@ -164,6 +178,26 @@ def load_onnx(
     """
     inspect_onnx(data, limit)
     return OnnxClassifier(data, classes)
+
+
+def _unreadable(inputs: Sequence[Any]) -> str:
+    """Return why rows cannot be given to a graph with these inputs; empty where they can."""
+    if len(inputs) != 1:
+        names = ", ".join(repr(clip(one.name)) for one in inputs[:5])
+        return f"it has {len(inputs)} inputs, {names}" if inputs else "it has no input"
+    (given,) = inputs
+    if given.type not in _REALS:
+        return f"its input {clip(given.name)!r} is {given.type}"
+    dimensions = len(given.shape)
+    return "" if dimensions == 2 else f"its input {clip(given.name)!r} has {dimensions} dimensions"
+
+
+def _within(probabilities: Floats) -> Floats:
+    """Correct what float32 rounds beyond 0 and 1; raises ValueError for other numbers."""
+    within: Floats = np.clip(probabilities, 0.0, 1.0)
+    if (np.abs(probabilities - within) > ROUNDING).any():
+        raise ValueError("the graph gives a number outside of 0 to 1, which is no probability")
+    return within
 
 
 def _known(size: object) -> int | None:

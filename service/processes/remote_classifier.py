@@ -16,7 +16,7 @@ from time import thread_time
 
 from service.common.errors import ClassifierUnavailable, WorkerCrashed, WorkersUnavailable
 from service.models.classifier import Floats, Labels
-from service.processes.connection import ANSWER_SECONDS, ClassifierInfo, WorkerConnection
+from service.processes.connection import ANSWER_SECONDS, ClassifierInfo, Defect, WorkerConnection
 from service.processes.job import WorkerProcess
 from service.processes.messages import Crashed, Outcome
 from service.processes.pool import WorkerPool
@@ -53,12 +53,13 @@ class RemoteClassifier:
         names: Sequence[str],
         lost: Callable[[], None] = lambda: None,
         seconds: float = ANSWER_SECONDS,
+        foreign: bool = False,
     ) -> None:
         """Start it; `source` returns the skops file, now and whenever a worker is started again.
 
         `title` is its name in the log, `lost` is called at every unexpected end, `seconds` is how
-        long an answer may take. Raises ValueError for a file that is refused, WorkerCrashed and
-        WorkersUnavailable.
+        long an answer may take. However a `foreign` one fails, a call raises ValueError. Raises
+        ValueError for a file that is refused, WorkerCrashed and WorkersUnavailable.
         """
         supervisor = _Supervisor(workers, title, source, names, lost, seconds)
         info = supervisor.start()
@@ -66,6 +67,7 @@ class RemoteClassifier:
         self.may_label_nan = info.may_label_nan
         self._supervisor = supervisor
         self._spent = _Spent()
+        self._foreign = foreign
         weakref.finalize(self, supervisor.close)
 
     def close(self) -> None:
@@ -115,6 +117,10 @@ class RemoteClassifier:
         except (EOFError, OSError) as error:
             self._supervisor.lose(connection)
             raise ClassifierUnavailable from error
+        except Defect as error:
+            if self._foreign:
+                raise ValueError(str(error)) from error
+            raise
         self._spent.seconds += seconds
         return labels, probabilities
 

@@ -100,6 +100,8 @@ class MlflowUses(RegistryPart):
             "model": version.name,
             "version": str(version.version),
             "sha256": version.digest,
+            "run": version.run_id,
+            "created": str(round(version.created_at * 1000)),
             "by": by,
             "nonce": nonce,
         }
@@ -172,6 +174,7 @@ def _use(item: Any, tags: dict[str, str] | None = None) -> Use:
     _, _, source = str(item.source or "").partition("models:/")
     name, _, number = source.rpartition("/")
     version = tags.get("version", number)
+    created = tags.get("created", "")
     return Use(
         epoch=int(item.version),
         name=tags.get("model", name),
@@ -179,4 +182,6 @@ def _use(item: Any, tags: dict[str, str] | None = None) -> Use:
         sha256=tags.get("sha256", ""),
         by=tags.get("by", ""),
         at=item.creation_timestamp / 1000,
+        run_id=tags.get("run", ""),
+        created_at=int(created) / 1000 if created.isdigit() else 0.0,
     )

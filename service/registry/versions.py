@@ -1,12 +1,14 @@
 """Models and their versions, in MLflow's model registry."""
 
+import re
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 
-from service.common.domain import LOG_OF_USE, NewVersion, Page, Version, is_name
+from service.common.domain import LOG_OF_USE, NewVersion, Page, Use, Version, is_model_name
 from service.common.errors import AliasNotFound, ModelNotFound, VersionNotFound, VersionNotServable
 from service.registry.connection import RegistryPart, checked_page_token, page_token_of
 from service.registry.download import BOUNDS, NotFetchable, download
@@ -15,6 +17,10 @@ from service.registry.mlmodel import write_mlmodel
 
 _DIGEST = "sha256."
 _NEWEST = ["version_number DESC"]
+_ANY = f"name != '{LOG_OF_USE}'"
+_RUN_ID = re.compile("[0-9a-zA-Z_-]+")
+_MOST = 1000
+"""Versions that are read with one call."""
 
 
 class MlflowVersions(RegistryPart):
@@ -24,7 +30,7 @@ class MlflowVersions(RegistryPart):
         """Return versions, the newest first; raises InvalidRequest for an invalid token."""
         if name == LOG_OF_USE:
             return Page([])
-        wanted = f"name = '{name}'" if name else f"name != '{LOG_OF_USE}'"
+        wanted = _named(name) if name else _ANY
         with self._connection.calls():
             versions = self._client.search_model_versions(
                 wanted,
@@ -32,7 +38,8 @@ class MlflowVersions(RegistryPart):
                 order_by=["creation_timestamp DESC", "name ASC", "version_number DESC"],
                 page_token=checked_page_token(page_token),
             )
-        return Page([_version(item) for item in versions], page_token_of(versions))
+        found = [_version(item) for item in versions if name in (None, item.name)]
+        return Page(found, page_token_of(versions))
 
     def get_version(self, name: str, version: int) -> Version:
         """Return one; raises ModelNotFound or VersionNotFound."""
@@ -58,11 +65,32 @@ class MlflowVersions(RegistryPart):
             raise ModelNotFound(name)
         with self._connection.calls():
             versions = self._client.search_model_versions(
-                f"name = '{name}'", max_results=1, order_by=_NEWEST
+                _named(name), max_results=_MOST if _is_pattern(name) else 1, order_by=_NEWEST
             )
-        if not versions:
-            raise ModelNotFound(name)
-        return _version(versions[0])
+        for item in versions:
+            if item.name == name:
+                return _version(item)
+        raise ModelNotFound(name)
+
+    def find_again(self, use: Use) -> Version | None:
+        """Return the version of an entry of the log by what it keeps when its model is renamed.
+
+        None where it was deleted.
+        """
+        wanted = f"run_id = '{use.run_id}'" if _RUN_ID.fullmatch(use.run_id) else _ANY
+        token = None
+        while True:
+            with self._connection.calls():
+                page = self._client.search_model_versions(
+                    wanted, max_results=_MOST, order_by=_NEWEST, page_token=token
+                )
+            for item in page:
+                version = _version(item)
+                if version.name != LOG_OF_USE and use.is_of(version):
+                    return version
+            if not page.token:
+                return None
+            token = page.token
 
     def version_of_alias(self, name: str, alias: str) -> Version:
         """Return the one that an alias names; raises ModelNotFound or AliasNotFound."""
@@ -155,6 +183,33 @@ class MlflowVersions(RegistryPart):
         return True
 
 
+def _is_pattern(name: str) -> bool:
+    """Return whether a name has both quotes, so that no filter of MLflow can hold it."""
+    return "'" in name and '"' in name
+
+
+def _named(name: str) -> str:
+    """Return MLflow's filter for the versions of a model, which has no way to escape a quote.
+
+    Where `_is_pattern`, it may let versions of other models pass.
+    """
+    if _is_pattern(name):
+        return "name LIKE '" + re.sub(r"['\"\\]", "_", name) + "'"
+    quote = '"' if "'" in name else "'"
+    return f"name = {quote}{name}{quote}"
+
+
+def refusal_of_name(name: str) -> str | None:
+    """Return why no version of a model of that name can be put in use; None where it can be.
+
+    The log of use names a version by an address, `models:/name/version`, which MLflow parses.
+    """
+    address = urlsplit(f"models:/{name}/1", allow_fragments=False)
+    if is_model_name(name) and address.path == f"/{name}/1":
+        return None
+    return "MLflow finds no version of a model of that name by its address; rename the model there"
+
+
 def _sentence(new: NewVersion) -> str:
     accuracy = new.metrics.get("accuracy")
     correct = "" if accuracy is None else f", {accuracy:.1%} of the held-out rows correct"
@@ -167,8 +222,8 @@ def _version(item: Any, tags: dict[str, str] | None = None) -> Version:
     refusal = None
     if item.status not in ("READY", None):
         refusal = f"its registration is {str(item.status).lower().replace('_', ' ')}"
-    elif not is_name(item.name):
-        refusal = "its name has characters other than A-Z a-z 0-9 . _ -"
+    else:
+        refusal = refusal_of_name(item.name)
     return Version(
         name=item.name,
         version=int(item.version),

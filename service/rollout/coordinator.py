@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from service.common.domain import Registry, Use, Version
+from service.common.domain import Use, Version
 from service.common.errors import (
     ChangeUnderWay,
     EpochConflict,
@@ -27,12 +27,13 @@ from service.common.errors import (
     VersionNotServable,
 )
 from service.common.metrics import Metrics
+from service.common.ports import Registry
+from service.rollout.local_replica import LEASE_SECONDS, LocalReplica
 from service.rollout.peers import Peers
-from service.rollout.replica import LEASE_SECONDS, Confirmation, LocalReplica, Replica, Swapped
-
-logger = logging.getLogger(__name__)
+from service.rollout.replica import Confirmation, Replica, Swapped
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 WAIT_SECONDS = 10.0
 """How long a change waits for another one to end, here or in another replica."""
@@ -86,7 +87,7 @@ class Coordinator:
         try:
             with self._leases(self._wait_seconds) as (leader, replicas):
                 self._prepare(replicas, leader, version)
-                previous = self._registry.newest_use()
+                previous = self._local.present(self._registry.newest_use())
                 epoch = 0 if previous is None else previous.epoch
                 if expected_epoch is not None and epoch != expected_epoch:
                     raise EpochConflict(expected_epoch, epoch)
@@ -102,8 +103,8 @@ class Coordinator:
     def delete(self, name: str, version: int) -> None:
         """Delete a version while no change can begin; raises VersionInUse."""
         with self._leases(self._wait_seconds):
-            newest = self._registry.newest_use()
-            if newest is not None and (newest.name, newest.version) == (name, version):
+            newest = self._local.present(self._registry.newest_use())
+            if newest is not None and newest.is_of(self._registry.get_version(name, version)):
                 raise VersionInUse(name, version)
             self._registry.delete_version(name, version)
 

@@ -16,7 +16,7 @@ from service.common.errors import (
 from service.common.malloc import trim
 from service.common.metrics import Metrics
 from service.rollout.coordinator import Coordinator
-from service.rollout.replica import LocalReplica
+from service.rollout.local_replica import LocalReplica
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +71,7 @@ class Poller:
             recovery.start()
         try:
             self._follow()
+            self._local.check_registration()
         except RegistryUnavailable as error:
             self._metrics.polls.labels("unavailable").inc()
             logger.debug("%s", error)

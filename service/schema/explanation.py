@@ -236,9 +236,10 @@ class _Instances:
         if value is None:
             if feature.nullable:
                 return float(feature.missing_code) if feature.type == "text" else np.nan
-            message = f"must be {_WANTED[feature.type]}, not null: training saw no missing value"
+            wanted = _WANTED[feature.type]
+            message = f"must be {wanted}, not null: the model takes no missing value here"
             if marker := next((text for text in feature.categories if text in MARKERS), None):
-                message += f', but {quoted(marker)}; "missing" in /train makes that a missing value'
+                message += f'; it takes {quoted(marker)}, and "missing" in /train makes that null'
         elif feature.type == "number":
             if type(value) is not float and type(value) is not int:
                 message = f"must be a number, not {_kind(value)}"

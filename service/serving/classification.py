@@ -41,6 +41,10 @@ class Classification:
         self._cores = cores
         self._alternate = alternate
 
+    def titled(self, title: str) -> "Classification":
+        """Return one that errors call otherwise."""
+        return Classification(title, self._classifier, self._cores, self._alternate)
+
     def classify(
         self,
         matrix: Floats,

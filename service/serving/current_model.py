@@ -44,6 +44,11 @@ class CurrentModel:
             raise NoModelInUse(self.load_error)
         return self.in_use
 
+    def rename(self, predictor: Predictor, epoch: int) -> None:
+        """Answer from the version in use under another name, unless another epoch is served."""
+        if self.in_use is not None and epoch == self.epoch:
+            self.in_use = LoadedVersion(predictor, epoch, self.in_use.sha256)
+
     def swap(self, predictor: Predictor, epoch: int, sha256: str) -> bool:
         """Put `predictor` in use, unless a version of the same or a higher epoch is."""
         if epoch <= self.epoch:

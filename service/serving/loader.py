@@ -13,7 +13,7 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from service.common.disk_errors import lack
-from service.common.domain import ARTIFACTS, Version, Versions
+from service.common.domain import ARTIFACTS, Version, is_new_model_name
 from service.common.errors import (
     ClassifierUnavailable,
     InvalidRequest,
@@ -23,6 +23,7 @@ from service.common.errors import (
     WorkerCrashed,
     clip,
 )
+from service.common.ports import Versions
 from service.models.classifier import Classifier
 from service.models.onnx_classifier import load_onnx
 from service.processes.limits import JobLimits
@@ -42,6 +43,9 @@ _KEPT = 10
 
 _ADOPTION = JobLimits(seconds=60.0, memory_bytes=2 * 2**30)
 _MOST_VERDICTS = 10_000
+
+_ADOPTED_FORM = 2
+"""Raised when foreign versions are converted in another way: the cache has them converted."""
 
 _SPOILED = (ValueError, InvalidRequest, zipfile.BadZipFile, KeyError, ClassifierUnavailable)
 """The errors by which a version turns out not to be servable."""
@@ -143,8 +147,12 @@ class Loader:
             return self._cached(version) or self._fetched(version)
 
     def _folder(self, version: Version) -> Path:
-        mark = f"{version.created_at:.3f}" if version.foreign else version.digest[:16]
-        return self._cache / f"{version.name}-{version.version}-{mark}"
+        foreign = f"{version.created_at:.3f}.{_ADOPTED_FORM}"
+        mark = foreign if version.foreign else version.digest[:16]
+        name = version.name
+        if not is_new_model_name(name):  # by others, and perhaps no name of a folder
+            name = hashlib.sha256(name.encode()).hexdigest()
+        return self._cache / f"{name}-{version.version}-{mark}"
 
     def _cached(self, version: Version) -> Mapping[str, bytes] | None:
         folder = self._folder(version)
@@ -252,6 +260,7 @@ class Loader:
             lambda: self._files(version)["model.skops"],
             [feature.name for feature in schema.features],
             lost,
+            foreign=version.foreign,
         )
 
 

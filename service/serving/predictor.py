@@ -1,6 +1,7 @@
 """One version, ready to answer: a request's bytes in, a reply's bytes out."""
 
 from collections.abc import Sequence
+from copy import copy
 from math import isfinite
 from time import thread_time
 from typing import Any
@@ -90,6 +91,15 @@ class Predictor:
         self._row_bytes = len(orjson.dumps([f.example for f in schema.features]))
         self._untimed = 0
         self._conclude()
+
+    def renamed(self, name: str) -> "Predictor":
+        """Return one that answers alike under another name; this one keeps its own."""
+        predictor = copy(self)
+        predictor.name = name
+        title = f"Model {name!r} version {self.version}"
+        predictor.classification = self.classification.titled(title)
+        predictor.replies = ReplyEncoder(name, self.version, self.schema.classes)
+        return predictor
 
     @property
     def example(self) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
-from service.common.domain import Page, Version, Versions
+from service.common.domain import Page, Version
 from service.common.errors import RegistryUnavailable, ServiceError, VersionNotServable
+from service.common.ports import Versions
 from service.schema.example import describe, example
 from service.serving.loader import Loader
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import orjson
 
-from service.common.domain import Registry
 from service.common.errors import VersionNotServable
+from service.common.ports import Registry
 from service.rollout.coordinator import Coordinator
 from service.training.queue import TrainingQueue
 from service.training.uploads import DryRun, Uploads

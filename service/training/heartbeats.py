@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
-from service.common.domain import Registry, Training
+from service.common.domain import Training
 from service.common.errors import RegistryUnavailable, TrainingNotFound
 from service.common.metrics import Metrics
+from service.common.ports import Registry
 from service.training.run import TrainingRun
 
 logger = logging.getLogger(__name__)

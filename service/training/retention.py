@@ -10,8 +10,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from service.common.domain import Registry
 from service.common.errors import DataSetNotFound, ServiceError, TrainingNotFound
+from service.common.ports import Registry
 
 logger = logging.getLogger(__name__)
 

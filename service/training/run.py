@@ -10,15 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from service.common.disk_errors import lack
-from service.common.domain import (
-    DataSet,
-    Fault,
-    NewVersion,
-    Note,
-    Registry,
-    Training,
-    TrainingState,
-)
+from service.common.domain import DataSet, Fault, NewVersion, Note, Training, TrainingState
 from service.common.errors import (
     Conflict,
     InvalidRequest,
@@ -28,6 +20,7 @@ from service.common.errors import (
     StorageUnavailable,
     WorkerCrashed,
 )
+from service.common.ports import Registry
 from service.processes import job_files as files
 from service.processes.job import Job
 from service.processes.limits import JobLimits

@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 import orjson
 
-from service.common.domain import DataSet, DataSets, Note, Version
+from service.common.domain import DataSet, Note, Version
 from service.common.errors import Forbidden, InvalidRequest, JobFailed
+from service.common.ports import DataSets
 from service.common.settings import Settings
 from service.processes.job_files import ROWS, TABLE
 from service.processes.limits import JobLimits

@@ -127,6 +127,9 @@ def _symptoms() -> Iterator[Case]:
     yield Case("DesafioPollsFail", "4 of 10", failing, 15, False)
     yield Case("DesafioPollsStop", "one does", [*_polls("a", 0, 0), *_polls("b", 60, 0)], 15, True)
     yield Case("DesafioPollsStop", "one a minute", _polls("a", 0, 1), 15, False)
+    deleted = series("service_model_in_use_deleted", "0x5 1x7 0x20")
+    yield Case("DesafioModelDeleted", "for 6 min", [deleted], 12, True)
+    yield Case("DesafioModelDeleted", "for 4 min", [deleted], 10, False)
 
     yield Case("DesafioTrainingsFail", "4 of 6", _ended(2, 4), 30, True)
     yield Case("DesafioTrainingsFail", "4 of 10", _ended(6, 4), 30, False)

@@ -15,7 +15,8 @@ from typing import Any
 
 from service.__main__ import main
 from service.rollout.coordinator import Coordinator
-from service.rollout.replica import Confirmation, LocalReplica, Replica, Swapped
+from service.rollout.local_replica import LocalReplica
+from service.rollout.replica import Confirmation, Replica, Swapped
 
 _LATE_SECONDS = 0.5
 

@@ -14,7 +14,7 @@ import pytest
 import skops.io
 from sklearn.neighbors import KNeighborsClassifier
 
-from service.common.domain import DataSets
+from service.common.ports import DataSets
 from service.common.settings import Settings
 from service.processes.limits import JobLimits
 from service.processes.pool import WorkerPool

@@ -3,13 +3,12 @@
 import hashlib
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from service.common.domain import DataSet, NewVersion, Note, Registry, Training, Version
+from service.common.domain import DataSet, Note, Training
 from service.common.errors import (
     AliasNotFound,
     DataSetNotFound,
@@ -21,72 +20,15 @@ from service.common.errors import (
     TrainingNotFound,
     VersionNotFound,
 )
+from service.common.ports import Registry
 from service.registry.mlflow_registry import MlflowRegistry
-from tests.support.fakes import FakeRegistry
-from tests.support.mlflow_server import free_port, mlflow_server
-from tests.support.stores import with_tables
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as uri:
-        yield uri
-
-
-@pytest.fixture(scope="module", params=["fake", "embedded", "server"])
-def registry(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Registry]:
-    folder = tmp_path_factory.mktemp("registry")
-    made: Registry
-    if request.param == "fake":
-        made = FakeRegistry(folder)
-    elif request.param == "embedded":
-        made = MlflowRegistry("", with_tables(folder))
-    else:
-        made = MlflowRegistry(request.getfixturevalue("server"), folder)
-    yield made
-    made.close()
-
-
-def _training(registry: Registry, **changes: object) -> Training:
-    training = Training(
-        id="",
-        state="queued",
-        created_at=time.time(),
-        name="m",
-        model_type="SVC",
-        stage="waiting",
-        data_set="rows",
-        owner="me",
-        beat_at=12.5,
-    )
-    return registry.open_training(replace(training, **changes), {})  # type: ignore[arg-type]
-
-
-def _version(registry: Registry, folder: Path, name: str) -> Version:
-    training = _training(registry, name=name)
-    (folder / "schema.json").write_bytes(b"{}")
-    (folder / "model.onnx").write_bytes(b"graph")
-    digests = {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()
-    }
-    new = NewVersion(
-        name=name,
-        model_type="SVC",
-        run_id=training.id,
-        folder=folder,
-        sha256=digests,
-        params={"C": 2.0},
-        metrics={"accuracy": 0.75},
-        features=[("a", "number"), ("b", "text"), ("c", "boolean")],
-    )
-    return registry.add_version(new)
+from tests.support.mlflow_server import free_port
+from tests.support.registered import add_version, open_training
 
 
 @pytest.mark.slow
 def test_a_version_is_found_as_it_was_added(registry: Registry, tmp_path: Path) -> None:
-    added = _version(registry, tmp_path, "found")
+    added = add_version(registry, tmp_path, "found")
 
     assert registry.get_version("found", 1) == added
     assert registry.newest_version("found") == added
@@ -104,13 +46,13 @@ def test_versions_count_from_one(registry: Registry, tmp_path: Path) -> None:
     for expected in (1, 2, 3):
         folder = tmp_path / str(expected)
         folder.mkdir()
-        assert _version(registry, folder, "counted").version == expected
+        assert add_version(registry, folder, "counted").version == expected
     assert registry.newest_version("counted").version == 3
 
 
 def test_artifacts_come_back_as_they_were(registry: Registry, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    version = _version(registry, tmp_path / "in", "files")
+    version = add_version(registry, tmp_path / "in", "files")
 
     folder = registry.fetch(version, tmp_path / "out")
 
@@ -121,7 +63,7 @@ def test_artifacts_come_back_as_they_were(registry: Registry, tmp_path: Path) ->
 def test_a_listing_has_pages_the_newest_first(registry: Registry, tmp_path: Path) -> None:
     for name in ("p1", "p2", "p3"):
         (tmp_path / name).mkdir()
-        _version(registry, tmp_path / name, "paged")
+        add_version(registry, tmp_path / name, "paged")
 
     first = registry.list_versions("paged", 2, None)
     second = registry.list_versions("paged", 2, first.next_page_token)
@@ -134,7 +76,7 @@ def test_a_listing_has_pages_the_newest_first(registry: Registry, tmp_path: Path
 
 
 def test_what_is_not_there_is_not_found(registry: Registry, tmp_path: Path) -> None:
-    version = _version(registry, tmp_path, "there")
+    version = add_version(registry, tmp_path, "there")
 
     with pytest.raises(ModelNotFound):
         registry.get_version("nobody", 1)
@@ -161,8 +103,8 @@ def test_a_deleted_version_is_gone_and_its_number_is_not_given_again(
 ) -> None:
     for name in ("a", "b", "c"):
         (tmp_path / name).mkdir()
-    _version(registry, tmp_path / "a", "deleted")
-    _version(registry, tmp_path / "b", "deleted")
+    add_version(registry, tmp_path / "a", "deleted")
+    add_version(registry, tmp_path / "b", "deleted")
 
     registry.delete_version("deleted", 1)
 
@@ -170,11 +112,11 @@ def test_a_deleted_version_is_gone_and_its_number_is_not_given_again(
         registry.get_version("deleted", 1)
     with pytest.raises(VersionNotFound):
         registry.delete_version("deleted", 1)
-    assert _version(registry, tmp_path / "c", "deleted").version == 3
+    assert add_version(registry, tmp_path / "c", "deleted").version == 3
 
 
 def test_the_log_of_use_grows_by_one_and_is_no_model(registry: Registry, tmp_path: Path) -> None:
-    version = _version(registry, tmp_path, "used")
+    version = add_version(registry, tmp_path, "used")
     before = registry.newest_use()
 
     first = registry.commit_use(version, "a test")
@@ -193,7 +135,7 @@ def test_the_log_of_use_grows_by_one_and_is_no_model(registry: Registry, tmp_pat
 def test_an_entry_that_does_not_follow_the_epoch_it_expects_never_counts(
     registry: Registry, tmp_path: Path
 ) -> None:
-    version = _version(registry, tmp_path, "compared")
+    version = add_version(registry, tmp_path, "compared")
     first = registry.commit_use(version, "x")
 
     second = registry.commit_use(version, "winner", first.epoch)
@@ -217,7 +159,7 @@ def test_a_model_is_claimed_once(registry: Registry) -> None:
 
 
 def test_commits_at_one_time_get_epochs_of_their_own(registry: Registry, tmp_path: Path) -> None:
-    version = _version(registry, tmp_path, "raced")
+    version = add_version(registry, tmp_path, "raced")
     epochs: list[int] = []
     threads = [
         threading.Thread(target=lambda: epochs.append(registry.commit_use(version, "x").epoch))
@@ -236,7 +178,7 @@ def test_commits_at_one_time_get_epochs_of_their_own(registry: Registry, tmp_pat
 
 
 def test_a_training_is_followed_from_queue_to_end(registry: Registry) -> None:
-    opened = _training(registry)
+    opened = open_training(registry)
     running = replace(opened, state="running", stage="fit", progress=0.5, beat_at=99.0)
     registry.update_training(running)
 
@@ -273,7 +215,7 @@ def test_of_many_notes_as_many_are_kept_as_there_is_room_for(registry: Registry)
 
 
 def test_a_failed_training_keeps_its_reason(registry: Registry) -> None:
-    opened = _training(registry)
+    opened = open_training(registry)
 
     registry.close_training(replace(opened, state="failed", error="It could not.", finished_at=1.0))
 
@@ -292,7 +234,7 @@ def test_the_newest_training_of_a_key_is_found(registry: Registry) -> None:
 
 
 def test_what_a_training_found_is_recorded(registry: Registry, tmp_path: Path) -> None:
-    training = _training(registry)
+    training = open_training(registry)
     (tmp_path / "confusion_matrix.png").write_bytes(b"png")
     columns = ({"name": "a", "type": "number", "missing": 0},)
     data_set = DataSet("rows", "ab" * 32, 10, columns, "y", 0.0)

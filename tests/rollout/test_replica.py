@@ -11,7 +11,7 @@ from service.common.errors import VersionNotServable
 from service.common.metrics import Metrics
 from service.rollout.coordinator import Coordinator
 from service.rollout.last_served import LastServed
-from service.rollout.replica import LEASE_SECONDS, LocalReplica
+from service.rollout.local_replica import LEASE_SECONDS, LocalReplica
 from service.serving.current_model import CurrentModel
 from tests.support.fakes import FakeRegistry, make_version
 from tests.support.replicas import FakePeers, FakeReplica

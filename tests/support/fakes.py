@@ -1,5 +1,6 @@
 """Fakes of the ports in `domain`, which pass the same contract tests as the real ones."""
 
+import hashlib
 import itertools
 import shutil
 import threading
@@ -23,6 +24,7 @@ from service.common.errors import (
     VersionNotServable,
 )
 from service.registry.download import BOUNDS, FolderSource, NotFetchable, download
+from service.registry.versions import refusal_of_name
 
 T = TypeVar("T")
 
@@ -109,7 +111,10 @@ class FakeRegistry:
 
     def files(self, version: Version) -> Path:
         """Return the folder of a version's artifacts."""
-        return self.folder / "versions" / version.name / str(version.version)
+        return self._folder(version.name) / str(version.version)
+
+    def _folder(self, name: str) -> Path:
+        return self.folder / "versions" / hashlib.sha256(name.encode()).hexdigest()
 
     def reach_storage(self) -> None:
         self._look()
@@ -128,6 +133,27 @@ class FakeRegistry:
         self.get_version(name, version)
         del self.versions[name, version]
 
+    def find_again(self, use: Use) -> Version | None:
+        self._look()
+        return next((one for one in self.versions.values() if use.is_of(one)), None)
+
+    def rename_model(self, name: str, new_name: str) -> None:
+        """Rename a model as MLflow's page does."""
+        for version in [one for one in self.versions.values() if one.name == name]:
+            renamed = replace(version, name=new_name, refusal=refusal_of_name(new_name))
+            if self.files(version).exists():
+                self.files(renamed).parent.mkdir(exist_ok=True)
+                self.files(version).rename(self.files(renamed))
+            del self.versions[name, version.version]
+            self.versions[new_name, version.version] = renamed
+        self.numbers[new_name] = self.numbers.pop(name)
+
+    def delete_model(self, name: str) -> None:
+        """Delete a model with its versions as MLflow's page does."""
+        self.versions = {key: one for key, one in self.versions.items() if one.name != name}
+        shutil.rmtree(self._folder(name), ignore_errors=True)
+        del self.numbers[name]
+
     def newest_use(self) -> Use | None:
         self._look()
         return self.uses[-1] if self.uses else None
@@ -137,9 +163,7 @@ class FakeRegistry:
         with self._lock:
             if expected_epoch not in (None, len(self.uses)):
                 raise EpochConflict(expected_epoch, len(self.uses))
-            use = Use(
-                len(self.uses) + 1, version.name, version.version, version.digest, by, self._now()
-            )
+            use = Use.begin(len(self.uses) + 1, version, by, self._now())
             self.uses.append(use)
         return use
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from service.common.domain import Version
+from service.common.domain import Use, Version
 from service.common.errors import (
     ChangeUnderWay,
 )
@@ -21,6 +21,7 @@ class FakeReplica:
         self.staged = 0
         self.leader: str | None = None
         self.held = True
+        self.newest: Use | None = None
         self.fails: dict[str, Exception] = {}
         self._journal = journal
         self._registry = registry
@@ -59,6 +60,12 @@ class FakeReplica:
 
     def confirm(self) -> Confirmation:
         return Confirmation(self.id, self.url, self.epoch)
+
+    def present(self, use: Use | None) -> Use | None:
+        return use
+
+    def check_registration(self) -> None:
+        """Nobody renames or deletes a model."""
 
     def cancel(self, training: str) -> bool:
         self._step("cancel")

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from service.app import create_app
-from service.common.domain import Registry
+from service.common.ports import Registry
 from service.common.settings import Settings
 from service.processes.pool import WorkerPool
 from service.server.server import Server, listen, url

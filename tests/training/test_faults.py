@@ -30,9 +30,9 @@ from service.registry.connection import Connection
 from service.registry.mlflow_registry import MlflowRegistry
 from service.rollout.coordinator import Coordinator
 from service.rollout.last_served import LastServed
+from service.rollout.local_replica import LocalReplica
 from service.rollout.peers import NoPeers
 from service.rollout.poller import Poller
-from service.rollout.replica import LocalReplica
 from service.schema.decoder import Limits
 from service.serving.current_model import CurrentModel
 from service.serving.loader import Loader

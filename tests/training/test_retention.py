@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from service.common.domain import DataSet, NewVersion, Registry, Training, TrainingState
+from service.common.domain import DataSet, NewVersion, Training, TrainingState
 from service.common.errors import DataSetNotFound, RegistryUnavailable, TrainingNotFound
+from service.common.ports import Registry
 from service.registry.mlflow_registry import MlflowRegistry
 from service.training.retention import Retention
 from tests.support.fakes import FakeRegistry

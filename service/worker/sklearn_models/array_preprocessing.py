@@ -90,7 +90,7 @@ class Preparation:
         texts: list[tuple[int, int]] = []
         for block, transformer, of_block in prepare.transformers_:
             at = [_place(column, places) for column in of_block]
-            steps = _steps(block, transformer)
+            steps = steps_of(block, transformer)
             if steps and type(steps[-1]) is OneHotEncoder:
                 texts += zip(at, _categories(steps), strict=True)
             elif texts:
@@ -168,7 +168,7 @@ def _place(column: str, places: Mapping[str, int]) -> int:
     return places[column]
 
 
-def _steps(block: str, transformer: Any) -> list[Any]:
+def steps_of(block: str, transformer: Any) -> list[Any]:
     """List what a block does, without what does nothing."""
     steps = [s for _, s in transformer.steps] if type(transformer) is Pipeline else [transformer]
     steps = [step.estimator if type(step) is FrozenEstimator else step for step in steps]

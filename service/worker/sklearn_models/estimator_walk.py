@@ -1,12 +1,13 @@
 """The estimators inside a fitted estimator, and what is true of all of them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.calibration import CalibratedClassifierCV, _CalibratedClassifier
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import (
     BaggingClassifier,
     ExtraTreesClassifier,
@@ -47,6 +48,24 @@ def forget_names(root: Any) -> None:
     """Drop the column names seen in training, so that a matrix without names causes no warning."""
     for estimator in estimators(root):
         vars(estimator).pop("feature_names_in_", None)
+
+
+def text_columns(root: Any) -> Iterator[str]:
+    """Yield the columns that an encoder reads as text, with the names that are known of them."""
+    for estimator in estimators(root):
+        if isinstance(estimator, ColumnTransformer):
+            for _, block, columns in estimator.transformers_:
+                for inner in estimators(block):
+                    yield from _texts(inner, list(columns))
+    for estimator in estimators(root):
+        yield from _texts(estimator, list(getattr(estimator, "feature_names_in_", ())))
+
+
+def _texts(encoder: Any, columns: Sequence[object]) -> Iterator[str]:
+    for index, categories in enumerate(getattr(encoder, "categories_", ())):
+        if any(isinstance(category, str) for category in categories):
+            column = columns[index] if index < len(columns) else index
+            yield column if isinstance(column, str) else f"x{column}"
 
 
 def reads_float32(root: Any) -> bool:

@@ -1,11 +1,10 @@
 """Versions that others logged, converted into what this service serves.
 
 Runs in a child process. What is understood: a graph in ONNX with one matrix of numbers as input,
-and a classifier on numbers in a skops file within our list (or, where a setting allows it, in a
-pickle). Anything else is refused with the reason.
+and a classifier on numbers and booleans in a skops file within our list (or, where a setting allows
+it, in a pickle). Anything else is refused with the reason.
 """
 
-import json
 import pickle  # nosec B403
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,14 +12,30 @@ from typing import Any
 
 import yaml
 
-from service.common.errors import UntrustedArtifact, clip
+from service.common.errors import clip
 from service.models.onnx_classifier import load_onnx
-from service.schema.contract import LARGEST, Feature, Label, Schema, encode
-from service.worker.sklearn_models.array_preprocessing import LARGEST_FLOAT32
+from service.schema.contract import Label, Schema, encode
+from service.worker.sklearn_models.estimator_walk import text_columns
+from service.worker.sklearn_models.external_features import (
+    LARGEST_TEXT,
+    not_served,
+    optional_features,
+    read_features,
+    with_missing,
+)
+from service.worker.sklearn_models.external_graph import (
+    drop_scores,
+    graph_classes,
+    largest_input,
+    parse_graph,
+    unzip,
+)
+from service.worker.sklearn_models.external_pipeline import (
+    PlainPipeline,
+    PreparedPipeline,
+    is_prepared,
+)
 from service.worker.sklearn_models.skops_file import load_skops
-
-_NUMBERS = frozenset({"double", "float", "long", "integer"})
-_LARGEST_TEXT = 4 * 2**20
 
 
 def adopt(source: Path, target: Path, allow_pickle: bool) -> None:
@@ -40,7 +55,7 @@ def adopt(source: Path, target: Path, allow_pickle: bool) -> None:
 
 def _describe(source: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     path = source / "MLmodel"
-    if not path.is_file() or path.stat().st_size > _LARGEST_TEXT:
+    if not path.is_file() or path.stat().st_size > LARGEST_TEXT:
         raise ValueError("it has no MLmodel file that says what it is")
     try:
         document = yaml.safe_load(path.read_bytes())
@@ -71,7 +86,6 @@ def _file(source: Path, flavor: Any, key: str) -> Path:
 def _adopt_estimator(
     source: Path, target: Path, flavor: Any, signature: Mapping[str, Any], allow_pickle: bool
 ) -> None:
-    from sklearn.pipeline import Pipeline
     from skops.io import dumps
 
     path = _file(source, flavor, "pickled_model")
@@ -91,104 +105,55 @@ def _adopt_estimator(
         raise ValueError(f"it is a {type(estimator).__name__}, not a fitted classifier")
     seen = getattr(estimator, "feature_names_in_", None)
     names = [str(name) for name in seen] if seen is not None else None
-    features = _features(source, signature, width, names)
-    schema = Schema(features, _labels(classes), probabilities=hasattr(estimator, "predict_proba"))
-    pipeline = Pipeline([("prepare", "passthrough"), ("classify", estimator)])
+    repeated = _repeated(estimator, width, names)
+    features = read_features(source, signature, width, names, repeated.bounds, repeated.texts)
+    repeated.check(features)
+    schema = Schema(
+        with_missing(
+            features,
+            optional_features(signature),
+            lambda index: repeated.takes_missing(features, index),
+        ),
+        _labels(classes),
+        probabilities=repeated.model.has_probabilities,
+        unknown_categories="refuse" if repeated.refuses_unknown else "ignore",
+    )
     (target / "schema.json").write_bytes(encode(schema))
-    (target / "model.skops").write_bytes(dumps(pipeline))
+    (target / "model.skops").write_bytes(dumps(repeated.pipeline))
+
+
+def _repeated(
+    estimator: Any, width: int, names: Sequence[str] | None
+) -> PreparedPipeline | PlainPipeline:
+    """Return what answers as the estimator does; raises ValueError where nothing does."""
+    why: object = ""
+    if names is not None and is_prepared(estimator):
+        try:
+            return PreparedPipeline(estimator, names)
+        except Exception as error:  # Of a pipeline of others anything may be odd.
+            why = error
+    for text in text_columns(estimator):
+        raise not_served(text, "string", why)
+    return PlainPipeline(estimator, width)
 
 
 def _adopt_graph(source: Path, target: Path, flavor: Any, signature: Mapping[str, Any]) -> None:
-    data = _file(source, flavor, "data").read_bytes()
-    model = _parse(data)
-    classes = _graph_classes(model)
-    graph = load_onnx(data, classes)
+    model = parse_graph(_file(source, flavor, "data").read_bytes())
+    classes = graph_classes(model)
+    unzip(model)
+    graph = load_onnx(model.SerializeToString(), classes)
     if graph.features is None:
         raise ValueError("its graph does not say how many numbers it reads")
+    largest = largest_input(model)
+    bounds = [(-largest, largest)] * graph.features
+    features = read_features(source, signature, graph.features, None, bounds)
+    drop_scores(model, graph, [float(feature.example) for feature in features])
+    data = model.SerializeToString()
     schema = Schema(
-        _features(source, signature, graph.features, None, _largest(model)),
-        _labels(classes),
-        probabilities=graph.has_probabilities,
+        features, _labels(classes), probabilities=load_onnx(data, classes).has_probabilities
     )
     (target / "schema.json").write_bytes(encode(schema))
     (target / "model.onnx").write_bytes(data)
-
-
-def _parse(data: bytes) -> Any:
-    from onnx import ModelProto
-
-    try:
-        return ModelProto.FromString(data)
-    except Exception as error:  # protobuf's errors have no common class that is not internal.
-        raise UntrustedArtifact("the file is no ONNX model") from error
-
-
-def _largest(model: Any) -> float:
-    """Return the largest number that the graph's inputs can hold."""
-    from onnx import TensorProto
-
-    types = {read.type.tensor_type.elem_type for read in model.graph.input}
-    return LARGEST_FLOAT32 if TensorProto.FLOAT in types else LARGEST
-
-
-def _graph_classes(model: Any) -> Sequence[Any]:
-    """Return the classes that a classifier's node in the graph lists."""
-    for node in model.graph.node:
-        for attribute in node.attribute:
-            if attribute.name.startswith("classlabels_") and len(attribute.strings) > 1:
-                return [text.decode() for text in attribute.strings]
-            if attribute.name.startswith("classlabels_") and len(attribute.ints) > 1:
-                return list(attribute.ints)
-    raise ValueError("its graph does not list its classes, so its answers have no names")
-
-
-def _features(
-    source: Path,
-    signature: Mapping[str, Any],
-    width: int,
-    seen: Sequence[str] | None,
-    largest: float = LARGEST,
-) -> tuple[Feature, ...]:
-    names = list(seen) if seen is not None else _signed(signature, width)
-    if len(names) != width or len(set(names)) != width:
-        raise ValueError(f"its signature names {len(names)} features, and it reads {width}")
-    values = _input_example(source, names)
-    return tuple(
-        Feature(name, "number", low=-largest, high=largest, example=value)
-        for name, value in zip(names, values, strict=True)
-    )
-
-
-def _signed(signature: Mapping[str, Any], width: int) -> list[str]:
-    """Return the features' names from MLflow's signature; x0, x1, … where it has none."""
-    text = signature.get("inputs")
-    try:
-        inputs = json.loads(text) if isinstance(text, str) else []
-    except (json.JSONDecodeError, RecursionError):
-        inputs = []
-    columns = [item for item in inputs if isinstance(item, dict) and "name" in item]
-    if not columns or columns[0].get("type") == "tensor":
-        return [f"x{index}" for index in range(width)]
-    strange = [item for item in columns if item.get("type") not in _NUMBERS]
-    if strange:
-        raise ValueError(
-            f"its feature {clip(strange[0]['name'])!r} is of type {clip(strange[0].get('type'))}; "
-            "foreign versions are served where all features are numbers"
-        )
-    return [str(item["name"]) for item in columns]
-
-
-def _input_example(source: Path, names: Sequence[str]) -> list[float]:
-    """Return the first row of the example that was logged with it, else zeros."""
-    path = source / "input_example.json"
-    try:
-        example = json.loads(path.read_text()) if path.stat().st_size < _LARGEST_TEXT else {}
-        row = example["data"][0]
-        columns = [str(name) for name in example.get("columns", names)]
-        values = {name: float(value) for name, value in zip(columns, row, strict=True)}
-        return [values[name] for name in names]
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
-        return [0.0] * len(names)
 
 
 def _labels(classes: Sequence[Any]) -> tuple[Label, ...]:

@@ -1,0 +1,138 @@
+"""The ports that the registry implements."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from service.common.domain import DataSet, NewVersion, Page, Training, Use, Version
+
+
+class Versions(Protocol):
+    """Models and their versions. Every method raises RegistryUnavailable when MLflow is down."""
+
+    def list_versions(self, name: str | None, limit: int, page_token: str | None) -> Page[Version]:
+        """Return versions, the newest first; raises InvalidRequest for an invalid token."""
+
+    def get_version(self, name: str, version: int) -> Version:
+        """Return one; raises ModelNotFound or VersionNotFound."""
+
+    def newest_version(self, name: str) -> Version:
+        """Return the one with the highest number; raises ModelNotFound."""
+
+    def version_of_alias(self, name: str, alias: str) -> Version:
+        """Return the one that an alias names; raises ModelNotFound or AliasNotFound."""
+
+    def find_again(self, use: Use) -> Version | None:
+        """Return the version of an entry of the log by what it keeps when its model is renamed.
+
+        None where it was deleted.
+        """
+
+    def add_version(self, new: NewVersion) -> Version:
+        """Upload the artifacts and register them."""
+
+    def reach_storage(self) -> None:
+        """Check that artifacts can be read; raises RegistryUnavailable soon if not."""
+
+    def fetch(self, version: Version, folder: Path) -> Path:
+        """Download the artifacts below `folder`; return the folder that holds them."""
+
+    def delete_version(self, name: str, version: int) -> None:
+        """Delete one; raises ModelNotFound or VersionNotFound."""
+
+
+class Uses(Protocol):
+    """The log of use."""
+
+    def newest_use(self) -> Use | None:
+        """Return the newest entry that counts, or None before the first."""
+
+    def commit_use(self, version: Version, by: str, expected_epoch: int | None = None) -> Use:
+        """Append an entry: this is the change. Its epoch is higher than all before it.
+
+        With `expected_epoch` it counts only if that is the newest epoch; raises EpochConflict.
+        """
+
+    def claim(self, name: str) -> bool:
+        """Register a model without a version; return False where it is registered already."""
+
+
+class Trainings(Protocol):
+    """The record of trainings."""
+
+    def open_training(self, training: Training, details: Mapping[str, str]) -> Training:
+        """Record a new one; return it with the id that it got."""
+
+    def update_training(self, training: Training) -> None:
+        """Record its state, stage, progress and beat."""
+
+    def beat(self, identifier: str, at: float) -> None:
+        """Record that its owner still runs it, without any other change."""
+
+    def record_result(
+        self,
+        training: Training,
+        params: Mapping[str, str],
+        data_set: DataSet,
+        files: Path | None,
+    ) -> None:
+        """Record parameters, metrics, the data set as an input, and the files as artifacts."""
+
+    def close_training(self, training: Training) -> None:
+        """Record its end."""
+
+    def training_of_key(self, key: str) -> tuple[Training, str] | None:
+        """Return the newest training whose details hold this `idempotency_key`, and its `request`.
+
+        One that failed by the service's fault does not count, so that a repeated request is tried.
+        """
+
+    def get_training(self, identifier: str) -> Training:
+        """Return one; raises TrainingNotFound."""
+
+    def list_trainings(self, limit: int, page_token: str | None) -> Page[Training]:
+        """Return trainings, the newest first."""
+
+    def open_trainings(self) -> Sequence[Training]:
+        """Return those that have not ended."""
+
+    def failed_trainings(self, before: float) -> Sequence[Training]:
+        """Return those that began before then, and failed or were cancelled."""
+
+    def trainings_on(self, data_set: DataSet) -> Sequence[Training]:
+        """Return those on these rows, and those that have not recorded their rows yet."""
+
+    def delete_training(self, identifier: str) -> None:
+        """Mark the run as deleted, for `mlflow gc` to free; raises TrainingNotFound."""
+
+
+class DataSets(Protocol):
+    """Uploaded data sets."""
+
+    def add_data_set(self, data_set: DataSet, parquet: Path) -> DataSet:
+        """Keep the rows; the same content under the same name again changes nothing."""
+
+    def get_data_set(self, name: str) -> DataSet:
+        """Return the newest of that name; raises DataSetNotFound."""
+
+    def list_data_sets(self) -> Sequence[DataSet]:
+        """Return the newest of each name, by name, without those whose record is unreadable."""
+
+    def fetch_data_set(self, data_set: DataSet, folder: Path) -> Path:
+        """Download the rows below `folder`; return the Parquet file."""
+
+    def delete_data_set(self, name: str) -> None:
+        """Delete all of that name; raises DataSetNotFound."""
+
+    def old_data_sets(self, before: float) -> Sequence[DataSet]:
+        """Return all that were uploaded last before then, older ones of a name too; no columns."""
+
+    def delete_rows(self, data_set: DataSet, before: float) -> None:
+        """Delete one with its rows, permanently, unless it was uploaded again since then."""
+
+
+class Registry(Versions, Uses, Trainings, DataSets, Protocol):
+    """All that is kept in MLflow."""
+
+    def close(self) -> None:
+        """Close the connection."""

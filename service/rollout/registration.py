@@ -1,0 +1,113 @@
+"""The version that this replica serves, as MLflow holds it: others may rename or delete it there.
+
+What is served does not depend on it. A version is found again by what it keeps under a new name,
+and one that was deleted goes on being served, after a restart from the cache.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+
+from service.common.domain import Use, Version
+from service.common.errors import NotFound, ServiceError, VersionNotServable
+from service.common.metrics import Metrics
+from service.common.ports import Registry
+from service.rollout.last_served import LastServed
+
+logger = logging.getLogger(__name__)
+
+CHECK_SECONDS = 2.0
+"""How often MLflow is asked for the version in use."""
+
+
+class Registration:
+    """Finds versions of entries of the log, and keeps what was served last."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        last_served: LastServed,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._registry = registry
+        self._file = last_served
+        self._metrics = metrics
+        self._clock = clock
+        self._check_at = 0.0
+        self._deleted_epoch = 0
+        self.last = last_served.read()
+        """What is served, or was before a restart; None before the first."""
+
+    def present(self, use: Use | None) -> Use | None:
+        """Return an entry with the present name of its model, as far as that is known here."""
+        if use is None or self.last is None or self.last[0].epoch != use.epoch:
+            return use
+        return use.identified(self.last[1])
+
+    def find(self, use: Use) -> Version:
+        """Return the version of an entry, also one that was deleted and may be in the cache.
+
+        Raises NotFound, VersionNotServable or RegistryUnavailable.
+        """
+        try:
+            return self._find(self.present(use) or use)
+        except (NotFound, VersionNotServable):
+            if self.last is None or self.last[0].epoch != use.epoch:
+                raise
+            self._say_deleted(use, self.last[1])
+            return self.last[1]
+
+    def _find(self, use: Use) -> Version:
+        """Return the version of an entry under the name that its model has now."""
+        missing: ServiceError
+        try:
+            version = self._registry.get_version(use.name, use.version)
+        except NotFound as error:
+            missing = error
+        else:
+            if use.is_of(version):
+                return version
+            missing = VersionNotServable(
+                use.name, use.version, "it is not the version that was put in use (sha256)."
+            )
+        again = self._registry.find_again(use)
+        if again is None:
+            raise missing
+        return again
+
+    def record(self, use: Use, version: Version) -> None:
+        """Keep what is served from now on."""
+        self.last = use, version
+        self._file.write(use, version)
+        self._metrics.deleted.set(self._deleted_epoch == use.epoch)
+
+    def renamed(self) -> Version | None:
+        """Return the version that is served if it has another name now.
+
+        One that was deleted is told once. Raises RegistryUnavailable.
+        """
+        if self.last is None or self._clock() < self._check_at:
+            return None
+        use, known = self.last
+        if self._deleted_epoch == use.epoch:
+            return None
+        self._check_at = self._clock() + CHECK_SECONDS
+        try:
+            version = self._find(use.identified(known))
+        except (NotFound, VersionNotServable):
+            self._say_deleted(use, known)
+            return None
+        return None if version.name == known.name else version
+
+    def _say_deleted(self, use: Use, version: Version) -> None:
+        if self._deleted_epoch == use.epoch:
+            return
+        self._deleted_epoch = use.epoch
+        self._metrics.deleted.set(1)
+        logger.warning(
+            "%s version %d, which is in use, was deleted in MLflow; it is served from memory, and "
+            "after a restart from the cache, until another version is put in use",
+            version.name,
+            version.version,
+        )
