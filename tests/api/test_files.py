@@ -1,20 +1,16 @@
 """Files as people have them train as their owner would expect, or are refused with the cause."""
 
 import io
-import json
 from collections.abc import Iterator
-from typing import Any
 
-import httpx
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 
 from tests.support.fakes import FakeRegistry
+from tests.support.files import YN, notes_of, predict, refusal, table, train, trained, types
 from tests.support.server import Client, serve, settings_for
-
-YN = ("y", "n")
 
 
 @pytest.fixture(scope="module")
@@ -23,47 +19,6 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     settings = settings_for(folder / "data", max_upload_bytes=1_000_000)
     with serve(settings, FakeRegistry(folder)) as client:
         yield client
-
-
-def table(header: str, *columns: list[Any], separator: str = ",") -> str:
-    """Return a CSV file with 40 rows, in which the values of each column repeat."""
-    rows = [[values[row % len(values)] for values in columns] for row in range(40)]
-    return "\n".join([header, *(separator.join(map(str, row)) for row in rows)]) + "\n"
-
-
-def train(client: Client, file: str | bytes, **fields: str) -> httpx.Response:
-    defaults = {"name": "files", "target": "ok", "model_type": "DecisionTreeClassifier"}
-    return client.post("/train", files={"file": ("file.csv", file)}, data={**defaults, **fields})
-
-
-def trained(client: Client, file: str | bytes, **fields: str) -> dict[str, Any]:
-    """Train on a file and return the schema of the version, with the notes of the training."""
-    response = train(client, file, **fields)
-    assert response.status_code == 201, response.text
-    schema: dict[str, Any] = client.get("/schema").json()
-    schema["notes"] = response.json()["notes"]
-    return schema
-
-
-def refusal(client: Client, file: str | bytes, status: int = 400, **fields: str) -> str:
-    response = train(client, file, **fields)
-    assert response.status_code == status, response.text
-    return str(response.json()["detail"])
-
-
-def predict(client: Client, file: str | bytes, media: str = "text/csv") -> list[Any]:
-    response = client.post("/predict", content=file, headers={"content-type": media})
-    assert response.status_code == 200, response.text
-    predictions: list[Any] = response.json()["predictions"]
-    return predictions
-
-
-def notes_of(schema: dict[str, Any], column: str | None) -> list[str]:
-    return [note["message"] for note in schema["notes"] if note["column"] == column]
-
-
-def types(schema: dict[str, Any]) -> dict[str, str]:
-    return {feature["name"]: feature["type"] for feature in schema["features"]}
 
 
 @pytest.mark.parametrize("separator", [";", "\t", "|"])
@@ -90,12 +45,6 @@ def test_labels_keep_their_spelling(client: Client, labels: list[str]) -> None:
     schema = trained(client, table("a,ok", list(range(40)), labels))
     assert schema["classes"] == sorted(labels)
     assert "spelling" in notes_of(schema, "ok")[0]
-
-
-def test_one_label_in_two_spellings_is_refused_and_can_be_kept_apart(client: Client) -> None:
-    file = table("a,ok", list(range(40)), ["1", "1.0"])
-    assert "'1' and '1.0'" in refusal(client, file)
-    assert trained(client, file, types='{"ok": "text"}')["classes"] == ["1", "1.0"]
 
 
 def test_whole_labels_stay_numbers(client: Client) -> None:
@@ -128,28 +77,8 @@ def test_markers_among_numbers_and_booleans_are_missing_with_a_note(client: Clie
     assert predict(client, "rate,flag\n1,NA\nNA,TRUE\n") == as_json
 
 
-def test_a_marker_among_labels_is_refused_with_its_row_and_the_way_out(client: Client) -> None:
-    file = table("a,ok", list(range(40)), ["y", "n", "NA"])
-    message = refusal(client, file)
-    assert "row 3" in message
-    assert '"missing": []' in message
-    assert trained(client, file, missing="[]")["classes"] == ["NA", "n", "y"]
-
-
 def test_an_empty_label_is_refused_with_its_row(client: Client) -> None:
     assert "row 3" in refusal(client, table("a,ok", list(range(40)), ["y", "n", ""]))
-
-
-def test_a_marker_in_a_column_of_text_is_a_value_unless_its_owner_says_otherwise(
-    client: Client,
-) -> None:
-    file = table("city,ok", ["rome", "oslo", "NA"], [*YN])
-    schema = trained(client, file)
-    assert schema["features"][0]["categories"] == ["NA", "oslo", "rome"]
-    assert '"missing": ["NA"]' in notes_of(schema, "city")[0]
-    schema = trained(client, file, missing="NA")
-    assert schema["features"][0]["categories"] == ["oslo", "rome"]
-    assert len(predict(client, "city\nNA\nrome\n")) == 2
 
 
 @pytest.mark.parametrize("name", ["", '""', "Unnamed: 0"])
@@ -203,52 +132,12 @@ def test_a_file_without_a_header_is_refused(client: Client) -> None:
     assert "first line looks like data" in refusal(client, flowers, target="setosa")
 
 
-def test_what_an_error_says_to_leave_out_can_be_left_out(client: Client) -> None:
-    ids = [f"id{row}" for row in range(40)]
-    file = table("id,when,a,ok", ids, ["2024-01-01", "2024-01-02"], [1, 2, 3], [*YN])
-    message = refusal(client, file)
-    assert '"exclude": ["id"]' in message
-    assert '"exclude": ["when"]' in message
-    assert types(trained(client, file, exclude='["id", "when"]')) == {"a": "number"}
-    assert len(predict(client, "id,when,a\nx,2024-02-30,1\n")) == 1
-
-
-def test_excluding_what_is_not_there_is_refused_with_a_hint(client: Client) -> None:
-    assert "did you mean 'zip'" in refusal(client, table("zip,ok", [1, 2], [*YN]), exclude="zpi")
-    assert "'ok'" in refusal(client, table("zip,ok", [1, 2], [*YN]), exclude="ok")
-    assert "types" in refusal(client, table("a,ok", [1, 2], [*YN]), types='{"b": "text"}')
-    assert "types" in refusal(client, table("a,ok", [1, 2], [*YN]), types='{"a": "date"}')
-
-
 def test_nan_in_json_is_pointed_at_and_null_is_named(client: Client) -> None:
     body = '{"dataset": {"records": [\n{"a": "NaN", "ok": 1},\n{"a": NaN, "ok": 2}]}}'
     response = client.post("/train", content=body, headers={"content-type": "application/json"})
     assert response.status_code == 400
     assert "line 3, column 7" in response.json()["detail"]
     assert "null" in response.json()["detail"]
-
-
-@pytest.mark.parametrize(
-    ("written", "cause", "read"),
-    [
-        ('"{}5,38"', "decimal comma", "{}5.38"),
-        ('"{}1,200"', "thousands", "{}1200"),
-        ("{}5.1%", "percent", "{}5.1"),
-    ],
-)
-def test_numbers_in_another_spelling_are_told_in_one_sentence_or_read(
-    client: Client, written: str, cause: str, read: str
-) -> None:
-    file = table("x,ok", [written.format(1), written.format(2)], [*YN])
-    message = refusal(client, file)
-    assert cause in message
-    assert message.count("'x'") == 1
-    schema = trained(client, file, types='{"x": "number"}')
-    assert types(schema) == {"x": "number"}
-    by_file = predict(client, "x\n" + written.format(1) + "\n" + written.format(2) + "\n")
-    instances = [{"x": float(read.format(digit))} for digit in (1, 2)]
-    by_json = client.predict({"instances": instances})
-    assert by_file == by_json.json()["predictions"] == ["y", "n"]
 
 
 def test_decimal_commas_are_read_in_training_and_in_predictions(client: Client) -> None:
@@ -324,92 +213,42 @@ def test_a_bare_file_to_train_is_told_of_the_form_first(client: Client) -> None:
     assert "form" in response.json()["detail"]
 
 
-def test_a_file_in_windows_1252_is_read_as_its_owner_says(client: Client) -> None:
-    file = table("cidade,ok", ["São Paulo", "Belém"], ["sim", "não"]).encode("windows-1252")
-    assert '"encoding": "windows-1252"' in refusal(client, file)
-    schema = trained(client, file, encoding="Windows-1252")
-    assert schema["classes"] == ["não", "sim"]
-    rows = "cidade\nBelém\n".encode("windows-1252")
-    assert predict(client, rows, "text/csv; charset=windows-1252") == ["não"]
-    assert "encoding" in refusal(client, file, encoding="klingon")
-    for media in ("text/csv; charset=klingon", "text/csv; charset=idna"):
-        response = client.post("/predict", content=rows, headers={"content-type": media})
-        assert response.status_code == 415
+def test_a_blank_within_quotes_is_neither_needed_nor_in_the_way_of_a_prediction(
+    client: Client,
+) -> None:
+    schema = trained(client, table('"city",ok', ['"rome "', '"oslo"'], [*YN]))
+    assert schema["features"][0]["categories"] == ["oslo", "rome "]
+    assert predict(client, 'city\nrome\n"rome "\n oslo\n"oslo "\n') == ["y", "y", "n", "n"]
 
 
-def test_a_dry_run_tells_what_a_training_would_see_and_trains_nothing(client: Client) -> None:
-    before = len(client.get("/trainings").json()["trainings"])
-    file = table(",a,city,ok", list(range(40)), [1, "NA"], ["rome", "oslo"], [*YN])
-    response = train(client, file, dry_run="true")
-    assert response.status_code == 200, response.text
-    found = response.json()
-    assert found["rows"] == 40
-    assert found["columns"] == [
-        {"name": "a", "type": "number", "missing": 20, "distinct": 1, "role": "feature"},
-        {"name": "city", "type": "text", "missing": 0, "distinct": 2, "role": "feature"},
-        {"name": "ok", "type": "text", "missing": 0, "distinct": 2, "role": "target"},
-        {"name": "Unnamed: 0", "type": "number", "missing": 0, "distinct": 40, "role": "excluded"},
-    ]
-    assert found["classes"] == [{"label": "n", "rows": 20}, {"label": "y", "rows": 20}]
-    assert {note["column"] for note in found["notes"]} == {"a", "Unnamed: 0"}
-    assert found["errors"] == []
-    assert len(client.get("/trainings").json()["trainings"]) == before
+def test_row_names_without_a_name_are_left_out_with_a_note(client: Client) -> None:
+    cars = [f"Mazda RX{row}" for row in range(40)]
+    schema = trained(client, table('"",a,ok', cars, [1, 2], [*YN]))
+    assert types(schema) == {"a": "number"}
+    assert "index" in notes_of(schema, "Unnamed: 0")[0]
 
 
-def test_a_dry_run_lists_every_reason_why_a_training_would_be_refused(client: Client) -> None:
-    file = {"file": ("file.csv", table("id,ok", [f"x{row}" for row in range(40)], ["y"]))}
-    response = client.post("/train", files=file, data={"dry_run": "true"})
-    assert [error["pointer"] for error in response.json()["errors"]] == ["/target"]
-    response = client.post("/train", files=file, data={"dry_run": "true", "target": "ok"})
-    assert response.status_code == 200, response.text
-    messages = [error["message"] for error in response.json()["errors"]]
-    assert any("one class only" in message for message in messages)
-    assert any("identifier" in message for message in messages)
+def test_a_target_of_measurements_is_told_so_however_they_are_written(client: Client) -> None:
+    values = ["-7.57e-05", "0.0125", "1e-3"]
+    assert "not whole" in refusal(client, table("a,ok", list(range(40)), values))
 
 
-def test_a_data_set_is_read_as_its_owner_says_and_tells_its_notes(client: Client) -> None:
-    file = table("zip,a,junk,ok", ["01234", "10115"], [1, "?"], [0], [*YN])
-    options = {"target": "ok", "exclude": "junk", "types": json.dumps({"a": "text"})}
-    query = client.post(
-        "/datasets",
-        params={"name": "said", **options},
-        content=file,
-        headers={"content-type": "text/csv"},
+def test_fields_between_blanks_are_named_as_the_cause(client: Client) -> None:
+    file = "a b ok\n" + "1 2 y\n3 4 n\n" * 20
+    assert "separated by blanks" in refusal(client, file)
+
+
+def test_names_that_are_numbers_get_a_note(client: Client) -> None:
+    schema = trained(client, table("2019,2020,ok", [1, 2], [3, 4], [*YN]))
+    assert "'2019', '2020'" in notes_of(schema, None)[0]
+
+
+def test_the_target_in_a_file_to_predict_is_told_as_such(client: Client) -> None:
+    trained(client, table("a,ok", [1, "NA", 2], [*YN]))
+    response = client.post(
+        "/predict", content="a,ok\nNA,y\n1,n\n", headers={"content-type": "text/csv"}
     )
-    assert query.status_code == 201, query.text
-    form = client.post(
-        "/datasets", files={"file": ("file.csv", file)}, data={"name": "form", **options}
-    )
-    assert form.json()["sha256"] == query.json()["sha256"]
-    stored = client.get("/datasets/said").json()
-    assert [column["name"] for column in stored["columns"]] == ["zip", "a", "ok"]
-    assert [column["type"] for column in stored["columns"]] == ["text"] * 3
-    assert {note["column"] for note in stored["notes"]} == {"zip", "a"}
-
-    body = {"dataset": "said", "model_type": "DecisionTreeClassifier", "types": {"zip": "number"}}
-    response = client.post("/train", json=body)
-    assert response.status_code == 201, response.text
-    assert types(client.get("/schema").json()) == {"zip": "number", "a": "text"}
-    training = client.get(response.headers["location"]).json()
-    assert {note["column"] for note in training["notes"]} >= {"zip", "a"}
-
-
-def test_options_in_json_are_those_of_a_form(client: Client) -> None:
-    rows = [[row, ("rome", "-")[row % 2], YN[row % 2]] for row in range(40)]
-    body = {
-        "name": "files",
-        "model_type": "DecisionTreeClassifier",
-        "target": "ok",
-        "dataset": {"columns": ["a", "city", "ok"], "rows": rows},
-        "exclude": ["a"],
-        "missing": ["-"],
-    }
-    response = client.post("/train", json=body)
-    assert response.status_code == 201, response.text
-    (feature,) = client.get("/schema").json()["features"]
-    assert feature == {
-        "name": "city",
-        "type": "text",
-        "nullable": True,
-        "categories": ["rome"],
-    }
+    (problem,) = response.json()["errors"]
+    assert problem["pointer"] == "/instances/0/ok"
+    assert "what the model predicts" in problem["message"]
+    assert "2 of 2 instances" in response.json()["detail"]
