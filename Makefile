@@ -10,7 +10,7 @@ NAMESPACE ?= desafio
 RELEASE ?= desafio
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui test check bench bench-peers bench-check soak fuzz jepsen audit sbom scan format setup \
+.PHONY: help run ui test test-slow check bench bench-peers bench-check soak fuzz jepsen audit sbom scan format setup \
 	lock image cluster deploy e2e clean
 
 help: ## Show the targets
@@ -22,8 +22,13 @@ run: $(VENV)/.run ## Start the service on port 8000 with everything embedded, da
 ui: $(VENV)/.run ## Open MLflow's page on ./data at port 5000 (beside the service or without it)
 	@$(BIN)/python -m service.registry.ui
 
+TESTS := python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/.dev ## Run all fast tests
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	@$(BIN)/$(TESTS) -m "not slow"
+
+test-slow: $(VENV)/.dev ## Run the tests that start, kill and starve whole services
+	@$(BIN)/$(TESTS) -m slow
 
 check: $(VENV)/.dev ## Format, lint, types and layers
 	@$(BIN)/ruff format --check .
