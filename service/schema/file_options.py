@@ -20,6 +20,8 @@ _CODECS = (
 _ENCODINGS = {codecs.lookup(name).name for name in _CODECS}
 
 Text = Annotated[str, Field(max_length=256)]
+ColumnName = Annotated[str, AfterValidator(str.strip)]
+"""A column's name, trimmed as those in the file are."""
 
 
 def codec_of(encoding: str) -> str:
@@ -45,10 +47,10 @@ class FileOptions(BaseModel):
         extra="forbid", frozen=True, strict=True, protected_namespaces=(), allow_inf_nan=False
     )
 
-    exclude: Annotated[list[Text], Field(max_length=10_000)] = Field(
+    exclude: Annotated[list[ColumnName], Field(max_length=10_000)] = Field(
         [], description="columns to leave out"
     )
-    types: Annotated[dict[str, FeatureType], Field(max_length=10_000)] = Field(
+    types: Annotated[dict[ColumnName, FeatureType], Field(max_length=10_000)] = Field(
         {}, description="a type for each column that is not to be guessed"
     )
     missing: Annotated[list[Text], Field(max_length=100)] | None = Field(

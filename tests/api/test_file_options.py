@@ -161,7 +161,8 @@ def test_options_in_json_are_those_of_a_form(client: Client) -> None:
         "model_type": "DecisionTreeClassifier",
         "target": "ok",
         "dataset": {"columns": ["a", "city", "ok"], "rows": rows},
-        "exclude": ["a"],
+        "exclude": ["a "],
+        "types": {" city": "text"},
         "missing": ["-"],
     }
     response = client.post("/train", json=body)
