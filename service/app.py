@@ -135,7 +135,7 @@ def _services(
     local = LocalReplica(identifier, registry, loader, current_model, metrics, last_served, hold)
     key = settings.peer_key.get_secret_value()
     peers = DiscoveredPeers(settings.replicas, identifier, key) if settings.replicas else NoPeers()
-    replicas = Coordinator(local, peers, registry, metrics)
+    coordinator = Coordinator(local, peers, registry, metrics)
     limits = TrainingLimits(
         settings.trainings_at_once,
         settings.trainings_queued,
@@ -144,7 +144,7 @@ def _services(
         ),
     )
     training_queue = TrainingQueue(
-        identifier, TrainingServices(registry, workers, replicas, limits), metrics
+        identifier, TrainingServices(registry, workers, coordinator, limits), metrics
     )
     uploads = Uploads(registry, workers, folder.uploads, settings)
     return Services(
@@ -153,8 +153,8 @@ def _services(
         current_model=current_model,
         registry=registry,
         local=local,
-        coordinator=replicas,
-        poller=Poller(local, replicas, settings.poll_seconds, metrics),
+        coordinator=coordinator,
+        poller=Poller(local, coordinator, settings.poll_seconds, metrics),
         workers=workers,
         training_queue=training_queue,
         version_list=VersionListing(registry, loader),
@@ -162,7 +162,7 @@ def _services(
         uploads=uploads,
         file_predictions=FilePredictions(workers, settings),
         cores=cores,
-        bootstrap=Bootstrap(settings.starter_model, registry, replicas, uploads, training_queue),
+        bootstrap=Bootstrap(settings.starter_model, registry, coordinator, uploads, training_queue),
         retention=Retention(registry, settings.keep_failed_days, settings.keep_datasets_days),
     )
 

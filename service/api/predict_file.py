@@ -43,7 +43,7 @@ async def answer(
     services = services_of(request)
     form = _form(request.headers.get("accept", ""))
     encoding = csv_encoding(request)
-    with services.file_predictions.turn():
+    with services.file_predictions.admit():
         upload = await services.run(services.uploads.open)
         try:
             await receive_rows(request, services, upload)

@@ -33,13 +33,13 @@ class Poller:
     def __init__(
         self,
         local: LocalReplica,
-        replicas: Coordinator,
+        coordinator: Coordinator,
         seconds: float,
         metrics: Metrics,
         trim: Callable[[], None] = trim,
     ) -> None:
         self._local = local
-        self._replicas = replicas
+        self._coordinator = coordinator
         self._seconds = seconds
         self._metrics = metrics
         self._failed = 0
@@ -64,7 +64,7 @@ class Poller:
     def poll(self) -> None:
         """Poll once; a failure is counted, and the next poll tries again."""
         # Read before the log: if it is discoverable now, any later change includes it.
-        is_discoverable = self._replicas.is_discoverable()
+        is_discoverable = self._coordinator.is_discoverable()
         recovery = threading.Timer(self.slow_seconds, self.recover_if_unread)
         recovery.daemon = True
         if is_discoverable and not self.reached:
@@ -103,7 +103,7 @@ class Poller:
         if self._local.leader is not None:
             return  # its leader makes all replicas serve it
         try:
-            self._replicas.catch_up(epoch)
+            self._coordinator.catch_up(epoch)
             self._failed = 0
         except (ReplicaSilent, ChangeUnderWay) as error:
             self._failed += 1
@@ -121,7 +121,7 @@ class Poller:
         with self._recovering:
             if self.reached:
                 return
-            _, confirmations, _ = self._replicas.status()
+            _, confirmations, _ = self._coordinator.status()
             epoch = max(one.epoch for one in confirmations)
             try:
                 if epoch and self._local.recover(epoch):

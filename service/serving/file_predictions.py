@@ -70,7 +70,7 @@ class FilePredictions:
         )
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
+    def admit(self) -> Iterator[None]:
         """Count a file while it is answered; raises Overloaded. For the event loop's thread."""
         if self._under_way >= _MOST:
             raise Overloaded("files of rows are under way")

@@ -24,16 +24,16 @@ class Bootstrap:
         self,
         data_set: str,
         registry: Registry,
-        replicas: Coordinator,
+        coordinator: Coordinator,
         uploads: Uploads,
         training_queue: TrainingQueue,
     ) -> None:
         """`data_set`: a built-in one, whose name becomes the model's; empty: do nothing."""
         self._data_set = data_set
         self._registry = registry
-        self._replicas = replicas
+        self._coordinator = coordinator
         self._uploads = uploads
-        self._trainer = training_queue
+        self._training_queue = training_queue
         self._training = ""
         self._waited = 0
 
@@ -44,12 +44,12 @@ class Bootstrap:
         """
         if not self._data_set or self._registry.newest_use() is not None:
             return True
-        if self._training and not self._trainer.get(self._training).ended:
+        if self._training and not self._training_queue.get(self._training).ended:
             return False
         # A training may have ended without its version in use, if MLflow failed in between.
         for version in self._registry.list_versions(self._data_set, 1, None).items:
             try:
-                self._replicas.use(version, "starter")
+                self._coordinator.use(version, "starter")
             except VersionNotServable as error:
                 logger.warning("the starter model cannot be served: %s", error)
             return True
@@ -75,7 +75,7 @@ class Bootstrap:
             checked = self._uploads.training(upload, None, 0)
             assert not isinstance(checked, DryRun)
             spec = replace(checked[0], only_first=True)
-            return self._trainer.submit(spec, {"starter": "true"}).id
+            return self._training_queue.submit(spec, {"starter": "true"}).id
         except BaseException:
             self._uploads.close(upload)
             raise

@@ -157,7 +157,7 @@ class TrainingQueue:
         """Have another replica cancel a training, or close it if no replica runs it."""
         training = self._open_record(identifier)
         try:
-            is_cancelled = self._services.replicas.cancel(identifier, training.owner)
+            is_cancelled = self._services.coordinator.cancel(identifier, training.owner)
         except ServiceError:
             if time.time() - training.beat_at < ORPHAN_SECONDS:
                 raise  # its owner may be running it

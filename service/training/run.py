@@ -63,7 +63,7 @@ class TrainingServices:
 
     registry: Registry
     workers: WorkerPool
-    replicas: Coordinator
+    coordinator: Coordinator
     limits: Limits
 
 
@@ -170,7 +170,7 @@ class TrainingRun:
         used = False
         missing: tuple[str, ...] = ()
         if spec.use and not (spec.only_first and registry.newest_use() is not None):
-            change = services.replicas.use(version, f"training {self.training.id}")
+            change = services.coordinator.use(version, f"training {self.training.id}")
             used, missing = not change.missing, tuple(change.missing)
         return replace(
             self.training,

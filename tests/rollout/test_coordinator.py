@@ -90,7 +90,7 @@ def test_a_replica_that_falls_silent_after_the_commit_is_named_as_missing(
     assert scene.epochs() == [1, 0, 1]
 
 
-class Stumbling(FakeReplica):
+class FailsAtFirst(FakeReplica):
     """Fails to read the log of use the first few times."""
 
     times = 0
@@ -106,9 +106,9 @@ class Stumbling(FakeReplica):
 def test_a_replica_that_fails_to_stage_at_first_is_awaited_before_any_swap(
     scene: Scene, times: int
 ) -> None:
-    stumbling = Stumbling("b", scene.journal, scene.registry)
-    stumbling.times = times
-    scene.peers.peers[0] = stumbling
+    replica = FailsAtFirst("b", scene.journal, scene.registry)
+    replica.times = times
+    scene.peers.peers[0] = replica
 
     change = scene.use()
 
@@ -118,13 +118,13 @@ def test_a_replica_that_fails_to_stage_at_first_is_awaited_before_any_swap(
 
 
 def test_a_replica_that_follows_after_the_others_have_swapped_stays_missing(scene: Scene) -> None:
-    stumbling = Stumbling("b", scene.journal, scene.registry)
-    stumbling.times = 4
-    scene.peers.peers[0] = stumbling
+    replica = FailsAtFirst("b", scene.journal, scene.registry)
+    replica.times = 4
+    scene.peers.peers[0] = replica
 
     change = scene.use()
 
-    assert stumbling.epoch == 1
+    assert replica.epoch == 1
     assert list(change.missing) == ["b"]
 
 

@@ -76,13 +76,13 @@ def test_a_file_beyond_those_that_may_wait_is_refused(tmp_path: Path) -> None:
 
     def count(more: int) -> int:
         try:
-            with files.turn():
+            with files.admit():
                 return count(more + 1)
         except Overloaded:
             return more
 
     assert count(0) == 8
-    with files.turn():  # The waiting files have left the queue.
+    with files.admit():  # The waiting files have left the queue.
         pass
 
 

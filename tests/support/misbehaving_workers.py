@@ -10,10 +10,10 @@ from typing import Any
 
 from service.processes.job import Job
 from service.processes.limits import JobLimits
-from tests.support.server import SharedChildren
+from tests.support.server import SharedWorkers
 
 
-class MisbehavingWorkers(SharedChildren):
+class MisbehavingWorkers(SharedWorkers):
     """Workers whose hosts also run the jobs of `misbehaving`; tracks all their processes."""
 
     def __init__(self) -> None:

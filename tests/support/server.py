@@ -53,7 +53,7 @@ class Client(httpx.Client):
         return wait_until(ended)
 
 
-class SharedChildren(WorkerPool):
+class SharedWorkers(WorkerPool):
     """One worker host for all tests of a run, as importing scikit-learn takes seconds."""
 
     def close(self) -> None:
@@ -64,7 +64,7 @@ class SharedChildren(WorkerPool):
         super().close()
 
 
-_SHARED = SharedChildren()
+_SHARED = SharedWorkers()
 atexit.register(_SHARED.end)
 
 
