@@ -49,14 +49,14 @@ def stored(classifier: Any) -> bytes:
 
 
 NEAR = stored(KNeighborsClassifier())
-SECRET = "hunter2"
+MARK = "what no worker may see"
 
 
 @pytest.fixture(scope="module")
 def workers() -> Iterator[WorkerPool]:
     workers = WorkerPool()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SERVICE_PEER_KEY", SECRET)
+        patch.setenv("SERVICE_PEER_KEY", MARK)
         workers.warm()
     yield workers
     workers.close()
@@ -282,7 +282,7 @@ def test_it_answers_at_the_services_priority_without_a_limit_of_time_and_has_no_
     assert [*niceness.values()] == [os.getpriority(os.PRIO_PROCESS, 0)] * 2
     assert resource.prlimit(pid, resource.RLIMIT_CPU)[0] == resource.RLIM_INFINITY
     environment = Path(f"/proc/{pid}/environ").read_bytes()
-    assert SECRET.encode() not in environment
+    assert MARK.encode() not in environment
     assert b"OMP_NUM_THREADS=1" in environment
 
 
