@@ -12,6 +12,7 @@ from service.common.errors import Problem, UnsupportedMediaType, UnusableData, c
 SEPARATORS = (",", ";", "\t", "|")
 _SPELLED = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _SAMPLE = 1 << 20
+"""Bytes at the start of a file by which it is judged."""
 _ROWS = 20
 """Rows below the header that have to agree with it where it holds two separators."""
 
@@ -24,11 +25,10 @@ _OTHER_FILES = (
     (b"\x1f\x8b", "A gzip file", "unpack it and send the CSV or Parquet in it"),
     (b"BZh", "A bzip2 file", "unpack it and send the CSV or Parquet in it"),
 )
+_NAMED = 'name its encoding: "encoding": "{0}", in /predict text/csv; charset={0}'.format
+"""Returns how a client names an encoding."""
 _NEWLINE = re.compile(rb"\r\n|\r|\n")
 _SEPARATOR_LINE = re.compile(rb'"?sep=(.)"?[ \t]*(\r\n|\n|\r|$)', re.IGNORECASE)
-
-
-_NAMED = 'name its encoding: "encoding": "{0}", in /predict text/csv; charset={0}'.format
 
 
 @dataclass(frozen=True, slots=True)
