@@ -51,6 +51,9 @@ def build_table(
     """
     kept, left, told = select(sources, options.exclude, target, pandas_index, at, names_at)
     _check_options(options, {**kept, **left})
+    if not kept:
+        message = "every column is left out"
+        raise UnusableData(f"{refusal}: {message}.", [Problem(at, message)])
     columns: dict[str, Column] = {}
     all_notes = [*notes, *told]
     problems: list[Problem] = []

@@ -181,6 +181,10 @@ def test_csv_without_names_or_rows_or_with_nul_is_refused(data: bytes) -> None:
     assert sentence(data).endswith(".")
 
 
+def test_csv_of_an_index_alone_is_refused() -> None:
+    assert "every column is left out" in sentence(b"Unnamed: 0\n0\n1\n")
+
+
 def test_csv_names_that_differ_in_spaces_alone_are_one_name() -> None:
     assert "both called 'a'" in sentence(b"a, a\n1,2\n")
 
