@@ -49,7 +49,7 @@ soak: $(VENV)/.dev .fuzz/.installed ## Find out whether the service grows over 1
 	@$(BIN)/python -m tools.bench.soak
 	@$(BIN)/python -m tests.fuzz
 
-fuzz: $(VENV)/.dev .fuzz/.installed ## Send 20,000 requests by OpenAPI, 20,000 that are nearly HTTP, 30,000 files, more (25 minutes)
+fuzz: $(VENV)/.dev .fuzz/.installed ## Send 20,000 requests by OpenAPI, 20,000 that are nearly HTTP, 40,000 files, more (an hour)
 	@$(BIN)/python -m tests.fuzz
 
 jepsen: $(VENV)/.dev ## Check histories of three replicas: changes, refusals and 40 faults (minutes)
