@@ -3,6 +3,7 @@
 Names of columns, and fields without quotes, are trimmed. An empty field is missing.
 """
 
+import csv
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -114,12 +115,13 @@ def read_numbers_at_once(data: bytes, numbers: Collection[str]) -> dict[str, Any
     plain number or whatever else needs a closer look: that says nothing about the file.
     """
     line = data[: 1 << 20].split(b"\n", 1)[0]
-    if b'"' in data or b"\0" in data or not line.strip() or b"," not in line:
+    quoted = data.find(b'"', len(line)) >= 0 or line.count(b'"') % 2
+    if quoted or b"\0" in data or b"," not in line:
         return None
     if data.startswith(b"\xef\xbb\xbf") or any(sign in line for sign in (b";", b"\t", b"|")):
         return None
     try:
-        header = [name.strip() for name in line.decode().split(",")]
+        header = [name.strip() for name in next(csv.reader([line.decode()]))]
         if len(set(header)) < len(header) or not set(numbers) <= set(header):
             return None
         table = pa_csv.read_csv(
@@ -134,7 +136,7 @@ def read_numbers_at_once(data: bytes, numbers: Collection[str]) -> dict[str, Any
                 },
             ),
         )
-    except (pa.ArrowInvalid, UnicodeDecodeError):
+    except (pa.ArrowInvalid, UnicodeDecodeError, csv.Error):
         return None
     columns = {name: table[name].combine_chunks() for name in header}
     none = pa.scalar(None, pa.string())

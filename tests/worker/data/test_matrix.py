@@ -294,3 +294,10 @@ def test_a_file_is_counted_with_its_rows(client: Client) -> None:
     before = counted()
     assert ask(client, encoded(rows, "csv", schema)).status_code == 200
     assert counted() == before + 7
+
+
+def test_a_plain_file_with_a_quoted_header_is_read_at_once() -> None:
+    at_once = read_numbers_at_once(b'"a","b, c"\n1,x\n2,y\n', ["a"])
+
+    assert at_once is not None
+    assert list(at_once) == ["a", "b, c"]
