@@ -122,7 +122,8 @@ def read_numbers_at_once(data: bytes, numbers: Collection[str]) -> dict[str, Any
         return None
     try:
         header = [name.strip() for name in next(csv.reader([line.decode()]))]
-        if len(set(header)) < len(header) or not set(numbers) <= set(header):
+        # In a file of one column an empty line is a row.
+        if len(header) < 2 or len(set(header)) < len(header) or not set(numbers) <= set(header):
             return None
         table = pa_csv.read_csv(
             pa.BufferReader(data),
