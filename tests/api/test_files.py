@@ -205,6 +205,12 @@ def test_values_too_small_for_trees_are_scaled_with_a_note(client: Client, model
     assert predict(client, "x\n2e-9\n8e-9\n") == ["y", "n"]
 
 
+def test_the_smallest_numbers_that_there_are_are_scaled_too(client: Client) -> None:
+    schema = trained(client, table("x,ok", ["2e-311", "4e-311"], [*YN]))
+    assert "power of two" in notes_of(schema, "x")[0]
+    assert predict(client, "x\n2e-311\n4e-311\n") == ["y", "n"]
+
+
 def test_a_bare_file_to_train_is_told_of_the_form_first(client: Client) -> None:
     response = client.post(
         "/train?target=ok", content="a,ok\n1,2\n", headers={"content-type": "text/csv"}

@@ -232,8 +232,12 @@ def is_tiny(column: Column) -> bool:
     return bool(len(gaps) and np.median(gaps) <= _TREES_TELL)
 
 
+_LARGEST_POWER = 1000
+"""Its inverse, too, is a number that float64 holds to the last bit."""
+
+
 def power_of_two(column: Column) -> float:
-    """Return the power of two that brings the largest value between 0.5 and 1."""
+    """Return the power of two that brings the largest value between 0.5 and 1, or towards it."""
     values = column.values[~column.missing]
     _, exponent = np.frexp(np.abs(values).max())
-    return float(2.0 ** -int(exponent))
+    return float(2.0 ** min(-int(exponent), _LARGEST_POWER))
