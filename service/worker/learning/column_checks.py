@@ -232,7 +232,7 @@ def is_tiny(column: Column) -> bool:
     return bool(len(gaps) and np.median(gaps) <= _TREES_TELL)
 
 
-_LARGEST_POWER = 1000
+_LARGEST_POWER = 1021
 """Its inverse, too, is a number that float64 holds to the last bit."""
 
 
