@@ -1,6 +1,7 @@
 """Parameters of paths and queries: their types, and what is said of a wrong one."""
 
 import re
+from collections.abc import Callable
 from typing import Annotated, NamedTuple
 
 from fastapi import Depends, Query, Request
@@ -22,29 +23,25 @@ NAMES = "must be 1 to 128 of A-Z a-z 0-9 . _ -, and not . or .. alone"
 MODEL_NAMES = "must be 1 to 256 characters without / and :, not blank, not ., and not begin with .."
 
 
-def _check_name(name: str) -> str:
-    if not is_name(name):
-        raise ValueError(NAMES)
-    return name
+def _checked(is_valid: Callable[[str], bool], names: str) -> AfterValidator:
+    def check(name: str) -> str:
+        if not is_valid(name):
+            raise ValueError(names)
+        return name
+
+    return AfterValidator(check)
 
 
 Name = Annotated[
     str,
-    AfterValidator(_check_name),
+    _checked(is_name, NAMES),
     WithJsonSchema({"type": "string", "pattern": f"^{NAME}$"}),
 ]
 """The name of a data set in a query or a body; one that is ill-formed is 400."""
 
-
-def _check_model_name(name: str) -> str:
-    if not is_model_name(name):
-        raise ValueError(MODEL_NAMES)
-    return name
-
-
 ModelName = Annotated[
     str,
-    AfterValidator(_check_model_name),
+    _checked(is_model_name, MODEL_NAMES),
     WithJsonSchema({"type": "string", "pattern": f"^{MODEL_NAME}$"}),
 ]
 """The name of a model in a query or a body; one that is ill-formed is 400."""

@@ -61,3 +61,7 @@ class FileOptions(BaseModel):
     encoding: Annotated[str, AfterValidator(codec_of)] = Field(
         "utf-8", description="of a CSV file, such as windows-1252"
     )
+
+
+NO_OPTIONS = FileOptions()
+"""What a file is read with of which its owner says nothing."""

@@ -117,7 +117,7 @@ class WorkerHost:
     def _give(
         self, message: Start, files: list[int]
     ) -> tuple[int, MessageStream[Progress | Outcome]]:
-        """Give a message to a worker that waits for one."""
+        """Send a message to a worker that waits for one."""
         spare, self._spare = self._spare, None
         if spare is not None:
             try:

@@ -37,7 +37,7 @@ class Process(Target):
         self._lock = threading.Lock()
 
     def give(self, defect: str) -> None:
-        """Give it this defect of `mutant` from now on; empty: none."""
+        """Switch on this defect of `mutant`; empty: none."""
         self._defect.write_text(defect)
 
     @property

@@ -82,7 +82,7 @@ def as_type(array: Any, type_: FeatureType, comma_is_decimal: bool) -> Typed:
         raise ValueError(f'row {row:,} holds {quoted(first)}, and "types" says that it is a number')
     values = as_floats(to_doubles(array, written))
     check_numbers(array, values)
-    if written not in ("plain", ""):
+    if written != "plain":
         how = {
             "decimal comma": "a comma in it is the decimal point",
             "thousands": "a comma in it separates thousands",

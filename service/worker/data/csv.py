@@ -16,8 +16,8 @@ import pyarrow.csv as pa_csv
 
 from service.common.domain import Note
 from service.common.errors import Problem, UnusableData, quoted
-from service.schema.file_options import FileOptions
-from service.worker.data.column_types import Typed, Wanted, read_texts
+from service.schema.file_options import NO_OPTIONS, FileOptions
+from service.worker.data.column_types import read_texts
 from service.worker.data.csv_dialect import (
     Dialect,
     cause_of_unequal_rows,
@@ -25,12 +25,10 @@ from service.worker.data.csv_dialect import (
     is_number,
     is_separated_by_blanks,
     looks_like_data,
-    refuse,
 )
 from service.worker.data.selection import Source, build_table
-from service.worker.data.table import LIMITS, MOST_PROBLEMS, Limits, Table
+from service.worker.data.table import LIMITS, MOST_PROBLEMS, Limits, Table, refuse
 
-_NO_OPTIONS = FileOptions()
 _BLANKS = (b" ", b"\t", "\u00a0".encode())
 """What is trimmed from a field; web pages and spreadsheets have non-breaking spaces."""
 
@@ -50,7 +48,7 @@ def read_csv(
     data: bytes,
     limits: Limits = LIMITS,
     at: str = "",
-    options: FileOptions = _NO_OPTIONS,
+    options: FileOptions = NO_OPTIONS,
     target: str | None = None,
 ) -> Table:
     """Read a CSV file with a header row; `at` is the pointer that problems get.
@@ -76,14 +74,10 @@ def read_csv(
         spelled = {";": "semicolon", "\t": "tab", "|": "vertical bar"}[fields.dialect.separator]
         notes.append(Note(None, f"The fields are separated by a {spelled}."))
     sources = [
-        Source(name, partial(_column, array, fields.dialect.comma_is_decimal))
+        Source(name, partial(read_texts, array, comma_is_decimal=fields.dialect.comma_is_decimal))
         for name, array in zip(fields.names, fields.columns, strict=True)
     ]
     return build_table(sources, options, target, at, "The CSV cannot be read", notes)
-
-
-def _column(array: Any, comma_is_decimal: bool, wanted: Wanted) -> Typed:
-    return read_texts(array, wanted, comma_is_decimal)
 
 
 def read_fields(

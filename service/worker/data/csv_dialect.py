@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from service.common.errors import Problem, UnsupportedMediaType, UnusableData, clip
+from service.common.errors import UnsupportedMediaType, clip
+from service.worker.data.table import refuse
 
 SEPARATORS = (",", ";", "\t", "|")
 _SPELLED = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
@@ -73,11 +74,6 @@ def dialect_of(data: bytes, encoding: str, at: str) -> Dialect:
     if not header:
         raise refuse("The header row of the CSV cannot be read.", at)
     return Dialect(data, separator, len(header[0]), lines)
-
-
-def refuse(sentence: str, at: str) -> UnusableData:
-    """Return the error of a file that cannot be read, whatever its rows hold."""
-    return UnusableData(sentence, [Problem(at, sentence[0].lower() + sentence[1:].rstrip("."))])
 
 
 def _refuse_other_files(data: bytes) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from service.common.errors import Problem, UnusableData, escape
-from service.schema.file_options import FileOptions
+from service.schema.file_options import NO_OPTIONS, FileOptions
 from service.worker.data.column_types import Typed, Wanted
 from service.worker.data.selection import ColumnError, Source, build_table, typed
 from service.worker.data.table import LIMITS, MOST_PROBLEMS, Column, Limits, Table
@@ -23,14 +23,13 @@ _KINDS: dict[type, str] = {
 }
 _SHAPE = 'send {"columns": [...], "rows": [[...]]} or {"records": [{...}]}'
 _EXACT = 2**53
-_NO_OPTIONS = FileOptions()
 
 
 def read_inline(
     value: object,
     limits: Limits = LIMITS,
     at: str = "",
-    options: FileOptions = _NO_OPTIONS,
+    options: FileOptions = NO_OPTIONS,
     target: str | None = None,
 ) -> Table:
     """Read rows given as JSON; `at` is the pointer of `value` itself.

@@ -19,7 +19,6 @@ from service.common.domain import RowsMedia
 from service.common.errors import UnusableData, clip
 from service.schema.contract import Feature, Schema
 from service.schema.explanation import MOST, StrictDecoder
-from service.worker.data import csv_dialect
 from service.worker.data.cells import (
     as_read,
     category_of,
@@ -31,7 +30,7 @@ from service.worker.data.cells import (
 from service.worker.data.csv import read_fields, read_numbers_at_once
 from service.worker.data.number_texts import doubles_of
 from service.worker.data.parquet import index_of_pandas, read_arrow_table
-from service.worker.data.table import Limits, check_names, nameless
+from service.worker.data.table import Limits, check_names, nameless, refuse
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +67,7 @@ def read_matrix(
             columns[feature.name] = as_read(columns[feature.name], feature, schema)
     if set(columns) != {feature.name for feature in schema.features}:
         if file.looks_like_data:
-            raise csv_dialect.refuse(
-                "The first line looks like data; it has to name the features.", ""
-            )
+            raise refuse("The first line looks like data; it has to name the features.", "")
         raise _explained(schema, columns, [0], rows, rows, file)
     # Column-major, as it is filled; the prediction copies it row-major part by part.
     matrix = np.empty((rows, len(schema.features)), order="F")

@@ -19,11 +19,7 @@ _PATTERNS: Mapping[Written, tuple[str, ...]] = {
     "decimal comma": (_DECIMAL_COMMA, NUMBER),
     "percent": (_PERCENT,),
 }
-_SIGNS: Mapping[Written, tuple[tuple[str, str], ...]] = {
-    "plain": (),
-    "thousands": ((",", ""),),
-    "percent": (("%", ""),),
-}
+_REMOVED: Mapping[Written, str] = {"thousands": ",", "percent": "%"}
 
 
 def matches(texts: Any, pattern: str) -> Any:
@@ -66,8 +62,8 @@ def to_doubles(texts: Any, written: Written) -> Any:
         without = pc.replace_substring(trimmed, ".", "")
         trimmed = pc.if_else(pc.greater_equal(comma, 0), without, trimmed)
         trimmed = pc.replace_substring(trimmed, ",", ".")
-    for sign, instead in _SIGNS.get(written, ()):
-        trimmed = pc.replace_substring(trimmed, sign, instead)
+    if written in _REMOVED:
+        trimmed = pc.replace_substring(trimmed, _REMOVED[written], "")
     return pc.utf8_trim_whitespace(trimmed).cast(pa.float64())
 
 

@@ -8,22 +8,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from service.common.errors import BodyTooLarge, Problem, UnusableData, clip
-from service.schema.file_options import FileOptions
+from service.common.errors import BodyTooLarge, clip
+from service.schema.file_options import NO_OPTIONS, FileOptions
 from service.worker.data.column_types import Typed, Wanted
 from service.worker.data.selection import Source, build_table, typed
-from service.worker.data.table import LIMITS, Column, Limits, Table, as_floats
+from service.worker.data.table import LIMITS, Column, Limits, Table, as_floats, refuse
 
 _EXACT_DIGITS = 15
 """Decimal digits that survive a conversion to float64 and back."""
-_NO_OPTIONS = FileOptions()
 
 
 def read_parquet(
     data: bytes,
     limits: Limits = LIMITS,
     at: str = "",
-    options: FileOptions = _NO_OPTIONS,
+    options: FileOptions = NO_OPTIONS,
     target: str | None = None,
 ) -> Table:
     """Read a Parquet file; `at` is the pointer that problems get.
@@ -62,10 +61,10 @@ def read_arrow_table(data: Any, limits: Limits = LIMITS, at: str = "") -> Any:
         if size > limits.bytes:
             raise BodyTooLarge("The Parquet file, decompressed,", limits.bytes, "bytes")
         if not metadata.num_rows or not len(file.schema_arrow):
-            raise _refuse("The Parquet file has no rows.", at)
+            raise refuse("The Parquet file has no rows.", at)
         table = file.read(use_threads=False)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise _refuse(
+        raise refuse(
             "The Parquet file cannot be read; it is damaged, or no Parquet.", at
         ) from error
     limits.check(table.num_rows, table.num_columns)
@@ -78,7 +77,7 @@ def index_of_pandas(schema: Any) -> frozenset[str]:
         described = (schema.pandas_metadata or {}).get("index_columns", [])
         names = {name for name in described if isinstance(name, str)}
     except (ValueError, AttributeError, TypeError):
-        names = set()  # it is text of whoever wrote the file
+        names = set()  # whoever wrote the file may have put anything there
     return frozenset(names) | {n for n in schema.names if n.startswith("__index_level_")}
 
 
@@ -86,10 +85,6 @@ def _read(chunks: Any, wanted: Wanted) -> Typed:
     if reason := unusable(chunks.type):
         raise ValueError(reason)
     return typed(_column(chunks), wanted)
-
-
-def _refuse(sentence: str, at: str) -> UnusableData:
-    return UnusableData(sentence, [Problem(at, sentence[0].lower() + sentence[1:].rstrip("."))])
 
 
 def unusable(kind: Any) -> str:

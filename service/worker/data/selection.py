@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -164,17 +165,16 @@ def typed(column: Column, wanted: Wanted) -> Typed:
 
     Raises ValueError for a text that is not what it is said to be.
     """
-    notes: list[str] = []
     if column.type == "text":
         array = without(pa.array(column.values, pa.string()), wanted.missing)
         if wanted.type in ("number", "boolean"):
             return as_type(array, wanted.type, comma_is_decimal=False)
         if wanted.missing:
             column = Column("text", np.array(array.to_pylist(), dtype=object))
-        return column, notes
-    if wanted.type in (None, column.type):
-        return column, notes
-    return _converted(column, wanted.type or column.type), notes
+        return column, []
+    if wanted.type is None or wanted.type == column.type:
+        return column, []
+    return _converted(column, wanted.type), []
 
 
 def _converted(column: Column, type_: FeatureType) -> Column:
@@ -199,10 +199,7 @@ def _converted(column: Column, type_: FeatureType) -> Column:
 
 def retyped(table: Table, options: FileOptions, target: str | None, at: str) -> Table:
     """Apply what the owner says to a table that was read before."""
-    sources = [
-        Source(name, lambda wanted, column=column: typed(column, wanted))  # type: ignore[misc]
-        for name, column in table.columns.items()
-    ]
+    sources = [Source(name, partial(typed, column)) for name, column in table.columns.items()]
     given = options
     if options.missing is None and table.missing_texts is not None:
         given = options.model_copy(update={"missing": list(table.missing_texts)})

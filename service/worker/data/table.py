@@ -201,6 +201,11 @@ def as_floats(array: Any) -> NDArray[np.float64]:
     return values
 
 
+def refuse(sentence: str, at: str) -> UnusableData:
+    """Return the error of a file that cannot be read, whatever its rows hold."""
+    return UnusableData(sentence, [Problem(at, sentence[0].lower() + sentence[1:].rstrip("."))])
+
+
 def check_names(names: Iterable[tuple[int, object]], at: str) -> None:
     """Raise UnusableData where a column has no name, an ill-formed one or another's.
 
