@@ -1,8 +1,9 @@
-"""The ASGI application: `POST /predict` by itself, every other route by FastAPI."""
+"""The ASGI application: predictions by themselves, every other route by FastAPI."""
 
 import logging
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from fastapi import FastAPI
@@ -27,6 +28,8 @@ from service.api import (
     use_model,
 )
 from service.api.authentication import AuthMiddleware, header
+from service.api.compression import CompressionMiddleware
+from service.api.cross_origin import cors
 from service.api.predict import Predict
 from service.api.services import Lifespan
 from service.auth.api_keys import ApiKeys
@@ -36,13 +39,15 @@ from service.common.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
+_OF_VERSION = re.compile(r"/models/([^/]+)/versions/([^/]+)/predict")
+
 _DESCRIPTION = (
     "Trains scikit-learn classifiers on request, versions them in MLflow and serves the one in use."
 )
 
 
 class Service:
-    """The ASGI application: `POST /predict` by itself, everything else by FastAPI."""
+    """The ASGI application: predictions by themselves, everything else by FastAPI."""
 
     def __init__(
         self,
@@ -51,9 +56,15 @@ class Service:
         metrics: Metrics,
         drain: Callable[[], None],
         keys: ApiKeys | None = None,
+        cors_origins: Sequence[str] = (),
     ) -> None:
         self.keys = keys
-        self._app = AuthMiddleware(self._dispatch, keys, metrics) if keys else self._dispatch
+        app: ASGIApp = CompressionMiddleware(self._dispatch)
+        if keys is not None:
+            app = AuthMiddleware(app, keys, metrics)
+        if cors_origins:
+            app = cors(app, cors_origins)
+        self._app = app
         self.predict = predict
         self._rest = rest
         self.metrics = metrics
@@ -65,8 +76,12 @@ class Service:
         await self._app(scope, receive, send)
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == "/predict" and scope["method"] == "POST":
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await self._rest(scope, receive, send)
+        elif scope["path"] == "/predict":
             await self.predict(scope, receive, send)
+        elif found := _OF_VERSION.fullmatch(scope["path"]):
+            await self.predict(scope, receive, send, *found.groups())
         else:
             await self._rest(scope, receive, send)
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.api.content_headers import check_charset, check_encoding, declared_bytes
 from service.api.services import services_of
 from service.common.did_you_mean import did_you_mean
 from service.common.errors import (
@@ -33,24 +34,11 @@ def media_type(request: Request) -> str:
 
     Raises UnsupportedMediaType for an encoding, and for JSON in another charset than UTF-8.
     """
-    encoding = request.headers.get("content-encoding", "").strip().lower()
-    if encoding not in ("", "identity"):
-        raise UnsupportedMediaType(f"Content-Encoding {clip(encoding)!r}", ["the body as it is"])
+    check_encoding(request.headers.get("content-encoding", ""))
     kind, _, parameters = request.headers.get("content-type", "").partition(";")
     kind = kind.strip().lower()
     check_charset(kind, parameters)
     return kind
-
-
-def check_charset(kind: str, parameters: str) -> None:
-    """Raise UnsupportedMediaType for JSON that is said to be in another charset than UTF-8."""
-    if kind != "application/json":
-        return
-    for parameter in parameters.split(";"):
-        name, _, value = parameter.partition("=")
-        charset = value.strip().strip('"').lower()
-        if name.strip().lower() == "charset" and charset not in ("utf-8", "utf8"):
-            raise UnsupportedMediaType(f"JSON in {clip(charset)!r}", ["JSON in UTF-8"])
 
 
 def csv_encoding(request: Request) -> str:
@@ -64,11 +52,6 @@ def csv_encoding(request: Request) -> str:
         return codec_of(charset)
     except ValueError:
         raise UnsupportedMediaType(f"CSV in {clip(charset)!r}", ["CSV in UTF-8"]) from None
-
-
-def declared_bytes(length: bytes | None) -> int:
-    """Return the length of a body by its Content-Length; 0 where there is none."""
-    return int(length[:20]) if length is not None and length.isdigit() else 0
 
 
 async def capped(request: Request, limit: int) -> AsyncIterator[bytes]:
