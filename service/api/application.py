@@ -3,7 +3,7 @@
 import logging
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from fastapi import FastAPI
@@ -30,6 +30,9 @@ from service.api import (
 from service.api.authentication import AuthMiddleware, header
 from service.api.compression import CompressionMiddleware
 from service.api.cross_origin import cors
+from service.api.inference import models as inference_models
+from service.api.inference import repository
+from service.api.inference.infer import infer_route, v1_route
 from service.api.predict import Predict
 from service.api.services import Lifespan
 from service.auth.api_keys import ApiKeys
@@ -39,7 +42,7 @@ from service.common.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
-_OF_VERSION = re.compile(r"/models/([^/]+)/versions/([^/]+)/predict")
+_Prediction = Callable[..., Awaitable[None]]
 
 _DESCRIPTION = (
     "Trains scikit-learn classifiers on request, versions them in MLflow and serves the one in use."
@@ -66,6 +69,7 @@ class Service:
             app = cors(app, cors_origins)
         self._app = app
         self.predict = predict
+        self._predictions = _predictions(predict)
         self._rest = rest
         self.metrics = metrics
         self.drain = drain
@@ -80,10 +84,22 @@ class Service:
             await self._rest(scope, receive, send)
         elif scope["path"] == "/predict":
             await self.predict(scope, receive, send)
-        elif found := _OF_VERSION.fullmatch(scope["path"]):
-            await self.predict(scope, receive, send, *found.groups())
         else:
+            for pattern, answer in self._predictions:
+                if found := pattern.fullmatch(scope["path"]):
+                    await answer(scope, receive, send, *found.groups())
+                    return
             await self._rest(scope, receive, send)
+
+
+def _predictions(predict: Predict) -> Sequence[tuple[re.Pattern[str], _Prediction]]:
+    """Return what answers each other path of predictions; its groups are model and version."""
+    answering = predict.answering
+    return (
+        (re.compile("/models/([^/]+)/versions/([^/]+)/predict"), predict),
+        (re.compile("/v2/models/([^/]+)(?:/versions/([^/]+))?/infer"), infer_route(answering)),
+        (re.compile("/v1/models/([^/:]+):predict"), v1_route(answering)),
+    )
 
 
 class RequestScope:
@@ -173,6 +189,8 @@ def fastapi_application(
         models,
         use_model,
         health,
+        inference_models,
+        repository,
         openapi,
     ):
         app.include_router(module.router)

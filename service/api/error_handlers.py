@@ -17,7 +17,8 @@ from service.common.json_logs import request_id
 async def on_service_error(request: Request, error: Exception) -> Response:
     """Answer with the status from the table."""
     assert isinstance(error, ServiceError)
-    answer = problems.answer(error, request_id.get())
+    shape = problems.shape_of(request.url.path)
+    answer = problems.answer(error, request_id.get(), shape=shape)
     if answer.status < 500:
         services_of(request).metrics.invalid.labels(answer.slug).inc()
     return _response(answer)
@@ -45,7 +46,8 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
         405: f"{request.method[:16]} is not allowed here; see Allow.",
     }.get(error.status_code, str(error.detail))
     allow = [(b"allow", _allowed(request, error))] if error.status_code == 405 else []
-    answer = problems.plain(error.status_code, detail, request_id.get(), allow)
+    shape = problems.shape_of(request.url.path)
+    answer = problems.plain(error.status_code, detail, request_id.get(), allow, shape)
     services_of(request).metrics.invalid.labels(answer.slug).inc()
     return _response(answer)
 
@@ -69,9 +71,10 @@ def _allowed(request: Request, error: HTTPException) -> bytes:
     return ", ".join(found).encode()
 
 
-async def on_defect(_: Request, __: Exception) -> Response:
+async def on_defect(request: Request, _: Exception) -> Response:
     """Answer 500 with a sentence, and no detail of the defect."""
-    return _response(problems.plain(500, DEFECT, request_id.get()))
+    shape = problems.shape_of(request.url.path)
+    return _response(problems.plain(500, DEFECT, request_id.get(), shape=shape))
 
 
 def _response(answer: problems.Answer) -> Response:

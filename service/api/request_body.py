@@ -95,13 +95,28 @@ class StrictJsonRoute(APIRoute):
         return parse_and_handle
 
 
+async def read_object(request: Request) -> dict[str, Any]:
+    """Return the JSON object of a body that may be empty, and may come without a type."""
+    kind = media_type(request)
+    if kind not in ("", "application/json"):
+        raise UnsupportedMediaType(clip(kind), ["application/json"])
+    body, value = await _parse(request, may_be_empty=True)
+    return dict(value) if body else {}
+
+
 async def _read(request: Request) -> tuple[bytes, Any]:
     kind = media_type(request)
     if kind != "application/json":
         raise UnsupportedMediaType(clip(kind), ["application/json"])
+    return await _parse(request)
+
+
+async def _parse(request: Request, may_be_empty: bool = False) -> tuple[bytes, Any]:
     settings = services_of(request).settings
     limit = min(_LARGEST_BODY, settings.max_body_bytes)
     body = b"".join([chunk async for chunk in capped(request, limit)])
+    if may_be_empty and not body:
+        return body, None
     value = strict_json.parse(body, settings.max_json_depth)
     if not isinstance(value, dict):
         raise InvalidRequest("The body must be a JSON object.", [Problem("", "must be an object")])

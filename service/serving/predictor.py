@@ -88,7 +88,7 @@ class Predictor:
         self.limits = limits
         title = f"Model {name!r} version {version}"
         self.classification = Classification(title, classifier, cores, alternate)
-        self.replies = ReplyEncoder(name, version, schema.classes)
+        self.replies = ReplyEncoder({"model": name, "version": version}, schema.classes)
         self._runs = _bind(classifier, probabilities=False)
         self._probability_runs = _bind(classifier, probabilities=True)
         self._bound = bool(self._runs)
@@ -104,7 +104,8 @@ class Predictor:
         predictor.name = name
         title = f"Model {name!r} version {self.version}"
         predictor.classification = self.classification.titled(title)
-        predictor.replies = ReplyEncoder(name, self.version, self.schema.classes)
+        members = {"model": name, "version": self.version}
+        predictor.replies = ReplyEncoder(members, self.schema.classes)
         return predictor
 
     @property
