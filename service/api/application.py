@@ -34,6 +34,8 @@ from service.api.inference import models as inference_models
 from service.api.inference import repository
 from service.api.inference.infer import infer_route, v1_route
 from service.api.predict import Predict
+from service.api.scoring import routes as scoring
+from service.api.scoring.invocations import INVOCATIONS, invocations_route
 from service.api.services import Lifespan
 from service.auth.api_keys import ApiKeys
 from service.common.errors import ServiceError
@@ -99,6 +101,7 @@ def _predictions(predict: Predict) -> Sequence[tuple[re.Pattern[str], _Predictio
         (re.compile("/models/([^/]+)/versions/([^/]+)/predict"), predict),
         (re.compile("/v2/models/([^/]+)(?:/versions/([^/]+))?/infer"), infer_route(answering)),
         (re.compile("/v1/models/([^/:]+):predict"), v1_route(answering)),
+        (re.compile(INVOCATIONS), invocations_route(answering)),
     )
 
 
@@ -191,6 +194,7 @@ def fastapi_application(
         health,
         inference_models,
         repository,
+        scoring,
         openapi,
     ):
         app.include_router(module.router)

@@ -1,5 +1,7 @@
 """Exception handlers: every error becomes a problem (RFC 9457)."""
 
+from http import HTTPStatus
+
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -41,10 +43,12 @@ async def on_os_error(request: Request, error: Exception) -> Response:
 async def on_http_exception(request: Request, error: Exception) -> Response:
     """Answer where no route, or not this method of a route, exists."""
     assert isinstance(error, HTTPException)
-    detail = {
-        404: "No such route; see GET /docs.",
-        405: f"{request.method[:16]} is not allowed here; see Allow.",
-    }.get(error.status_code, str(error.detail))
+    detail = str(error.detail)
+    if detail == HTTPStatus(error.status_code).phrase:  # no route has said it
+        detail = {
+            404: "No such route; see GET /docs.",
+            405: f"{request.method[:16]} is not allowed here; see Allow.",
+        }.get(error.status_code, detail)
     allow = [(b"allow", _allowed(request, error))] if error.status_code == 405 else []
     shape = problems.shape_of(request.url.path)
     answer = problems.plain(error.status_code, detail, request_id.get(), allow, shape)

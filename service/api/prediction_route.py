@@ -4,14 +4,16 @@ from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Any
 
+from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from service.api import problems
+from service.api import predict_file, problems
 from service.api.answering import Answering
 from service.api.content_headers import check_encoding
 from service.api.predict import send_reply
 from service.api.predict_replies import PredictReplies
 from service.api.written import Written
+from service.common.domain import RowsMedia
 from service.common.errors import ClientGone, InvalidInput, ServiceError
 from service.serving.question import Reader
 from service.serving.served_model import ServedModel
@@ -31,12 +33,12 @@ class PredictionRoute:
         route: str,
         shape: problems.Shape,
         example: Callable[[ServedModel], Any],
-        open_reader: Callable[[ServedModel, SentHeaders], Reader[Written]],
+        open_reader: Callable[[ServedModel, SentHeaders], Reader[Written] | RowsMedia],
     ) -> None:
         """`route` is what metrics call it; `example` returns a request that a version takes.
 
-        `open_reader` returns what reads the body of a request with these headers; it raises
-        UnsupportedMediaType or InvalidRequest.
+        `open_reader` returns what reads the body of a request with these headers, or the format of
+        the file that it is; it raises UnsupportedMediaType or InvalidRequest.
         """
         self._answering = answering
         self._open_reader = open_reader
@@ -62,12 +64,18 @@ class PredictionRoute:
         try:
             served = await self._answering.find(name, version, headers.get(b"x-min-epoch"))
             check_encoding(headers.get(b"content-encoding", b"").decode("latin-1"))
-            length = headers.get(b"content-length")
-            body = await self._answering.receive(served, length, receive)
             if served is None:
                 raise self._answering.no_model_in_use()
             reader = self._open_reader(served, headers)
-            written, rows = await self._answering.answer(served.predictor, reader, body)
+            if isinstance(reader, str):
+                reply, rows, kind = await predict_file.answer(
+                    Request(scope, receive), served.predictor, reader, False, "scoring"
+                )
+                written = Written(reply, ((b"content-type", kind),))
+            else:
+                length = headers.get(b"content-length")
+                body = await self._answering.receive(served, length, receive)
+                written, rows = await self._answering.answer(served.predictor, reader, body)
         except ServiceError as error:
             refusal, more = self.answers.refusal(error, served, sent_id, start)
             await refusal.send(send, more)
