@@ -16,7 +16,7 @@ ROW = [5.1, 3.5, 1.4, 0.2]
 WHOLE = {"name": "x", "shape": [1, 4], "datatype": "FP64"}
 PATH = "/v2/models/iris/infer"
 
-MIXED = {
+MIXED: dict[str, tuple[str, list[Any]]] = {
     "age": ("FP64", [34.5, None]),
     "city": ("BYTES", ["Rio", None]),
     "vip": ("BOOL", [True, False]),
@@ -329,7 +329,7 @@ def test_wrong_texts_and_booleans_in_binary_are_400(
 @pytest.mark.parametrize("length", ["-1", "abc", "99999", "1e3", "9" * 30, "٣"])
 def test_a_header_length_that_lies_is_400(client: Client, length: str) -> None:
     body = json.dumps({"inputs": [TENSOR]}).encode()
-    headers = {"inference-header-content-length": length.encode()}
+    headers = {b"inference-header-content-length": length.encode()}
 
     assert client.post(PATH, content=body, headers=headers).status_code == 400
 
