@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from service.api.answering import Answering
 from service.api.application import RequestScope, Service, fastapi_application
-from service.api.predict import Predict
+from service.api.predictions import Predictions
 from service.api.same_origin import SameOriginMiddleware
 from service.api.services import Lifespan, Services
 from service.auth.api_keys import ApiKeys
@@ -70,7 +70,7 @@ def create_app(
     hold = Hold()
     workers = WorkerPool(settings.children_idle_seconds) if workers is None else workers
     services = _services(settings, registry, workers, metrics, current_model, hold, folder)
-    predict = Predict(services.answering)
+    predictions = Predictions(services.answering)
     stopping = threading.Thread(target=services.training_queue.stop, name="drain", daemon=True)
 
     def drain() -> None:
@@ -102,9 +102,9 @@ def create_app(
     rest = RequestScope(app, metrics)
     origins = settings.cors_origins
     if keys is not None:
-        return Service(predict, rest, metrics, drain, keys, origins)
+        return Service(predictions, rest, metrics, drain, keys, origins)
     guarded = SameOriginMiddleware(rest, settings.host, metrics, origins)
-    return Service(predict, guarded, metrics, drain, cors_origins=origins)
+    return Service(predictions, guarded, metrics, drain, cors_origins=origins)
 
 
 def _services(

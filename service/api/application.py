@@ -1,9 +1,8 @@
 """The ASGI application: predictions by themselves, every other route by FastAPI."""
 
 import logging
-import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from fastapi import FastAPI
@@ -32,10 +31,8 @@ from service.api.compression import CompressionMiddleware
 from service.api.cross_origin import cors
 from service.api.inference import models as inference_models
 from service.api.inference import repository
-from service.api.inference.infer import infer_route, v1_route
-from service.api.predict import Predict
+from service.api.predictions import Predictions
 from service.api.scoring import routes as scoring
-from service.api.scoring.invocations import INVOCATIONS, invocations_route
 from service.api.services import Lifespan
 from service.auth.api_keys import ApiKeys
 from service.common.errors import ServiceError
@@ -43,8 +40,6 @@ from service.common.json_logs import request_id
 from service.common.metrics import Metrics
 
 logger = logging.getLogger(__name__)
-
-_Prediction = Callable[..., Awaitable[None]]
 
 _DESCRIPTION = (
     "Trains scikit-learn classifiers on request, versions them in MLflow and serves the one in use."
@@ -56,7 +51,7 @@ class Service:
 
     def __init__(
         self,
-        predict: Predict,
+        predictions: Predictions,
         rest: ASGIApp,
         metrics: Metrics,
         drain: Callable[[], None],
@@ -70,8 +65,7 @@ class Service:
         if cors_origins:
             app = cors(app, cors_origins)
         self._app = app
-        self.predict = predict
-        self._predictions = _predictions(predict)
+        self.predictions = predictions
         self._rest = rest
         self.metrics = metrics
         self.drain = drain
@@ -82,27 +76,14 @@ class Service:
         await self._app(scope, receive, send)
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST":
+        found = None
+        if scope["type"] == "http" and scope["method"] == "POST":
+            found = self.predictions.find(scope["path"])
+        if found is None:
             await self._rest(scope, receive, send)
-        elif scope["path"] == "/predict":
-            await self.predict(scope, receive, send)
         else:
-            for pattern, answer in self._predictions:
-                if found := pattern.fullmatch(scope["path"]):
-                    await answer(scope, receive, send, *found.groups())
-                    return
-            await self._rest(scope, receive, send)
-
-
-def _predictions(predict: Predict) -> Sequence[tuple[re.Pattern[str], _Prediction]]:
-    """Return what answers each other path of predictions; its groups are model and version."""
-    answering = predict.answering
-    return (
-        (re.compile("/models/([^/]+)/versions/([^/]+)/predict"), predict),
-        (re.compile("/v2/models/([^/]+)(?:/versions/([^/]+))?/infer"), infer_route(answering)),
-        (re.compile("/v1/models/([^/:]+):predict"), v1_route(answering)),
-        (re.compile(INVOCATIONS), invocations_route(answering)),
-    )
+            answer, named = found
+            await answer(scope, receive, send, *named)
 
 
 class RequestScope:

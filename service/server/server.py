@@ -87,7 +87,7 @@ def server_config(app: Service, settings: Settings) -> uvicorn.Config:
     """Return the server's configuration, the same in production and in tests."""
     protocol = limited_protocol(settings, app.metrics)
     if settings.short_way:
-        protocol = fast_path_protocol(settings, app.metrics, app.predict, app.keys)
+        protocol = fast_path_protocol(settings, app.metrics, app.predictions, app.keys)
     return uvicorn.Config(
         app,
         http=protocol,

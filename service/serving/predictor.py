@@ -21,7 +21,7 @@ from service.serving.classification import Classification
 from service.serving.core_pool import CorePool
 from service.serving.latency_model import LatencyModel
 from service.serving.question import Question
-from service.serving.reply_encoder import ReplyEncoder
+from service.serving.reply_encoder import LabelReplies, Replies, ReplyEncoder
 
 T = TypeVar("T")
 
@@ -88,7 +88,7 @@ class Predictor:
         self.limits = limits
         title = f"Model {name!r} version {version}"
         self.classification = Classification(title, classifier, cores, alternate)
-        self.replies = ReplyEncoder({"model": name, "version": version}, schema.classes)
+        self.replies: Replies = ReplyEncoder({"model": name, "version": version}, schema.classes)
         self._runs = _bind(classifier, probabilities=False)
         self._probability_runs = _bind(classifier, probabilities=True)
         self._bound = bool(self._runs)
@@ -106,6 +106,12 @@ class Predictor:
         predictor.classification = self.classification.titled(title)
         members = {"model": name, "version": self.version}
         predictor.replies = ReplyEncoder(members, self.schema.classes)
+        return predictor
+
+    def replying(self, replies: Sequence[bytes]) -> "Predictor":
+        """Return one that answers single rows with these replies, by the index of the class."""
+        predictor = copy(self)
+        predictor.replies = LabelReplies(replies)
         return predictor
 
     @property

@@ -1,12 +1,42 @@
 """The JSON of replies; whatever does not depend on the request is prepared once."""
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
 _WITH_PROBABILITIES = b'%b%b],"classes":%b,"probabilities":%b}'
+
+
+class Replies(Protocol):
+    """Writes replies of one version."""
+
+    @property
+    def single(self) -> Sequence[bytes]:
+        """Replies to one row without probabilities, by the index of its class."""
+
+    def with_probabilities(self, label: int, chances: list[float]) -> bytes:
+        """Return the reply to one row, by the index of its class and its finite probabilities."""
+
+    def encode(self, labels: NDArray[np.int64], rows: NDArray[np.float64] | None) -> bytes:
+        """Return the reply to rows: class indexes [N] and, if asked for, probabilities [N, K]."""
+
+
+class LabelReplies:
+    """Replies to single rows that were all made before; there are none with probabilities."""
+
+    def __init__(self, single: Sequence[bytes]) -> None:
+        self.single = single
+
+    def with_probabilities(self, label: int, chances: list[float]) -> bytes:
+        """Refuse: nobody asks for it."""
+        raise NotImplementedError
+
+    def encode(self, labels: NDArray[np.int64], _: NDArray[np.float64] | None) -> bytes:
+        """Return the reply to the one row."""
+        return self.single[int(labels[0])]
 
 
 class ReplyEncoder:

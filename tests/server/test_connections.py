@@ -107,7 +107,7 @@ def test_405_lists_every_method_of_a_path(client: Client) -> None:
 
             assert response.status_code == 405, (wrong, path)
             assert set(response.headers["allow"].split(", ")) == allowed, path
-            assert response.headers["content-type"] == "application/problem+json"
+            assert "json" in response.headers["content-type"]
 
 
 @pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/", "/docs/assets/swagger-ui.css"])

@@ -11,7 +11,7 @@ from uvicorn.server import ServerState
 
 from service.api.answering import Answering
 from service.api.application import RequestScope, Service
-from service.api.predict import Predict
+from service.api.predictions import Predictions
 from service.auth.api_keys import ApiKeys
 from service.common.errors import ModelNotFound
 from service.common.metrics import Metrics
@@ -114,15 +114,15 @@ class Site:
         if predictor is not None:
             self.current_model.swap(predictor, 1, "")
         settings = Settings(**{"data_dir": Path("none"), **changes})
-        self.predict = Predict(
-            answering_of(self.current_model, self.hold, self.metrics, settings.max_body_bytes)
+        self.answering = answering_of(
+            self.current_model, self.hold, self.metrics, settings.max_body_bytes
         )
         # no refusals on a busy machine
-        self.predict.answering.thread_batcher.max_queue_seconds = 60.0
+        self.answering.thread_batcher.max_queue_seconds = 60.0
         rest = RequestScope(_REST, self.metrics)
         self.scopes = 0
         """The number of requests that came by ASGI."""
-        service = Service(self.predict, rest, self.metrics, lambda: None, keys)
+        service = Service(Predictions(self.answering), rest, self.metrics, lambda: None, keys)
         self._config = server_config(service, settings)
         self._config.load()
         self._app = self._config.loaded_app
@@ -170,7 +170,7 @@ class Site:
         """Close all connections, and end the threads."""
         for connection in list(self.state.connections):
             connection.connection_lost(ConnectionResetError())
-        self.predict.answering.close()
+        self.answering.close()
 
 
 def _reads(task: "asyncio.Task[None]") -> bool:

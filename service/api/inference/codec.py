@@ -38,6 +38,7 @@ class InferenceCodec:
         features = predictor.schema.features
         self._names = {feature.name for feature in features}
         self._width = len(features)
+        self.classes = len(predictor.schema.classes)
         self.encoder = OutputEncoder(predictor.name, predictor.version, predictor.schema.classes)
 
     @property
@@ -97,14 +98,17 @@ class InferenceCodec:
 
         Without `careful` None says that it has to be read with it.
         """
-        if head_bytes == 0:
-            request: InferRequest | None = self._raw(body)
-        else:
-            request = read_request(body, head_bytes, self._limits.depth, careful)
+        request = self.read(body, head_bytes, careful)
         if request is None:
             return None
         matrix = self._matrix(request, careful)
         return None if matrix is None else self.asked(request, matrix)
+
+    def read(self, body: bytes, head_bytes: int | None, careful: bool) -> InferRequest | None:
+        """Return the parts of a request; raises InvalidInput. None: see `question`."""
+        if head_bytes == 0:
+            return self._raw(body)
+        return read_request(body, head_bytes, self._limits.depth, careful)
 
     def asked(self, request: InferRequest, matrix: Floats) -> Question[Written]:
         """Return what a request asks about the rows that it brings."""

@@ -63,7 +63,7 @@ class ScoringCodec:
             return None
         columns = dict(zip(names, map(list, zip(*data, strict=True)), strict=True))
         matrix = self._columns.try_columns(columns, len(data))
-        return None if matrix is None else Question(matrix, False, self._labels)
+        return None if matrix is None else Question(matrix, False, self.write_labels)
 
     def careful(self, body: bytes) -> Question[Written]:
         """Read it slowly; raises InvalidInput with what is wrong, or BodyTooLarge."""
@@ -81,7 +81,7 @@ class ScoringCodec:
             matrix = self._columns.of_instances(rows.arrays)
         else:
             matrix = self._columns.of_columns(self._cast(rows.columns or {}), rows.total)
-        return Question(matrix, sure, self._chances if sure else self._labels)
+        return Question(matrix, sure, self._chances if sure else self.write_labels)
 
     def _cast(self, columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
         """Return the features' columns, without others, and numbers that are texts as numbers.
@@ -95,7 +95,8 @@ class ScoringCodec:
             for name, column in columns.items()
         }
 
-    def _labels(self, labels: Labels, _: Floats | None) -> Written:
+    def write_labels(self, labels: Labels, _: Floats | None) -> Written:
+        """Return the reply that has the labels of all rows."""
         return Written(self._replies.encode(labels, None), (JSON,))
 
     @staticmethod

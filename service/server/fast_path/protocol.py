@@ -1,4 +1,4 @@
-"""The fast path of `POST /predict`: a request with one row, answered without an ASGI scope.
+"""The fast path of predictions: a request with one row, answered without an ASGI scope.
 
 An ASGI scope, its task and its events cost more than the prediction. A plain request with one row
 is therefore decoded as soon as it is complete, and all that arrive in one iteration of the event
@@ -12,13 +12,14 @@ It depends on uvicorn's internals, so uvicorn's version is pinned.
 from time import monotonic, perf_counter
 
 from service.api import problems
-from service.api.predict import Predict
+from service.api.predictions import Predictions
 from service.auth.api_keys import ApiKeys
 from service.common.metrics import Metrics
 from service.common.settings import Settings
-from service.schema.decoder import Row
-from service.server.fast_path.head_cache import END
-from service.server.fast_path.replies import FastPath, FastPathModel
+from service.server.fast_path.head_cache import END, PlainHead
+from service.server.fast_path.replies import FastForm
+from service.server.fast_path.routes import FastPath, FastRoute
+from service.server.fast_path.rows import FoundRow
 from service.server.limits import LimitedProtocol, RequestRejected, limited_protocol
 
 _ORDINARY = frozenset(
@@ -33,6 +34,9 @@ _ORDINARY = frozenset(
     )
 )
 """Headers that ask for more than an answer."""
+
+_TENSORS = (None, b"application/octet-stream")
+"""Content types of the Open Inference Protocol besides JSON; some clients send none."""
 
 
 class FastPathProtocol(LimitedProtocol):
@@ -50,44 +54,47 @@ class FastPathProtocol(LimitedProtocol):
     """Whether the head arrived in an earlier segment than the body."""
     begun = 0.0
     sent_id: bytes | None = None
-    model: FastPathModel | None = None
-    """The model that a complete request waits for."""
+    form: FastForm | None = None
+    """The form of reply that a complete request waits for."""
     size = 0
     """Bytes of that request's body."""
+    head_bytes: int | None = None
+    """Of its body, the bytes of JSON before a binary tensor; None where it is JSON alone."""
     steady = True
     """Whether the parser has seen a plain request last, so that the next one may bypass it."""
-    row: tuple[Row, bool] | None = None
+    found: FoundRow | None = None
     """What that request asks for, until it joins the batch of this iteration."""
 
     def is_idle(self) -> bool:
         """Return whether no request is being answered or arriving."""
-        return self.model is None and super().is_idle()
+        return self.form is None and super().is_idle()
 
     def data_received(self, data: bytes) -> None:
         """Handle what arrived; a request with a cached head bypasses the parser."""
         at = data.find(END) + len(END)
-        if self.fast_path.heads.find(data[:at]) == len(data) - at and self._take(data[at:]):
+        said = self.fast_path.heads.find(data[:at])
+        if said is not None and said.body_bytes == len(data) - at and self._take(said, data[at:]):
             return
         between = self.done is self.scope
         super().data_received(data)
-        if self.row is not None:
+        if self.found is not None:
             if (
                 between
                 and self.done is self.scope
                 and self.sent_id is None
                 and not self.close_after_next
             ):
-                self.fast_path.heads.learn(data, self.size)
+                self.fast_path.heads.learn(data, PlainHead(self.url, self.head_bytes, self.size))
             self._join()
 
-    def _take(self, body: bytes) -> bool:
+    def _take(self, said: PlainHead, body: bytes) -> bool:
         """Answer a request whose head is cached, bypassing the parser, if the connection is idle.
 
         Return whether it did. The connection must also be one that `_is_plain` accepts.
         """
         if (
             self.done is not self.scope
-            or self.model is not None
+            or self.form is not None
             or not self.steady
             or self.close_after_next
             or self.rejected
@@ -97,31 +104,31 @@ class FastPathProtocol(LimitedProtocol):
         ):
             return False
         begun = perf_counter()
-        model = self.fast_path.current()
-        row = None if model is None else self._row(model, body)
-        if model is None or row is None:
+        route = self.fast_path.current(said.url)
+        found = None if route is None else self._find(route, body, said.head_bytes)
+        if found is None:
             return False
         self.begun = begun
         self.since = self.sent_id = None
-        self.model = model
-        model.loop_batcher.add(*row, self)
+        form, row, probabilities = found
+        self.form = form
+        form.loop_batcher.add(row, probabilities, self)
         return True
 
     def _join(self) -> None:
-        row, self.row = self.row, None
-        assert row is not None
-        assert self.model is not None
-        self.model.loop_batcher.add(*row, self)
+        found, self.found = self.found, None
+        assert found is not None
+        found.form.loop_batcher.add(found.row, found.probabilities, self)
 
     def on_headers_complete(self) -> None:
         """Put a plain request on the fast path, any other on the ordinary one."""
-        if self.model is not None:  # A pipelined request: the one before it is answered first.
-            model = self.model
+        if self.form is not None:  # A pipelined request: the one before it is answered first.
+            form = self.form
             if self.unparsed > self.small:
                 self._check_head()
-            if self.row is not None:
+            if self.found is not None:
                 self._join()
-            model.loop_batcher.flush()
+            form.loop_batcher.flush()
             if self.transport.is_closing():  # the one before it was the last
                 self.rejected = True
                 raise RequestRejected
@@ -137,16 +144,16 @@ class FastPathProtocol(LimitedProtocol):
     def _is_plain(self) -> bool:
         parser, cycle = self.parser, self.cycle
         if (
-            self.url != b"/predict"
-            or self.close_after_next
+            self.close_after_next
             or self.in_reserve
             or self.flow.write_paused
             or (cycle is not None and not cycle.response_complete)
             or parser.get_method() != b"POST"
             or parser.get_http_version() != "1.1"
+            or self.fast_path.current(self.url) is None
         ):
             return False
-        content_type = sent_id = authorization = None
+        content_type = sent_id = authorization = head_bytes = None
         for name, value in self.headers:
             if name == b"content-type":
                 content_type = value
@@ -154,10 +161,18 @@ class FastPathProtocol(LimitedProtocol):
                 sent_id = value
             elif name == b"authorization":
                 authorization = value if authorization is None else authorization
+            elif name == b"inference-header-content-length":
+                head_bytes = value
             elif name in _ORDINARY:
                 return False
+        if head_bytes is not None and not head_bytes.isdigit():
+            return False
         self.sent_id = sent_id
-        return content_type == b"application/json" and self.fast_path.admits(authorization)
+        self.head_bytes = None if head_bytes is None else int(head_bytes[:12])
+        is_json = content_type == b"application/json"
+        if not is_json and (content_type not in _TENSORS or self.url == b"/predict"):
+            return False
+        return self.fast_path.admits(authorization)
 
     def on_body(self, body: bytes) -> None:
         """Collect a piece of the body."""
@@ -176,9 +191,9 @@ class FastPathProtocol(LimitedProtocol):
             super().on_message_complete()
             return
         body = parts[0] if len(parts) == 1 else b"".join(parts)
-        model = self.fast_path.current()
-        row = None if model is None else self._row(model, body)
-        if model is None or (row is None and not model.is_full(len(body))):
+        route = self.fast_path.current(self.url)
+        found = None if route is None else self._find(route, body, self.head_bytes)
+        if route is None or (found is None and not route.is_full(len(body))):
             self._hand_over()
             super().on_message_complete()
             return
@@ -187,18 +202,19 @@ class FastPathProtocol(LimitedProtocol):
         self.done = self.scope
         if not self.parser.should_keep_alive():
             self.close_after_next = True
-        if row is None:
-            model.refuse(self)
+        if found is None:
+            route.refuse(self)
             return
-        self.model = model
-        self.row = row
+        self.form = found.form
+        self.found = found
         self.size = len(body)
 
-    def _row(self, model: FastPathModel, body: bytes) -> tuple[Row, bool] | None:
-        if len(body) > self.fast_path.longest or model.served.predictor.slow:
+    def _find(self, route: FastRoute, body: bytes, head_bytes: int | None) -> FoundRow | None:
+        if len(body) > self.fast_path.longest:
             return None
         try:
-            return model.decode_row(body)
+            found = route.read(body, head_bytes)
+            return None if found is None or found.form.predictor.slow else found
         except Exception:  # The ordinary path meets the same defect, and reports it.
             return None
 
@@ -235,7 +251,7 @@ class FastPathProtocol(LimitedProtocol):
         """Close after the request that is being answered or arriving; soon, if there is none."""
         if self.parts is not None:
             self._hand_over()
-        if self.model is not None:
+        if self.form is not None:
             self.close_after_next = True
         else:
             super().shutdown()
@@ -249,16 +265,16 @@ class FastPathProtocol(LimitedProtocol):
 
     def _end(self, answer: problems.Answer) -> None:
         """Answer with a problem; if an earlier request waits, its answer is the last instead."""
-        if self.model is not None:
+        if self.form is not None:
             self.rejected = self.close_after_next = True
         else:
             super()._end(answer)
 
 
 def fast_path_protocol(
-    settings: Settings, metrics: Metrics, predict: Predict, keys: ApiKeys | None
+    settings: Settings, metrics: Metrics, predictions: Predictions, keys: ApiKeys | None
 ) -> type[FastPathProtocol]:
     """Return the protocol class for these settings."""
     ordinary = limited_protocol(settings, metrics)
-    kept = {"fast_path": FastPath(predict, keys)}
+    kept = {"fast_path": FastPath(predictions, keys)}
     return type("ConfiguredFastPath", (FastPathProtocol, ordinary), kept)

@@ -1,16 +1,14 @@
 """What the fast path writes: replies that are prepared once for a model, and problems."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from time import monotonic, perf_counter
 from typing import Any, Protocol
 
 from service.api import problems
-from service.api.predict import Predict
 from service.api.predict_replies import PredictReplies
-from service.auth.api_keys import ApiKeys
-from service.common.errors import Overloaded, ServiceError, Unauthorized
-from service.server.fast_path.head_cache import HeadCache, KeyedHeadCache
+from service.api.written import Written
+from service.common.errors import Overloaded, ServiceError
 from service.serving.batching import LoopBatcher
 from service.serving.served_model import Headers, ServedModel
 
@@ -24,66 +22,30 @@ class Waiting(Protocol):
     sent_id: bytes | None
     close_after_next: bool
     answered_at: float
-    model: "FastPathModel | None"
+    form: "FastForm | None"
 
     def close_answered(self) -> None:
         """Close the connection after its last answer."""
 
 
-class FastPath:
-    """Knows which model the fast path answers from, and who may use it."""
+class FastForm:
+    """Requests to one model that want replies of one kind: their batch, and the replies."""
 
-    def __init__(self, predict: Predict, keys: ApiKeys | None) -> None:
-        self.longest = predict.longest_row
-        self._predict = predict
-        self._answering = predict.answering
-        self._hold = predict.answering.hold
-        self._model: FastPathModel | None = None
-        self._keys = keys
-        self.heads = HeadCache() if keys is None else KeyedHeadCache(keys)
-
-    def admits(self, authorization: bytes | None) -> bool:
-        """Return whether a valid key was sent if there are keys, and none if there are not.
-
-        A key with a rate limit is counted on the ordinary path.
-        """
-        if self._keys is None:
-            return authorization is None
-        try:
-            return self._keys.find(authorization).quota is None
-        except Unauthorized:
-            return False
-
-    def current(self) -> "FastPathModel | None":
-        """Return the model in use; None where there is none, or a change holds predictions."""
-        served = self._answering.in_use()
-        if served is None or self._hold.event is not None:
-            return None
-        model = self._model
-        if model is None or model.served is not served:
-            self._model = model = FastPathModel(served, self._predict)
-        return model
-
-
-class FastPathModel:
-    """The fast path to one model in use: its batch of rows, and its prepared replies.
-
-    A request is answered from the model that decoded it, whatever is in use by then.
-    """
-
-    def __init__(self, served: ServedModel, predict: Predict) -> None:
-        self.served = served
-        self.decode_row = served.predictor.decode_row
-        self._is_full = predict.answering.is_full
+    def __init__(
+        self,
+        served: ServedModel,
+        answers: PredictReplies,
+        labels: Sequence[Written] | None = None,
+    ) -> None:
+        """`labels` are the replies by the index of the class; without, those of `/predict`."""
+        predictor, headers = served.predictor, {}
+        if labels is not None:
+            predictor = predictor.replying([reply.body for reply in labels])
+            headers = {reply.body: reply.headers for reply in labels}
+        self.predictor = predictor
         # In an object of their own: a reference cycle would keep the model when it is out of use.
-        self._replies = _Replies(served, predict.answers)
-        self.loop_batcher: LoopBatcher[Waiting] = LoopBatcher(
-            served.predictor, self._replies.deliver
-        )
-
-    def is_full(self, size: int) -> bool:
-        """Return whether a request of this size has to run in a thread and would be refused."""
-        return self._is_full(self.served.predictor, size)
+        self._replies = _Replies(served, answers, predictor.replies.single, headers)
+        self.loop_batcher: LoopBatcher[Waiting] = LoopBatcher(predictor, self._replies.deliver)
 
     def refuse(self, connection: Waiting) -> None:
         """Refuse a request because of overload.
@@ -96,11 +58,19 @@ class FastPathModel:
 class _Replies:
     """Writes replies to connections: those prepared once, and those made on demand."""
 
-    def __init__(self, served: ServedModel, answers: PredictReplies) -> None:
+    def __init__(
+        self,
+        served: ServedModel,
+        answers: PredictReplies,
+        single: Sequence[bytes],
+        headers: Mapping[bytes, Headers],
+    ) -> None:
+        """`headers` are those of each reply that say what it is, where it is not plain JSON."""
         self._served = served
         self._answers = answers
+        self._own_headers = headers
         self._whole: dict[bytes | Exception, bytes] = {}
-        for reply in served.predictor.replies.single:
+        for reply in single:
             self._whole[reply] = _message(self._headers(reply, None), reply)
         self._defaults: object = None
         self._begin = b""
@@ -118,7 +88,7 @@ class _Replies:
                 made = self._made(connection, answer)
             else:
                 made = begin + made
-            connection.model = None
+            connection.form = None
             connection.answered_at = now
             transport = connection.transport
             if transport.is_closing():
@@ -155,7 +125,11 @@ class _Replies:
         )
 
     def _headers(self, reply: bytes, sent_id: bytes | None) -> Headers:
-        headers = [*self._served.headers, (b"content-length", b"%d" % len(reply))]
+        kind = self._own_headers.get(reply)
+        headers = self._served.headers
+        if kind is not None:
+            headers = [*kind, *self._served.model_headers]
+        headers = [*headers, (b"content-length", b"%d" % len(reply))]
         if sent_id is not None:
             headers.append((b"x-request-id", problems.request_id_of(sent_id).encode()))
         return headers

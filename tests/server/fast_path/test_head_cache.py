@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from service.auth.api_keys import ApiKeys
-from service.server.fast_path.head_cache import KeyedHeadCache
+from service.server.fast_path.head_cache import KeyedHeadCache, PlainHead
 from tests.support.keys import Clock, line
 from tests.support.scenes import JSON, KEY, ROW, SCHEMA, ask, request, serve_site, status
 from tests.support.site import Site, predictor_for
@@ -74,9 +74,10 @@ def test_no_key_stays_in_memory(keys: ApiKeys) -> None:
     heads = KeyedHeadCache(keys)
     whole = request(ROW, JSON, KEY)
 
-    heads.learn(whole, len(ROW))
+    said = PlainHead(b"/predict", None, len(ROW))
+    heads.learn(whole, said)
 
-    assert heads.find(whole[: -len(ROW)]) == len(ROW)
+    assert heads.find(whole[: -len(ROW)]) == said
     assert heads.find(request(ROW, JSON, OTHER)[: -len(ROW)]) is None
     assert not any(b"mine" in known for known in vars(heads)["_known"])
 
