@@ -100,6 +100,7 @@ class VersionReply(_Reply):
     model_type: str | None
     metrics: dict[str, float]
     in_use: bool
+    aliases: list[str]
     servable: bool | None = Field(description="null: not inspected yet")
     reason: str | None = Field(None, description="why it is not servable")
 
@@ -116,7 +117,6 @@ class VersionList(_Reply):
 class VersionDetail(VersionReply):
     """A version with all that is known of it."""
 
-    aliases: list[str]
     run_id: str | None
     params: dict[str, Any]
     sha256: dict[str, str]
