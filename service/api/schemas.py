@@ -135,13 +135,25 @@ class UseModelRequest(_Request):
             "anyOf": [
                 {"properties": {"version": {"type": "null"}}},
                 {"properties": {"alias": {"type": "null"}}},
-            ]
+            ],
+            # An alias to follow has to be named.
+            "allOf": [
+                {
+                    "anyOf": [
+                        {"properties": {"follow": {"enum": [False, None]}}},
+                        {"required": ["alias"], "properties": {"alias": {"type": "string"}}},
+                    ]
+                }
+            ],
         }
     )
 
     name: ModelName
     version: int | None = Field(None, ge=1, le=2**31 - 1, description=_DIGITS)
     alias: str | None = Field(None, min_length=1, max_length=255)
+    follow: bool | None = Field(
+        None, description="whether to put in use whatever version the alias names from now on"
+    )
     expected_epoch: int | None = Field(None, ge=0, le=2**31 - 1, description=_DIGITS)
 
     @field_validator("alias")
@@ -150,6 +162,14 @@ class UseModelRequest(_Request):
         if alias is not None and info.data.get("version") is not None:
             raise ValueError("cannot be sent beside version; send one of them")
         return alias
+
+    @field_validator("follow")
+    @classmethod
+    def _with_alias(cls, follow: bool | None, info: ValidationInfo) -> bool | None:
+        # An alias that is wrong itself is not in the data, and is told already.
+        if follow and info.data.get("alias", "") is None:
+            raise ValueError("needs alias; send the one to follow")
+        return follow
 
 
 class EpochReply(_Reply):
@@ -168,8 +188,20 @@ class ReplicaReply(_Reply):
     epoch: int
 
 
+class FollowReply(_Reply):
+    """An alias of a model that is followed."""
+
+    name: str
+    alias: str
+
+
 class UseReply(EpochReply):
     """What is in use, and who confirms it."""
+
+    follows: FollowReply | None = Field(description="the alias that is followed, if one is")
+    follow_error: str | None = Field(
+        None, description="why the version that the alias names is not in use"
+    )
 
     replicas: list[ReplicaReply]
     missing: list[str]

@@ -37,7 +37,9 @@ class Poller:
         seconds: float,
         metrics: Metrics,
         trim: Callable[[], None] = trim,
+        follow_alias: Callable[[], None] = lambda: None,
     ) -> None:
+        """`follow_alias`: puts in use what the followed alias names, if an alias is followed."""
         self._local = local
         self._coordinator = coordinator
         self._seconds = seconds
@@ -49,6 +51,7 @@ class Poller:
         self.reached = False
         """Whether the newest entry has been served since the start."""
         self._trim = trim
+        self._follow_alias = follow_alias
         self._trimmed = 0
 
     def start(self) -> None:
@@ -94,6 +97,8 @@ class Poller:
         finally:
             recovery.cancel()
         self.reached = self.reached or is_discoverable
+        if self.reached:
+            self._lead()
 
     def _follow(self) -> None:
         epoch = self._local.stage("")
@@ -110,6 +115,17 @@ class Poller:
             if self._failed >= _MAX_FAILED_POLLS or self._local.confirm().epoch == 0:
                 logger.warning("epoch %d is served here alone: %s", epoch, error)
                 self._local.swap()
+
+    def _lead(self) -> None:
+        """Make a change if the followed alias was moved: the other replicas find this one."""
+        try:
+            self._follow_alias()
+        except RegistryUnavailable as error:
+            logger.debug("%s", error)
+        except Exception:
+            # A defect must not end the thread: the next poll may succeed.
+            self._metrics.polls.labels("error").inc()
+            logger.exception("the alias that is followed met a defect")
 
     def recover_if_unread(self) -> None:
         """Recover, unless the newest entry has been read from MLflow and is being loaded."""
