@@ -374,6 +374,26 @@ def test_a_version_and_an_alias_are_refused_together_as_documented(
         assert client.post("/use-model", json={"name": "iris", **body}).status_code == status
 
 
+def test_a_follow_without_an_alias_is_refused_as_documented(
+    client: Client, document: dict[str, Any], registry: FakeRegistry
+) -> None:
+    shown = document["components"]["schemas"]["UseModelRequest"]
+    ((without, named),) = [one["anyOf"] for one in shown["allOf"]]
+    assert without == {"properties": {"follow": {"enum": [False, None]}}}
+    assert named == {"required": ["alias"], "properties": {"alias": {"type": "string"}}}
+    registry.aliases["iris", "documented"] = 1
+
+    for body, status in (
+        ({"follow": None}, 200),
+        ({"follow": False, "version": 1}, 200),
+        ({"follow": True, "alias": "documented"}, 200),
+        ({"follow": True}, 400),
+        ({"follow": True, "alias": None}, 400),
+        ({"follow": False, "alias": "documented"}, 200),
+    ):
+        assert client.post("/use-model", json={"name": "iris", **body}).status_code == status
+
+
 @pytest.mark.parametrize("key", ["version", "expected_epoch"])
 def test_an_integer_is_documented_to_be_sent_in_digits_alone(
     client: Client, document: dict[str, Any], key: str
