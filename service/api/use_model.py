@@ -5,16 +5,16 @@ from dataclasses import asdict
 from fastapi import APIRouter, Request, Response
 
 from service.api.request_body import StrictJsonRoute
-from service.api.schemas import (
+from service.api.schemas import ProblemReply
+from service.api.services import Services, services_of
+from service.api.use_model_schemas import (
     ChangeReply,
     EpochReply,
     FollowReply,
-    ProblemReply,
     ReplicaReply,
     UseModelRequest,
     UseReply,
 )
-from service.api.services import Services, services_of
 from service.common.domain import LOG_OF_USE, Use, Version
 from service.common.errors import ModelNotFound, NoModelInUse
 from service.rollout.replica import Confirmation

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from service.api import schemas
+from service.api import schemas, use_model_schemas
 from service.schema.contract import Feature, Schema
 from service.schema.json_schema import MOST, request_schema
 from tests.support.fakes import FakeRegistry
@@ -23,7 +23,7 @@ SERVED: dict[str, tuple[str, type[BaseModel]]] = {
     "get /models": ("/models", schemas.VersionList),
     "get /models/{name}/versions/{version}": ("/models/iris/versions/1", schemas.VersionDetail),
     "get /trainings": ("/trainings", schemas.TrainingList),
-    "get /use-model": ("/use-model", schemas.UseReply),
+    "get /use-model": ("/use-model", use_model_schemas.UseReply),
     "get /healthz": ("/healthz", schemas.HealthReply),
     "get /readyz": ("/readyz", schemas.ReadyReply),
 }
@@ -72,7 +72,7 @@ def test_replies_to_changes_are_what_openapi_says(client: Client) -> None:
     predicted = client.predict({**client.get("/schema").json()["example"], "probabilities": True})
 
     schemas.TrainingReply.model_validate_json(trained.content)
-    schemas.ChangeReply.model_validate_json(changed.content)
+    use_model_schemas.ChangeReply.model_validate_json(changed.content)
     schemas.PredictReply.model_validate_json(predicted.content)
 
 
