@@ -2,11 +2,13 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from service.common.domain import Version
 from service.common.errors import (
     ChangeUnderWay,
     RegistryUnavailable,
@@ -16,7 +18,7 @@ from service.common.errors import (
     VersionNotServable,
 )
 from service.common.metrics import Metrics
-from service.rollout.coordinator import Coordinator
+from service.rollout.coordinator import WAIT_SECONDS, Coordinator
 from service.rollout.follower import RETRY_SECONDS, Follower
 from service.rollout.last_served import LastServed
 from service.rollout.local_replica import LocalReplica
@@ -139,6 +141,25 @@ def test_of_replicas_that_poll_at_one_time_one_makes_the_change(scene: Scene) ->
     assert [member.error() for member in scene.members] == [""] * 3
 
 
+def test_of_two_replicas_that_see_one_move_the_later_loses_without_a_failure(
+    scene: Scene,
+) -> None:
+    scene.move(2)
+    find = scene.registry.version_of_alias
+
+    def overtaken(name: str, alias: str) -> Version:
+        version = find(name, alias)
+        scene.registry.version_of_alias = find  # type: ignore[method-assign]
+        scene.b.poll()
+        return version
+
+    scene.registry.version_of_alias = overtaken  # type: ignore[method-assign]
+    scene.a.poll()
+
+    assert [(use.version, use.by) for use in scene.registry.uses[1:]] == [(2, f"alias {ALIAS}")]
+    assert (scene.a.error(), scene.a.failed()) == ("", 0.0)
+
+
 def test_while_nothing_is_followed_nothing_is_asked(scene: Scene) -> None:
     scene.a.coordinator.use(scene.registry.versions["m", 4], "a test")
     scene.registry.alias_questions = 0
@@ -154,12 +175,12 @@ def test_a_change_that_a_client_makes_ends_the_follow_that_has_not_seen_it(scene
     scene.move(2)
     find = scene.registry.version_of_alias
 
-    def late(name: str, alias: str) -> object:
+    def late(name: str, alias: str) -> Version:
         version = find(name, alias)
         scene.b.coordinator.use(scene.registry.versions["m", 4], "a client")
         return version
 
-    scene.registry.version_of_alias = late  # type: ignore[assignment, method-assign]
+    scene.registry.version_of_alias = late  # type: ignore[method-assign]
     scene.poll(2)
 
     assert scene.used() == [1, 4]
@@ -245,12 +266,14 @@ def test_a_full_disk_is_not_filled_again_with_every_poll(scene: Scene) -> None:
     assert scene.prepared() > tried
 
 
-def test_a_change_of_another_leader_is_no_failure(scene: Scene) -> None:
+def test_a_change_of_another_leader_is_no_failure_and_not_awaited(scene: Scene) -> None:
     scene.b.replica.fails["grant"] = ChangeUnderWay()  # type: ignore[union-attr]
     scene.move(2)
+    start = time.monotonic()
 
     scene.a.poll()
 
+    assert time.monotonic() - start < WAIT_SECONDS
     assert (scene.used(), scene.a.error(), scene.a.failed()) == ([1], "", 0.0)
 
 
