@@ -92,7 +92,8 @@ class Follower:
         try:
             version = self._find(use)
         except NotFound as error:
-            sentence = f"{error} Version {use.version} of {quoted(use.name)} stays in use."
+            present = self._local.present(use) or use
+            sentence = f"{error} Version {present.version} of {quoted(present.name)} stays in use."
             self._set(_Failure(use.epoch, None, sentence, final=False))
             return
         if use.is_of(version):

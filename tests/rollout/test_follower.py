@@ -42,12 +42,12 @@ class Member:
         self.follower = Follower(
             local, self.coordinator, scene.registry, self.metrics, lambda: scene.now
         )
-        self._poller = Poller(
+        self.poller = Poller(
             local, self.coordinator, 1, self.metrics, follow_alias=self.follower.poll
         )
 
     def poll(self) -> None:
-        self._poller.poll()
+        self.poller.poll_and_lead()
 
     def error(self) -> str:
         newest = self.replica.newest
@@ -387,6 +387,19 @@ def test_another_model_that_gets_the_old_name_and_alias_is_not_followed(scene: S
 
     assert _newest(alone) == ("second", 2, ALIAS)
     assert scene.used() == [1, 2]
+    alone.coordinator.close()
+
+
+def test_a_starting_replica_serves_what_is_in_use_before_it_looks_at_the_alias(
+    scene: Scene,
+) -> None:
+    scene.move(4)
+    alone = _alone(scene)
+
+    assert alone.poller.poll()
+    assert (alone.replica.confirm().epoch, scene.used()) == (1, [1])
+    alone.poll()
+    assert (alone.replica.confirm().epoch, scene.used()) == (2, [1, 4])
     alone.coordinator.close()
 
 
