@@ -112,3 +112,16 @@ def test_a_server_that_breaks_the_promise_is_caught(
 
     violations = run.violations()
     assert rules <= {violation.rule for violation in violations}, describe(violations)
+
+
+def test_a_server_that_breaks_the_promise_while_it_follows_an_alias_is_caught(
+    breakable: Cluster, store: Store
+) -> None:
+    for replica in breakable.replicas:
+        replica.give("no-hold")
+
+    mover = Mover(breakable, store.uri, store.versions, MOVES // 2)
+    run = execute(breakable, store.versions, 0, pauses=(), mover=mover)
+
+    violations = run.violations()
+    assert "went-back" in {violation.rule for violation in violations}, describe(violations)
