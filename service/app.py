@@ -21,6 +21,7 @@ from service.common.settings import Settings, read_settings
 from service.processes.limits import JobLimits
 from service.processes.pool import WorkerPool
 from service.rollout.coordinator import Coordinator
+from service.rollout.follower import Follower
 from service.rollout.hold import Hold
 from service.rollout.last_served import LastServed
 from service.rollout.local_replica import LocalReplica
@@ -144,6 +145,8 @@ def _services(
     key = settings.peer_key.get_secret_value()
     peers = DiscoveredPeers(settings.replicas, identifier, key) if settings.replicas else NoPeers()
     coordinator = Coordinator(local, peers, registry, metrics)
+    follower = Follower(local, coordinator, registry, metrics)
+    poller = Poller(local, coordinator, settings.poll_seconds, metrics, follow_alias=follower.poll)
     limits = TrainingLimits(
         settings.trainings_at_once,
         settings.trainings_queued,
@@ -163,7 +166,8 @@ def _services(
         registry=registry,
         local=local,
         coordinator=coordinator,
-        poller=Poller(local, coordinator, settings.poll_seconds, metrics),
+        follower=follower,
+        poller=poller,
         workers=workers,
         training_queue=training_queue,
         version_list=VersionListing(registry, loader),

@@ -39,6 +39,7 @@ def version_reply(services: Services, version: Version) -> VersionReply:
         model_type=version.model_type or None,
         metrics=dict(version.metrics),
         in_use=services.local.is_in_use(version.name, version.version),
+        aliases=list(version.aliases),
         servable=servable,
     )
     if reason is not None:
@@ -104,7 +105,6 @@ async def get_version(request: Request, identifier: VersionId) -> VersionDetail:
     described = await services.run(services.version_list.describe, version)
     detail = VersionDetail(
         **version_reply(services, version).model_dump(exclude_unset=True),
-        aliases=list(version.aliases),
         run_id=version.run_id or None,
         params=dict(version.params),
         sha256=dict(version.sha256),

@@ -2,13 +2,11 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-from service.api.parameters import ModelName
 from service.schema.train_request import TrainRequest
 
 Label = str | int | bool
-_DIGITS = "in digits alone: 1.0, which JSON Schema takes for an integer, is refused"
 
 
 class _Request(BaseModel):
@@ -100,6 +98,7 @@ class VersionReply(_Reply):
     model_type: str | None
     metrics: dict[str, float]
     in_use: bool
+    aliases: list[str]
     servable: bool | None = Field(description="null: not inspected yet")
     reason: str | None = Field(None, description="why it is not servable")
 
@@ -116,7 +115,6 @@ class VersionList(_Reply):
 class VersionDetail(VersionReply):
     """A version with all that is known of it."""
 
-    aliases: list[str]
     run_id: str | None
     params: dict[str, Any]
     sha256: dict[str, str]
@@ -124,62 +122,6 @@ class VersionDetail(VersionReply):
     example: dict[str, Any] | None = None
     training: str | None = None
     data_set: str | None = None
-
-
-class UseModelRequest(_Request):
-    """Which version to put in use: by number, by alias, or the newest."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            # Not both: one of them is null, or left out.
-            "anyOf": [
-                {"properties": {"version": {"type": "null"}}},
-                {"properties": {"alias": {"type": "null"}}},
-            ]
-        }
-    )
-
-    name: ModelName
-    version: int | None = Field(None, ge=1, le=2**31 - 1, description=_DIGITS)
-    alias: str | None = Field(None, min_length=1, max_length=255)
-    expected_epoch: int | None = Field(None, ge=0, le=2**31 - 1, description=_DIGITS)
-
-    @field_validator("alias")
-    @classmethod
-    def _without_version(cls, alias: str | None, info: ValidationInfo) -> str | None:
-        if alias is not None and info.data.get("version") is not None:
-            raise ValueError("cannot be sent beside version; send one of them")
-        return alias
-
-
-class EpochReply(_Reply):
-    """A version under the epoch in which it was put in use."""
-
-    name: str
-    version: int
-    epoch: int
-
-
-class ReplicaReply(_Reply):
-    """A replica and the epoch that it serves."""
-
-    id: str
-    url: str
-    epoch: int
-
-
-class UseReply(EpochReply):
-    """What is in use, and who confirms it."""
-
-    replicas: list[ReplicaReply]
-    missing: list[str]
-
-
-class ChangeReply(UseReply):
-    """What became of a change."""
-
-    previous: EpochReply | None
-    seconds: float
 
 
 class NoteReply(_Reply):

@@ -17,6 +17,7 @@ from service.common.ports import Registry
 from service.common.settings import Settings
 from service.processes.pool import WorkerPool
 from service.rollout.coordinator import WAIT_SECONDS, Coordinator
+from service.rollout.follower import Follower
 from service.rollout.local_replica import LocalReplica
 from service.rollout.poller import Poller
 from service.serving.core_pool import CorePool
@@ -49,6 +50,7 @@ class Services:
     registry: Registry
     local: LocalReplica
     coordinator: Coordinator
+    follower: Follower
     poller: Poller
     workers: WorkerPool
     training_queue: TrainingQueue

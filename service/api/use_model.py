@@ -5,15 +5,16 @@ from dataclasses import asdict
 from fastapi import APIRouter, Request, Response
 
 from service.api.request_body import StrictJsonRoute
-from service.api.schemas import (
+from service.api.schemas import ProblemReply
+from service.api.services import Services, services_of
+from service.api.use_model_schemas import (
     ChangeReply,
     EpochReply,
-    ProblemReply,
+    FollowReply,
     ReplicaReply,
     UseModelRequest,
     UseReply,
 )
-from service.api.services import Services, services_of
 from service.common.domain import LOG_OF_USE, Use, Version
 from service.common.errors import ModelNotFound, NoModelInUse
 from service.rollout.replica import Confirmation
@@ -26,6 +27,7 @@ _PROBLEM = {"model": ProblemReply}
 @router.post(
     "/use-model",
     summary="Put a version in use, in every replica",
+    response_model_exclude_unset=True,
     responses={
         200: {"links": {"predict": {"operationId": "predict"}}},
         202: {"model": ChangeReply, "description": "A replica has not confirmed the change yet"},
@@ -44,12 +46,17 @@ async def use_model(request: Request, wanted: UseModelRequest, response: Respons
         raise ModelNotFound(wanted.name)
     version = await _find(services, wanted)
     change = await services.change(
-        services.coordinator.use, version, f"replica {services.local.id}", wanted.expected_epoch
+        services.coordinator.use,
+        version,
+        f"replica {services.local.id}",
+        wanted.expected_epoch,
+        follows=(wanted.alias or "") if wanted.follow else "",
     )
     if change.missing:
         response.status_code = 202
     return ChangeReply(
         **_entry(change.use).model_dump(),
+        follows=_followed(change.use),
         previous=None if change.previous is None else _entry(change.previous),
         replicas=[_replica(confirmation) for confirmation in change.replicas],
         missing=list(change.missing),
@@ -70,6 +77,10 @@ def _entry(use: Use) -> EpochReply:
     return EpochReply(name=use.name, version=use.version, epoch=use.epoch)
 
 
+def _followed(use: Use) -> FollowReply | None:
+    return FollowReply(name=use.name, alias=use.follows) if use.follows else None
+
+
 def _replica(confirmation: Confirmation) -> ReplicaReply:
     return ReplicaReply(**asdict(confirmation))
 
@@ -77,6 +88,7 @@ def _replica(confirmation: Confirmation) -> ReplicaReply:
 @router.get(
     "/use-model",
     summary="Show what is in use, and what each replica confirms",
+    response_model_exclude_unset=True,
     responses={503: _PROBLEM},
 )
 async def get_use(request: Request) -> UseReply:
@@ -85,8 +97,13 @@ async def get_use(request: Request) -> UseReply:
     use, confirmations, missing = await services.run(services.coordinator.status)
     if use is None:
         raise NoModelInUse(services.current_model.load_error)
-    return UseReply(
+    reply = UseReply(
         **_entry(use).model_dump(),
+        follows=_followed(use),
         replicas=[_replica(confirmation) for confirmation in confirmations],
         missing=missing,
     )
+    error = services.follower.error(use)
+    if error is not None:
+        reply.follow_error = error
+    return reply

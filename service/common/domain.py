@@ -70,8 +70,11 @@ class Version:
     sha256: Mapping[str, str] = field(default_factory=dict)
     """The digest of each artifact, recorded when it was made; empty for a foreign version."""
     aliases: tuple[str, ...] = ()
+    """Sorted; empty where they were not asked for."""
     refusal: str | None = None
     """Why it can never be served, according to its record; None where there is no reason."""
+    follow_error: str = ""
+    """Why it was not put in use when an alias that is followed named it; empty: no such reason."""
 
     @property
     def foreign(self) -> bool:
@@ -100,9 +103,11 @@ class Use:
     created_at: float = 0.0
     """When the version was registered; 0 in an entry that was made by hand, or by an older
     release."""
+    follows: str = ""
+    """The alias of the model that is followed from this epoch on; empty: none."""
 
     @classmethod
-    def begin(cls, epoch: int, version: Version, by: str, at: float) -> Self:
+    def begin(cls, epoch: int, version: Version, by: str, at: float, follows: str = "") -> Self:
         """Make the entry of a version."""
         return cls(
             epoch,
@@ -113,6 +118,7 @@ class Use:
             at,
             version.run_id,
             version.created_at,
+            follows,
         )
 
     def identified(self, version: Version) -> Self:

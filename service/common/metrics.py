@@ -138,6 +138,10 @@ class Metrics:
         self.deleted = gauge(
             "service_model_in_use_deleted", "1 while the version in use is deleted in MLflow."
         )
+        self.follow_failed = gauge(
+            "service_alias_follow_failed",
+            "1 while the alias that is followed names no version, or one that is not put in use.",
+        )
         self.changes = counter(
             "service_model_changes_total", "Changes of the model in use, by outcome.", ("outcome",)
         )

@@ -11,10 +11,13 @@ class Versions(Protocol):
     """Models and their versions. Every method raises RegistryUnavailable when MLflow is down."""
 
     def list_versions(self, name: str | None, limit: int, page_token: str | None) -> Page[Version]:
-        """Return versions, the newest first; raises InvalidRequest for an invalid token."""
+        """Return versions with their aliases, the newest first.
+
+        Raises InvalidRequest for an invalid token.
+        """
 
     def get_version(self, name: str, version: int) -> Version:
-        """Return one; raises ModelNotFound or VersionNotFound."""
+        """Return one with its aliases; raises ModelNotFound or VersionNotFound."""
 
     def newest_version(self, name: str) -> Version:
         """Return the one with the highest number; raises ModelNotFound."""
@@ -30,6 +33,9 @@ class Versions(Protocol):
 
     def add_version(self, new: NewVersion) -> Version:
         """Upload the artifacts and register them."""
+
+    def keep_follow_error(self, version: Version, error: str) -> None:
+        """Tag a version with why it was not put in use by its alias; empty: remove the tag."""
 
     def reach_storage(self) -> None:
         """Check that artifacts can be read; raises RegistryUnavailable soon if not."""
@@ -47,10 +53,13 @@ class Uses(Protocol):
     def newest_use(self) -> Use | None:
         """Return the newest entry that counts, or None before the first."""
 
-    def commit_use(self, version: Version, by: str, expected_epoch: int | None = None) -> Use:
+    def commit_use(
+        self, version: Version, by: str, expected_epoch: int | None = None, follows: str = ""
+    ) -> Use:
         """Append an entry: this is the change. Its epoch is higher than all before it.
 
         With `expected_epoch` it counts only if that is the newest epoch; raises EpochConflict.
+        `follows`: the alias of the model that is followed from then on; empty: none.
         """
 
     def claim(self, name: str) -> bool:

@@ -13,6 +13,8 @@ logger = logging.getLogger(__name__)
 
 _NEWEST = ["version_number DESC"]
 _EXPECTED = "expected_epoch"
+_FOLLOWS = "follows"
+"""Tag of an entry since which an alias of its model is followed."""
 _COUNTS = "counts"
 """Tag of an entry that was found to follow the epoch it expects; readers need not look further
 back than such an entry."""
@@ -65,13 +67,15 @@ class MlflowUses(RegistryPart):
             if len(page) < self.entries_at_once:
                 return entries[::-1]
 
-    def commit_use(self, version: Version, by: str, expected_epoch: int | None = None) -> Use:
+    def commit_use(
+        self, version: Version, by: str, expected_epoch: int | None = None, follows: str = ""
+    ) -> Use:
         """Append an entry: this is the change. Its epoch is higher than all before it.
 
         Raises EpochConflict where another entry came before, or RegistryUnavailable whose outcome
         says whether the change may have happened.
         """
-        use = self._append(version, by, expected_epoch)
+        use = self._append(version, by, expected_epoch, follows)
         if expected_epoch is None:
             return use
         try:
@@ -93,7 +97,7 @@ class MlflowUses(RegistryPart):
         except ServiceError as error:  # the change is made, whatever becomes of its mark
             logger.debug("epoch %d is not marked as counting: %s", use.epoch, error)
 
-    def _append(self, version: Version, by: str, expected_epoch: int | None) -> Use:
+    def _append(self, version: Version, by: str, expected_epoch: int | None, follows: str) -> Use:
         self._connection.select()
         nonce = uuid.uuid4().hex
         tags = {
@@ -107,6 +111,8 @@ class MlflowUses(RegistryPart):
         }
         if expected_epoch is not None:
             tags[_EXPECTED] = str(expected_epoch)
+        if follows:
+            tags[_FOLLOWS] = follows
         try:
             created = self._create(version, tags)
         except RegistryUnavailable as error:
@@ -184,4 +190,5 @@ def _use(item: Any, tags: dict[str, str] | None = None) -> Use:
         at=item.creation_timestamp / 1000,
         run_id=tags.get("run", ""),
         created_at=int(created) / 1000 if created.isdigit() else 0.0,
+        follows=tags.get(_FOLLOWS, ""),
     )

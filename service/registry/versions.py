@@ -2,6 +2,7 @@
 
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,11 +10,24 @@ from urllib.parse import urlsplit
 import orjson
 
 from service.common.domain import LOG_OF_USE, NewVersion, Page, Use, Version, is_model_name
-from service.common.errors import AliasNotFound, ModelNotFound, VersionNotFound, VersionNotServable
-from service.registry.connection import RegistryPart, checked_page_token, page_token_of
+from service.common.errors import (
+    AliasNotFound,
+    ModelNotFound,
+    VersionNotFound,
+    VersionNotServable,
+    clip,
+)
+from service.registry.aliases import Aliases
+from service.registry.connection import (
+    Connection,
+    RegistryPart,
+    checked_page_token,
+    page_token_of,
+)
 from service.registry.download import BOUNDS, NotFetchable, download
-from service.registry.errors import EXISTS, NOT_FOUND, unless_it_exists
+from service.registry.errors import EXISTS, INVALID, NOT_FOUND, unless_it_exists
 from service.registry.mlmodel import write_mlmodel
+from service.registry.name_filter import is_pattern, named
 
 _DIGEST = "sha256."
 _NEWEST = ["version_number DESC"]
@@ -21,16 +35,22 @@ _ANY = f"name != '{LOG_OF_USE}'"
 _RUN_ID = re.compile("[0-9a-zA-Z_-]+")
 _MOST = 1000
 """Versions that are read with one call."""
+_FOLLOW_ERROR = "follow_error"
+_LONGEST_TAG = 1000
 
 
 class MlflowVersions(RegistryPart):
     """The port `Versions` over a connection."""
 
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._aliases = Aliases(connection)
+
     def list_versions(self, name: str | None, limit: int, page_token: str | None) -> Page[Version]:
         """Return versions, the newest first; raises InvalidRequest for an invalid token."""
         if name == LOG_OF_USE:
             return Page([])
-        wanted = _named(name) if name else _ANY
+        wanted = named(name) if name else _ANY
         with self._connection.calls():
             versions = self._client.search_model_versions(
                 wanted,
@@ -39,7 +59,11 @@ class MlflowVersions(RegistryPart):
                 page_token=checked_page_token(page_token),
             )
         found = [_version(item) for item in versions if name in (None, item.name)]
-        return Page(found, page_token_of(versions))
+        aliases = self._aliases.of({version.name for version in found})
+        return Page(
+            [replace(one, aliases=aliases.get((one.name, one.version), ())) for one in found],
+            page_token_of(versions),
+        )
 
     def get_version(self, name: str, version: int) -> Version:
         """Return one; raises ModelNotFound or VersionNotFound."""
@@ -65,7 +89,7 @@ class MlflowVersions(RegistryPart):
             raise ModelNotFound(name)
         with self._connection.calls():
             versions = self._client.search_model_versions(
-                _named(name), max_results=_MOST if _is_pattern(name) else 1, order_by=_NEWEST
+                named(name), max_results=_MOST if is_pattern(name) else 1, order_by=_NEWEST
             )
         for item in versions:
             if item.name == name:
@@ -94,12 +118,20 @@ class MlflowVersions(RegistryPart):
 
     def version_of_alias(self, name: str, alias: str) -> Version:
         """Return the one that an alias names; raises ModelNotFound or AliasNotFound."""
-        with self._connection.calls(ModelNotFound(name)):
-            model = self._client.get_registered_model(name)
-        number = model.aliases.get(alias)
-        if number is None or name == LOG_OF_USE:
+        from mlflow.exceptions import MlflowException
+
+        if name == LOG_OF_USE:
             raise AliasNotFound(name, alias)
-        return self.get_version(name, int(number))
+        with self._connection.calls(ModelNotFound(name)):
+            try:
+                version = _version(self._client.get_model_version_by_alias(name, alias))
+            except MlflowException as error:
+                if error.error_code == INVALID:
+                    raise AliasNotFound(name, alias) from error
+                raise
+        if alias not in version.aliases:  # `latest`, which MLflow takes for the newest version
+            raise AliasNotFound(name, alias)
+        return version
 
     def add_version(self, new: NewVersion) -> Version:
         """Upload the artifacts and register them."""
@@ -169,6 +201,18 @@ class MlflowVersions(RegistryPart):
         with self._connection.calls(VersionNotFound(name, version)):
             self._client.delete_model_version(name, str(version))
 
+    def keep_follow_error(self, version: Version, error: str) -> None:
+        """Tag a version with why it was not put in use by its alias; empty: remove the tag."""
+        with self._connection.calls(VersionNotFound(version.name, version.version)):
+            if error:
+                self._client.set_model_version_tag(
+                    version.name, str(version.version), _FOLLOW_ERROR, clip(error, _LONGEST_TAG)
+                )
+            else:
+                self._client.delete_model_version_tag(
+                    version.name, str(version.version), _FOLLOW_ERROR
+                )
+
     def claim(self, name: str) -> bool:
         """Register a model without a version; return False where it is registered already."""
         from mlflow.exceptions import MlflowException
@@ -181,22 +225,6 @@ class MlflowVersions(RegistryPart):
                     raise
                 return False
         return True
-
-
-def _is_pattern(name: str) -> bool:
-    """Return whether a name has both quotes, so that no filter of MLflow can hold it."""
-    return "'" in name and '"' in name
-
-
-def _named(name: str) -> str:
-    """Return MLflow's filter for the versions of a model, which has no way to escape a quote.
-
-    Where `_is_pattern`, it may let versions of other models pass.
-    """
-    if _is_pattern(name):
-        return "name LIKE '" + re.sub(r"['\"\\]", "_", name) + "'"
-    quote = '"' if "'" in name else "'"
-    return f"name = {quote}{name}{quote}"
 
 
 def refusal_of_name(name: str) -> str | None:
@@ -237,7 +265,8 @@ def _version(item: Any, tags: dict[str, str] | None = None) -> Version:
             for key, value in tags.items()
             if key.startswith(_DIGEST)
         },
-        aliases=tuple(item.aliases or ()),
+        aliases=tuple(sorted(item.aliases or ())),
+        follow_error=tags.get(_FOLLOW_ERROR, ""),
         refusal=refusal,
     )
 

@@ -77,21 +77,30 @@ class Coordinator:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._peers.close()
 
-    def use(self, version: Version, by: str, expected_epoch: int | None = None) -> Change:
+    def use(
+        self,
+        version: Version,
+        by: str,
+        expected_epoch: int | None = None,
+        follows: str = "",
+        wait: float | None = None,
+    ) -> Change:
         """Put a version in use in every replica.
 
-        Raises VersionNotServable, RegistryUnavailable, ReplicaSilent, ChangeUnderWay or
-        EpochConflict where nothing has changed (RegistryUnavailable may say: unknown).
+        `follows`: the alias of its model that is followed from then on; empty: none. `wait`: how
+        long a change led by another replica may take to end. Raises VersionNotServable,
+        RegistryUnavailable, ReplicaSilent, ChangeUnderWay or EpochConflict where nothing has
+        changed (RegistryUnavailable may say: unknown).
         """
         start = time.monotonic()
         try:
-            with self._leases(self._wait_seconds) as (leader, replicas):
+            with self._leases(self._wait_seconds if wait is None else wait) as (leader, replicas):
                 self._prepare(replicas, leader, version)
                 previous = self._local.present(self._registry.newest_use())
                 epoch = 0 if previous is None else previous.epoch
                 if expected_epoch is not None and epoch != expected_epoch:
                     raise EpochConflict(expected_epoch, epoch)
-                use = self._registry.commit_use(version, by, expected_epoch)
+                use = self._registry.commit_use(version, by, expected_epoch, follows)
                 confirmations, missing = self._switch(replicas, leader, use.epoch)
         except ServiceError as error:
             refused = isinstance(error, VersionNotServable | EpochConflict)

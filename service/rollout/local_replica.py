@@ -238,12 +238,12 @@ class LocalReplica:
             self._pin()
             logger.info("epoch %d: %s version %d is in use", use.epoch, name, number)
 
-    def check_registration(self) -> None:
+    def check_registration(self, now: bool = False) -> None:
         """Follow a renaming of the version in use in MLflow, and say once that it was deleted.
 
-        Raises RegistryUnavailable.
+        `now`: ask MLflow even if it was asked a moment ago. Raises RegistryUnavailable.
         """
-        version = self._registration.renamed()
+        version = self._registration.renamed(now)
         if version is None:
             return
         with self._lock:

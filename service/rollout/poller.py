@@ -37,7 +37,9 @@ class Poller:
         seconds: float,
         metrics: Metrics,
         trim: Callable[[], None] = trim,
+        follow_alias: Callable[[], None] = lambda: None,
     ) -> None:
+        """`follow_alias`: puts in use what the followed alias names, if an alias is followed."""
         self._local = local
         self._coordinator = coordinator
         self._seconds = seconds
@@ -49,6 +51,7 @@ class Poller:
         self.reached = False
         """Whether the newest entry has been served since the start."""
         self._trim = trim
+        self._follow_alias = follow_alias
         self._trimmed = 0
 
     def start(self) -> None:
@@ -61,8 +64,11 @@ class Poller:
         if self._thread.is_alive():
             self._thread.join(timeout=5)
 
-    def poll(self) -> None:
-        """Poll once; a failure is counted, and the next poll tries again."""
+    def poll(self) -> bool:
+        """Poll once; a failure is counted, and the next poll tries again.
+
+        Return whether MLflow has answered, and the other replicas find this one.
+        """
         # Read before the log: if it is discoverable now, any later change includes it.
         is_discoverable = self._coordinator.is_discoverable()
         recovery = threading.Timer(self.slow_seconds, self.recover_if_unread)
@@ -77,23 +83,24 @@ class Poller:
             logger.debug("%s", error)
             if is_discoverable:
                 self.recover()
-            return
+            return False
         except (VersionNotServable, NotFound):
             self._metrics.polls.labels("unservable").inc()
         except StorageUnavailable as error:
             self._metrics.polls.labels("error").inc()
             logger.warning("the version in use cannot be fetched: %s", error)
-            return
+            return False
         except Exception:
             # A defect must not end the thread: the next poll may succeed.
             self._metrics.polls.labels("error").inc()
             logger.exception("a poll failed")
-            return
+            return False
         else:
             self._metrics.polls.labels("ok").inc()
         finally:
             recovery.cancel()
         self.reached = self.reached or is_discoverable
+        return self.reached
 
     def _follow(self) -> None:
         epoch = self._local.stage("")
@@ -110,6 +117,22 @@ class Poller:
             if self._failed >= _MAX_FAILED_POLLS or self._local.confirm().epoch == 0:
                 logger.warning("epoch %d is served here alone: %s", epoch, error)
                 self._local.swap()
+
+    def poll_and_lead(self) -> None:
+        """Poll once, and change the model in use if the alias that is followed was moved.
+
+        Two steps, since a replica that starts waits for the first alone: a change may take long.
+        """
+        if not self.poll():
+            return
+        try:
+            self._follow_alias()
+        except RegistryUnavailable as error:
+            logger.debug("%s", error)
+        except Exception:
+            # A defect must not end the thread: the next poll may succeed.
+            self._metrics.polls.labels("error").inc()
+            logger.exception("the alias that is followed met a defect")
 
     def recover_if_unread(self) -> None:
         """Recover, unless the newest entry has been read from MLflow and is being loaded."""
@@ -134,7 +157,7 @@ class Poller:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self.poll()
+            self.poll_and_lead()
             self._stopping.wait(self._seconds)
             self.tidy()
 

@@ -82,12 +82,13 @@ class Registration:
         self._file.write(use, version)
         self._metrics.deleted.set(self._deleted_epoch == use.epoch)
 
-    def renamed(self) -> Version | None:
+    def renamed(self, now: bool = False) -> Version | None:
         """Return the version that is served if it has another name now.
 
-        One that was deleted is told once. Raises RegistryUnavailable.
+        One that was deleted is told once. `now`: ask MLflow even if it was asked a moment ago.
+        Raises RegistryUnavailable.
         """
-        if self.last is None or self._clock() < self._check_at:
+        if self.last is None or not (now or self._clock() >= self._check_at):
             return None
         use, known = self.last
         if self._deleted_epoch == use.epoch:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from service.api import schemas
+from service.api import schemas, use_model_schemas
 from service.api.inference.schemas import ErrorReply
 from service.api.scoring.routes import ScoringErrorReply
 from service.schema.contract import Feature, Schema
@@ -34,7 +34,7 @@ SERVED: dict[str, tuple[str, type[BaseModel]]] = {
     "get /models": ("/models", schemas.VersionList),
     "get /models/{name}/versions/{version}": ("/models/iris/versions/1", schemas.VersionDetail),
     "get /trainings": ("/trainings", schemas.TrainingList),
-    "get /use-model": ("/use-model", schemas.UseReply),
+    "get /use-model": ("/use-model", use_model_schemas.UseReply),
     "get /healthz": ("/healthz", schemas.HealthReply),
     "get /readyz": ("/readyz", schemas.ReadyReply),
 }
@@ -88,7 +88,7 @@ def test_replies_to_changes_are_what_openapi_says(client: Client) -> None:
     predicted = client.predict({**client.get("/schema").json()["example"], "probabilities": True})
 
     schemas.TrainingReply.model_validate_json(trained.content)
-    schemas.ChangeReply.model_validate_json(changed.content)
+    use_model_schemas.ChangeReply.model_validate_json(changed.content)
     schemas.PredictReply.model_validate_json(predicted.content)
 
 
@@ -331,6 +331,26 @@ def test_a_version_and_an_alias_are_refused_together_as_documented(
         ({"version": 1, "alias": None}, 200),
         ({"version": None, "alias": None}, 200),
         ({"version": 1, "alias": "a"}, 400),
+    ):
+        assert client.post("/use-model", json={"name": "iris", **body}).status_code == status
+
+
+def test_a_follow_without_an_alias_is_refused_as_documented(
+    client: Client, document: dict[str, Any], registry: FakeRegistry
+) -> None:
+    shown = document["components"]["schemas"]["UseModelRequest"]
+    ((without, named),) = [one["anyOf"] for one in shown["allOf"]]
+    assert without == {"properties": {"follow": {"enum": [False, None]}}}
+    assert named == {"required": ["alias"], "properties": {"alias": {"type": "string"}}}
+    registry.aliases["iris", "documented"] = 1
+
+    for body, status in (
+        ({"follow": None}, 200),
+        ({"follow": False, "version": 1}, 200),
+        ({"follow": True, "alias": "documented"}, 200),
+        ({"follow": True}, 400),
+        ({"follow": True, "alias": None}, 400),
+        ({"follow": False, "alias": "documented"}, 200),
     ):
         assert client.post("/use-model", json={"name": "iris", **body}).status_code == status
 

@@ -130,6 +130,13 @@ def _symptoms() -> Iterator[Case]:
     deleted = series("service_model_in_use_deleted", "0x5 1x7 0x20")
     yield Case("DesafioModelDeleted", "for 6 min", [deleted], 12, True)
     yield Case("DesafioModelDeleted", "for 4 min", [deleted], 10, False)
+    failing = [
+        series("service_alias_follow_failed", "0x20", "a"),
+        series("service_alias_follow_failed", "0x5 1x7 0x20", "b"),
+    ]
+    yield Case("DesafioAliasNotFollowed", "for 6 min in one of two", failing, 12, True)
+    yield Case("DesafioAliasNotFollowed", "for 4 min", failing, 10, False)
+    yield Case("DesafioAliasNotFollowed", "no more", failing, 14, False)
 
     yield Case("DesafioTrainingsFail", "4 of 6", _ended(2, 4), 30, True)
     yield Case("DesafioTrainingsFail", "4 of 10", _ended(6, 4), 30, False)

@@ -12,6 +12,7 @@ from tests.history import history
 from tests.history.checker import unavailability
 from tests.history.clients import use
 from tests.history.cluster import Cluster, cluster
+from tests.history.mover import Mover
 from tests.history.nemesis import Nemesis
 from tests.history.run import AGREEMENT_SECONDS, Run, at, describe, execute
 from tests.history.target import MODEL, Target
@@ -25,6 +26,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.history", description=__doc__)
     parser.add_argument("--seconds", type=int, default=60, help="of changes without faults")
     parser.add_argument("--faults", type=int, default=40)
+    parser.add_argument("--moves", type=int, default=20, help="of an alias that is followed")
     parser.add_argument("--refused", type=int, default=100, help="changes that must be refused")
     parser.add_argument("--seed", type=int, default=1, help="of the order of faults")
     parser.add_argument("--keep", type=Path, help="folder for histories and logs")
@@ -56,6 +58,11 @@ def _all_parts(
     ok &= _report("changes", changes, folder, failures=False)
     ratio = at(changes.latencies(), 0.99) / at(idle.latencies(), 0.99)
     _write(f"p99 is {ratio:.1f} times idle\n")
+
+    mover = Mover(replicas, uri, good, asked.moves, asked.seed)
+    moves = execute(replicas, good, 0, pauses=(), mover=mover)
+    ok &= _report("moves", moves, folder, failures=False)
+    ok &= mover.changes() == asked.moves
 
     run = Run()
     before = replicas.agree()

@@ -141,10 +141,17 @@ def _has_ended(connection: http.client.HTTPConnection) -> bool:
 
 
 def use(
-    client: str, replica: Target, version: int, expected: int | None = None, name: str = MODEL
+    client: str,
+    replica: Target,
+    version: int,
+    expected: int | None = None,
+    name: str = MODEL,
+    alias: str = "",
 ) -> Operation:
-    """Request a change; return its outcome."""
+    """Request a change; return its outcome. `alias`: one that names the version, to be followed."""
     body: dict[str, object] = {"name": name, "version": version}
+    if alias:
+        body = {"name": name, "alias": alias, "follow": True}
     if expected is not None:
         body["expected_epoch"] = expected
     model = f"{name}/{version}"
@@ -182,10 +189,10 @@ def use(
     )  # fmt: skip
 
 
-def use_acknowledged(client: str, replica: Target, version: int) -> Operation:
+def use_acknowledged(client: str, replica: Target, version: int, alias: str = "") -> Operation:
     """Request changes until one is acknowledged: on a busy machine a hold may end too early."""
     for _ in range(_TRIES):
-        done = use(client, replica, version)
+        done = use(client, replica, version, alias=alias)
         if done.outcome == "acknowledged":
             return done
     raise AssertionError(done)

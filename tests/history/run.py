@@ -10,6 +10,7 @@ from tests.history.checker import Violation, check, unavailability
 from tests.history.clients import Balancer, Reader, Writer, use_acknowledged
 from tests.history.cluster import Cluster
 from tests.history.history import Operation
+from tests.history.mover import Mover
 from tests.history.nemesis import Event, Nemesis
 from tests.support.waiting import wait_until
 
@@ -98,8 +99,9 @@ def execute(
     faults: Sequence[str] = (),
     fault_pause: float = 1.0,
     seed: int = 1,
+    mover: Mover | None = None,
 ) -> Run:
-    """Run readers and writers for this many seconds, or until all faults are over.
+    """Run readers and writers for this many seconds, or until all faults or moves are over.
 
     `pauses`: of a writer without compare-and-set, then of those with it. Empty: no changes.
     """
@@ -128,7 +130,9 @@ def execute(
             for one in writers
         ]
         with _threads(work) as stop_writing:
-            if nemesis is None:
+            if mover is not None:
+                mover.run(stop_writing, run.history.append)
+            elif nemesis is None:
                 stop_writing.wait(seconds)
             else:
                 nemesis.run(stop_writing, faults, fault_pause)

@@ -10,15 +10,20 @@ import threading
 
 import pytest
 
+from service.common.settings import Settings
 from tests.history.checker import unavailability
 from tests.history.clients import use, use_acknowledged
 from tests.history.cluster import Cluster
 from tests.history.conftest import Store
+from tests.history.mover import Mover
 from tests.history.nemesis import Nemesis
-from tests.history.run import AGREEMENT_SECONDS, describe, execute
+from tests.history.run import AGREEMENT_SECONDS, at, describe, execute
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
+
+MOVES = 20
+POLL_SECONDS = Settings().poll_seconds
 
 
 def test_changes_without_faults_cost_no_prediction(three: Cluster, store: Store) -> None:
@@ -29,6 +34,22 @@ def test_changes_without_faults_cost_no_prediction(three: Cluster, store: Store)
     assert unavailability(run.history) == {}
     assert run.count("acknowledged") >= 3
     assert run.count("unknown") == 0, run.summary()
+
+
+def test_moves_of_a_followed_alias_cost_no_prediction(three: Cluster, store: Store) -> None:
+    mover = Mover(three, store.uri, store.versions, MOVES)
+    before = mover.changes()
+
+    run = execute(three, store.versions, 0, pauses=(), mover=mover)
+
+    violations = run.violations()
+    assert violations == [], describe(violations)
+    assert unavailability(run.history) == {}
+    assert run.count("acknowledged") >= MOVES / 2, run.summary()
+    assert mover.changes() - before == MOVES
+    served = [replica.ask("GET", "/schema")[1]["version"] for replica in three.replicas]
+    assert served == [mover.last] * 3
+    assert at(run.acknowledgements(), 0.5) < 2 * POLL_SECONDS, run.summary()
 
 
 def test_faults_break_no_promise_and_all_agree_afterwards(three: Cluster, store: Store) -> None:
@@ -91,3 +112,16 @@ def test_a_server_that_breaks_the_promise_is_caught(
 
     violations = run.violations()
     assert rules <= {violation.rule for violation in violations}, describe(violations)
+
+
+def test_a_server_that_breaks_the_promise_while_it_follows_an_alias_is_caught(
+    breakable: Cluster, store: Store
+) -> None:
+    for replica in breakable.replicas:
+        replica.give("no-hold")
+
+    mover = Mover(breakable, store.uri, store.versions, MOVES // 2)
+    run = execute(breakable, store.versions, 0, pauses=(), mover=mover)
+
+    violations = run.violations()
+    assert "went-back" in {violation.rule for violation in violations}, describe(violations)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service.common.domain import DataSet, Note, Training
+from service.common.domain import DataSet, Note, Training, Version
 from service.common.errors import (
     AliasNotFound,
     DataSetNotFound,
@@ -23,7 +23,14 @@ from service.common.errors import (
 from service.common.ports import Registry
 from service.registry.mlflow_registry import MlflowRegistry
 from tests.support.mlflow_server import free_port
-from tests.support.registered import add_version, open_training
+from tests.support.registered import (
+    add_version,
+    delete_alias,
+    open_training,
+    rename_model,
+    set_alias,
+)
+from tests.support.waiting import wait_until
 
 
 @pytest.mark.slow
@@ -147,6 +154,96 @@ def test_an_entry_that_does_not_follow_the_epoch_it_expects_never_counts(
     third = registry.commit_use(version, "next", second.epoch)
     assert third.epoch > second.epoch
     assert registry.newest_use() == third
+
+
+def _add(registry: Registry, folder: Path, name: str, count: int) -> list[Version]:
+    versions = []
+    for number in range(count):
+        (folder / f"{name}-{number}").mkdir()
+        versions.append(add_version(registry, folder / f"{name}-{number}", name))
+    return versions
+
+
+def _listed(registry: Registry, name: str) -> list[tuple[str, ...]]:
+    return [version.aliases for version in registry.list_versions(name, 100, None).items]
+
+
+def test_versions_are_found_and_listed_with_their_aliases(
+    registry: Registry, tmp_path: Path
+) -> None:
+    _add(registry, tmp_path, "aliased", 3)
+    set_alias(registry, "aliased", "champion", 2)
+    set_alias(registry, "aliased", "best", 2)
+
+    assert registry.version_of_alias("aliased", "champion").version == 2
+    assert registry.get_version("aliased", 2).aliases == ("best", "champion")
+    assert _listed(registry, "aliased") == [(), ("best", "champion"), ()]
+    set_alias(registry, "aliased", "champion", 3)
+    assert registry.version_of_alias("aliased", "champion").version == 3
+    assert _listed(registry, "aliased") == [("champion",), ("best",), ()]
+
+
+def test_a_listing_of_all_models_has_the_aliases_of_each(
+    registry: Registry, tmp_path: Path
+) -> None:
+    for name in ("left", "right"):
+        _add(registry, tmp_path, name, 1)
+    set_alias(registry, "left", "champion", 1)
+    set_alias(registry, "right", "challenger", 1)
+
+    def listed() -> bool:
+        found = {one.name: one.aliases for one in registry.list_versions(None, 2, None).items}
+        return found == {"left": ("champion",), "right": ("challenger",)}
+
+    wait_until(listed, 5)
+
+
+def test_an_alias_goes_with_its_version_and_stays_with_a_renamed_model(
+    registry: Registry, tmp_path: Path
+) -> None:
+    _add(registry, tmp_path, "moving", 2)
+    set_alias(registry, "moving", "champion", 2)
+    set_alias(registry, "moving", "old", 1)
+    set_alias(registry, "moving", "gone", 2)
+
+    delete_alias(registry, "moving", "gone")
+    registry.delete_version("moving", 1)
+    rename_model(registry, "moving", "moved")
+
+    assert registry.version_of_alias("moved", "champion").version == 2
+    assert _listed(registry, "moved") == [("champion",)]
+    for alias in ("old", "gone", "latest", "no/alias"):
+        with pytest.raises(AliasNotFound):
+            registry.version_of_alias("moved", alias)
+    with pytest.raises(ModelNotFound):
+        registry.version_of_alias("moving", "champion")
+
+
+def test_the_log_of_use_keeps_the_alias_that_is_followed(
+    registry: Registry, tmp_path: Path
+) -> None:
+    version = add_version(registry, tmp_path, "followed")
+
+    first = registry.commit_use(version, "a test", follows="champion")
+    assert (first.follows, registry.newest_use()) == ("champion", first)
+    moved = registry.commit_use(version, "a test", first.epoch, "champion")
+    assert (moved.follows, registry.newest_use()) == ("champion", moved)
+    ended = registry.commit_use(version, "a test")
+    assert (ended.follows, registry.newest_use()) == ("", ended)
+
+
+def test_why_an_alias_is_not_followed_is_kept_with_its_version_until_it_is_removed(
+    registry: Registry, tmp_path: Path
+) -> None:
+    version = add_version(registry, tmp_path, "refused")
+
+    registry.keep_follow_error(version, "It cannot be served.")
+    assert registry.get_version("refused", 1).follow_error == "It cannot be served."
+    for _ in range(2):
+        registry.keep_follow_error(version, "")
+        assert registry.get_version("refused", 1) == version
+    with pytest.raises(VersionNotFound):
+        registry.keep_follow_error(replace(version, version=9), "It is not there.")
 
 
 def test_storage_that_is_there_is_reached(registry: Registry) -> None:

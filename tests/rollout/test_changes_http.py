@@ -22,11 +22,13 @@ class Blocked(FakeRegistry):
         super().__init__(folder)
         self.committing, self.go_on = threading.Event(), threading.Event()
 
-    def commit_use(self, version: Version, by: str, expected_epoch: int | None = None) -> Use:
+    def commit_use(
+        self, version: Version, by: str, expected_epoch: int | None = None, follows: str = ""
+    ) -> Use:
         if self.uses:
             self.committing.set()
             assert self.go_on.wait(60)
-        return super().commit_use(version, by, expected_epoch)
+        return super().commit_use(version, by, expected_epoch, follows)
 
 
 @pytest.fixture

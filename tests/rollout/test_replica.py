@@ -1,7 +1,5 @@
 """This process as a replica: what it keeps prepared, and for how long."""
 
-import gc
-import weakref
 from pathlib import Path
 
 import pytest
@@ -14,35 +12,7 @@ from service.rollout.last_served import LastServed
 from service.rollout.local_replica import LEASE_SECONDS, LocalReplica
 from service.serving.current_model import CurrentModel
 from tests.support.fakes import FakeRegistry, make_version
-from tests.support.replicas import FakePeers, FakeReplica
-
-
-class FakePredictor:
-    """A predictor with a name and nothing else."""
-
-    def __init__(self, version: Version) -> None:
-        self.name = version.name
-        self.version = version.version
-
-
-class FakeLoader:
-    """Loads at once, and records what was loaded and pinned."""
-
-    def __init__(self) -> None:
-        self.loaded: list[weakref.ref[FakePredictor]] = []
-        self.pinned: tuple[Version, ...] = ()
-
-    def load(self, version: Version) -> FakePredictor:
-        predictor = FakePredictor(version)
-        self.loaded.append(weakref.ref(predictor))
-        return predictor
-
-    def pin(self, *versions: Version) -> None:
-        self.pinned = versions
-
-    def alive(self) -> int:
-        gc.collect()
-        return sum(reference() is not None for reference in self.loaded)
+from tests.support.replicas import FakeLoader, FakePeers, FakePredictor, FakeReplica
 
 
 class Scene:

@@ -20,9 +20,11 @@ from tests.support.waiting import wait_until
 
 
 @contextmanager
-def three(folder: Path, key: str = "") -> Iterator[tuple[list[Client], FakeRegistry]]:
+def three(
+    folder: Path, key: str = "", registry: FakeRegistry | None = None
+) -> Iterator[tuple[list[Client], FakeRegistry]]:
     """Run three services that share one registry."""
-    registry = FakeRegistry(folder)
+    registry = FakeRegistry(folder) if registry is None else registry
     ports = [free_port() for _ in range(3)]
     addresses = tuple(f"http://127.0.0.1:{port}" for port in ports)
     with ExitStack() as stack:

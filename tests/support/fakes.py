@@ -37,6 +37,7 @@ class FakeRegistry:
         self.down = False
         self.storage_down = False
         self.listings = 0
+        self.alias_questions = 0
         self.versions: dict[tuple[str, int], Version] = {}
         self.aliases: dict[tuple[str, str], int] = {}
         self.uses: list[Use] = []
@@ -61,7 +62,11 @@ class FakeRegistry:
     def list_versions(self, name: str | None, limit: int, page_token: str | None) -> Page[Version]:
         self._look()
         self.listings += 1
-        found = [v for v in self.versions.values() if name in (None, v.name)]
+        found = [
+            replace(one, aliases=self._aliases(one.name, one.version))
+            for one in list(self.versions.values())
+            if name in (None, one.name)
+        ]
         found.sort(key=lambda version: version.created_at, reverse=True)
         return _page(found, limit, page_token)
 
@@ -74,7 +79,8 @@ class FakeRegistry:
         raise VersionNotFound(name, version)
 
     def _aliases(self, name: str, version: int) -> tuple[str, ...]:
-        return tuple(alias for (n, alias), v in self.aliases.items() if (n, v) == (name, version))
+        named = [alias for (n, alias), v in self.aliases.items() if (n, v) == (name, version)]
+        return tuple(sorted(named))
 
     def newest_version(self, name: str) -> Version:
         self._look()
@@ -85,6 +91,7 @@ class FakeRegistry:
 
     def version_of_alias(self, name: str, alias: str) -> Version:
         self._look()
+        self.alias_questions += 1
         if name not in self.numbers:
             raise ModelNotFound(name)
         if (name, alias) not in self.aliases:
@@ -132,6 +139,14 @@ class FakeRegistry:
     def delete_version(self, name: str, version: int) -> None:
         self.get_version(name, version)
         del self.versions[name, version]
+        self.aliases = {key: v for key, v in self.aliases.items() if (key[0], v) != (name, version)}
+
+    def keep_follow_error(self, version: Version, error: str) -> None:
+        self._look()
+        if (version.name, version.version) not in self.versions:
+            raise VersionNotFound(version.name, version.version)
+        kept = self.versions[version.name, version.version]
+        self.versions[version.name, version.version] = replace(kept, follow_error=error)
 
     def find_again(self, use: Use) -> Version | None:
         self._look()
@@ -147,23 +162,29 @@ class FakeRegistry:
             del self.versions[name, version.version]
             self.versions[new_name, version.version] = renamed
         self.numbers[new_name] = self.numbers.pop(name)
+        self.aliases = {
+            (new_name if key[0] == name else key[0], key[1]): v for key, v in self.aliases.items()
+        }
 
     def delete_model(self, name: str) -> None:
         """Delete a model with its versions as MLflow's page does."""
         self.versions = {key: one for key, one in self.versions.items() if one.name != name}
         shutil.rmtree(self._folder(name), ignore_errors=True)
+        self.aliases = {key: v for key, v in self.aliases.items() if key[0] != name}
         del self.numbers[name]
 
     def newest_use(self) -> Use | None:
         self._look()
         return self.uses[-1] if self.uses else None
 
-    def commit_use(self, version: Version, by: str, expected_epoch: int | None = None) -> Use:
+    def commit_use(
+        self, version: Version, by: str, expected_epoch: int | None = None, follows: str = ""
+    ) -> Use:
         self._look()
         with self._lock:
             if expected_epoch not in (None, len(self.uses)):
                 raise EpochConflict(expected_epoch, len(self.uses))
-            use = Use.begin(len(self.uses) + 1, version, by, self._now())
+            use = Use.begin(len(self.uses) + 1, version, by, self._now(), follows)
             self.uses.append(use)
         return use
 

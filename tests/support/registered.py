@@ -57,6 +57,24 @@ def rename_model(registry: Registry, name: str, new_name: str) -> None:
         registry._client.rename_registered_model(name, new_name)
 
 
+def set_alias(registry: Registry, name: str, alias: str, version: int) -> None:
+    """Set or move an alias as somebody does on MLflow's page."""
+    if isinstance(registry, FakeRegistry):
+        registry.aliases[name, alias] = version
+    else:
+        assert isinstance(registry, MlflowRegistry)
+        registry._client.set_registered_model_alias(name, alias, str(version))
+
+
+def delete_alias(registry: Registry, name: str, alias: str) -> None:
+    """Delete an alias as somebody does on MLflow's page."""
+    if isinstance(registry, FakeRegistry):
+        del registry.aliases[name, alias]
+    else:
+        assert isinstance(registry, MlflowRegistry)
+        registry._client.delete_registered_model_alias(name, alias)
+
+
 def delete_model(registry: Registry, name: str) -> None:
     """Delete a model with its versions as somebody does on MLflow's page."""
     if isinstance(registry, FakeRegistry):

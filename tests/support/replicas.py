@@ -1,11 +1,12 @@
-"""Replicas and peers in memory, whose steps a test observes and can make fail."""
+"""Replicas, peers and a loader in memory, whose steps a test observes and can make fail."""
 
+import gc
+import weakref
 from collections.abc import Sequence
+from dataclasses import replace
 
 from service.common.domain import Use, Version
-from service.common.errors import (
-    ChangeUnderWay,
-)
+from service.common.errors import ChangeUnderWay, VersionNotServable
 from service.rollout.replica import Confirmation, Replica, Swapped
 from tests.support.fakes import FakeRegistry
 
@@ -47,6 +48,7 @@ class FakeReplica:
     def stage(self, leader: str) -> int:  # noqa: ARG002
         self._step("stage")
         use = self._registry.newest_use()
+        self.newest = use
         self.staged = 0 if use is None else use.epoch
         return self.staged
 
@@ -64,12 +66,47 @@ class FakeReplica:
     def present(self, use: Use | None) -> Use | None:
         return use
 
-    def check_registration(self) -> None:
+    def check_registration(self, now: bool = False) -> None:
         """Nobody renames or deletes a model."""
 
     def cancel(self, training: str) -> bool:
         self._step("cancel")
         return training == self.id
+
+
+class FakePredictor:
+    """A predictor with a name and nothing else."""
+
+    def __init__(self, version: Version) -> None:
+        self.name = version.name
+        self.version = version.version
+        self._version = version
+
+    def renamed(self, name: str) -> "FakePredictor":
+        return FakePredictor(replace(self._version, name=name))
+
+
+class FakeLoader:
+    """Loads at once, and records what was loaded and pinned; refuses the versions in `refused`."""
+
+    def __init__(self) -> None:
+        self.loaded: list[weakref.ref[FakePredictor]] = []
+        self.pinned: tuple[Version, ...] = ()
+        self.refused: set[int] = set()
+
+    def load(self, version: Version) -> FakePredictor:
+        if version.version in self.refused:
+            raise VersionNotServable(version.name, version.version, "a test refuses it.")
+        predictor = FakePredictor(version)
+        self.loaded.append(weakref.ref(predictor))
+        return predictor
+
+    def pin(self, *versions: Version) -> None:
+        self.pinned = versions
+
+    def alive(self) -> int:
+        gc.collect()
+        return sum(reference() is not None for reference in self.loaded)
 
 
 class FakePeers:

@@ -515,11 +515,13 @@ def test_a_starter_model_that_could_not_be_put_in_use_is_put_in_use_later(
     class FailsOnce(FakeRegistry):
         refused = 0
 
-        def commit_use(self, version: Version, by: str, expected_epoch: int | None = None) -> Use:
+        def commit_use(
+            self, version: Version, by: str, expected_epoch: int | None = None, follows: str = ""
+        ) -> Use:
             self.refused += 1
             if self.refused == 1:
                 raise RegistryUnavailable("it cannot be reached.")
-            return super().commit_use(version, by, expected_epoch)
+            return super().commit_use(version, by, expected_epoch, follows)
 
     monkeypatch.setattr(app, "RETRY_SECONDS", 0.05)
     registry = FailsOnce(tmp_path)

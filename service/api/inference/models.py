@@ -3,6 +3,7 @@
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from starlette.convertors import Convertor, register_url_convertor
 
 from service import __version__
 from service.api.health import readyz
@@ -25,6 +26,23 @@ from service.api.services import Services, services_of
 from service.common.domain import Version
 from service.common.errors import ModelNotFound, NotReady, RegistryUnavailable
 from service.serving.served_model import ServedModel
+
+
+class _NameInV1(Convertor[str]):
+    """The name of a model before the colon of V1's verbs."""
+
+    regex = "[^/:]+"
+
+    def convert(self, value: str) -> str:
+        """Return the name."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """Return the name."""
+        return value
+
+
+register_url_convertor("v1", _NameInV1())
 
 router = APIRouter(tags=["inference"], responses={"default": {"model": ErrorReply}})
 
@@ -123,7 +141,7 @@ async def _metadata(request: Request, served: ServedModel) -> ModelReply:
 
 @router.get("/v2/models/{name}/ready", summary="Readiness of a model", **_READY)
 @router.get(
-    "/v1/models/{name}", name="model_ready_v1", summary="Readiness of a model (V1)", **_READY
+    "/v1/models/{name:v1}", name="model_ready_v1", summary="Readiness of a model (V1)", **_READY
 )
 async def model_ready(request: Request, name: str) -> ModelReadyReply:
     """Return 200 where the version in use, or else the newest that can be served, can answer."""

@@ -1,0 +1,101 @@
+"""The bodies of `/use-model`, as OpenAPI shows them."""
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from service.api.parameters import ModelName
+
+_DIGITS = "in digits alone: 1.0, which JSON Schema takes for an integer, is refused"
+
+
+class UseModelRequest(BaseModel):
+    """Which version to put in use: by number, by alias, or the newest."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            # Not both: one of them is null, or left out.
+            "anyOf": [
+                {"properties": {"version": {"type": "null"}}},
+                {"properties": {"alias": {"type": "null"}}},
+            ],
+            # An alias to follow has to be named.
+            "allOf": [
+                {
+                    "anyOf": [
+                        {"properties": {"follow": {"enum": [False, None]}}},
+                        {"required": ["alias"], "properties": {"alias": {"type": "string"}}},
+                    ]
+                }
+            ],
+        },
+    )
+
+    name: ModelName
+    version: int | None = Field(None, ge=1, le=2**31 - 1, description=_DIGITS)
+    alias: str | None = Field(None, min_length=1, max_length=255)
+    follow: bool | None = Field(
+        None, description="whether to put in use whatever version the alias names from now on"
+    )
+    expected_epoch: int | None = Field(None, ge=0, le=2**31 - 1, description=_DIGITS)
+
+    @field_validator("alias")
+    @classmethod
+    def _without_version(cls, alias: str | None, info: ValidationInfo) -> str | None:
+        if alias is not None and info.data.get("version") is not None:
+            raise ValueError("cannot be sent beside version; send one of them")
+        return alias
+
+    @field_validator("follow")
+    @classmethod
+    def _with_alias(cls, follow: bool | None, info: ValidationInfo) -> bool | None:
+        # An alias that is wrong itself is not in the data, and is told already.
+        if follow and info.data.get("alias", "") is None:
+            raise ValueError("needs alias; send the one to follow")
+        return follow
+
+
+class _Reply(BaseModel):
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+
+class EpochReply(_Reply):
+    """A version under the epoch in which it was put in use."""
+
+    name: str
+    version: int
+    epoch: int
+
+
+class ReplicaReply(_Reply):
+    """A replica and the epoch that it serves."""
+
+    id: str
+    url: str
+    epoch: int
+
+
+class FollowReply(_Reply):
+    """An alias of a model that is followed."""
+
+    name: str
+    alias: str
+
+
+class UseReply(EpochReply):
+    """What is in use, and who confirms it."""
+
+    follows: FollowReply | None = Field(description="the alias that is followed, if one is")
+    follow_error: str | None = Field(
+        None, description="why the version that the alias names is not in use"
+    )
+
+    replicas: list[ReplicaReply]
+    missing: list[str]
+
+
+class ChangeReply(UseReply):
+    """What became of a change."""
+
+    previous: EpochReply | None
+    seconds: float
