@@ -144,7 +144,7 @@ def the_repository_lists_ready_models(site: Site) -> None:
         answer = call(f"{site.url}/v2/repository/index", body)
         equal(answer.status, 200)
         items = RepositoryIndexResponse.model_validate_json(answer.content).root
-        states = {(item.name, item.version): item.state.value for item in items}
+        states = {(item.name, item.version): item.state for item in items}
         equal(states[site.iris.name, site.iris.version], "READY")
         if body.get("ready"):
             equal(set(states.values()), {"READY"})
@@ -154,7 +154,7 @@ def the_repository_lists_ready_models(site: Site) -> None:
 def the_repository_lists_what_is_not_loaded(site: Site) -> None:
     answer = call(f"{site.url}/v2/repository/index", {"ready": False})
     items = RepositoryIndexResponse.model_validate_json(answer.content).root
-    assert all(item.state.value != "READY" for item in items)
+    assert all(item.state != "READY" for item in items)
 
 
 @checks.add
