@@ -175,6 +175,17 @@ def _check_parameters(output: Mapping[str, Any]) -> None:
         assert isinstance(value, str | int | float | bool), f"a parameter is {value!r}"
 
 
+def agree(elements: Sequence[Any], expected: Sequence[Any], tolerance: float = 1e-6) -> None:
+    """Assert that two outputs' elements are equal, floating point numbers nearly so."""
+    assert len(elements) == len(expected), f"{len(elements)} elements, not {len(expected)}"
+    for element, other in zip(elements, expected, strict=True):
+        if isinstance(element, float) and isinstance(other, int | float):
+            near = math.isclose(element, other, rel_tol=tolerance, abs_tol=1e-9)
+            assert near, f"{element} is not {other}"
+        else:
+            assert element == other, f"{element!r} is not {other!r}"
+
+
 def is_binary(response: httpx.Response) -> dict[str, bool]:
     """Return for each output's name whether its elements are bytes after the JSON."""
     header = response.headers.get(HEADER_LENGTH)

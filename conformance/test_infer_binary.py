@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from conformance.target import HEADER_LENGTH, Infer, Model, Output, answered, is_binary
+from conformance.target import HEADER_LENGTH, Infer, Model, Output, agree, answered, is_binary
 from conformance.tensors import Tensor
 
 pytestmark = pytest.mark.usefixtures("binary")
@@ -35,7 +35,7 @@ def _agrees(response: httpx.Response, model: Model, expected: dict[str, Output])
     assert set(outputs) == set(expected)
     for name, (datatype, shape, elements) in outputs.items():
         assert (datatype, shape) == expected[name][:2]
-        assert elements == pytest.approx(expected[name][2], rel=1e-6)
+        agree(elements, expected[name][2])
 
 
 def test_binary_inputs_get_the_answer_of_json(
@@ -155,4 +155,4 @@ def test_raw_bytes_are_the_only_input_of_one_row(
     assert all(is_binary(response).values())
     assert {name: outputs[name] for name in alone if name in outputs}
     for name in outputs.keys() & alone.keys():
-        assert outputs[name][2] == pytest.approx(alone[name][2], rel=1e-6)
+        agree(outputs[name][2], alone[name][2])

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from conformance.target import Infer, Model, answered, refused
+from conformance.target import Infer, Model, agree, answered, refused
 from conformance.tensors import NUMBERS, Tensor
 
 pytestmark = pytest.mark.usefixtures("tabular")
@@ -36,7 +36,7 @@ def test_a_matrix_gets_the_answer_of_its_columns(
     assert set(got) == set(expected)
     for name, (_, shape, elements) in got.items():
         assert shape == expected[name][1]
-        assert elements == pytest.approx(expected[name][2], rel=1e-4)
+        agree(elements, expected[name][2], 1e-4)
 
 
 def test_columns_may_be_of_one_dimension(infer: Infer, model: Model, columns: list[Tensor]) -> None:

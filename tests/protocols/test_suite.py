@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from conformance.target import HEADER_LENGTH, Model, answered, is_binary, refused
+from conformance.target import HEADER_LENGTH, Model, agree, answered, is_binary, refused
 from conformance.tensors import Tensor, decode, encode, flat
 
 METADATA = {
@@ -72,6 +72,23 @@ def test_a_right_binary_reply_is_read() -> None:
 def test_a_wrong_reply_fails(response: httpx.Response) -> None:
     with pytest.raises(AssertionError):
         answered(response, MODEL)
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        (1.0, "a"),
+        (1.0, "a", True, 2),
+        (1.1, "a", True),
+        (1.0, "b", True),
+        (1.0, "a", False),
+        ("1.0", "a", True),
+    ],
+)
+def test_elements_agree_where_they_are_equal_or_near(elements: tuple[Any, ...]) -> None:
+    agree((1.0 + 1e-9, "a", True), (1.0, "a", True))
+    with pytest.raises(AssertionError):
+        agree(elements, (1.0, "a", True))
 
 
 def test_a_refusal_has_a_message() -> None:
