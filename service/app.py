@@ -7,6 +7,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from service.api.answering import Answering
 from service.api.application import RequestScope, Service, fastapi_application
 from service.api.predict import Predict
 from service.api.same_origin import SameOriginMiddleware
@@ -29,6 +30,7 @@ from service.schema.decoder import Limits
 from service.serving.core_pool import CorePool
 from service.serving.current_model import CurrentModel
 from service.serving.file_predictions import FilePredictions
+from service.serving.loaded_versions import LoadedVersions
 from service.serving.loader import Loader
 from service.serving.version_list import VersionListing
 from service.training.bootstrap import Bootstrap
@@ -66,16 +68,9 @@ def create_app(
     metrics = Metrics()
     current_model = CurrentModel()
     hold = Hold()
-    predict = Predict(
-        current_model,
-        hold,
-        metrics,
-        settings.max_body_bytes,
-        settings.max_in_flight,
-        threads=_THREADS,
-    )
     workers = WorkerPool(settings.children_idle_seconds) if workers is None else workers
     services = _services(settings, registry, workers, metrics, current_model, hold, folder)
+    predict = Predict(services.answering)
     stopping = threading.Thread(target=services.training_queue.stop, name="drain", daemon=True)
 
     def drain() -> None:
@@ -95,7 +90,7 @@ def create_app(
         services.version_list.close()
         await services.run(services.training_queue.stop)
         services.workers.close()
-        predict.close()
+        services.answering.close()
         services.cores.close()
         services.coordinator.close()
         services.steps.shutdown(wait=False, cancel_futures=True)
@@ -105,10 +100,11 @@ def create_app(
 
     app = fastapi_application(lifespan, bool(settings.replicas))
     rest = RequestScope(app, metrics)
+    origins = settings.cors_origins
     if keys is not None:
-        return Service(predict, rest, metrics, drain, keys)
-    guarded = SameOriginMiddleware(rest, settings.host, metrics)
-    return Service(predict, guarded, metrics, drain)
+        return Service(predict, rest, metrics, drain, keys, origins)
+    guarded = SameOriginMiddleware(rest, settings.host, metrics, origins)
+    return Service(predict, guarded, metrics, drain, cors_origins=origins)
 
 
 def _services(
@@ -131,6 +127,18 @@ def _services(
         metrics.classifiers_lost.inc,
         cores,
     )
+    versions = LoadedVersions(
+        registry, loader, metrics, settings.versions_loaded, settings.versions_loaded_bytes
+    )
+    answering = Answering(
+        current_model,
+        versions,
+        hold,
+        metrics,
+        settings.max_body_bytes,
+        settings.max_in_flight,
+        threads=_THREADS,
+    )
     last_served = LastServed(folder.last_served)
     local = LocalReplica(identifier, registry, loader, current_model, metrics, last_served, hold)
     key = settings.peer_key.get_secret_value()
@@ -151,6 +159,7 @@ def _services(
         settings=settings,
         metrics=metrics,
         current_model=current_model,
+        answering=answering,
         registry=registry,
         local=local,
         coordinator=coordinator,

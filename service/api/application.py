@@ -1,8 +1,9 @@
-"""The ASGI application: `POST /predict` by itself, every other route by FastAPI."""
+"""The ASGI application: predictions by themselves, every other route by FastAPI."""
 
 import logging
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from fastapi import FastAPI
@@ -27,7 +28,14 @@ from service.api import (
     use_model,
 )
 from service.api.authentication import AuthMiddleware, header
+from service.api.compression import CompressionMiddleware
+from service.api.cross_origin import cors
+from service.api.inference import models as inference_models
+from service.api.inference import repository
+from service.api.inference.infer import infer_route, v1_route
 from service.api.predict import Predict
+from service.api.scoring import routes as scoring
+from service.api.scoring.invocations import INVOCATIONS, invocations_route
 from service.api.services import Lifespan
 from service.auth.api_keys import ApiKeys
 from service.common.errors import ServiceError
@@ -36,13 +44,15 @@ from service.common.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
+_Prediction = Callable[..., Awaitable[None]]
+
 _DESCRIPTION = (
     "Trains scikit-learn classifiers on request, versions them in MLflow and serves the one in use."
 )
 
 
 class Service:
-    """The ASGI application: `POST /predict` by itself, everything else by FastAPI."""
+    """The ASGI application: predictions by themselves, everything else by FastAPI."""
 
     def __init__(
         self,
@@ -51,10 +61,17 @@ class Service:
         metrics: Metrics,
         drain: Callable[[], None],
         keys: ApiKeys | None = None,
+        cors_origins: Sequence[str] = (),
     ) -> None:
         self.keys = keys
-        self._app = AuthMiddleware(self._dispatch, keys, metrics) if keys else self._dispatch
+        app: ASGIApp = CompressionMiddleware(self._dispatch)
+        if keys is not None:
+            app = AuthMiddleware(app, keys, metrics)
+        if cors_origins:
+            app = cors(app, cors_origins)
+        self._app = app
         self.predict = predict
+        self._predictions = _predictions(predict)
         self._rest = rest
         self.metrics = metrics
         self.drain = drain
@@ -65,10 +82,27 @@ class Service:
         await self._app(scope, receive, send)
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == "/predict" and scope["method"] == "POST":
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await self._rest(scope, receive, send)
+        elif scope["path"] == "/predict":
             await self.predict(scope, receive, send)
         else:
+            for pattern, answer in self._predictions:
+                if found := pattern.fullmatch(scope["path"]):
+                    await answer(scope, receive, send, *found.groups())
+                    return
             await self._rest(scope, receive, send)
+
+
+def _predictions(predict: Predict) -> Sequence[tuple[re.Pattern[str], _Prediction]]:
+    """Return what answers each other path of predictions; its groups are model and version."""
+    answering = predict.answering
+    return (
+        (re.compile("/models/([^/]+)/versions/([^/]+)/predict"), predict),
+        (re.compile("/v2/models/([^/]+)(?:/versions/([^/]+))?/infer"), infer_route(answering)),
+        (re.compile("/v1/models/([^/:]+):predict"), v1_route(answering)),
+        (re.compile(INVOCATIONS), invocations_route(answering)),
+    )
 
 
 class RequestScope:
@@ -158,6 +192,9 @@ def fastapi_application(
         models,
         use_model,
         health,
+        inference_models,
+        repository,
+        scoring,
         openapi,
     ):
         app.include_router(module.router)

@@ -1,5 +1,6 @@
 """Checks the key of a request before anything else, where there are keys."""
 
+import re
 from contextlib import suppress
 from math import inf
 
@@ -10,11 +11,20 @@ from service.auth.api_keys import ApiKeys
 from service.common.errors import Forbidden, RateExceeded, ServiceError, Unauthorized
 from service.common.metrics import Metrics
 
-_OPEN = ("/healthz", "/readyz", "/metrics", "/", "/docs", "/openapi.json")
+_OPEN = (
+    *("/healthz", "/readyz", "/metrics", "/", "/docs", "/openapi.json"),
+    *("/v2/health/live", "/v2/health/ready", "/ping", "/health"),
+)
 """Needs no key: probes, and pages that a browser opens before it can send one."""
 
 _OPEN_BELOW = ("/docs/assets/", "/internal/")
 """Needs no key either: the files of these pages, and calls of replicas, which are signed."""
+
+_PREDICTS = re.compile(
+    "/predict|/invocations|/models/[^/]+/versions/[^/]+/predict|/v2/models/.+/infer"
+    "|/v1/models/[^/]+:predict|/v2/repository/index"
+)
+"""Posts that change nothing."""
 
 _DISCARDED_BYTES = 65_536
 """A body of up to this size is discarded after the answer, and the connection kept."""
@@ -24,7 +34,7 @@ def role_for(method: str, path: str) -> str | None:
     """Return the role that a request needs, or None; what is not listed needs the highest."""
     if path in _OPEN or path.startswith(_OPEN_BELOW):
         return None
-    if method in ("GET", "HEAD") or (method, path) == ("POST", "/predict"):
+    if method in ("GET", "HEAD") or (method == "POST" and _PREDICTS.fullmatch(path)):
         return "predict"
     if (method, path) in (("POST", "/train"), ("POST", "/datasets")):
         return "train"
@@ -62,7 +72,8 @@ class AuthMiddleware:
 
 async def refuse(error: ServiceError, scope: Scope, send: Send, metrics: Metrics) -> None:
     """Answer a request with an error before its body is received."""
-    answer = problems.answer(error, problems.request_id_of(header(scope, b"x-request-id")))
+    identifier = problems.request_id_of(header(scope, b"x-request-id"))
+    answer = problems.answer(error, identifier, shape=problems.shape_of(scope["path"]))
     # A client that is refused may not have the service receive a large body.
     is_large = _length(scope) > _DISCARDED_BYTES
     await answer.send(send, [(b"connection", b"close")] if is_large else ())

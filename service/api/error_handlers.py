@@ -1,5 +1,7 @@
 """Exception handlers: every error becomes a problem (RFC 9457)."""
 
+from http import HTTPStatus
+
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -17,7 +19,8 @@ from service.common.json_logs import request_id
 async def on_service_error(request: Request, error: Exception) -> Response:
     """Answer with the status from the table."""
     assert isinstance(error, ServiceError)
-    answer = problems.answer(error, request_id.get())
+    shape = problems.shape_of(request.url.path)
+    answer = problems.answer(error, request_id.get(), shape=shape)
     if answer.status < 500:
         services_of(request).metrics.invalid.labels(answer.slug).inc()
     return _response(answer)
@@ -40,12 +43,15 @@ async def on_os_error(request: Request, error: Exception) -> Response:
 async def on_http_exception(request: Request, error: Exception) -> Response:
     """Answer where no route, or not this method of a route, exists."""
     assert isinstance(error, HTTPException)
-    detail = {
-        404: "No such route; see GET /docs.",
-        405: f"{request.method[:16]} is not allowed here; see Allow.",
-    }.get(error.status_code, str(error.detail))
+    detail = str(error.detail)
+    if detail == HTTPStatus(error.status_code).phrase:  # no route has said it
+        detail = {
+            404: "No such route; see GET /docs.",
+            405: f"{request.method[:16]} is not allowed here; see Allow.",
+        }.get(error.status_code, detail)
     allow = [(b"allow", _allowed(request, error))] if error.status_code == 405 else []
-    answer = problems.plain(error.status_code, detail, request_id.get(), allow)
+    shape = problems.shape_of(request.url.path)
+    answer = problems.plain(error.status_code, detail, request_id.get(), allow, shape)
     services_of(request).metrics.invalid.labels(answer.slug).inc()
     return _response(answer)
 
@@ -69,9 +75,10 @@ def _allowed(request: Request, error: HTTPException) -> bytes:
     return ", ".join(found).encode()
 
 
-async def on_defect(_: Request, __: Exception) -> Response:
+async def on_defect(request: Request, _: Exception) -> Response:
     """Answer 500 with a sentence, and no detail of the defect."""
-    return _response(problems.plain(500, DEFECT, request_id.get()))
+    shape = problems.shape_of(request.url.path)
+    return _response(problems.plain(500, DEFECT, request_id.get(), shape=shape))
 
 
 def _response(answer: problems.Answer) -> Response:

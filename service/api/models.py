@@ -135,3 +135,4 @@ async def delete_version(request: Request, identifier: VersionId) -> None:
             raise VersionInUse(*identifier) from None
         raise
     await services.change(services.coordinator.delete, *identifier)
+    services.answering.versions.drop(*identifier)

@@ -150,7 +150,7 @@ def document(app: FastAPI) -> dict[str, Any]:
 
 def _headers(path: str, method: str, status: str) -> Iterator[str]:
     yield "X-Request-ID"
-    if path == "/predict" or (path == "/schema" and status == "200"):
+    if path.endswith("/predict") or (path == "/schema" and status == "200"):
         yield from _MODEL
     if status in ("429", "503"):
         yield "Retry-After"

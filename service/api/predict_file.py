@@ -31,17 +31,25 @@ _FORMS: Mapping[str, Form] = {
 }
 _TYPES: Mapping[Form, bytes] = {
     "json": b"application/json",
+    "scoring": b"application/json",
     "csv": b"text/csv; charset=utf-8",
     "arrow": b"application/vnd.apache.arrow.stream",
 }
 
 
 async def answer(
-    request: Request, predictor: Predictor, media: RowsMedia, probabilities: bool
+    request: Request,
+    predictor: Predictor,
+    media: RowsMedia,
+    probabilities: bool,
+    form: Form | None = None,
 ) -> tuple[bytes, int, bytes]:
-    """Return the reply to a file of rows, the number of rows, and the reply's content type."""
+    """Return the reply to a file of rows, the number of rows, and the reply's content type.
+
+    Without `form` the client chooses it by `Accept`.
+    """
     services = services_of(request)
-    form = _form(request.headers.get("accept", ""))
+    form = form or _form(request.headers.get("accept", ""))
     encoding = csv_encoding(request)
     with services.file_predictions.admit():
         upload = await services.run(services.uploads.open)

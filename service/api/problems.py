@@ -1,9 +1,9 @@
-"""Errors as RFC 9457 problems: one table from class to status, one shape, and request ids."""
+"""Errors as RFC 9457 problems, or as another protocol has them: one table from class to status."""
 
 import itertools
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,7 +119,62 @@ def request_id_of(sent: bytes | None) -> str:
     return f"{_OWN}{next(_NUMBERS):016x}"
 
 
-def answer(error: ServiceError, request_id: str, extra: Mapping[str, Any] | None = None) -> Answer:
+def as_problem(members: Mapping[str, Any]) -> tuple[bytes, Mapping[str, Any]]:
+    """Return the content type and the body of an error as RFC 9457 has it."""
+    return MEDIA_TYPE, members
+
+
+def as_error(members: Mapping[str, Any]) -> tuple[bytes, Mapping[str, Any]]:
+    """Return those of the Open Inference Protocol and of KServe's V1: one sentence."""
+    sentence = str(members["detail"])
+    if "example" in members:
+        sentence += f" A request that works: {orjson.dumps(members['example']).decode()}"
+    return _JSON, {"error": sentence}
+
+
+def as_error_code(members: Mapping[str, Any]) -> tuple[bytes, Mapping[str, Any]]:
+    """Return those of MLflow's scoring protocol."""
+    code = _CODES.get(members["status"], "BAD_REQUEST")
+    shown = {"error_code": code, "message": members["detail"]}
+    return _JSON, {**shown, **{key: members[key] for key in ("example",) if key in members}}
+
+
+_JSON = b"application/json"
+_CODES = {
+    400: "INVALID_PARAMETER_VALUE",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "RESOURCE_DOES_NOT_EXIST",
+    409: "INVALID_STATE",
+    413: "REQUEST_LIMIT_EXCEEDED",
+    429: "REQUEST_LIMIT_EXCEEDED",
+    500: "INTERNAL_ERROR",
+    503: "TEMPORARILY_UNAVAILABLE",
+}
+
+Shape = Callable[[Mapping[str, Any]], tuple[bytes, Mapping[str, Any]]]
+"""Makes the content type and the body of an error in one protocol from an RFC 9457 problem."""
+
+
+def shape_of(path: str) -> Shape:
+    """Return the shape of errors of the protocol that a path belongs to."""
+    first = path.split("/", 2)[1] if path.startswith("/") else ""
+    return _SHAPES.get(first, as_problem)
+
+
+_SHAPES: Mapping[str, Shape] = {
+    "v2": as_error,
+    "v1": as_error,
+    **dict.fromkeys(("invocations", "ping", "health", "version"), as_error_code),
+}
+
+
+def answer(
+    error: ServiceError,
+    request_id: str,
+    extra: Mapping[str, Any] | None = None,
+    shape: Shape = as_problem,
+) -> Answer:
     """Return the reply for an error; `extra` are members beside the standard ones."""
     status, slug, title = TABLE[type(error)]
     members: dict[str, Any] = {}
@@ -134,15 +189,20 @@ def answer(error: ServiceError, request_id: str, extra: Mapping[str, Any] | None
         headers.append((b"retry-after", str(wait).encode()))
     if isinstance(error, Unauthorized):
         headers.append((b"www-authenticate", b"Bearer"))
-    return _make(status, slug, title, str(error), request_id, {**members, **(extra or {})}, headers)
+    members = {**members, **(extra or {})}
+    return _make(status, slug, title, str(error), request_id, members, headers, shape)
 
 
 def plain(
-    status: int, detail: str, request_id: str, headers: Sequence[tuple[bytes, bytes]] = ()
+    status: int,
+    detail: str,
+    request_id: str,
+    headers: Sequence[tuple[bytes, bytes]] = (),
+    shape: Shape = as_problem,
 ) -> Answer:
     """Return the reply for a status that no ServiceError stands for."""
     slug, title = PLAIN.get(status, PLAIN[400] if status < 500 else PLAIN[500])
-    return _make(status, slug, title, detail, request_id, {}, headers)
+    return _make(status, slug, title, detail, request_id, {}, headers, shape)
 
 
 def _make(
@@ -153,8 +213,9 @@ def _make(
     request_id: str,
     members: Mapping[str, Any],
     headers: Sequence[tuple[bytes, bytes]],
+    shape: Shape,
 ) -> Answer:
-    body = orjson.dumps(
+    media_type, shown = shape(
         {
             "type": f"/problems/{slug}",
             "title": title,
@@ -163,8 +224,9 @@ def _make(
             **members,
         }
     )
+    body = orjson.dumps(shown)
     fixed = [
-        (b"content-type", MEDIA_TYPE),
+        (b"content-type", media_type),
         (b"content-length", str(len(body)).encode()),
         (b"x-request-id", request_id.encode()),
     ]

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.api.content_headers import check_charset, check_encoding, declared_bytes
 from service.api.services import services_of
 from service.common.did_you_mean import did_you_mean
 from service.common.errors import (
@@ -33,24 +34,11 @@ def media_type(request: Request) -> str:
 
     Raises UnsupportedMediaType for an encoding, and for JSON in another charset than UTF-8.
     """
-    encoding = request.headers.get("content-encoding", "").strip().lower()
-    if encoding not in ("", "identity"):
-        raise UnsupportedMediaType(f"Content-Encoding {clip(encoding)!r}", ["the body as it is"])
+    check_encoding(request.headers.get("content-encoding", ""))
     kind, _, parameters = request.headers.get("content-type", "").partition(";")
     kind = kind.strip().lower()
     check_charset(kind, parameters)
     return kind
-
-
-def check_charset(kind: str, parameters: str) -> None:
-    """Raise UnsupportedMediaType for JSON that is said to be in another charset than UTF-8."""
-    if kind != "application/json":
-        return
-    for parameter in parameters.split(";"):
-        name, _, value = parameter.partition("=")
-        charset = value.strip().strip('"').lower()
-        if name.strip().lower() == "charset" and charset not in ("utf-8", "utf8"):
-            raise UnsupportedMediaType(f"JSON in {clip(charset)!r}", ["JSON in UTF-8"])
 
 
 def csv_encoding(request: Request) -> str:
@@ -64,11 +52,6 @@ def csv_encoding(request: Request) -> str:
         return codec_of(charset)
     except ValueError:
         raise UnsupportedMediaType(f"CSV in {clip(charset)!r}", ["CSV in UTF-8"]) from None
-
-
-def declared_bytes(length: bytes | None) -> int:
-    """Return the length of a body by its Content-Length; 0 where there is none."""
-    return int(length[:20]) if length is not None and length.isdigit() else 0
 
 
 async def capped(request: Request, limit: int) -> AsyncIterator[bytes]:
@@ -112,13 +95,28 @@ class StrictJsonRoute(APIRoute):
         return parse_and_handle
 
 
+async def read_object(request: Request) -> dict[str, Any]:
+    """Return the JSON object of a body that may be empty, and may come without a type."""
+    kind = media_type(request)
+    if kind not in ("", "application/json"):
+        raise UnsupportedMediaType(clip(kind), ["application/json"])
+    body, value = await _parse(request, may_be_empty=True)
+    return dict(value) if body else {}
+
+
 async def _read(request: Request) -> tuple[bytes, Any]:
     kind = media_type(request)
     if kind != "application/json":
         raise UnsupportedMediaType(clip(kind), ["application/json"])
+    return await _parse(request)
+
+
+async def _parse(request: Request, may_be_empty: bool = False) -> tuple[bytes, Any]:
     settings = services_of(request).settings
     limit = min(_LARGEST_BODY, settings.max_body_bytes)
     body = b"".join([chunk async for chunk in capped(request, limit)])
+    if may_be_empty and not body:
+        return body, None
     value = strict_json.parse(body, settings.max_json_depth)
     if not isinstance(value, dict):
         raise InvalidRequest("The body must be a JSON object.", [Problem("", "must be an object")])

@@ -3,6 +3,7 @@
 Nothing here concerns `POST /predict`, which changes nothing and is answered before this.
 """
 
+from collections.abc import Sequence
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -24,8 +25,11 @@ class SameOriginMiddleware:
     alone: in a cluster it is called by the names of Services, ingresses and forwards.
     """
 
-    def __init__(self, app: ASGIApp, address: str, metrics: Metrics) -> None:
-        """`address`: the one that the service listens on."""
+    def __init__(
+        self, app: ASGIApp, address: str, metrics: Metrics, allowed: Sequence[str] = ()
+    ) -> None:
+        """`address`: the one that the service listens on; `allowed`: origins that may change it."""
+        self._allowed = allowed
         self._app = app
         self._local_only = _is_loopback(address)
         self._metrics = metrics
@@ -35,6 +39,9 @@ class SameOriginMiddleware:
         if scope["type"] == "http" and scope["method"] in _CHANGING:
             origin = (header(scope, b"origin") or b"").decode("latin-1")
             host = (header(scope, b"host") or b"").decode("latin-1")
+            if origin in self._allowed:
+                await self._app(scope, receive, send)
+                return
             if origin and _authority(origin) != host.lower():
                 await refuse(ForeignOrigin("Origin", origin), scope, send, self._metrics)
                 return

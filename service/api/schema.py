@@ -1,8 +1,9 @@
 """`GET /schema`, and `POST /predict` as OpenAPI shows it (`predict` answers it)."""
 
+from typing import Any
+
 from fastapi import APIRouter, Request, Response
 
-from service.api.predict_replies import model_headers
 from service.api.schemas import (
     FeatureReply,
     PredictReply,
@@ -11,6 +12,7 @@ from service.api.schemas import (
 )
 from service.api.services import services_of
 from service.schema.example import describe
+from service.serving.served_model import model_headers
 
 router = APIRouter(tags=["prediction"])
 
@@ -46,10 +48,8 @@ async def get_schema(request: Request, response: Response) -> SchemaReply:
     )
 
 
-@router.post(
-    "/predict",
-    summary="Classify instances with the model in use",
-    responses={
+_DOCUMENTED: dict[str, Any] = {
+    "responses": {
         200: {
             "model": PredictReply,
             "content": {
@@ -59,7 +59,7 @@ async def get_schema(request: Request, response: Response) -> SchemaReply:
         },
         **dict.fromkeys((400, 413, 415, 503), _PROBLEM),
     },
-    openapi_extra={
+    "openapi_extra": {
         "requestBody": {
             "required": True,
             "content": {
@@ -84,8 +84,30 @@ async def get_schema(request: Request, response: Response) -> SchemaReply:
             }
         ],
     },
-)
+}
+
+
+@router.post("/predict", summary="Classify instances with the model in use", **_DOCUMENTED)
 async def predict(request: Request) -> Response:
     """Classify instances, or a file of rows; say what is wrong with either, by an example."""
     # `application` answers it before FastAPI sees it.
+    raise AssertionError(request.url.path)
+
+
+_OF_VERSION = {
+    **_DOCUMENTED,
+    "responses": {**_DOCUMENTED["responses"], 404: _PROBLEM, 409: _PROBLEM},
+}
+
+
+@router.post(
+    "/models/{name}/versions/{version}/predict",
+    summary="Classify instances with any version",
+    **_OF_VERSION,
+)
+async def predict_with_version(request: Request, name: str, version: int) -> Response:  # noqa: ARG001
+    """Classify as `POST /predict` does, with this version, whatever is in use.
+
+    It is loaded when it is first asked for, and kept while it is among those asked for last.
+    """
     raise AssertionError(request.url.path)

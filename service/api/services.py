@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypedDict, TypeVar, cast
 
 from starlette.requests import Request
 
+from service.api.answering import Answering
 from service.common.errors import ChangeUnderWay, RegistryUnavailable
 from service.common.metrics import Metrics
 from service.common.ports import Registry
@@ -44,6 +45,7 @@ class Services:
     settings: Settings
     metrics: Metrics
     current_model: CurrentModel
+    answering: Answering
     registry: Registry
     local: LocalReplica
     coordinator: Coordinator

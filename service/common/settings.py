@@ -89,6 +89,13 @@ class Settings(BaseSettings):
     their last upload; 0: for ever."""
     wait_seconds: float = Field(30.0, ge=0, le=300)
     """How long POST /train waits for the end if the request has no `wait`, in seconds."""
+    versions_loaded: int = Field(4, ge=1, le=1000)
+    """Most versions that are kept loaded beside the one in use, for requests that name them."""
+    versions_loaded_bytes: int = Field(1024 * _MEBI, ge=_MEBI)
+    """Most bytes that the files of those versions may have in sum; one of them is always kept."""
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins, with commas, whose pages may call the service from a browser, as in
+    `https://example.org`. Empty: none but its own."""
     max_in_flight: int = Field(64, ge=1)
     """Most predictions in threads at one time; one more gets 503. The limit is lower for a slow
     model, so that none waits long."""
@@ -100,7 +107,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe log lines that are written."""
 
-    @field_validator("replicas", mode="before")
+    @field_validator("replicas", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -119,6 +126,13 @@ class Settings(BaseSettings):
         listed = [part for part in value if re.fullmatch(r"https?://[^\s/]+", part)]
         if not (len(listed) == len(value) or len(named) == len(value) == 1):
             raise ValueError("must be dns://name:port, or URLs (http://host:port) with commas")
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r"https?://[^\s/*?#@]+", origin) for origin in value):
+            raise ValueError("must be origins (https://host or https://host:port) with commas")
         return value
 
     @field_validator("peer_key")

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from service.schema.columns import ColumnDecoder, codes_of
 from service.schema.contract import Feature, Schema
 from service.schema.explanation import StrictDecoder
 
@@ -53,10 +54,12 @@ class Decoder:
     def __init__(self, schema: Schema, limits: Limits) -> None:
         self._max_rows = limits.rows
         self._explanation = StrictDecoder(schema, limits.rows, limits.depth)
+        self.columns = ColumnDecoder(schema, self._explanation)
+        """Reads rows that other protocols bring as columns, or as one matrix."""
         features = schema.features
         self._width = len(features)
         self._codes = {
-            index: _codes(feature)
+            index: codes_of(feature)
             for index, feature in enumerate(features)
             if feature.type == "text"
         }
@@ -67,7 +70,8 @@ class Decoder:
         bounded = [f for f in features if f.type == "number"]
         self._lowest = max([-HUGE, *(f.low for f in bounded)])
         self._highest = min([HUGE, *(f.high for f in bounded)])
-        self._only_numbers = len(bounded) == len(features) and not self._nullable
+        self.only_numbers = len(bounded) == len(features) and not self._nullable
+        """Whether every feature is a number that is never missing."""
         self._numbers = [i for i, feature in enumerate(features) if feature.type == "number"]
         self._colons = sum(feature.name.count(":") for feature in features)
         self._compiled, self._astuple = _compile(features)
@@ -108,13 +112,19 @@ class Decoder:
             return None
         if len(rows) != 1:
             return None
-        row = rows[0]
-        if not self._only_numbers:
-            coded = self._coded(row)
-            return None if coded is None else (coded, probabilities)
-        if min(row) < self._lowest or max(row) > self._highest:
+        row = self.checked(rows[0])
+        return None if row is None else (row, probabilities)
+
+    def checked(self, values: tuple[Any, ...]) -> Row | None:
+        """Return the row of values that have the types of the features, in their order, else None.
+
+        None says nothing about the values: they may be valid all the same.
+        """
+        if not self.only_numbers:
+            return self._coded(values)
+        if min(values) < self._lowest or max(values) > self._highest:
             return None
-        return row, probabilities
+        return values
 
     def _coded(self, values: tuple[Any, ...]) -> Row | None:
         """Return a row of any types as numbers: texts as codes, NaN where a value is missing."""
@@ -172,13 +182,6 @@ class Decoder:
         if ((matrix < self._low) | (matrix > self._high)).any():
             raise FastDecodeFailed
         return matrix, probabilities
-
-
-def _codes(feature: Feature) -> dict[str | None, int]:
-    codes: dict[str | None, int] = {text: code for code, text in enumerate(feature.categories)}
-    if feature.nullable:
-        codes[None] = feature.missing_code
-    return codes
 
 
 def _compile(

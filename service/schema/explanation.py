@@ -60,14 +60,24 @@ class StrictDecoder:
             raise InvalidInput(str(error), list(error.problems)) from error
         findings = _Findings()
         instances, probabilities = _envelope(value, findings)
-        width = len(self._compiled.features)
         # A value takes two bytes at least: a matrix with more cells than that is never returned.
-        height = len(instances) if 2 * len(instances) * width <= len(body) else 1
-        matrix = np.empty((height, width))
+        width = len(self._compiled.features)
+        is_possible = 2 * len(instances) * width <= len(body)
+        return self._read(instances, findings, is_possible), probabilities
+
+    def of_instances(self, instances: list[Any]) -> NDArray[np.float64]:
+        """Return the matrix of instances that were parsed elsewhere; raises InvalidInput."""
+        return self._read(instances, _Findings(), is_possible=True)
+
+    def _read(
+        self, instances: list[Any], findings: "_Findings", is_possible: bool
+    ) -> NDArray[np.float64]:
+        height = len(instances) if is_possible else 1
+        matrix = np.empty((height, len(self._compiled.features)))
         wrong = _Instances(self._compiled, findings).read(instances, matrix)
-        if not findings.count:
-            return matrix, probabilities
-        raise _refusal(findings, wrong, len(instances))
+        if findings.count:
+            raise _refusal(findings, wrong, len(instances))
+        return matrix
 
     def of_rows(
         self, rows: Mapping[int, Mapping[str, Any]], total: int, wrong: int

@@ -164,16 +164,20 @@ class ThreadBatcher:
     async def run(
         self,
         predictor: Predictor,
-        body: bytes,
+        body_bytes: int,
+        seconds: float,
         function: Callable[P, T],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """Run a function that answers a request with this body; raises Overloaded."""
-        max_seconds = self.max_queue_seconds + predictor.more_queue_seconds(len(body))
-        waiting = self._waiting(predictor.seconds_of_body(body), max_seconds)
+        """Run a function that answers a request with a body of this size; raises Overloaded.
+
+        `seconds` is how long it is expected to take.
+        """
+        max_seconds = self.max_queue_seconds + predictor.more_queue_seconds(body_bytes)
+        waiting = self._waiting(seconds, max_seconds)
         waiting.function = partial(function, *args, **kwargs)
-        result: T = await self._answer(waiting, predictor, len(body))
+        result: T = await self._answer(waiting, predictor, body_bytes)
         return result
 
     def close(self) -> None:

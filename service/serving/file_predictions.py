@@ -21,8 +21,11 @@ from service.processes.limits import JobLimits
 from service.processes.pool import WorkerPool
 from service.schema.contract import encode, spelling
 from service.serving.predictor import Predictor
+from service.serving.reply_encoder import ReplyEncoder
 
-Form = Literal["json", "csv", "arrow"]
+Form = Literal["json", "csv", "arrow", "scoring"]
+"""Of a reply; `scoring` is that of MLflow's protocol, which also leaves out columns that are no
+features."""
 
 MAX_PROBABILITIES = 10_000_000
 """The most probabilities, rows times classes, in a reply: as text they take 200 MB of memory."""
@@ -99,7 +102,7 @@ class FilePredictions:
         """
         if probabilities:
             predictor.classification.check_has_probabilities()
-        matrix = self._matrix(predictor, folder, media, deadline, encoding)
+        matrix = self._matrix(predictor, folder, media, deadline, encoding, form == "scoring")
         if probabilities and len(matrix) * len(predictor.schema.classes) > MAX_PROBABILITIES:
             what = "The number of probabilities (rows x classes)"
             raise BodyTooLarge(what, MAX_PROBABILITIES, "in a reply")
@@ -108,6 +111,9 @@ class FilePredictions:
         )
         if form == "json":
             return predictor.replies.encode(labels, rows), len(matrix)
+        if form == "scoring":
+            replies = ReplyEncoder({}, predictor.schema.classes)
+            return replies.encode(labels, rows), len(matrix)
         if form == "csv":
             return _csv(predictor, labels, rows), len(matrix)
         write_answers(folder, labels, rows)
@@ -122,8 +128,10 @@ class FilePredictions:
         media: RowsMedia,
         deadline: Deadline,
         encoding: str,
+        drop_others: bool,
     ) -> NDArray[np.float64]:
         spec = {
+            "drop_others": drop_others,
             "media": media,
             "encoding": encoding,
             "schema": encode(predictor.schema).decode(),

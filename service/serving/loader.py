@@ -229,6 +229,7 @@ class Loader:
                 self._cores,
                 alternate,
             )
+            predictor.stored_bytes = sum(map(len, files.values()))
             predictor.warm()
         except BaseException:
             if isinstance(classifier, RemoteClassifier):

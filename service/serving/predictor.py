@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from copy import copy
 from math import isfinite
 from time import thread_time
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import orjson
@@ -20,7 +20,10 @@ from service.serving.alternate import Alternate
 from service.serving.classification import Classification
 from service.serving.core_pool import CorePool
 from service.serving.latency_model import LatencyModel
+from service.serving.question import Question
 from service.serving.reply_encoder import ReplyEncoder
+
+T = TypeVar("T")
 
 _QUICK_SECONDS = 0.001
 """A request that is expected to take longer than this does not run on the event loop."""
@@ -81,15 +84,18 @@ class Predictor:
         """The most single rows that one run in a thread answers, where the model is slow."""
         self.seconds_of_batched_row = 0.0
         """What a row is expected to cost as part of a full batch, in seconds."""
-        self._decoder = Decoder(schema, limits)
+        self.decoder = Decoder(schema, limits)
+        self.limits = limits
         title = f"Model {name!r} version {version}"
         self.classification = Classification(title, classifier, cores, alternate)
-        self.replies = ReplyEncoder(name, version, schema.classes)
+        self.replies = ReplyEncoder({"model": name, "version": version}, schema.classes)
         self._runs = _bind(classifier, probabilities=False)
         self._probability_runs = _bind(classifier, probabilities=True)
         self._bound = bool(self._runs)
         self._row_bytes = len(orjson.dumps([f.example for f in schema.features]))
         self._untimed = 0
+        self.stored_bytes = 0
+        """The size of its files, as its loader found it."""
         self._conclude()
 
     def renamed(self, name: str) -> "Predictor":
@@ -98,7 +104,8 @@ class Predictor:
         predictor.name = name
         title = f"Model {name!r} version {self.version}"
         predictor.classification = self.classification.titled(title)
-        predictor.replies = ReplyEncoder(name, self.version, self.schema.classes)
+        members = {"model": name, "version": self.version}
+        predictor.replies = ReplyEncoder(members, self.schema.classes)
         return predictor
 
     @property
@@ -113,7 +120,7 @@ class Predictor:
         """
         body = orjson.dumps(self.example)
         self.predict(body)
-        one = self._decoder.decode(body)[0]
+        one = self.decoder.decode(body)[0]
         many = np.repeat(one, 64, axis=0)
         self.latency_model = LatencyModel(
             min(self._time(one) for _ in range(3)), self._time(many), len(many)
@@ -155,8 +162,14 @@ class Predictor:
 
     def seconds_of_body(self, body: bytes) -> float:
         """Return how long a request is expected to take; its rows are estimated by its brackets."""
-        rows = max(1, body.count(b"{") - 1, body.count(b"[") - 1)
-        return self.latency_model.seconds(rows) + len(body) / _DECODED_BYTES_PER_SECOND
+        return self._seconds(max(1, body.count(b"{") - 1, body.count(b"[") - 1), len(body))
+
+    def seconds_of_bytes(self, body_bytes: int) -> float:
+        """Return how long a request in any protocol is expected to take, by its size alone."""
+        return self._seconds(max(1, body_bytes // self._row_bytes), body_bytes)
+
+    def _seconds(self, rows: int, body_bytes: int) -> float:
+        return self.latency_model.seconds(rows) + body_bytes / _DECODED_BYTES_PER_SECOND
 
     def is_quick(self, body_bytes: int) -> bool:
         """Return whether a body of this size may be answered on the event loop.
@@ -167,10 +180,7 @@ class Predictor:
         if self.classifier.in_other_process:
             return False
         rows = max(1, body_bytes // (2 * len(self.schema.features) + 1))
-        return (
-            self.latency_model.seconds(rows) + body_bytes / _DECODED_BYTES_PER_SECOND
-            < _QUICK_SECONDS
-        )
+        return self._seconds(rows, body_bytes) < _QUICK_SECONDS
 
     def decode_row(self, body: bytes) -> tuple[Row, bool] | None:
         """Return the row of a request that has one, and whether it asks for probabilities.
@@ -178,7 +188,7 @@ class Predictor:
         `predict_rows` answers it, or `predict_batch` where the model is slow. None says nothing
         about the request: use `predict`.
         """
-        decoded = self._decoder.one(body)
+        decoded = self.decoder.one(body)
         if decoded is not None and decoded[1] and not self.classifier.has_probabilities:
             return None
         return decoded
@@ -263,7 +273,7 @@ class Predictor:
         Return the reply and the number of its rows. Raises InvalidInput with every problem, or
         BodyTooLarge where there are too many rows.
         """
-        matrix, asked = self._decoder.decode(body)
+        matrix, asked = self.decoder.decode(body)
         return self._predict(matrix, asked or probabilities)
 
     def predict_at_once(self, body: bytes) -> tuple[bytes, int] | None:
@@ -274,17 +284,26 @@ class Predictor:
         if not self.is_quick(len(body)):
             return None
         try:
-            decoded = self._decoder.read(body)
+            decoded = self.decoder.read(body)
         except FastDecodeFailed:
-            if not self._decoder.explains_at_once(body):
+            if not self.decoder.explains_at_once(body):
                 return None
-            decoded = self._decoder.explain(body)
+            decoded = self.decoder.explain(body)
         return self._predict(*decoded)
 
     def _predict(self, matrix: NDArray[np.float64], probabilities: bool) -> tuple[bytes, int]:
-        rows = len(matrix)
+        return self.answer(Question(matrix, probabilities, self.replies.encode))
+
+    def answer(self, question: Question[T]) -> tuple[T, int]:
+        """Answer a request that was read; return the reply and the number of its rows.
+
+        Raises InvalidInput for numbers that the classifier cannot take, or for probabilities that
+        it does not have.
+        """
+        rows = len(question.matrix)
         start = self.classifier.clock()
-        reply = self.replies.encode(*self.classification.classify(matrix, probabilities))
+        answers = self.classification.classify(question.matrix, question.probabilities)
+        reply = question.write(*answers)
         if not self.classification.is_shared(rows):  # else the clock is that of a part
             self._learn(rows, self.classifier.clock() - start)
         return reply, rows

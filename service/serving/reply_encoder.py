@@ -1,6 +1,6 @@
 """The JSON of replies; whatever does not depend on the request is prepared once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import orjson
@@ -12,8 +12,10 @@ _WITH_PROBABILITIES = b'%b%b],"classes":%b,"probabilities":%b}'
 class ReplyEncoder:
     """Writes replies of one version of a model."""
 
-    def __init__(self, name: str, version: int, classes: Sequence[object]) -> None:
-        self._head = orjson.dumps({"model": name, "version": version})[:-1] + b',"predictions":['
+    def __init__(self, members: Mapping[str, object], classes: Sequence[object]) -> None:
+        """`members` are those that every reply has before its predictions."""
+        begin = orjson.dumps(members)[:-1] + (b"," if members else b"")
+        self._head = begin + b'"predictions":['
         self._labels = [orjson.dumps(label) for label in classes]
         self._classes = orjson.dumps(list(classes))
         self.single = [b"%b%b]}" % (self._head, label) for label in self._labels]

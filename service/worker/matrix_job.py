@@ -21,7 +21,9 @@ def read(task: Task) -> Any:
     limits = Limits(rows=spec["max_rows"], columns=spec["max_columns"])
     schema = decode(spec["schema"].encode())
     try:
-        matrix = read_matrix(folder / ROWS, spec["media"], schema, limits, spec["encoding"])
+        matrix = read_matrix(
+            folder / ROWS, spec["media"], schema, limits, spec["encoding"], spec["drop_others"]
+        )
     except UnusableData as error:
         raise InvalidInput(str(error), list(error.problems)) from error
     save(folder / MATRIX, matrix)

@@ -57,7 +57,8 @@ def test_the_documented_examples_work(client: Client, document: dict[str, Any]) 
         if "post" in item
     }
 
-    assert set(posts) == {"/predict", "/train", "/datasets", "/use-model"}
+    assert set(posts) == {"/predict", OF_VERSION, "/train", "/datasets", "/use-model"}
+    posts[IRIS] = posts.pop(OF_VERSION)
     posts["/datasets?name=documented"] = posts.pop("/datasets")
     for path, body in posts.items():
         response = client.post(path, json=body)
@@ -78,12 +79,18 @@ def test_replies_to_changes_are_what_openapi_says(client: Client) -> None:
 
 JSON = {"content-type": "application/json"}
 NOTHING = "0" * 32
+OF_VERSION = "/models/{name}/versions/{version}/predict"
+IRIS = OF_VERSION.format(name="iris", version=1)
 TOO_LONG = b" " * (64 * 2**20 + 1)
 
 ERRORS: dict[str, tuple[str, bytes | None, dict[str, str]]] = {
     "post /predict 400": ("/predict", b"{}", JSON),
     "post /predict 413": ("/predict", b'{"instances": [%s[]]}' % (b"[]," * 10_000), JSON),
     "post /predict 415": ("/predict", b"{}", {"content-type": "text/plain"}),
+    f"post {OF_VERSION} 400": (IRIS, b"{}", JSON),
+    f"post {OF_VERSION} 404": (IRIS.replace("1", "99"), b"{}", JSON),
+    f"post {OF_VERSION} 413": (IRIS, b'{"instances": [%s[]]}' % (b"[]," * 10_000), JSON),
+    f"post {OF_VERSION} 415": (IRIS, b"{}", {"content-type": "text/plain"}),
     "post /train 400": ("/train", b"{}", JSON),
     "post /train 404": ("/train", b'{"dataset": "nobody", "model_type": "SVC"}', JSON),
     "post /train 413": ("/train", TOO_LONG, JSON),
@@ -128,6 +135,7 @@ NO_MLFLOW: dict[str, tuple[str, bytes | None]] = {
 NO_MODEL = {
     "get /schema 503": ("/schema", None),
     "post /predict 503": ("/predict", b"{}"),
+    f"post {OF_VERSION} 503": (IRIS, b"{}"),
     "get /use-model 503": ("/use-model", None),
     "get /readyz 503": ("/readyz", None),
     "get /models 503": ("/models", None),
@@ -135,6 +143,7 @@ NO_MODEL = {
 """On a replica that has no model and has never reached MLflow."""
 
 MADE_ELSEWHERE = {
+    f"post {OF_VERSION} 409": "tests/api/test_any_version.py",
     "post /use-model 409": "tests/worker/sklearn_models/test_external_model.py",
     "delete /trainings/{training} 409": "tests/api/test_train.py",
     "post /train 409": "tests/api/test_bad_input.py",

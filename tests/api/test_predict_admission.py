@@ -17,6 +17,7 @@ from service.common.metrics import Metrics
 from service.rollout.hold import Hold
 from service.serving.current_model import CurrentModel
 from tests.support.classifiers import FakeClassifier, predictor_of
+from tests.support.site import answering_of
 
 BODY = b'{"instances": [[1.5, 2]]}'
 
@@ -65,11 +66,11 @@ def _serve(
     async def run() -> Any:
         current_model = CurrentModel()
         current_model.swap(predictor_of(classifier, width), 1, "")
-        predict = Predict(current_model, Hold(), Metrics(), 2**20, most, threads=1)
+        predict = Predict(answering_of(current_model, Hold(), Metrics(), most=most))
         try:
             return await scene(predict)
         finally:
-            predict.close()
+            predict.answering.close()
 
     return asyncio.run(run())
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from service.api.predict import Predict
+from service.api.answering import Answering
 from service.common.errors import BodyTooLarge
 from tests.support.fakes import FakeRegistry
 from tests.support.server import Client, serve, settings_for
@@ -90,13 +90,13 @@ def test_a_client_that_the_service_keeps_waiting_gets_no_408(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go_on = threading.Event()
-    rest = Predict.receive_rest
+    rest = Answering.receive_rest
 
     async def slow(*args: Any) -> bytes:
         await asyncio.to_thread(go_on.wait)
         return await rest(*args)
 
-    monkeypatch.setattr(Predict, "receive_rest", slow)
+    monkeypatch.setattr(Answering, "receive_rest", slow)
     monkeypatch.setattr("service.server.limits.LEAST_RATE", 1e9)
     body = b" " * 1_000_000
     settings = settings_for(tmp_path / "data", idle_seconds=3.0)
@@ -132,7 +132,7 @@ def test_an_answer_that_comes_after_408_is_not_sent(
         asyncio.get_running_loop().call_later(0.1, ended.set)
         raise BodyTooLarge("The body", 1, "bytes")
 
-    monkeypatch.setattr(Predict, "receive_rest", late)
+    monkeypatch.setattr(Answering, "receive_rest", late)
     with connect(impatient) as connection:
         connection.sendall(HEAD + b"content-length: 100\r\n\r\n{")
         reply = rest(connection)

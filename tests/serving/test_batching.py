@@ -37,9 +37,6 @@ class FakePredictor:
     def more_queue_seconds(self, body_bytes: int) -> float:
         return body_bytes / 1e6
 
-    def seconds_of_body(self, body: bytes) -> float:
-        return float(body)
-
     def predict_batch(self, rows: Sequence[Row], probabilities: bool) -> list[bytes | Exception]:
         self.runs.append(([row[0] for row in rows], probabilities))
         self.begun.release()
@@ -72,7 +69,8 @@ class Scene:
 
     async def run(self, body: bytes, function: Callable[[], object]) -> None:
         predictor: Any = self.predictor
-        self.asked.append(asyncio.create_task(self.batcher.run(predictor, body, function)))
+        running = self.batcher.run(predictor, len(body), float(body), function)
+        self.asked.append(asyncio.create_task(running))
         await asyncio.sleep(0)
 
     async def has_begun(self) -> None:

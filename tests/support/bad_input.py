@@ -252,7 +252,7 @@ ROUTES: dict[str, tuple[str, str, dict[str, str], int]] = {
         "POST",
         "/predict",
         {"content-type": "application/json", "content-encoding": "gzip"},
-        415,
+        400,
     ),
     "H3 br": (
         "POST",

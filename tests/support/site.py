@@ -9,9 +9,11 @@ import numpy as np
 from fastapi import FastAPI
 from uvicorn.server import ServerState
 
+from service.api.answering import Answering
 from service.api.application import RequestScope, Service
 from service.api.predict import Predict
 from service.auth.api_keys import ApiKeys
+from service.common.errors import ModelNotFound
 from service.common.metrics import Metrics
 from service.common.settings import Settings
 from service.models.onnx_classifier import OnnxClassifier
@@ -21,6 +23,7 @@ from service.schema.decoder import Limits
 from service.server.server import server_config
 from service.serving.current_model import CurrentModel
 from service.serving.predictor import Predictor
+from service.serving.served_model import ServedModel
 from service.worker.onnx_export.builder import Answer, Graph
 
 _REST = FastAPI()
@@ -78,6 +81,28 @@ def predictor_for(schema: Schema, version: int = 1) -> Predictor:
     return Predictor("m", version, schema, classifier, Limits(rows=20))
 
 
+class NoVersions:
+    """What answers beside the model in use: nothing."""
+
+    async def get(self, name: str, version: int | None) -> ServedModel:  # noqa: ARG002
+        raise ModelNotFound(name)
+
+    def close(self) -> None:
+        pass
+
+
+def answering_of(
+    current_model: CurrentModel,
+    hold: Hold,
+    metrics: Metrics,
+    max_body_bytes: int = 2**20,
+    most: int = 64,
+) -> Answering:
+    """Return what answers from this model alone, in one thread."""
+    versions: Any = NoVersions()
+    return Answering(current_model, versions, hold, metrics, max_body_bytes, most, threads=1)
+
+
 class Site:
     """A server of one model; must be created within a running event loop."""
 
@@ -90,9 +115,10 @@ class Site:
             self.current_model.swap(predictor, 1, "")
         settings = Settings(**{"data_dir": Path("none"), **changes})
         self.predict = Predict(
-            self.current_model, self.hold, self.metrics, settings.max_body_bytes, 64, threads=1
+            answering_of(self.current_model, self.hold, self.metrics, settings.max_body_bytes)
         )
-        self.predict.thread_batcher.max_queue_seconds = 60.0  # no refusals on a busy machine
+        # no refusals on a busy machine
+        self.predict.answering.thread_batcher.max_queue_seconds = 60.0
         rest = RequestScope(_REST, self.metrics)
         self.scopes = 0
         """The number of requests that came by ASGI."""
@@ -144,7 +170,7 @@ class Site:
         """Close all connections, and end the threads."""
         for connection in list(self.state.connections):
             connection.connection_lost(ConnectionResetError())
-        self.predict.close()
+        self.predict.answering.close()
 
 
 def _reads(task: "asyncio.Task[None]") -> bool:

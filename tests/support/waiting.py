@@ -1,10 +1,11 @@
 """Waiting for something to become true, with a deadline."""
 
+import asyncio
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +21,13 @@ def wait_until(condition: Callable[[], T | None], seconds: float = 30) -> T:
             return value
         pause.wait(0.02)
     raise AssertionError(f"{condition} did not become true within {seconds} s")
+
+
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 30) -> None:
+    """Let the event loop go on until `condition` is true; fail if it is not in time."""
+    async with asyncio.timeout(seconds):
+        while not await condition():
+            await asyncio.sleep(0)
 
 
 def stop(pid: int) -> None:

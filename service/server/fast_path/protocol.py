@@ -25,6 +25,7 @@ _ORDINARY = frozenset(
     (
         b"content-encoding",
         b"expect",
+        b"origin",
         b"transfer-encoding",
         b"upgrade",
         b"x-api-key",

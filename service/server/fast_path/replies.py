@@ -7,11 +7,12 @@ from typing import Any, Protocol
 
 from service.api import problems
 from service.api.predict import Predict
-from service.api.predict_replies import Headers, PredictReplies, ServedModel
+from service.api.predict_replies import PredictReplies
 from service.auth.api_keys import ApiKeys
 from service.common.errors import Overloaded, ServiceError, Unauthorized
 from service.server.fast_path.head_cache import HeadCache, KeyedHeadCache
 from service.serving.batching import LoopBatcher
+from service.serving.served_model import Headers, ServedModel
 
 
 class Waiting(Protocol):
@@ -35,8 +36,8 @@ class FastPath:
     def __init__(self, predict: Predict, keys: ApiKeys | None) -> None:
         self.longest = predict.longest_row
         self._predict = predict
-        self._hold = predict.hold
-        self._answers = predict.answers
+        self._answering = predict.answering
+        self._hold = predict.answering.hold
         self._model: FastPathModel | None = None
         self._keys = keys
         self.heads = HeadCache() if keys is None else KeyedHeadCache(keys)
@@ -55,7 +56,7 @@ class FastPath:
 
     def current(self) -> "FastPathModel | None":
         """Return the model in use; None where there is none, or a change holds predictions."""
-        served = self._answers.served()
+        served = self._answering.in_use()
         if served is None or self._hold.event is not None:
             return None
         model = self._model
@@ -73,7 +74,7 @@ class FastPathModel:
     def __init__(self, served: ServedModel, predict: Predict) -> None:
         self.served = served
         self.decode_row = served.predictor.decode_row
-        self._is_full = predict.is_full
+        self._is_full = predict.answering.is_full
         # In an object of their own: a reference cycle would keep the model when it is out of use.
         self._replies = _Replies(served, predict.answers)
         self.loop_batcher: LoopBatcher[Waiting] = LoopBatcher(

@@ -47,9 +47,16 @@ class _Rows:
 
 
 def read_matrix(
-    path: Path, media: RowsMedia, schema: Schema, limits: Limits, encoding: str = "utf-8"
+    path: Path,
+    media: RowsMedia,
+    schema: Schema,
+    limits: Limits,
+    encoding: str = "utf-8",
+    drop_others: bool = False,
 ) -> NDArray[np.float64]:
     """Return the matrix [rows, features] of a file.
+
+    With `drop_others` it may have more columns than those, where it has all of them.
 
     Raises InvalidInput with what the schema refuses, UnusableData or UnsupportedMediaType for what
     cannot be read at all, or BodyTooLarge.
@@ -62,6 +69,8 @@ def read_matrix(
         file = _read_stream(_mapped(path), limits)
     columns = _select(file, schema)
     rows = len(file.columns[0])
+    if drop_others and all(feature.name in columns for feature in schema.features):
+        columns = {feature.name: columns[feature.name] for feature in schema.features}
     for feature in schema.features:
         if feature.name in columns:
             columns[feature.name] = as_read(columns[feature.name], feature, schema)

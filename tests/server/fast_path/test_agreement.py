@@ -149,8 +149,8 @@ def test_both_paths_give_the_same_bytes_and_counts_for_all_requests(
 def test_what_a_slow_model_has_no_thread_for_is_refused_alike_and_without_a_scope() -> None:
     async def scene(site: Site) -> Any:
         with ExitStack() as places:
-            while not site.predict.admission.is_full(60.0, 1):
-                places.enter_context(site.predict.admission.admit(60.0, 1))
+            while not site.predict.answering.admission.is_full(60.0, 1):
+                places.enter_context(site.predict.answering.admission.admit(60.0, 1))
             sent = request(ROW, JSON, b"x-request-id: mine") + request(b"what it is, nobody reads")
             last = request(ROW, JSON, b"connection: close")
             segments = [Segment(0, sent, False), Segment(1, last, False)]

@@ -1,0 +1,223 @@
+"""The Open Inference Protocol about the server and its models; and inference as OpenAPI has it."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from service import __version__
+from service.api.health import readyz
+from service.api.inference.codec import PLATFORM, InferenceCodec
+from service.api.inference.infer import INFER, INFER_BY_VERSION, PREDICT_V1
+from service.api.inference.schemas import (
+    ConfigReply,
+    ConfigTensor,
+    ErrorReply,
+    InferReply,
+    LiveReply,
+    ModelReadyReply,
+    ModelReply,
+    NamesReply,
+    ReadyReply,
+    ServerReply,
+    V1Reply,
+)
+from service.api.services import Services, services_of
+from service.common.domain import Version
+from service.common.errors import ModelNotFound, NotReady, RegistryUnavailable
+from service.serving.served_model import ServedModel
+
+router = APIRouter(tags=["inference"], responses={"default": {"model": ErrorReply}})
+
+EXTENSIONS = ("binary_tensor_data", "model_repository", "model_configuration")
+
+_ERROR = {"model": ErrorReply}
+_MOST = 1000
+"""The versions of a model that its metadata lists, and the models that are listed."""
+
+_EXAMPLE = {
+    "inputs": [
+        {"name": "input-0", "shape": [1, 4], "datatype": "FP64", "data": [5.8, 3.0, 4.3, 1.3]}
+    ],
+    "outputs": [{"name": "predict"}, {"name": "predict_proba"}],
+}
+_BY_EXAMPLE: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"type": "object"}, "example": _EXAMPLE},
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+        },
+    }
+}
+
+
+@router.get("/v2", summary="The server and the extensions that it speaks")
+async def server() -> ServerReply:
+    """Return name, version and extensions."""
+    return ServerReply(name="mlops-desafio", version=__version__, extensions=list(EXTENSIONS))
+
+
+@router.get("/v2/health/live", summary="Liveness of the server")
+async def live() -> LiveReply:
+    """Return at once, as `GET /healthz`."""
+    return LiveReply(live=True)
+
+
+@router.get("/v2/health/ready", summary="Readiness of the server", responses={503: _ERROR})
+async def ready(request: Request) -> ReadyReply:
+    """Return what `GET /readyz` does."""
+    await readyz(request)
+    return ReadyReply(ready=True)
+
+
+@router.get("/v2/models", summary="The names of all models", responses={503: _ERROR})
+@router.get("/v1/models", summary="The names of all models (V1)", responses={503: _ERROR})
+async def names(request: Request) -> NamesReply:
+    """Return them in alphabetical order."""
+    versions = await listed(services_of(request), None)
+    return NamesReply(models=sorted({version.name for version in versions}))
+
+
+async def listed(services: Services, name: str | None) -> list[Version]:
+    """Return the newest versions, as they were last seen where MLflow is away."""
+    try:
+        page = await services.ask(services.version_list.page, name, _MOST, None)
+    except RegistryUnavailable:
+        page = services.version_list.last_seen(name, _MOST, None)
+    return list(page.page.items)
+
+
+async def _find(request: Request, name: str, version: str | None = None) -> ServedModel:
+    served = await services_of(request).answering.find(name, version, None)
+    assert served is not None
+    return served
+
+
+_OF_MODEL: dict[str, Any] = {"responses": {404: _ERROR, 409: _ERROR, 503: _ERROR}}
+_SHOWN: dict[str, Any] = {**_OF_MODEL, "response_model_exclude_none": True}
+
+
+@router.get("/v2/models/{name}", summary="Inputs and outputs of a model", **_SHOWN)
+async def model(request: Request, name: str) -> ModelReply:
+    """Return those of the version in use, or of the newest one that can be served."""
+    return await _metadata(request, await _find(request, name))
+
+
+@router.get(
+    "/v2/models/{name}/versions/{version}", summary="Inputs and outputs of a version", **_SHOWN
+)
+async def model_version(request: Request, name: str, version: str) -> ModelReply:
+    """Return those of this version."""
+    return await _metadata(request, await _find(request, name, version))
+
+
+async def _metadata(request: Request, served: ServedModel) -> ModelReply:
+    shown = served.codec(InferenceCodec).metadata()
+    versions = await listed(services_of(request), shown["name"])
+    numbers = sorted(version.version for version in versions)
+    return ModelReply(**shown, versions=list(map(str, numbers)))
+
+
+@router.get("/v2/models/{name}/ready", summary="Readiness of a model", **_OF_MODEL)
+@router.get("/v1/models/{name}", summary="Readiness of a model (V1)", **_OF_MODEL)
+async def model_ready(request: Request, name: str) -> ModelReadyReply:
+    """Return 200 where the version in use, or else the newest that can be served, can answer."""
+    services = services_of(request)
+    in_use = services.answering.in_use()
+    if in_use is not None and in_use.loaded.name == name:
+        if not in_use.predictor.classifier.ready:
+            raise NotReady(f"The process of model '{name}' is being started again.")
+        return ModelReadyReply(name=name, ready=True)
+    versions = await listed(services, name)
+    if not versions:
+        raise ModelNotFound(name)
+    if not any(services.version_list.verdict(version)[0] for version in versions):
+        raise NotReady("No version of this model can be served.")
+    return ModelReadyReply(name=name, ready=True)
+
+
+@router.get(
+    "/v2/models/{name}/versions/{version}/ready", summary="Readiness of a version", **_OF_MODEL
+)
+async def version_ready(request: Request, name: str, version: str) -> ModelReadyReply:
+    """Return 200 where this version can answer; it is loaded for that."""
+    served = await _find(request, name, version)
+    if not served.predictor.classifier.ready:
+        raise NotReady("The process of this version is being started again.")
+    return ModelReadyReply(name=name, ready=True)
+
+
+@router.get("/v2/models/{name}/config", summary="The configuration of a model", **_OF_MODEL)
+async def config(request: Request, name: str) -> ConfigReply:
+    """Return it as perf_analyzer asks for it."""
+    return _config(await _find(request, name))
+
+
+@router.get(
+    "/v2/models/{name}/versions/{version}/config",
+    summary="The configuration of a version",
+    **_OF_MODEL,
+)
+async def version_config(request: Request, name: str, version: str) -> ConfigReply:
+    """Return that of this version."""
+    return _config(await _find(request, name, version))
+
+
+def _config(served: ServedModel) -> ConfigReply:
+    shown = served.codec(InferenceCodec).metadata()
+    return ConfigReply(
+        name=shown["name"],
+        platform=PLATFORM,
+        backend=PLATFORM,
+        max_batch_size=0,
+        input=[_tensor(tensor) for tensor in shown["inputs"]],
+        output=[_tensor(tensor) for tensor in shown["outputs"]],
+        version_policy={"latest": {"num_versions": 1}},
+    )
+
+
+def _tensor(tensor: dict[str, Any]) -> ConfigTensor:
+    kind = "STRING" if tensor["datatype"] == "BYTES" else tensor["datatype"]
+    return ConfigTensor(name=tensor["name"], data_type=f"TYPE_{kind}", dims=tensor["shape"])
+
+
+_ANSWERS: dict[str, Any] = {
+    "responses": dict.fromkeys((400, 404, 409, 413, 415, 503), _ERROR),
+    "openapi_extra": _BY_EXAMPLE,
+    "response_model": InferReply,
+}
+
+
+@router.post(INFER, summary="Classify rows with a model", **_ANSWERS)
+async def infer(request: Request, name: str) -> Response:  # noqa: ARG001
+    """Classify with the version in use, or else the newest one that can be served."""
+    # `application` answers it, and the two below, before FastAPI sees them.
+    raise AssertionError(request.url.path)
+
+
+@router.post(INFER_BY_VERSION, summary="Classify rows with a version", **_ANSWERS)
+async def infer_by_version(request: Request, name: str, version: str) -> Response:  # noqa: ARG001
+    """Classify with this version."""
+    raise AssertionError(request.url.path)
+
+
+@router.post(
+    PREDICT_V1,
+    summary="Classify instances with a model (V1)",
+    responses=_ANSWERS["responses"],
+    response_model=V1Reply,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {"$ref": "#/components/schemas/PredictRequest"},
+                    "example": {"instances": [[5.8, 3.0, 4.3, 1.3]]},
+                }
+            },
+        }
+    },
+)
+async def predict_v1(request: Request, name: str) -> Response:  # noqa: ARG001
+    """Classify as `POST /predict` does, in the envelope of V1."""
+    raise AssertionError(request.url.path)

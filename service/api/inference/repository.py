@@ -1,0 +1,116 @@
+"""The model repository extension: the index of versions, and what loading means here.
+
+To load a model is to put it in use in every replica. To unload a version lets it go from this
+replica's memory; the one in use stays.
+"""
+
+from fastapi import APIRouter, Request, Response
+
+from service.api.answering import checked_version
+from service.api.inference.models import listed
+from service.api.inference.schemas import ErrorReply, IndexItem, LoadReply, UnloadReply
+from service.api.request_body import read_object
+from service.api.services import Services, services_of
+from service.common.domain import Version
+from service.common.errors import InvalidRequest, Problem, VersionInUse, quoted
+
+router = APIRouter(tags=["inference"], responses={"default": {"model": ErrorReply}})
+
+_ERROR = {"model": ErrorReply}
+_STATES = {True: "READY", False: "UNAVAILABLE", None: "UNKNOWN"}
+
+
+@router.post(
+    "/v2/repository/index",
+    summary="List every version, and whether it can be served",
+    responses={400: _ERROR, 413: _ERROR, 415: _ERROR, 503: _ERROR},
+)
+async def index(request: Request) -> list[IndexItem]:
+    """Return all versions, or with `ready` those that can be served."""
+    services = services_of(request)
+    body = await read_object(request)
+    ready = body.pop("ready", None)
+    if body or not isinstance(ready, bool | None):
+        raise InvalidRequest('The body may have "ready" alone, true or false.')
+    shown = [_item(services, version) for version in await listed(services, None)]
+    return [item for item in shown if not ready or item.state == "READY"]
+
+
+def _item(services: Services, version: Version) -> IndexItem:
+    servable, reason = services.version_list.verdict(version)
+    return IndexItem(
+        name=version.name,
+        version=str(version.version),
+        state=_STATES[servable],
+        reason=reason or "",
+    )
+
+
+@router.post(
+    "/v2/repository/models/{name}/load",
+    summary="Put a version of a model in use, in every replica",
+    responses=dict.fromkeys((202, 400, 404, 409, 413, 415, 503), _ERROR),
+)
+async def load(request: Request, name: str, response: Response) -> LoadReply:
+    """Put its newest version in use, or the one that `parameters` name, as `POST /use-model` does.
+
+    It is 202 where a replica has not confirmed the change yet.
+    """
+    services = services_of(request)
+    number = await _version_in_body(request, name, ("version",))
+    registry = services.registry
+    version = (
+        await services.ask(registry.newest_version, name)
+        if number is None
+        else await services.ask(registry.get_version, name, number)
+    )
+    change = await services.change(
+        services.coordinator.use, version, f"replica {services.local.id}"
+    )
+    if change.missing:
+        response.status_code = 202
+    return LoadReply(name=name, load=True)
+
+
+@router.post(
+    "/v2/repository/models/{name}/unload",
+    summary="Let a model's versions go from this replica's memory",
+    responses=dict.fromkeys((400, 404, 409, 413, 415, 503), _ERROR),
+)
+async def unload(request: Request, name: str) -> UnloadReply:
+    """Let all its versions go, or the one that `parameters` name; 409 where it is in use."""
+    services = services_of(request)
+    number = await _version_in_body(request, name, ("version", "unload_dependents"))
+    newest = services.local.newest
+    if newest is not None and newest.name == name and number in (None, newest.version):
+        raise VersionInUse(name, newest.version)
+    versions = services.answering.versions
+    loaded = {version for model, version in versions.loaded() if model == name}
+    if number is None and not loaded:
+        await services.ask(services.registry.newest_version, name)  # 404 where there is none
+    elif number is not None and number not in loaded:
+        await services.ask(services.registry.get_version, name, number)
+    for version in loaded if number is None else loaded & {number}:
+        versions.drop(name, version)
+    return UnloadReply(name=name, unload=True)
+
+
+async def _version_in_body(request: Request, name: str, known: tuple[str, ...]) -> int | None:
+    """Return the version that a body names; raises InvalidRequest for what it may not have.
+
+    Triton's `config` and `file:…` would replace a model's files, and are refused like any other.
+    """
+    body = await read_object(request)
+    parameters = body.pop("parameters", None) or {}
+    if body or not isinstance(parameters, dict):
+        raise InvalidRequest('The body may have "parameters" alone, an object.')
+    for key in parameters:
+        if key not in known:
+            message = f"is not a parameter here; there is {' and '.join(map(quoted, known))}"
+            raise InvalidRequest(
+                f"{quoted(key)} {message}.", [Problem("/parameters", f"{quoted(key)} {message}")]
+            )
+    version = parameters.get("version")
+    if isinstance(version, bool) or not isinstance(version, str | int | None):
+        raise InvalidRequest("The version must be a number or its digits.")
+    return checked_version(name, None if version is None else str(version))

@@ -1,0 +1,62 @@
+"""One loaded version as requests meet it: its predictor, headers, counters and batcher."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from service.common.metrics import Metrics
+from service.serving.batching import LoopBatcher, deliver
+from service.serving.current_model import LoadedVersion
+from service.serving.predictor import Predictor
+
+T = TypeVar("T")
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+JSON = (b"content-type", b"application/json")
+
+
+class ServedModel:
+    """Headers, counters and batcher of one loaded version; made on the event loop's thread."""
+
+    def __init__(self, loaded: LoadedVersion, metrics: Metrics) -> None:
+        self.loaded = loaded
+        self.predictor = loaded.predictor
+        self.model_headers = model_headers(loaded)
+        self.headers = [JSON, *self.model_headers]
+        """The headers of a prediction without its length."""
+        self._latencies = metrics.predict.open(loaded.name, loaded.version)
+        self.ok = self._latencies["ok"].observe
+        self.loop_batcher: LoopBatcher[asyncio.Future[bytes]] = LoopBatcher(self.predictor, deliver)
+        self._metrics = metrics
+        self._codecs: dict[Callable[[Predictor], Any], Any] = {}
+
+    def codec(self, make: Callable[[Predictor], T]) -> T:
+        """Return what `make` prepares from the version for a protocol; it is made once."""
+        codec: T | None = self._codecs.get(make)
+        if codec is None:
+            codec = self._codecs[make] = make(self.predictor)
+        return codec
+
+    def observe(self, outcome: str, seconds: float) -> None:
+        """Count a request that was not answered with a prediction."""
+        self._latencies[outcome].observe(seconds)
+
+    def close(self) -> None:
+        """Say that it answers no further requests."""
+        self._metrics.predict.close(self.loaded.name, self.loaded.version)
+
+
+def model_headers(loaded: LoadedVersion) -> list[tuple[bytes, bytes]]:
+    """Return the headers of a reply that used this version; the epoch is that of one in use.
+
+    Others may have named it with characters that no header holds; its name is written as in a URL.
+    """
+    headers = [
+        (b"x-model-name", quote(loaded.name, safe="").encode()),
+        (b"x-model-version", str(loaded.version).encode()),
+    ]
+    if loaded.epoch:
+        headers.append((b"x-model-epoch", str(loaded.epoch).encode()))
+    return headers
