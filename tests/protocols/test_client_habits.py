@@ -1,0 +1,27 @@
+"""What clients send beyond the protocol's text; `make clients` tries the clients themselves."""
+
+import pytest
+
+from tests.support.server import Client
+
+INFER = "/v2/models/iris/infer"
+REQUEST = {
+    "inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP64", "data": [5.1, 3.5, 1.4, 0.2]}]
+}
+
+
+@pytest.mark.parametrize("name", ["iris", "a: b", None])
+def test_a_model_name_in_the_body_is_not_read(client: Client, name: object) -> None:
+    expected = client.post(INFER, json=REQUEST).json()
+
+    # KServe's client repeats the model of the URL.
+    answer = client.post(INFER, json={**REQUEST, "model_name": name, "model_version": None})
+    assert answer.status_code == 200, answer.text
+    assert answer.json() == expected
+
+
+def test_another_key_is_refused(client: Client) -> None:
+    answer = client.post(INFER, json={**REQUEST, "output": []})
+
+    assert answer.status_code == 400
+    assert "'output'" in answer.json()["error"]
