@@ -25,3 +25,12 @@ def test_another_key_is_refused(client: Client) -> None:
 
     assert answer.status_code == 400
     assert "'output'" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("path", ["index", "models/iris/load"])
+def test_json_that_is_called_bytes_is_read_by_the_repository(client: Client, path: str) -> None:
+    # aiohttp, which Triton's client uses, gives this type to text.
+    headers = {"content-type": "application/octet-stream"}
+    answer = client.post(f"/v2/repository/{path}", content=b"{}", headers=headers)
+
+    assert answer.status_code == 200, answer.text
