@@ -34,3 +34,16 @@ def test_json_that_is_called_bytes_is_read_by_the_repository(client: Client, pat
     answer = client.post(f"/v2/repository/{path}", content=b"{}", headers=headers)
 
     assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize("number", ["1e999999", "-1e400"])
+@pytest.mark.parametrize("nested", [True, False])
+def test_a_number_out_of_range_is_refused(client: Client, number: str, nested: bool) -> None:
+    data = f"[{number}, 1, 1, 1]"
+    body = f'{{"name": "x", "shape": [1, 4], "datatype": "FP64", "data": {data}}}'
+    if nested:
+        body = body.replace(data, f"[{data}]")
+    answer = client.post(INFER, content=f'{{"inputs": [{body}]}}'.encode())
+
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]
