@@ -260,6 +260,25 @@ def test_inputs_that_are_no_json_are_refused_before_they_are_sent(
     assert fake.asked == []
 
 
+def test_a_frame_gets_the_predictions_of_the_service(deployments: Any, client: Client) -> None:
+    features = [feature["name"] for feature in client.get("/schema").json()["features"]]
+    frame = pd.DataFrame([[5.1, 3.5, 1.4, 0.2], [6.7, 3.1, 5.6, 2.4]], columns=features)
+    answer = deployments.predict("iris", frame)
+
+    expected = client.predict({"instances": frame.to_dict(orient="records")}).json()
+    assert answer["predictions"] == expected["predictions"]
+    assert "wine" in refusal(deployments.predict, "wine", frame).message
+
+
+def test_the_service_refuses_a_frame_with_a_request_that_works(
+    deployments: Any, client: Client
+) -> None:
+    error = refusal(deployments.predict, "iris", pd.DataFrame({"no": [1.0]}))
+
+    example = json.loads(error.message.rpartition("A request that works: ")[2])
+    assert client.post("/invocations", json=example).status_code == 200
+
+
 def test_an_answer_of_another_model_is_an_error(fake: FakeService) -> None:
     fake.answer(200, {"predictions": [1]}, X_Model_Name="wine", X_Model_Version="4")
 
@@ -398,6 +417,14 @@ def test_the_command_line_finds_the_plugin_and_does_it_all(
     code, said = command("update", "-t", target, "--name", "iris", "-m", "models:/iris/1")
     assert code == 0, said
     assert in_use(client) == ("iris", 1)
+
+    rows = tmp_path / "rows.json"
+    features = client.get("/schema").json()["features"]
+    rows.write_text(json.dumps([{feature["name"]: 1.5 for feature in features}]))
+    code, said = command("predict", "-t", target, "--name", "iris", "-I", str(rows))
+    assert code == 0, said
+    expected = client.predict({"instances": json.loads(rows.read_text())}).json()["predictions"]
+    assert json.dumps({"predictions": expected}) in said
 
     code, said = command("get", "-t", target, "--name", "iris")
     assert code == 0, said
