@@ -54,6 +54,7 @@ _HEADERS: dict[str, dict[str, Any]] = {
     "WWW-Authenticate": _header("With 401: how a key is sent.", type="string"),
     "Allow": _header("With 405: the methods that the path has.", type="string"),
 }
+_PREDICTING = ("/predict", "/infer", ":predict", "/invocations")
 _MODEL = ("X-Model-Name", "X-Model-Version", "X-Model-Epoch")
 
 
@@ -150,7 +151,7 @@ def document(app: FastAPI) -> dict[str, Any]:
 
 def _headers(path: str, method: str, status: str) -> Iterator[str]:
     yield "X-Request-ID"
-    if path.endswith("/predict") or (path == "/schema" and status == "200"):
+    if path.endswith(_PREDICTING) or (path == "/schema" and status == "200"):
         yield from _MODEL
     if status in ("429", "503"):
         yield "Retry-After"

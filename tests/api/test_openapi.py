@@ -9,8 +9,19 @@ import pytest
 from pydantic import BaseModel
 
 from service.api import schemas
+from service.api.inference.schemas import ErrorReply
+from service.api.scoring.routes import ScoringErrorReply
 from service.schema.contract import Feature, Schema
 from service.schema.json_schema import MOST, request_schema
+from tests.support.documented import (
+    ERRORS,
+    JSON,
+    MADE_ELSEWHERE,
+    NO_MLFLOW,
+    NO_MODEL,
+    OF_VERSION,
+    PREDICTIONS,
+)
 from tests.support.fakes import FakeRegistry
 from tests.support.server import Client, serve, settings_for
 
@@ -57,8 +68,12 @@ def test_the_documented_examples_work(client: Client, document: dict[str, Any]) 
         if "post" in item
     }
 
-    assert set(posts) == {"/predict", OF_VERSION, "/train", "/datasets", "/use-model"}
-    posts[IRIS] = posts.pop(OF_VERSION)
+    repository = {f"/v2/repository/models/{{name}}/{act}" for act in ("load", "unload")}
+    own = {"/predict", OF_VERSION, "/train", "/datasets", "/use-model"}
+    assert set(posts) == {*own, *PREDICTIONS, "/v2/repository/index", *repository}
+    del posts["/v2/repository/models/{name}/unload"]  # the one in use cannot be unloaded
+    posts = {re.sub("{name}", "iris", path): body for path, body in posts.items()}
+    posts = {re.sub("{version}", "1", path): body for path, body in posts.items()}
     posts["/datasets?name=documented"] = posts.pop("/datasets")
     for path, body in posts.items():
         response = client.post(path, json=body)
@@ -77,79 +92,13 @@ def test_replies_to_changes_are_what_openapi_says(client: Client) -> None:
     schemas.PredictReply.model_validate_json(predicted.content)
 
 
-JSON = {"content-type": "application/json"}
-NOTHING = "0" * 32
-OF_VERSION = "/models/{name}/versions/{version}/predict"
-IRIS = OF_VERSION.format(name="iris", version=1)
-TOO_LONG = b" " * (64 * 2**20 + 1)
-
-ERRORS: dict[str, tuple[str, bytes | None, dict[str, str]]] = {
-    "post /predict 400": ("/predict", b"{}", JSON),
-    "post /predict 413": ("/predict", b'{"instances": [%s[]]}' % (b"[]," * 10_000), JSON),
-    "post /predict 415": ("/predict", b"{}", {"content-type": "text/plain"}),
-    f"post {OF_VERSION} 400": (IRIS, b"{}", JSON),
-    f"post {OF_VERSION} 404": (IRIS.replace("1", "99"), b"{}", JSON),
-    f"post {OF_VERSION} 413": (IRIS, b'{"instances": [%s[]]}' % (b"[]," * 10_000), JSON),
-    f"post {OF_VERSION} 415": (IRIS, b"{}", {"content-type": "text/plain"}),
-    "post /train 400": ("/train", b"{}", JSON),
-    "post /train 404": ("/train", b'{"dataset": "nobody", "model_type": "SVC"}', JSON),
-    "post /train 413": ("/train", TOO_LONG, JSON),
-    "post /train 415": ("/train", b"", {"content-type": "text/plain"}),
-    "get /trainings 400": ("/trainings?limit=0", None, {}),
-    "get /trainings/{training} 404": (f"/trainings/{NOTHING}", None, {}),
-    "delete /trainings/{training} 404": (f"/trainings/{NOTHING}", None, {}),
-    "get /model-types 400": ("/model-types?a=1", None, {}),
-    "get /model-types/{name} 404": ("/model-types/Foo", None, {}),
-    "get /datasets 400": ("/datasets?a=1", None, {}),
-    "post /datasets 400": ("/datasets?name=x", b"{", JSON),
-    "post /datasets 409": ("/datasets?name=iris", b'{"columns":["a"],"rows":[[1]]}', JSON),
-    "post /datasets 413": ("/datasets", TOO_LONG, JSON),
-    "post /datasets 415": ("/datasets", b"", {"content-type": "text/plain"}),
-    "get /datasets/{name} 404": ("/datasets/nobody", None, {}),
-    "delete /datasets/{name} 404": ("/datasets/nobody", None, {}),
-    "delete /datasets/{name} 409": ("/datasets/iris", None, {}),
-    "get /models 400": ("/models?limit=0", None, {}),
-    "get /models/{name}/versions/{version} 404": ("/models/nobody/versions/1", None, {}),
-    "delete /models/{name}/versions/{version} 404": ("/models/nobody/versions/1", None, {}),
-    "delete /models/{name}/versions/{version} 409": ("/models/iris/versions/1", None, {}),
-    "post /use-model 400": ("/use-model", b"{}", JSON),
-    "post /use-model 404": ("/use-model", b'{"name": "nobody"}', JSON),
-    "post /use-model 413": ("/use-model", TOO_LONG, JSON),
-    "post /use-model 415": ("/use-model", b"{}", {"content-type": "text/plain"}),
-}
-
-NO_MLFLOW: dict[str, tuple[str, bytes | None]] = {
-    "post /train 503": ("/train", b'{"dataset": "iris", "model_type": "SVC"}'),
-    "get /trainings 503": ("/trainings", None),
-    "get /trainings/{training} 503": (f"/trainings/{NOTHING}", None),
-    "delete /trainings/{training} 503": (f"/trainings/{NOTHING}", None),
-    "get /datasets 503": ("/datasets", None),
-    "post /datasets 503": ("/datasets?name=x", b'{"columns":["a","b"],"rows":[[1,2],[2,3]]}'),
-    "get /datasets/{name} 503": ("/datasets/nobody", None),
-    "delete /datasets/{name} 503": ("/datasets/nobody", None),
-    "get /models/{name}/versions/{version} 503": ("/models/iris/versions/1", None),
-    "delete /models/{name}/versions/{version} 503": ("/models/iris/versions/1", None),
-    "post /use-model 503": ("/use-model", b'{"name": "iris"}'),
-}
-
-NO_MODEL = {
-    "get /schema 503": ("/schema", None),
-    "post /predict 503": ("/predict", b"{}"),
-    f"post {OF_VERSION} 503": (IRIS, b"{}"),
-    "get /use-model 503": ("/use-model", None),
-    "get /readyz 503": ("/readyz", None),
-    "get /models 503": ("/models", None),
-}
-"""On a replica that has no model and has never reached MLflow."""
-
-MADE_ELSEWHERE = {
-    f"post {OF_VERSION} 409": "tests/api/test_any_version.py",
-    "post /use-model 409": "tests/worker/sklearn_models/test_external_model.py",
-    "delete /trainings/{training} 409": "tests/api/test_train.py",
-    "post /train 409": "tests/api/test_bad_input.py",
-    "post /train 429": "tests/api/test_train.py",
-}
-"""Documented errors that take a scene of their own."""
+def _error_of(route: str) -> tuple[type[BaseModel], str]:
+    """Return the body of errors of a route, by its protocol, and their content type."""
+    if route.startswith(("/v1", "/v2")):
+        return ErrorReply, "application/json"
+    if route in ("/invocations", "/ping", "/health", "/version"):
+        return ScoringErrorReply, "application/json"
+    return schemas.ProblemReply, "application/problem+json"
 
 
 def _check_documented(
@@ -158,10 +107,11 @@ def _check_documented(
     """Check that an error matches what the document says about its operation and status."""
     method, route, status = case.split()
     shown = document["paths"][route][method]["responses"][status]
-    assert response.headers["content-type"] == "application/problem+json"
-    schemas.ProblemReply.model_validate_json(response.content)
-    schema = shown["content"]["application/problem+json"]["schema"]
-    assert schema == {"$ref": "#/components/schemas/ProblemReply"}
+    model, media = _error_of(route)
+    assert response.headers["content-type"] == media
+    model.model_validate_json(response.content)
+    schema = shown["content"][media]["schema"]
+    assert schema == {"$ref": f"#/components/schemas/{model.__name__}"}
     documented = {name.lower() for name in shown["headers"]}
     told = {name for name in response.headers if name.startswith("x-")}
     told |= {"retry-after", "allow", "location"} & set(response.headers)
@@ -204,8 +154,10 @@ def test_errors_of_a_replica_that_has_nothing_are_what_openapi_says(
             headers = JSON if body else {}
             response = bare.request(case.split()[0], path, content=body, headers=headers)
 
-            assert response.status_code == 503, (case, response.text)
-            _check_documented(document, case, response, ("retry-after",))
+            status = case.split()[-1]
+            assert response.status_code == int(status), (case, response.text)
+            more = ("retry-after",) if status == "503" else ()
+            _check_documented(document, case, response, more)
 
 
 def test_every_path_says_what_it_answers_to_another_method(

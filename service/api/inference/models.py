@@ -17,7 +17,7 @@ from service.api.inference.schemas import (
     ModelReadyReply,
     ModelReply,
     NamesReply,
-    ReadyReply,
+    ServerReadyReply,
     ServerReply,
     V1Reply,
 )
@@ -64,14 +64,16 @@ async def live() -> LiveReply:
 
 
 @router.get("/v2/health/ready", summary="Readiness of the server", responses={503: _ERROR})
-async def ready(request: Request) -> ReadyReply:
+async def ready(request: Request) -> ServerReadyReply:
     """Return what `GET /readyz` does."""
     await readyz(request)
-    return ReadyReply(ready=True)
+    return ServerReadyReply(ready=True)
 
 
 @router.get("/v2/models", summary="The names of all models", responses={503: _ERROR})
-@router.get("/v1/models", summary="The names of all models (V1)", responses={503: _ERROR})
+@router.get(
+    "/v1/models", name="names_v1", summary="The names of all models (V1)", responses={503: _ERROR}
+)
 async def names(request: Request) -> NamesReply:
     """Return them in alphabetical order."""
     versions = await listed(services_of(request), None)
@@ -94,6 +96,7 @@ async def _find(request: Request, name: str, version: str | None = None) -> Serv
 
 
 _OF_MODEL: dict[str, Any] = {"responses": {404: _ERROR, 409: _ERROR, 503: _ERROR}}
+_READY: dict[str, Any] = {"responses": {404: _ERROR, 503: _ERROR}}
 _SHOWN: dict[str, Any] = {**_OF_MODEL, "response_model_exclude_none": True}
 
 
@@ -118,8 +121,10 @@ async def _metadata(request: Request, served: ServedModel) -> ModelReply:
     return ModelReply(**shown, versions=list(map(str, numbers)))
 
 
-@router.get("/v2/models/{name}/ready", summary="Readiness of a model", **_OF_MODEL)
-@router.get("/v1/models/{name}", summary="Readiness of a model (V1)", **_OF_MODEL)
+@router.get("/v2/models/{name}/ready", summary="Readiness of a model", **_READY)
+@router.get(
+    "/v1/models/{name}", name="model_ready_v1", summary="Readiness of a model (V1)", **_READY
+)
 async def model_ready(request: Request, name: str) -> ModelReadyReply:
     """Return 200 where the version in use, or else the newest that can be served, can answer."""
     services = services_of(request)

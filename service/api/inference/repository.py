@@ -4,6 +4,8 @@ To load a model is to put it in use in every replica. To unload a version lets i
 replica's memory; the one in use stays.
 """
 
+from typing import Any
+
 from fastapi import APIRouter, Request, Response
 
 from service.api.answering import checked_version
@@ -17,6 +19,14 @@ from service.common.errors import InvalidRequest, Problem, VersionInUse, quoted
 router = APIRouter(tags=["inference"], responses={"default": {"model": ErrorReply}})
 
 _ERROR = {"model": ErrorReply}
+
+
+def _body(example: dict[str, Any]) -> dict[str, Any]:
+    """Return what OpenAPI says of a body that may be left out."""
+    content = {"application/json": {"schema": {"type": "object"}, "example": example}}
+    return {"requestBody": {"required": False, "content": content}}
+
+
 _STATES = {True: "READY", False: "UNAVAILABLE", None: "UNKNOWN"}
 
 
@@ -24,6 +34,7 @@ _STATES = {True: "READY", False: "UNAVAILABLE", None: "UNKNOWN"}
     "/v2/repository/index",
     summary="List every version, and whether it can be served",
     responses={400: _ERROR, 413: _ERROR, 415: _ERROR, 503: _ERROR},
+    openapi_extra=_body({"ready": True}),
 )
 async def index(request: Request) -> list[IndexItem]:
     """Return all versions, or with `ready` those that can be served."""
@@ -49,7 +60,11 @@ def _item(services: Services, version: Version) -> IndexItem:
 @router.post(
     "/v2/repository/models/{name}/load",
     summary="Put a version of a model in use, in every replica",
-    responses=dict.fromkeys((202, 400, 404, 409, 413, 415, 503), _ERROR),
+    responses={
+        202: {"model": LoadReply, "description": "A replica has not confirmed the change yet"},
+        **dict.fromkeys((400, 404, 409, 413, 415, 503), _ERROR),
+    },
+    openapi_extra=_body({"parameters": {"version": "1"}}),
 )
 async def load(request: Request, name: str, response: Response) -> LoadReply:
     """Put its newest version in use, or the one that `parameters` name, as `POST /use-model` does.
@@ -76,6 +91,7 @@ async def load(request: Request, name: str, response: Response) -> LoadReply:
     "/v2/repository/models/{name}/unload",
     summary="Let a model's versions go from this replica's memory",
     responses=dict.fromkeys((400, 404, 409, 413, 415, 503), _ERROR),
+    openapi_extra=_body({}),
 )
 async def unload(request: Request, name: str) -> UnloadReply:
     """Let all its versions go, or the one that `parameters` name; 409 where it is in use."""
@@ -101,7 +117,8 @@ async def _version_in_body(request: Request, name: str, known: tuple[str, ...]) 
     Triton's `config` and `file:…` would replace a model's files, and are refused like any other.
     """
     body = await read_object(request)
-    parameters = body.pop("parameters", None) or {}
+    parameters = body.pop("parameters", None)
+    parameters = {} if parameters is None else parameters
     if body or not isinstance(parameters, dict):
         raise InvalidRequest('The body may have "parameters" alone, an object.')
     for key in parameters:

@@ -29,7 +29,7 @@ class LiveReply(_Body):
     live: bool
 
 
-class ReadyReply(_Body):
+class ServerReadyReply(_Body):
     """Readiness of the server."""
 
     ready: bool

@@ -1,6 +1,7 @@
 """MLflow's scoring protocol about the server; and invocations as OpenAPI has them."""
 
 from importlib.metadata import version as version_of
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
@@ -33,6 +34,11 @@ class InvocationsReply(BaseModel):
 router = APIRouter(tags=["scoring"], responses={"default": {"model": ScoringErrorReply}})
 
 _ERROR = {"model": ScoringErrorReply}
+_REFERENCE = {"schema": {"$ref": f"#/components/schemas/{ScoringErrorReply.__name__}"}}
+_JSON_ERROR: dict[str, Any] = {
+    "description": "An error, in JSON although the reply is text",
+    "content": {"application/json": _REFERENCE},
+}
 _MLFLOW = version_of("mlflow")
 _EXAMPLE = {
     "dataframe_split": {
@@ -50,13 +56,14 @@ _TEXT = {"content": {"text/plain": {"schema": {"type": "string"}}}}
     "/ping",
     summary="Readiness, as MLflow's server says it",
     response_class=PlainTextResponse,
-    responses={200: _TEXT, 404: _ERROR, 503: _ERROR},
+    responses={200: _TEXT, **dict.fromkeys((404, 503, "default"), _JSON_ERROR)},
 )
 @router.get(
     "/health",
+    name="health",
     summary="Readiness, as MLflow's server says it",
     response_class=PlainTextResponse,
-    responses={200: _TEXT, 404: _ERROR, 503: _ERROR},
+    responses={200: _TEXT, **dict.fromkeys((404, 503, "default"), _JSON_ERROR)},
 )
 async def ping(request: Request) -> Response:
     """Return 200 where the model in use can answer, and 404 where there is none."""
@@ -71,7 +78,7 @@ async def ping(request: Request) -> Response:
     "/version",
     summary="The version of MLflow whose protocol is spoken",
     response_class=PlainTextResponse,
-    responses={200: _TEXT},
+    responses={200: _TEXT, "default": _JSON_ERROR},
 )
 async def version() -> Response:
     """Return it as text."""
