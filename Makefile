@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 IMAGE := mlops-desafio:dev
 CLUSTER := desafio
 PEERS := mlserver bentoml mlflow
+CLIENTS := triton kserve mlflow
 NAMESPACE ?= desafio
 RELEASE ?= desafio
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui test test-slow check bench bench-peers bench-check soak fuzz jepsen audit sbom scan format setup \
-	lock image cluster deploy e2e clean
+.PHONY: help run ui test test-slow check clients bench bench-peers bench-check soak fuzz jepsen audit sbom scan format \
+	setup lock image cluster deploy e2e clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +36,9 @@ check: $(VENV)/.dev ## Format, lint, types and layers
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+clients: $(VENV)/.dev $(CLIENTS:%=.clients/%/.installed) .clients/mlflow/.plugin .peers/mlserver/.installed ## Try clients of other projects on the service
+	@$(BIN)/python -m tests.clients
 
 bench: $(VENV)/.dev ## Measure speed and memory as ratios to what is measured in the same run (needs wrk)
 	@$(BIN)/python -m tools.bench
@@ -83,6 +87,10 @@ lock: ## Renew the lock files from pyproject.toml (needs uv)
 		uv pip compile tools/bench/peers/$$peer.in --universal --python-version 3.11 --generate-hashes \
 			--no-annotate --no-header --quiet --output-file tools/bench/peers/$$peer.txt || exit 1; \
 	done
+	@for client in $(CLIENTS); do \
+		uv pip compile tests/clients/$$client.in --universal --python-version 3.11 --generate-hashes \
+			--no-annotate --no-header --quiet --output-file tests/clients/$$client.txt || exit 1; \
+	done
 	@uv pip compile tests/fuzz/requirements.in --universal --python-version 3.11 --generate-hashes \
 		--no-annotate --no-header --quiet --output-file tests/fuzz/requirements.txt
 	@for name in requirements scan; do \
@@ -110,8 +118,8 @@ e2e: $(VENV)/.dev ## Test the release on the cluster; E2E_CLUSTER=existing: that
 	@$(if $(filter existing,$(E2E_CLUSTER)),:,kind export kubeconfig --name $(CLUSTER))
 	@E2E_NAMESPACE=$(NAMESPACE) E2E_RELEASE=$(RELEASE) $(BIN)/python -m pytest tests/e2e
 
-clean: ## Remove .venv, .peers, .fuzz, .supply, .scan, build and caches; data stays
-	@rm -rf $(VENV) .peers .fuzz .supply .scan build .schemathesis .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+clean: ## Remove .venv, .peers, .clients, .fuzz, .supply, .scan, build and caches; data stays
+	@rm -rf $(VENV) .peers .clients .fuzz .supply .scan build .schemathesis .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -140,6 +148,16 @@ endef
 
 .peers/%/.installed: tools/bench/peers/%.txt | $(VENV)/bin/python
 	$(call install,$*)
+
+.clients/%/.installed: tests/clients/%.txt | $(VENV)/bin/python
+	$(call install,$*)
+
+# The plugin in clients/mlflow is installed as users install it.
+.clients/mlflow/.plugin: $(wildcard clients/mlflow/*.toml clients/mlflow/*/*.py) .clients/mlflow/.installed
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps \
+		--no-build-isolation --force-reinstall ./clients/mlflow
+	@rm -rf clients/mlflow/build clients/mlflow/*.egg-info
+	@touch $@
 
 .fuzz/.installed: tests/fuzz/requirements.txt | $(VENV)/bin/python
 	$(call install,Schemathesis)

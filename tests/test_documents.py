@@ -68,7 +68,7 @@ def test_make_alone_lists_the_targets() -> None:
     listed = {line.split()[0] for line in shown.stdout.splitlines() if line.startswith("  ")}
     assert {"run", "test", "check", "bench", "bench-peers", "bench-check", "soak", "fuzz", "image",
             "cluster", "deploy", "e2e", "format", "setup", "audit", "sbom",
-            "scan"} <= listed  # fmt: skip
+            "scan", "clients"} <= listed  # fmt: skip
 
 
 def _leaves(kind: type[ServiceError]) -> set[type[ServiceError]]:
@@ -97,6 +97,7 @@ def test_the_built_in_data_sets_are_the_same_everywhere() -> None:
         "tools/supply/requirements.txt",
         "tools/supply/scan.txt",
         *(f"tools/bench/peers/{peer}.txt" for peer in ("bentoml", "mlflow", "mlserver")),
+        *(f"tests/clients/{client}.txt" for client in ("kserve", "mlflow", "triton")),
     ],
 )
 def test_a_lock_has_hashes_and_no_addresses(lock: str) -> None:

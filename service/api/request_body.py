@@ -96,9 +96,12 @@ class StrictJsonRoute(APIRoute):
 
 
 async def read_object(request: Request) -> dict[str, Any]:
-    """Return the JSON object of a body that may be empty, and may come without a type."""
+    """Return the JSON object of a body that may be empty, and may come without a type.
+
+    It may come as bytes, too, as aiohttp calls any text.
+    """
     kind = media_type(request)
-    if kind not in ("", "application/json"):
+    if kind not in ("", "application/json", "application/octet-stream"):
         raise UnsupportedMediaType(clip(kind), ["application/json"])
     body, value = await _parse(request, may_be_empty=True)
     return dict(value) if body else {}

@@ -34,6 +34,9 @@ class _Request(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     id: str | msgspec.UnsetType | None = msgspec.UNSET
     parameters: Parameters | msgspec.UnsetType = msgspec.UNSET
     outputs: list[_Output] | msgspec.UnsetType | None = msgspec.UNSET
+    model_name: str | msgspec.UnsetType | None = msgspec.UNSET
+    """Not read, nor is the version: KServe's client repeats what is in the URL."""
+    model_version: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 _decoder = msgspec.json.Decoder(_Request)
@@ -129,7 +132,8 @@ def _keys(part: Any, required: int) -> int:
     count = required + sum(
         getattr(part, name) is not msgspec.UNSET for name in part.__struct_fields__[required:]
     )
-    for text in (getattr(part, "name", ""), getattr(part, "id", ""), getattr(part, "datatype", "")):
+    for key in ("name", "id", "datatype", "model_name", "model_version"):
+        text = getattr(part, key, "")
         count += text.count(":") if isinstance(text, str) else 0
     parameters = part.parameters
     if isinstance(parameters, dict):

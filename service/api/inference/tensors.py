@@ -63,11 +63,18 @@ def from_json(data: bytes, place: Place) -> Values:
     try:
         values: list[Any] = _FLAT["T" if dtype is None else dtype.kind].decode(data)
     except msgspec.ValidationError:
-        values = _flattened(msgspec.json.decode(data), place)
+        values = _flattened(_any(data, place), place)
     count = prod(place.shape)
     if len(values) != count:
         raise place.refuse(f"has {len(values)} values for the shape {_shown(place.shape)}")
     return values if dtype is None else _array(values, dtype, place)
+
+
+def _any(data: bytes, place: Place) -> Any:
+    try:
+        return msgspec.json.decode(data)
+    except msgspec.ValidationError as error:
+        raise place.refuse("has a number that is out of range") from error
 
 
 def from_binary(data: memoryview, place: Place) -> Values:

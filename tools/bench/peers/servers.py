@@ -95,7 +95,7 @@ def _save(executables: Path, form: str, path: Path) -> None:
         raise BenchFailed(f"The forest cannot be saved: {ended.stderr[-600:]}")
 
 
-def _mlserver(batch: dict[str, object]) -> Callable[[Path, Path, int], Launch]:
+def _mlserver(more: dict[str, object]) -> Callable[[Path, Path, int], Launch]:
     def launch(executables: Path, folder: Path, port: int) -> Launch:
         home = folder / f"mlserver-{port}"
         home.mkdir()
@@ -113,7 +113,7 @@ def _mlserver(batch: dict[str, object]) -> Callable[[Path, Path, int], Launch]:
             "name": "forest",
             "implementation": "mlserver_sklearn.SKLearnModel",
             "parameters": {"uri": "./model.joblib"},
-            **batch,
+            **more,
         }
         (home / "settings.json").write_text(json.dumps(settings))
         (home / "model-settings.json").write_text(json.dumps(model))
@@ -181,3 +181,22 @@ PEERS = (
     Peer("mlflow", "mlflow", _mlflow, "/ping", Api("/invocations", _split, _labels_of)),
 )
 """The peers that are measured."""
+
+DESCRIBED = Peer(
+    "MLServer, described",
+    "mlserver",
+    _mlserver(
+        {
+            "platform": "sklearn",
+            "parameters": {"uri": "./model.joblib", "version": "1"},
+            "inputs": [{"name": "rows", "datatype": "FP64", "shape": [-1, 30]}],
+            "outputs": [
+                {"name": "predict", "datatype": "BYTES", "shape": [-1, 1]},
+                {"name": "predict_proba", "datatype": "FP64", "shape": [-1, 2]},
+            ],
+        }
+    ),
+    "/v2/health/ready",
+    _V2,
+)
+"""MLServer with metadata of the forest, as clients that read metadata need it."""

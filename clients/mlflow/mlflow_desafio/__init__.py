@@ -1,0 +1,1 @@
+"""MLflow's deployments plugin for mlops-desafio."""
