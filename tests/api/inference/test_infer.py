@@ -370,3 +370,21 @@ def test_requests_are_counted_by_route_and_refusals_by_reason(client: Client) ->
     infer(client, {})
 
     assert (count(200), count(400)) == (before[0] + 1, before[1] + 1)
+
+
+def test_the_example_of_a_wide_model_is_left_out(client: Client, registry: FakeRegistry) -> None:
+    columns = [f"a rather long name of the column number {index}" for index in range(400)]
+    rows = [[*[float(row + index) for index in range(400)], row % 2] for row in range(20)]
+    client.train(
+        name="wide",
+        model_type="GaussianNB",
+        dataset={"columns": [*columns, "label"], "rows": rows},
+        target="label",
+        use=False,
+    )
+
+    refused = infer(client, {"inputs": []}, "/v2/models/wide/infer")
+
+    assert refused.status_code == 400
+    assert len(refused.content) < 4096
+    del registry.versions["wide", 1]
