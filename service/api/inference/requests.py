@@ -79,16 +79,17 @@ def read_request(
             strict_json.parse(head, max_depth)
         except InvalidRequest as error:
             raise InvalidInput(str(error), list(error.problems)) from error
+    binary = memoryview(body)[len(head) :]
     try:
         request = _decoder.decode(head)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        if not careful and not _has_each_key_once(request, head):
+            return None
+        tensors = _tensors(request.inputs, binary)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        # Of data, too, in which the decoder only looks for the end: no UTF-8, or nested too deep.
         if not careful:
             return None
         raise _refused(_sentence(str(error))) from error
-    if not careful and not _has_each_key_once(request, head):
-        return None
-    binary = memoryview(body)[len(head) :]
-    tensors = _tensors(request.inputs, binary)
     outputs = _outputs(request)
     identifier = request.id if isinstance(request.id, str) else None
     by_column = _parameter(request.parameters, "content_type") == "pd"

@@ -157,12 +157,24 @@ def test_an_id_comes_back_and_none_is_made_up(client: Client) -> None:
     assert "id" not in infer(client, {"inputs": [tensor], "id": None}).json()
 
 
+def _with_data(data: bytes, datatype: bytes = b"FP64") -> bytes:
+    """Return a request whose only tensor has this data, JSON or not."""
+    about = b'{"name":"x","shape":[1,4],"datatype":"%b"' % datatype
+    return b'{"inputs":[%b,"data":%b}]}' % (about, data)
+
+
 TENSOR = {**WHOLE, "data": ROW}
 WRONG: dict[str, tuple[object, str]] = {
     "empty body": (b"", "is empty"),
     "no JSON": (b"hello", "not JSON"),
     "cut off": (b'{"inputs":[{"name":"x"', "not JSON"),
     "NaN": (b'{"inputs":[{"name":"x","shape":[1,1],"datatype":"FP64","data":[NaN]}]}', "NaN"),
+    "no UTF-8 in numbers": (_with_data(b'["\xff"]'), "not UTF-8"),
+    "no UTF-8 in texts": (_with_data(b'["\xff"]', b"BYTES"), "not UTF-8"),
+    "half a surrogate pair": (_with_data(b'["\\ud800"]', b"BYTES"), "half a surrogate pair"),
+    "deep": (_with_data(b"[" * 33 + b"]" * 33), "nests deeper than 32"),
+    "too deep for any parser": (_with_data(b"[" * 100_000 + b"]" * 100_000), "nests deeper than"),
+    "deep and without an end": (_with_data(b"[" * 100_000), "nests deeper than 32"),
     "a list": ([], "Expected 'object'"),
     "no inputs": ({}, "'inputs' is missing"),
     "empty inputs": ({"inputs": []}, "has no inputs"),
