@@ -16,9 +16,13 @@ PREDICT, PROBABILITIES = "predict", "predict_proba"
 OUTPUTS = (PREDICT, PROBABILITIES)
 
 
+_Dimension = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
+
+
 class _Input(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     name: str
-    shape: list[Annotated[int, msgspec.Meta(ge=0, le=2**31)]]
+    shape: Annotated[list[_Dimension], msgspec.Meta(max_length=16)]
+    """Of few dimensions, as their product is taken, and written in what is said of it."""
     datatype: str
     data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     parameters: Parameters | msgspec.UnsetType = msgspec.UNSET

@@ -192,6 +192,12 @@ WRONG: dict[str, tuple[object, str]] = {
     "negative": ({"inputs": [{**TENSOR, "shape": [-1, 4]}]}, "inputs[0].shape[0]: expected"),
     "three dimensions": ({"inputs": [{**TENSOR, "shape": [1, 1, 4]}]}, "of the shape [1, 1, 4]"),
     "no dimensions": ({"inputs": [{**TENSOR, "shape": [], "data": [1]}]}, "of the shape []"),
+    "17 dimensions": ({"inputs": [{**TENSOR, "shape": [1] * 17}]}, "length <= 16"),
+    "100,000 dimensions": ({"inputs": [{**TENSOR, "shape": [2**31] * 100_000}]}, "length <= 16"),
+    "a product of 150 digits": (
+        {"inputs": [{**TENSOR, "shape": [2**31] * 16}]},
+        "has 4 values for the shape",
+    ),
     "no rows": ({"inputs": [{**TENSOR, "shape": [0, 4], "data": []}]}, "has no rows"),
     "too nested": ({"inputs": [{**TENSOR, "data": [[[1]], [[2]], [[3]], [[4]]]}]}, "nest"),
     "ragged": ({"inputs": [{**TENSOR, "shape": [2, 2], "data": [[1, 2], [3]]}]}, "is nested"),
@@ -336,6 +342,16 @@ def test_wrong_texts_and_booleans_in_binary_are_400(
 
     assert refused.status_code == 400
     assert sentence in refused.json()["error"]
+
+
+@pytest.mark.parametrize("dimensions", [16, 500])
+def test_a_shape_whose_product_is_huge_is_400(client: Client, dimensions: int) -> None:
+    tensor = {**WHOLE, "shape": [2**31] * dimensions, "parameters": {"binary_data_size": 32}}
+
+    refused = binary(client, {"inputs": [tensor]}, b"\0" * 32)
+
+    assert refused.status_code == 400
+    assert "shape" in refused.json()["error"]
 
 
 @pytest.mark.parametrize("length", ["-1", "abc", "99999", "1e3", "9" * 30, "٣"])
