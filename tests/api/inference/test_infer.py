@@ -212,6 +212,14 @@ WRONG: dict[str, tuple[object, str]] = {
         {"inputs": [{**TENSOR, "datatype": "UINT8", "data": [300, 1, 2, 3]}]},
         "has a number that UINT8 cannot hold",
     ),
+    "300 as UINT8 beside null": (
+        {"inputs": [{**TENSOR, "datatype": "UINT8", "data": [300, None, 2, 3]}]},
+        "has a number that UINT8 cannot hold",
+    ),
+    "400 digits beside null": (
+        {"inputs": [{**TENSOR, "datatype": "INT64", "data": [10**400, None, 2, 3]}]},
+        "out of the range",
+    ),
     "1e300 as FP32": (
         {"inputs": [{**TENSOR, "datatype": "FP32", "data": [1e300, 1, 2, 3]}]},
         "has a number that FP32 cannot hold",
