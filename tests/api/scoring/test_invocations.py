@@ -128,6 +128,7 @@ def test_a_wrong_request_is_400_with_a_message_and_an_example_that_works(
         "application/json; format=pandas-split",
         "text/csv; charset=latin-1",
         "application/json; charset=utf-16",
+        "application/json; charset*=utf-8''utf-8",
         "multipart/form-data; boundary=x",
     ],
 )
