@@ -14,7 +14,8 @@ from service.common.errors import InvalidInput, Problem, quoted
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _SPLIT = ("columns", "index", "data")
 
-_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
+_NUMBER = re.compile(r"\s*+[+-]?(?:\d++\.?\d*+|\.\d++)(?:[eE][+-]?\d++)?\s*+")
+"""Possessive, so that it is linear: a text may have 64 KiB, and a body many of them."""
 
 
 class Rows(NamedTuple):

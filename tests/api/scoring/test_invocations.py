@@ -102,6 +102,10 @@ WRONG: dict[str, tuple[object, str]] = {
     "a text of infinity": ({"inputs": [{**RECORD, NAMES[0]: "inf"}]}, "not a text"),
     "an object": ({"inputs": [{**RECORD, NAMES[0]: {"a": 1}}]}, "not an object"),
     "too narrow": ({"inputs": [[1, 2]]}, "has 2 values for 4 features"),
+    "a text that is almost a number": (
+        {"inputs": [{**RECORD, NAMES[0]: "1" * 60_000 + "x"}]},
+        "not a text",
+    ),
     "params": ({"inputs": [ROW], "params": 1}, "/params must be an object"),
     "predict_fn": ({"inputs": [ROW], "params": {"predict_fn": "score"}}, "predict_fn must be"),
 }
