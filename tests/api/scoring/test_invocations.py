@@ -106,6 +106,10 @@ WRONG: dict[str, tuple[object, str]] = {
         {"inputs": [{**RECORD, NAMES[0]: "1" * 60_000 + "x"}]},
         "not a text",
     ),
+    "records that share no key": (
+        {"dataframe_records": [{f"{row}-{key}": 1 for key in range(50)} for row in range(9000)]},
+        "is missing",
+    ),
     "params": ({"inputs": [ROW], "params": 1}, "/params must be an object"),
     "predict_fn": ({"inputs": [ROW], "params": {"predict_fn": "score"}}, "predict_fn must be"),
 }
