@@ -152,3 +152,10 @@ def test_too_many_rows_are_413(client: Client) -> None:
 
     assert refused.status_code == 413
     assert refused.json()["error_code"] == "REQUEST_LIMIT_EXCEEDED"
+
+
+def test_a_path_that_is_almost_the_route_is_404(client: Client) -> None:
+    refused = client.post("/invocations%0A", json={"inputs": [ROW]})
+
+    assert refused.status_code == 404
+    assert refused.json()["error_code"] == "RESOURCE_DOES_NOT_EXIST"
