@@ -29,11 +29,13 @@ class CompressionMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the lifespan."""
         if scope["type"] == "http":
-            for name, value in scope["headers"]:
-                if name == b"content-encoding" and value.strip().lower() == b"gzip":
-                    scope, receive = _plain(scope), _Inflated(receive).receive
-                elif name == b"accept-encoding" and _accepts_gzip(value):
-                    send = _Compressed(send).send
+            headers = scope["headers"]
+            if any(name == b"accept-encoding" and _accepts_gzip(value) for name, value in headers):
+                send = _Compressed(send).send
+            encodings = [value for name, value in headers if name == b"content-encoding"]
+            # A body that was encoded twice is refused like one in another encoding.
+            if [value.strip().lower() for value in encodings] == [b"gzip"]:
+                scope, receive = _plain(scope), _Inflated(receive).receive
         await self._app(scope, receive, send)
 
 
