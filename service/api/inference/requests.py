@@ -9,6 +9,7 @@ import msgspec
 from service.api.inference.tensors import Place, Tensor, from_binary, from_json
 from service.common.errors import InvalidInput, InvalidRequest, Problem, clip, quoted
 from service.schema import strict_json
+from service.schema.decoder import Limits
 
 Parameters = dict[str, str | int | float | bool | None] | None
 
@@ -66,12 +67,12 @@ class InferRequest:
 
 
 def read_request(
-    body: bytes, head_bytes: int | None, max_depth: int, careful: bool
+    body: bytes, head_bytes: int | None, limits: Limits, careful: bool
 ) -> InferRequest | None:
     """Read a request whose first `head_bytes` are JSON, all of it where that is None.
 
-    Raises InvalidInput. Without `careful` None says that it has to be read with it: keys may be
-    there twice, which only the slow parser sees.
+    Raises InvalidInput or BodyTooLarge. Without `careful` None says that it has to be read with it:
+    keys may be there twice, which only the slow parser sees.
     """
     if head_bytes is not None and head_bytes > len(body):
         raise _refused(
@@ -80,7 +81,9 @@ def read_request(
     head = body if head_bytes is None else body[:head_bytes]
     if careful:
         try:
-            strict_json.parse(head, max_depth)
+            # No limit of rows: their numbers may be one long list, or a list for each column.
+            containers = limits.rows * strict_json.CONTAINERS_A_ROW
+            strict_json.parse(head, limits.depth, max_containers=containers)
         except InvalidRequest as error:
             raise InvalidInput(str(error), list(error.problems)) from error
     binary = memoryview(body)[len(head) :]

@@ -68,7 +68,7 @@ class ScoringCodec:
     def careful(self, body: bytes) -> Question[Written]:
         """Read it slowly; raises InvalidInput with what is wrong, or BodyTooLarge."""
         try:
-            value = strict_json.parse(body, self._limits.depth)
+            value = strict_json.parse(body, self._limits.depth, self._limits.rows)
         except InvalidRequest as error:
             raise InvalidInput(str(error), list(error.problems)) from error
         if not isinstance(value, dict):

@@ -379,6 +379,16 @@ def test_too_many_rows_are_413(client: Client) -> None:
     assert "10,000 rows" in refused.json()["error"]
 
 
+@pytest.mark.parametrize("part", [b"[]", b"{}", b"[0]"])
+def test_too_many_lists_and_objects_are_413_before_they_are_made(
+    client: Client, part: bytes
+) -> None:
+    refused = infer(client, _with_data(b"[%b]" % b",".join([part] * 100_001)))
+
+    assert refused.status_code == 413
+    assert "lists and objects" in refused.json()["error"]
+
+
 def test_probabilities_that_a_classifier_does_not_have_are_400_and_not_listed(
     client: Client, registry: FakeRegistry
 ) -> None:

@@ -154,6 +154,15 @@ def test_too_many_rows_are_413(client: Client) -> None:
     assert refused.json()["error_code"] == "REQUEST_LIMIT_EXCEEDED"
 
 
+def test_too_many_lists_and_objects_are_413_before_they_are_made(client: Client) -> None:
+    frame: object = {"dataframe_split": {"data": [[]] * 100_001}}
+
+    refused = invoke(client, frame)
+
+    assert refused.status_code == 413
+    assert "lists and objects" in refused.json()["message"]
+
+
 def test_a_path_that_is_almost_the_route_is_404(client: Client) -> None:
     refused = client.post("/invocations%0A", json={"inputs": [ROW]})
 
