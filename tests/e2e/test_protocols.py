@@ -5,8 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.cluster import Cluster
-from tests.e2e.forward import open_api
+from tests.e2e.cluster import PORTS, Cluster
+from tests.e2e.forward import Forward, open_api
 
 ROW = [5.1, 3.5, 1.4, 0.2]
 TENSOR = {"name": "x", "shape": [1, 4], "datatype": "FP64", "data": ROW}
@@ -62,4 +62,34 @@ def test_loading_a_model_puts_it_in_use_in_every_replica(
 
     back = {"parameters": {"version": str(iris)}}
     assert api.post("/v2/repository/models/iris/load", json=back, timeout=60).status_code == 200
+    release.wait_served("iris", iris)
+
+
+def test_moving_an_alias_in_mlflow_changes_every_replica(
+    release: Cluster, api: httpx.Client, iris: int
+) -> None:
+    """Whoever works in MLflow puts a version in use without a word to the service."""
+    body = {"dataset": "iris", "name": "aliased", "model_type": "GaussianNB", "use": False}
+    first, second = (api.post("/train", json=body).json()["version"] for _ in range(2))
+    target = f"service/{release.name('mlflow')}"
+    with (
+        Forward(release, target, PORTS["mlflow"]) as forward,
+        httpx.Client(
+            base_url=forward.url, timeout=20, transport=httpx.HTTPTransport(retries=8)
+        ) as mlflow,
+    ):
+
+        def name(version: int) -> None:
+            alias = {"name": "aliased", "alias": "live", "version": str(version)}
+            response = mlflow.post("/api/2.0/mlflow/registered-models/alias", json=alias)
+            assert response.status_code == 200, response.text
+
+        name(first)
+        follow = {"name": "aliased", "alias": "live", "follow": True}
+        assert api.post("/use-model", json=follow).status_code == 200
+        name(second)
+        release.wait_served("aliased", second)
+
+    assert api.get("/use-model").json()["follows"] == {"name": "aliased", "alias": "live"}
+    assert api.post("/use-model", json={"name": "iris", "version": iris}).status_code == 200
     release.wait_served("iris", iris)
