@@ -33,12 +33,16 @@ class CompressionMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the lifespan."""
         if scope["type"] == "http":
-            headers = scope["headers"]
-            if any(name == b"accept-encoding" and _accepts_gzip(value) for name, value in headers):
+            encoding, packed = b"", False
+            for name, value in scope["headers"]:  # every request pays for this
+                if name == b"content-encoding":
+                    # A body that was encoded twice is refused like one in another encoding.
+                    encoding += value
+                elif name == b"accept-encoding":
+                    packed = packed or _accepts_gzip(value)
+            if packed:
                 send = _Compressed(send).send
-            encodings = [value for name, value in headers if name == b"content-encoding"]
-            # A body that was encoded twice is refused like one in another encoding.
-            if [value.strip().lower() for value in encodings] == [b"gzip"]:
+            if encoding and encoding.strip().lower() == b"gzip":
                 scope, receive = _plain(scope), _Inflated(receive).receive
         await self._app(scope, receive, send)
 
