@@ -96,6 +96,8 @@ class Answer:
     slug: str
     body: bytes
     headers: Sequence[tuple[bytes, bytes]]
+    shown: Mapping[str, Any]
+    """What the body is made of."""
 
     async def send(self, send: Send, more: Sequence[tuple[bytes, bytes]] = ()) -> None:
         """Send it to an ASGI server, with `more` headers."""
@@ -230,7 +232,7 @@ def _make(
         (b"content-length", str(len(body)).encode()),
         (b"x-request-id", request_id.encode()),
     ]
-    return Answer(status, slug, body, [*fixed, *headers])
+    return Answer(status, slug, body, [*fixed, *headers], shown)
 
 
 def _fitting(problems: Sequence[Problem]) -> list[dict[str, str]]:

@@ -101,7 +101,7 @@ class InferenceCodec:
         request = self.read(body, head_bytes, careful)
         if request is None:
             return None
-        matrix = self._matrix(request, careful)
+        matrix = self.matrix(request, careful)
         return None if matrix is None else self.asked(request, matrix)
 
     def read(self, body: bytes, head_bytes: int | None, careful: bool) -> InferRequest | None:
@@ -132,8 +132,11 @@ class InferenceCodec:
         names = OUTPUTS if has_probabilities else OUTPUTS[:1]
         return InferRequest([tensor], tuple(Wanted(name, True) for name in names), False)
 
-    def _matrix(self, request: InferRequest, careful: bool) -> Floats | None:
-        """Return the rows of a request, or None where that takes care."""
+    def matrix(self, request: InferRequest, careful: bool) -> Floats | None:
+        """Return the rows of a request, [N, F]; raises InvalidInput or BodyTooLarge.
+
+        Without `careful` None says that they have to be read with it.
+        """
         tensors = request.tensors
         if not tensors:
             self._refuse("has no inputs")
