@@ -36,6 +36,7 @@ TABLE: Mapping[type[ServiceError], tuple[int, str, str]] = {
     errors.TrainingNotFound: (404, "training-not-found", "Training not found"),
     errors.DataSetNotFound: (404, "data-set-not-found", "Data set not found"),
     errors.ModelTypeNotFound: (404, "model-type-not-found", "Model type not found"),
+    errors.ServiceNotFound: (404, "service-not-found", "Service not found"),
     errors.VersionInUse: (409, "version-in-use", "Version in use"),
     errors.VersionNotServable: (409, "version-not-servable", "Version not servable"),
     errors.DataSetConflict: (409, "data-set-conflict", "Data set conflict"),

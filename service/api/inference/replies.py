@@ -22,6 +22,8 @@ class OutputEncoder:
 
     def __init__(self, name: str, version: int, classes: Sequence[Label]) -> None:
         head = orjson.dumps({"model_name": name, "model_version": str(version)})
+        self.name = name
+        self.version = version
         self._head = head[:-1]
         self.datatype = _datatype(classes)
         labels = [spelling(label) for label in classes] if self.datatype == "BYTES" else classes

@@ -61,6 +61,11 @@ class InferRequest:
     """Whether it says that each input is a column."""
     id: str | None = None
 
+    @property
+    def wants_probabilities(self) -> bool:
+        """Whether it asks for probabilities."""
+        return any(output.name == PROBABILITIES for output in self.outputs)
+
 
 def read_request(
     body: bytes, head_bytes: int | None, max_depth: int, careful: bool
