@@ -138,6 +138,7 @@ def _services(
         settings.allow_pickle,
         metrics.classifiers_lost.inc,
         cores,
+        kept=settings.versions_loaded,
     )
     versions = LoadedVersions(
         registry, loader, metrics, settings.versions_loaded, settings.versions_loaded_bytes

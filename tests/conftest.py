@@ -36,11 +36,13 @@ def shared_client(
 @pytest.fixture
 def client(shared_client: Client, registry: FakeRegistry) -> Iterator[Client]:
     """The shared service with iris version 1 in use; MLflow is up again afterwards."""
-    if (registry.uses[-1].name, registry.uses[-1].version) != ("iris", 1):
+    last = registry.uses[-1]
+    if (last.name, last.version, last.follows) != ("iris", 1, ""):
         used = shared_client.post("/use-model", json={"name": "iris", "version": 1})
         assert used.status_code == 200, used.text
     yield shared_client
     registry.down = False
+    registry.aliases.clear()
 
 
 @pytest.fixture(scope="session")

@@ -16,19 +16,28 @@ from tests.support.server import Client
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+_NAMED = re.compile(rf"{PREFIX}[A-Z_]+")
+_ROUTE = re.compile(r"^\| `([A-Z]+ /\S+)` \|", re.MULTILINE)
 
 
-def test_the_readme_names_every_setting_and_no_other() -> None:
-    named = set(re.findall(rf"{PREFIX}[A-Z_]+", README)) - {PREFIX}
+def test_the_list_of_settings_has_each_and_documents_name_no_other() -> None:
+    existing = {PREFIX + name.upper() for name in Settings.model_fields}
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
 
-    assert named == {PREFIX + name.upper() for name in Settings.model_fields}
+    assert set(_NAMED.findall((ROOT / "docs/settings.md").read_text())) - {PREFIX} == existing
+    named = {name for page in pages for name in _NAMED.findall(page.read_text())}
+    assert named - {PREFIX} <= existing
 
 
-def test_the_readme_names_every_route_and_no_other(client: Client) -> None:
-    named = set(re.findall(r"^\| `([A-Z]+ /\S+)` \|", README, re.MULTILINE))
+def test_the_readme_and_the_page_of_protocols_name_every_route_and_no_other(
+    client: Client,
+) -> None:
+    named = _ROUTE.findall(README + (ROOT / "docs/protocols.md").read_text())
     paths = client.get("/openapi.json").json()["paths"]
 
-    assert named == {f"{method.upper()} {path}" for path, item in paths.items() for method in item}
+    existing = {f"{method.upper()} {path}" for path, item in paths.items() for method in item}
+    assert set(named) == existing
+    assert len(named) == len(existing), "a route is in both"
 
 
 def test_the_readme_names_every_make_target_it_uses() -> None:

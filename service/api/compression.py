@@ -14,6 +14,10 @@ _GZIP = 16 + zlib.MAX_WBITS
 _PIECE = 256 * 1024
 """The most bytes that are inflated at a time: about a millisecond of the event loop."""
 
+_SLACK = 64 * 1024
+"""The bytes by which a stream may be longer than what it inflates to: blocks may be empty, and a
+body of nothing else would be within every limit of size."""
+
 WORTH_BYTES = 64 * 1024
 """Replies of up to this size are sent as they are."""
 _LEVEL = 1
@@ -29,11 +33,13 @@ class CompressionMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the lifespan."""
         if scope["type"] == "http":
-            for name, value in scope["headers"]:
-                if name == b"content-encoding" and value.strip().lower() == b"gzip":
-                    scope, receive = _plain(scope), _Inflated(receive).receive
-                elif name == b"accept-encoding" and _accepts_gzip(value):
-                    send = _Compressed(send).send
+            headers = scope["headers"]
+            if any(name == b"accept-encoding" and _accepts_gzip(value) for name, value in headers):
+                send = _Compressed(send).send
+            encodings = [value for name, value in headers if name == b"content-encoding"]
+            # A body that was encoded twice is refused like one in another encoding.
+            if [value.strip().lower() for value in encodings] == [b"gzip"]:
+                scope, receive = _plain(scope), _Inflated(receive).receive
         await self._app(scope, receive, send)
 
 
@@ -61,6 +67,8 @@ class _Inflated:
         self._stream = zlib.decompressobj(_GZIP)
         self._arrived = False
         """Whether the whole body has arrived, inflated or not."""
+        self._spare = _SLACK
+        """Bytes that may still arrive without any that are inflated."""
 
     async def receive(self) -> Message:
         """Return the next piece."""
@@ -71,6 +79,7 @@ class _Inflated:
             if message["type"] != "http.request":
                 return message
             data = message.get("body", b"")
+            self._spare -= len(data)
             self._arrived = not message.get("more_body", False)
         else:
             # Others get their turn between two pieces of a body that inflates a thousandfold.
@@ -80,6 +89,9 @@ class _Inflated:
             body = self._stream.decompress(data, _PIECE)
         except zlib.error as error:
             raise InvalidRequest("The body is not what Content-Encoding says: no gzip.") from error
+        self._spare += 2 * len(body)
+        if self._spare < 0:
+            raise InvalidRequest("The gzip body is longer than what it inflates to.")
         return {"type": "http.request", "body": body, "more_body": self._is_unfinished()}
 
     def _is_unfinished(self) -> bool:

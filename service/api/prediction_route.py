@@ -20,9 +20,6 @@ from service.serving.served_model import ServedModel
 
 SentHeaders = Mapping[bytes, bytes]
 
-LARGEST_EXAMPLE = 16 * 1024
-"""Bytes of an example in the reply to a request that was wrong."""
-
 
 class PredictionRoute:
     """Answers requests of one protocol."""
@@ -44,7 +41,7 @@ class PredictionRoute:
         self._open_reader = open_reader
 
         def explain(_: InvalidInput, served: ServedModel) -> dict[str, Any]:
-            return {"example": example(served)}
+            return {"example": example(served)} if served.predictor.guide.is_short else {}
 
         self.answers = PredictReplies(answering.metrics, route, shape, explain)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from service.api.answering import only_described
 from service.api.schemas import (
     FeatureReply,
     PredictReply,
@@ -88,10 +89,9 @@ _DOCUMENTED: dict[str, Any] = {
 
 
 @router.post("/predict", summary="Classify instances with the model in use", **_DOCUMENTED)
-async def predict(request: Request) -> Response:
+async def predict() -> Response:
     """Classify instances, or a file of rows; say what is wrong with either, by an example."""
-    # `application` answers it before FastAPI sees it.
-    raise AssertionError(request.url.path)
+    only_described()
 
 
 _OF_VERSION = {
@@ -105,9 +105,9 @@ _OF_VERSION = {
     summary="Classify instances with any version",
     **_OF_VERSION,
 )
-async def predict_with_version(request: Request, name: str, version: int) -> Response:  # noqa: ARG001
+async def predict_with_version(name: str, version: int) -> Response:  # noqa: ARG001
     """Classify as `POST /predict` does, with this version, whatever is in use.
 
     It is loaded when it is first asked for, and kept while it is among those asked for last.
     """
-    raise AssertionError(request.url.path)
+    only_described()

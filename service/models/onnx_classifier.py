@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from service.common.errors import clip
 from service.models.allowlist import LARGEST_ARTIFACT, inspect_onnx
-from service.models.classifier import Floats, Labels
+from service.models.classifier import Classifier, Floats, Labels
 
 _REALS: dict[str, type[np.floating[Any]]]
 _REALS = {"tensor(double)": np.float64, "tensor(float)": np.float32}
@@ -202,3 +202,13 @@ def _within(probabilities: Floats) -> Floats:
 
 def _known(size: object) -> int | None:
     return size if isinstance(size, int) else None
+
+
+def bound_runs(classifier: Classifier, *, probabilities: bool) -> dict[int, BoundRun]:
+    """Return a run of one row on its own buffers, where the classifier has such runs."""
+    if not isinstance(classifier, OnnxClassifier) or classifier.may_label_nan:
+        return {}
+    try:
+        return {1: classifier.bind(1, probabilities=probabilities)}
+    except ValueError:  # a foreign graph that answers with words, or of no fixed width
+        return {}

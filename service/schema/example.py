@@ -24,7 +24,8 @@ class RequestHelp:
         self.csv = as_csv(schema)
         self._features = {feature.name: at for at, feature in enumerate(schema.features)}
         self._schema = schema
-        self._short = len(orjson.dumps(self.example)) <= _MOST_BYTES
+        self.is_short = len(orjson.dumps(self.example)) <= _MOST_BYTES
+        """Whether the example is short enough for the reply to a wrong request."""
 
     def members(self, concerned: Collection[str]) -> tuple[dict[str, Any], bool]:
         """Return `expected`, the features concerned, and `example`; and whether that is all.
@@ -33,7 +34,7 @@ class RequestHelp:
         """
         shown = []
         places = sorted(self._features[name] for name in concerned)
-        whole = self._short and len(places) <= _MOST_FEATURES
+        whole = self.is_short and len(places) <= _MOST_FEATURES
         room = _MOST_BYTES
         for place in places[:_MOST_FEATURES]:
             feature = self._schema.features[place]
@@ -44,7 +45,7 @@ class RequestHelp:
                 whole = item.pop("categories", None) is None and whole
             shown.append(item)
         members: dict[str, Any] = {"expected": {"features": shown}} if shown else {}
-        return {**members, "example": self.example} if self._short else members, whole
+        return {**members, "example": self.example} if self.is_short else members, whole
 
 
 def example(schema: Schema) -> dict[str, Any]:

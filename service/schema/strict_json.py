@@ -30,8 +30,8 @@ _STRETCH = 2**19
 """Where rows are limited, this many bytes must hold a bracket or a quote: what lies between two of
 them is scanned in one call, which holds the GIL for 10 ms a MiB."""
 
-_CONTAINERS_A_ROW = 10
-"""Where rows are limited, a body may hold this many times as many lists and objects: each costs a
+CONTAINERS_A_ROW = 10
+"""A body of rows may hold this many times as many lists and objects as rows: each costs a
 microsecond, so a body of nothing else would cost seconds."""
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -49,11 +49,14 @@ class _Repeated(dict[str, Any]):
     keys_twice: tuple[str, ...] = ()
 
 
-def parse(body: bytes, max_depth: int, max_rows: int | None = None) -> Any:
+def parse(
+    body: bytes, max_depth: int, max_rows: int | None = None, max_containers: int | None = None
+) -> Any:
     """Parse UTF-8 JSON; raises InvalidRequest with every problem.
 
     With `max_rows`, raises BodyTooLarge, before anything is built, if a list within the outermost
-    object has more items; and no part of the body holds the GIL for long.
+    object has more items; and no part of the body holds the GIL for long. With it, or with
+    `max_containers`, also raises BodyTooLarge for too many lists and objects.
     """
     if not body.strip():
         raise _malformed("The body is empty.", "is empty")
@@ -61,7 +64,9 @@ def parse(body: bytes, max_depth: int, max_rows: int | None = None) -> Any:
         raise _malformed(
             "The body starts with a byte order mark.", "starts with a byte order mark; send UTF-8"
         )
-    has_long_text = _check_size(body, max_depth, max_rows)
+    if max_containers is None:
+        max_containers = len(body) if max_rows is None else max_rows * CONTAINERS_A_ROW
+    has_long_text = _check_size(body, max_depth, max_rows, max_containers)
     scanner = _Scanner(body)
     try:
         value = scanner.decode(body.decode())
@@ -88,8 +93,8 @@ def _malformed(detail: str, message: str) -> InvalidRequest:
     return InvalidRequest(detail, [Problem("", message)])
 
 
-def _check_size(body: bytes, max_depth: int, max_rows: int | None) -> bool:
-    """Raise where a body is too deep or has too many rows; return whether a text is too long.
+def _check_size(body: bytes, max_depth: int, max_rows: int | None, max_containers: int) -> bool:
+    """Raise where a body is too deep or has too much; return whether a text is too long.
 
     It is linear, and mostly in C.
     """
@@ -128,9 +133,8 @@ def _check_size(body: bytes, max_depth: int, max_rows: int | None) -> bool:
                     f"The body nests deeper than {max_depth} levels.",
                     f"nests deeper than {max_depth} levels",
                 )
-            if containers > most * _CONTAINERS_A_ROW:
-                limit = most * _CONTAINERS_A_ROW
-                raise BodyTooLarge("The number of lists and objects", limit, "in all")
+            if containers > max_containers:
+                raise BodyTooLarge("The number of lists and objects", max_containers, "in all")
         elif mark in b"]}":
             depth -= 1
     return has_long_text

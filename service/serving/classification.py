@@ -135,8 +135,11 @@ class Classification:
         if classifier is not self._classifier:
             # Each part is a walk through all trees, whose start costs as much as 4,000 rows.
             return min(_LARGEST_SHARE, share)
-        # Another process has cores of its own, and a message to it costs more than a thread.
-        return _LARGEST_PART if classifier.in_other_process else min(_LARGEST_PART, share)
+        if classifier.in_other_process:
+            # It has cores of its own, and a message to it costs more than a thread.
+            return _LARGEST_PART
+        # Each core gets as many parts as the others, so that none is left with the last one.
+        return -(-share // -(-share // _LARGEST_PART))
 
 
 def _is_doubtful(classifier: Classifier, part: Floats) -> bool:

@@ -39,7 +39,7 @@ from service.serving.predictor import Predictor
 logger = logging.getLogger(__name__)
 
 _KEPT = 10
-"""Number of versions, besides those in use, whose files stay in the cache."""
+"""Number of versions, besides those in use, whose files stay in the cache at least."""
 
 _ADOPTION = JobLimits(seconds=60.0, memory_bytes=2 * 2**30)
 _MOST_VERDICTS = 10_000
@@ -65,7 +65,10 @@ class Loader:
         allow_pickle: bool,
         classifier_lost: Callable[[], None] = lambda: None,
         cores: CorePool | None = None,
+        kept: int = _KEPT,
     ) -> None:
+        """`kept` is the number of versions whose files stay in the cache, besides those in use."""
+        self._kept = max(kept, _KEPT)
         self._versions = versions
         self._workers = workers
         self._cache = cache
@@ -202,7 +205,7 @@ class Loader:
             (path for path in self._cache.iterdir() if not path.name.startswith(".")),
             key=lambda path: path.stat().st_mtime,
         )
-        for folder in folders[:-_KEPT]:
+        for folder in folders[: -self._kept]:
             if folder != latest and folder not in self._pinned:
                 shutil.rmtree(folder, ignore_errors=True)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from service.common.errors import InvalidInput
 from service.models.classifier import Classifier
-from service.models.onnx_classifier import BoundRun, OnnxClassifier
+from service.models.onnx_classifier import BoundRun, OnnxClassifier, bound_runs
 from service.schema.contract import Schema
 from service.schema.decoder import Decoder, FastDecodeFailed, Limits, Row
 from service.schema.example import RequestHelp
@@ -89,8 +89,8 @@ class Predictor:
         title = f"Model {name!r} version {version}"
         self.classification = Classification(title, classifier, cores, alternate)
         self.replies: Replies = ReplyEncoder({"model": name, "version": version}, schema.classes)
-        self._runs = _bind(classifier, probabilities=False)
-        self._probability_runs = _bind(classifier, probabilities=True)
+        self._runs = bound_runs(classifier, probabilities=False)
+        self._probability_runs = bound_runs(classifier, probabilities=True)
         self._bound = bool(self._runs)
         self._row_bytes = len(orjson.dumps([f.example for f in schema.features]))
         self._untimed = 0
@@ -313,13 +313,3 @@ class Predictor:
         if not self.classification.is_shared(rows):  # else the clock is that of a part
             self._learn(rows, self.classifier.clock() - start)
         return reply, rows
-
-
-def _bind(classifier: Classifier, *, probabilities: bool) -> dict[int, BoundRun]:
-    """Return a run of one row on its own buffers, where the classifier has such runs."""
-    if not isinstance(classifier, OnnxClassifier) or classifier.may_label_nan:
-        return {}
-    try:
-        return {1: classifier.bind(1, probabilities=probabilities)}
-    except ValueError:  # a foreign graph that answers with words, or of no fixed width
-        return {}

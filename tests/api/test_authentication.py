@@ -190,6 +190,34 @@ NEEDED = {
     ("DELETE", "/datasets/{name}"): "admin",
     ("DELETE", "/models/{name}/versions/{version}"): "admin",
     ("POST", "/use-model"): "admin",
+    **dict.fromkeys(
+        (
+            ("GET", "/v2"),
+            ("GET", "/v2/models"),
+            ("GET", "/v2/models/{name}"),
+            ("GET", "/v2/models/{name}/ready"),
+            ("GET", "/v2/models/{name}/config"),
+            ("GET", "/v2/models/{name}/versions/{version}"),
+            ("GET", "/v2/models/{name}/versions/{version}/ready"),
+            ("GET", "/v2/models/{name}/versions/{version}/config"),
+            ("GET", "/v1/models"),
+            ("GET", "/v1/models/{name}"),
+            ("GET", "/version"),
+            ("POST", "/models/{name}/versions/{version}/predict"),
+            ("POST", "/v2/models/{name}/infer"),
+            ("POST", "/v2/models/{name}/versions/{version}/infer"),
+            ("POST", "/v2/repository/index"),
+            ("POST", "/v1/models/{name}:predict"),
+            ("POST", "/invocations"),
+        ),
+        "predict",
+    ),
+    ("GET", "/v2/health/live"): None,
+    ("GET", "/v2/health/ready"): None,
+    ("GET", "/ping"): None,
+    ("GET", "/health"): None,
+    ("POST", "/v2/repository/models/{name}/load"): "admin",
+    ("POST", "/v2/repository/models/{name}/unload"): "admin",
     ("POST", "/no-such-route"): "admin",
     ("PUT", "/predict"): "admin",
     ("POST", "//predict"): "admin",
@@ -216,13 +244,14 @@ def test_every_route_asks_for_its_role(
     answer = locked.request(method, f"{str(locked.base_url).rstrip('/')}{target}", headers=sent)
 
     if needed is None:
-        assert answer.status_code in (200, 307, 503)
+        assert answer.status_code in (200, 307, 404, 503)
     elif role not in roles:
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"] == "Bearer"
-        assert answer.json()["type"] == "/problems/unauthorized"
+        assert "needs a key" in answer.text
     elif roles.index(role) < roles.index(needed):
-        assert (answer.status_code, answer.json()["type"]) == (403, "/problems/forbidden")
+        assert answer.status_code == 403
+        assert f"a key of the role '{needed}'" in answer.text
     else:
         assert answer.status_code not in (401, 403)
 

@@ -74,6 +74,24 @@ def test_another_encoding_is_415_and_names_gzip(client: Client) -> None:
         assert "send gzip" in refused.json()["detail"]
 
 
+def test_a_body_that_was_encoded_twice_is_415_however_that_is_said(client: Client) -> None:
+    headers = [("content-type", "application/json"), *[("content-encoding", "gzip")] * 2]
+
+    refused = client.post("/predict", content=gzip.compress(PACKED), headers=headers)
+
+    assert refused.status_code == 415
+    assert client.predict(BODY).status_code == 200
+
+
+def test_a_body_that_inflates_to_less_than_it_is_is_400_before_it_is_whole(client: Client) -> None:
+    empty_blocks = PACKED[:10] + b"\0\0\0\xff\xff" * 1_000_000
+
+    refused = client.predict(empty_blocks, **GZIP)
+
+    assert refused.status_code == 400
+    assert "longer than what it inflates to" in refused.json()["detail"]
+
+
 def test_a_large_reply_is_in_gzip_where_that_is_asked_for(client: Client) -> None:
     body = {"instances": [ROW] * 9000}
 

@@ -196,7 +196,7 @@ WRONG_MESSAGES: dict[str, tuple[Any, str]] = {
     "1,002 inputs": (_many("inputs"), "has 1,002 inputs, more than 1,000"),
     "1,001 outputs": (_many("outputs"), "has 1,001 outputs, more than 1,000"),
     "1,001 parameters": (_many("parameters"), "has 1,001 parameters, more than 1,000"),
-    "1,003 dimensions": (_many("shape"), "has 1,003 dimensions in a shape, more than 32"),
+    "1,003 dimensions": (_many("shape"), "inputs[0].shape: expected 'array' of length <= 16"),
     "parameter twice": (_twice(), "has the parameter 'content_type' twice"),
 }
 

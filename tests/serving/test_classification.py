@@ -48,7 +48,7 @@ def test_parts_are_bounded_and_only_many_rows_are_divided() -> None:
 
     assert classifier.sizes[:2] == [1, 511]
     assert sorted(classifier.sizes[2:4]) == [256, 256]
-    assert sorted(classifier.sizes[4:]) == [1808, 4096, 4096]
+    assert sorted(classifier.sizes[4:]) == [2500, 2500, 2500, 2500]
     assert [classification.is_shared(count) for count in (1, 511, 512)] == [False, False, True]
 
 

@@ -229,6 +229,13 @@ ROUTES: dict[str, tuple[str, str, dict[str, str], int]] = {
     "U21 ill-formed name": ("GET", "/models/a%20b/versions/1", {}, 404),
     "U22 unknown route": ("GET", "/predictions", {}, 404),
     "U22 trailing slash": ("GET", "/models/", {}, 404),
+    "U22 trailing line break": ("POST", "/predict%0A", {}, 404),
+    "U22 trailing line break, a version": (
+        "POST",
+        "/models/iris/versions/1/predict%0A",
+        {},
+        404,
+    ),
     "U23 unknown training": ("GET", "/trainings/" + "0" * 32, {}, 404),
     "U23 ill-formed training": ("GET", "/trainings/x", {}, 404),
     "U24 unknown data set": ("GET", "/datasets/nobody", {}, 404),

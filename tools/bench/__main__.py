@@ -4,12 +4,13 @@ import sys
 from collections.abc import Callable
 
 from tests.support.tables import write
-from tools.bench import bulk, command, many_rows, models, one_row, start, training
+from tools.bench import bulk, command, many_rows, models, one_row, protocols, start, training
 from tools.bench.options import Options
 
 PARTS: dict[str, Callable[[Options], str]] = {
     "one-row": one_row.measure,
     "many-rows": many_rows.measure,
+    "protocols": protocols.measure,
     "models": models.measure,
     "bulk": bulk.measure,
     "training": training.measure,

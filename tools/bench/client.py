@@ -16,10 +16,15 @@ class Client:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
 
     def send(
-        self, method: str, path: str, body: bytes = b"", content_type: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        content_type: str = "application/json",
+        **headers: str,
     ) -> bytes:
         """Send a request and return the body of the reply; raise BenchFailed unless it is a 2xx."""
-        self._connection.request(method, path, body, {"content-type": content_type})
+        self._connection.request(method, path, body, {"content-type": content_type, **headers})
         response = self._connection.getresponse()
         answer = response.read()
         if not 200 <= response.status < 300:

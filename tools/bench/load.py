@@ -12,10 +12,14 @@ from pathlib import Path
 from tools.bench.client import BenchFailed
 from tools.bench.processes import Server, pinned
 
+JSON = {"content-type": "application/json"}
+
 _SCRIPT = """
 wrk.method = "POST"
 wrk.path = os.getenv("BENCH_PATH")
-wrk.headers["content-type"] = "application/json"
+for name, value in string.gmatch(os.getenv("BENCH_HEADERS"), "([^:]+):([^;]+);") do
+  wrk.headers[name] = value
+end
 wrk.body = io.open(os.getenv("BENCH_BODY"), "rb"):read("*a")
 done = function(summary, latency, requests)
   local e = summary.errors
@@ -65,8 +69,16 @@ def require_wrk() -> None:
 class Wrk:
     """Posts one body to a path repeatedly, on keep-alive connections."""
 
-    def __init__(self, folder: Path, name: str, body: bytes, path: str = "/predict") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        body: bytes,
+        path: str = "/predict",
+        headers: Mapping[str, str] = JSON,
+    ) -> None:
         self._path = path
+        self._headers = "".join(f"{name}:{value};" for name, value in headers.items())
         self._script = folder / "predict.lua"
         self._script.write_text(_SCRIPT)
         self._body = folder / f"{name}.json"
@@ -87,7 +99,11 @@ class Wrk:
         with pinned(core):
             ended = subprocess.run(
                 command,
-                env={"BENCH_BODY": str(self._body), "BENCH_PATH": self._path},
+                env={
+                    "BENCH_BODY": str(self._body),
+                    "BENCH_PATH": self._path,
+                    "BENCH_HEADERS": self._headers,
+                },
                 capture_output=True,
                 text=True,
                 timeout=seconds + 30,

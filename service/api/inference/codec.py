@@ -105,10 +105,10 @@ class InferenceCodec:
         return None if matrix is None else self.asked(request, matrix)
 
     def read(self, body: bytes, head_bytes: int | None, careful: bool) -> InferRequest | None:
-        """Return the parts of a request; raises InvalidInput. None: see `question`."""
+        """Return the parts of a request; raises like `question`, and returns None like it."""
         if head_bytes == 0:
             return self._raw(body)
-        return read_request(body, head_bytes, self._limits.depth, careful)
+        return read_request(body, head_bytes, self._limits, careful)
 
     def asked(self, request: InferRequest, matrix: Floats) -> Question[Written]:
         """Return what a request asks about the rows that it brings."""

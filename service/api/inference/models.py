@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.convertors import Convertor, register_url_convertor
 
 from service import __version__
+from service.api.answering import only_described
 from service.api.health import check_ready
 from service.api.inference.codec import PLATFORM, InferenceCodec
 from service.api.inference.infer import INFER, INFER_BY_VERSION, PREDICT_V1
@@ -227,20 +228,19 @@ _ANSWERS: dict[str, Any] = {
 
 
 @router.post(INFER, summary="Classify rows with a model", **_ANSWERS)
-async def infer(request: Request, name: str) -> Response:  # noqa: ARG001
+async def infer(name: str) -> Response:  # noqa: ARG001
     """Classify with the version in use, or else the newest one that can be served."""
-    # `application` answers it, and the two below, before FastAPI sees them.
-    raise AssertionError(request.url.path)
+    only_described()
 
 
 @router.post(INFER_BY_VERSION, summary="Classify rows with a version", **_ANSWERS)
-async def infer_by_version(request: Request, name: str, version: str) -> Response:  # noqa: ARG001
+async def infer_by_version(name: str, version: str) -> Response:  # noqa: ARG001
     """Classify with this version."""
-    raise AssertionError(request.url.path)
+    only_described()
 
 
 @router.post(
-    PREDICT_V1,
+    PREDICT_V1.replace("{name}", "{name:v1}"),
     summary="Classify instances with a model (V1)",
     responses=_ANSWERS["responses"],
     response_model=V1Reply,
@@ -256,6 +256,6 @@ async def infer_by_version(request: Request, name: str, version: str) -> Respons
         }
     },
 )
-async def predict_v1(request: Request, name: str) -> Response:  # noqa: ARG001
+async def predict_v1(name: str) -> Response:  # noqa: ARG001
     """Classify as `POST /predict` does, in the envelope of V1."""
-    raise AssertionError(request.url.path)
+    only_described()

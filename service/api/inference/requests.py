@@ -10,6 +10,7 @@ import msgspec
 from service.api.inference.tensors import Place, Tensor, Values, from_binary, from_json
 from service.common.errors import InvalidInput, InvalidRequest, Problem, clip, quoted
 from service.schema import strict_json
+from service.schema.decoder import Limits
 
 Parameters = dict[str, str | int | float | bool | None] | None
 
@@ -17,9 +18,13 @@ PREDICT, PROBABILITIES = "predict", "predict_proba"
 OUTPUTS = (PREDICT, PROBABILITIES)
 
 
+_Dimension = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
+
+
 class _Input(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     name: str
-    shape: list[Annotated[int, msgspec.Meta(ge=0, le=2**31)]]
+    shape: Annotated[list[_Dimension], msgspec.Meta(max_length=16)]
+    """Of few dimensions, as their product is taken, and written in what is said of it."""
     datatype: str
     data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     parameters: Parameters | msgspec.UnsetType = msgspec.UNSET
@@ -68,12 +73,12 @@ class InferRequest:
 
 
 def read_request(
-    body: bytes, head_bytes: int | None, max_depth: int, careful: bool
+    body: bytes, head_bytes: int | None, limits: Limits, careful: bool
 ) -> InferRequest | None:
     """Read a request whose first `head_bytes` are JSON, all of it where that is None.
 
-    Raises InvalidInput. Without `careful` None says that it has to be read with it: keys may be
-    there twice, which only the slow parser sees.
+    Raises InvalidInput or BodyTooLarge. Without `careful` None says that it has to be read with it:
+    keys may be there twice, which only the slow parser sees.
     """
     if head_bytes is not None and head_bytes > len(body):
         raise _refused(
@@ -82,19 +87,22 @@ def read_request(
     head = body if head_bytes is None else body[:head_bytes]
     if careful:
         try:
-            strict_json.parse(head, max_depth)
+            # No limit of rows: their numbers may be one long list, or a list for each column.
+            containers = limits.rows * strict_json.CONTAINERS_A_ROW
+            strict_json.parse(head, limits.depth, max_containers=containers)
         except InvalidRequest as error:
             raise InvalidInput(str(error), list(error.problems)) from error
     try:
         request = _decoder.decode(head)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        if not careful and not _has_each_key_once(request, head):
+            return None
+        data = _Data(request.inputs, memoryview(body)[len(head) :])
+        read = _checked(request, data.values)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        # Of data, too, in which the decoder only looks for the end: no UTF-8, or nested too deep.
         if not careful:
             return None
         raise _refused(_sentence(str(error))) from error
-    if not careful and not _has_each_key_once(request, head):
-        return None
-    data = _Data(request.inputs, memoryview(body)[len(head) :])
-    read = _checked(request, data.values)
     data.check_end()
     return read
 

@@ -158,12 +158,11 @@ def _array(values: list[Any], dtype: np.dtype[Any], place: Place) -> Values:
         return _floats(values, dtype, place)
     if dtype.kind in "iu":
         values = [_integer(value, place) for value in values]
-    if has_none:
-        return values
     try:
-        return np.array(values, dtype)
+        array = np.array([value for value in values if value is not None], dtype)
     except OverflowError as error:
         raise place.refuse(f"has a number that {place.datatype} cannot hold") from error
+    return values if has_none else array
 
 
 def _floats(values: list[Any], dtype: np.dtype[Any], place: Place) -> NDArray[Any]:

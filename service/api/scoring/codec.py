@@ -68,17 +68,17 @@ class ScoringCodec:
     def careful(self, body: bytes) -> Question[Written]:
         """Read it slowly; raises InvalidInput with what is wrong, or BodyTooLarge."""
         try:
-            value = strict_json.parse(body, self._limits.depth)
+            value = strict_json.parse(body, self._limits.depth, self._limits.rows)
         except InvalidRequest as error:
             raise InvalidInput(str(error), list(error.problems)) from error
         if not isinstance(value, dict):
             raise InvalidInput("The body must be an object.", [])
-        rows = rows_of(value)
+        rows = rows_of(value, self._names)
         sure = wants_probabilities(value)
         if rows.total > self._limits.rows:
             raise BodyTooLarge("The number of instances", self._limits.rows, "rows")
-        if rows.arrays is not None:
-            matrix = self._columns.of_instances(rows.arrays)
+        if rows.instances is not None:
+            matrix = self._columns.of_instances(rows.instances)
         else:
             matrix = self._columns.of_columns(self._cast(rows.columns or {}), rows.total)
         return Question(matrix, sure, self._chances if sure else self.write_labels)

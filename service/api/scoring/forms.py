@@ -5,7 +5,7 @@ and `true` is none.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from service.common.did_you_mean import did_you_mean
@@ -14,19 +14,23 @@ from service.common.errors import InvalidInput, Problem, quoted
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _SPLIT = ("columns", "index", "data")
 
-_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
+_NUMBER = re.compile(r"\s*+[+-]?(?:\d++\.?\d*+|\.\d++)(?:[eE][+-]?\d++)?\s*+")
+"""Possessive, so that it is linear: a text may have 64 KiB, and a body many of them."""
 
 
 class Rows(NamedTuple):
-    """The rows of a request: by name, or in the order of the model's features."""
+    """The rows of a request: as columns, or as instances like those of `/predict`."""
 
     columns: dict[str, list[Any]] | None
-    arrays: list[Any] | None
+    instances: list[Any] | None
     total: int
 
 
-def rows_of(body: Mapping[str, Any]) -> Rows:
-    """Return the rows of a body, which has exactly one form; raises InvalidInput."""
+def rows_of(body: Mapping[str, Any], features: Sequence[str]) -> Rows:
+    """Return the rows of a body, which has exactly one form; raises InvalidInput.
+
+    Records become columns of these features, without any other key that they have.
+    """
     found = [form for form in FORMS if form in body]
     if len(found) != 1:
         hint = did_you_mean(next(iter(body), ""), FORMS) if not found else ""
@@ -41,7 +45,7 @@ def rows_of(body: Mapping[str, Any]) -> Rows:
     if not isinstance(value, list) or not value:
         _refuse(f"/{form}", "must be a list of rows, with at least one")
     if all(isinstance(row, dict) for row in value):
-        return _of_records(value)
+        return _of_records(value, features)
     if form == "dataframe_records" or not all(isinstance(row, list) for row in value):
         _refuse(f"/{form}", "must be a list of objects, or of arrays of all the same length")
     return Rows(None, value, len(value))
@@ -102,10 +106,16 @@ def _of_columns(columns: dict[str, Any]) -> Rows:
     return Rows(listed, None, lengths.pop())
 
 
-def _of_records(records: list[dict[str, Any]]) -> Rows:
-    """Turn records into columns; a key that a record does not have is a missing value there."""
-    names = dict.fromkeys(name for record in records for name in record)
-    columns = {name: [record.get(name) for record in records] for name in names}
+def _of_records(records: list[dict[str, Any]], features: Sequence[str]) -> Rows:
+    """Turn records into columns; a key that a record does not have is a missing value there.
+
+    Records of which none has some feature stay as they are, for what is to be said of them. Columns
+    of all keys would be as many as there are cells, where no two records share one.
+    """
+    found: set[str] = set().union(*records)
+    if not found.issuperset(features):
+        return Rows(None, records, len(records))
+    columns = {name: [record.get(name) for record in records] for name in features}
     return Rows(columns, None, len(records))
 
 

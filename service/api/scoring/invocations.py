@@ -37,7 +37,9 @@ def _open(served: ServedModel, headers: SentHeaders) -> ScoringCodec | RowsMedia
     message["content-type"] = sent
     kind = message.get_content_type() if sent else "application/json"
     for name, value in message.get_params(failobj=[])[1:] if sent else ():
-        if name.lower() != "charset" or value.lower() not in ("utf-8", "utf8"):
+        # A parameter that names a charset of its own (RFC 2231) is no text.
+        is_utf8 = isinstance(value, str) and value.lower() in ("utf-8", "utf8")
+        if name.lower() != "charset" or not is_utf8:
             raise UnsupportedMediaType(f"{clip(sent)!r}", [f"{kind} without {clip(name, 24)}"])
     if kind in _FILES:
         return _FILES[kind]

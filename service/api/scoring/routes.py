@@ -8,6 +8,7 @@ from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
+from service.api.answering import only_described
 from service.api.health import readyz
 from service.api.scoring.invocations import INVOCATIONS
 from service.api.services import services_of
@@ -103,10 +104,9 @@ async def version() -> Response:
         }
     },
 )
-async def invocations(request: Request) -> Response:
+async def invocations() -> Response:
     """Classify rows as `mlflow models serve` does; nothing is cast that loses something.
 
     `{"params": {"predict_fn": "predict_proba"}}` beside JSON rows asks for probabilities.
     """
-    # `application` answers it before FastAPI sees it.
-    raise AssertionError(request.url.path)
+    only_described()

@@ -59,7 +59,8 @@ class _RowTensor(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     name: str
     shape: list[int]
     datatype: str
-    data: list[float]
+    data: list[float | list[float]]
+    """Flat, or nested as its shape says."""
 
 
 class _RowRequest(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -104,15 +105,17 @@ class InferenceRows:
         if len(inputs) != 1:
             return None
         tensor = inputs[0]
+        values = _flat(tensor.data)
         if (
             tensor.datatype != "FP64"
             or tensor.shape != [1, self._width]
-            or len(tensor.data) != self._width
+            or values is None
+            or len(values) != self._width
             or body.count(b":") != 5 + tensor.name.count(":")  # else a key is there twice
             or b"\\" in body
         ):
             return None
-        row = self._checked(tuple(tensor.data))
+        row = self._checked(values)
         return None if row is None else FoundRow(self._json, row, False)
 
     def _learn(self, head: bytes, body: bytes) -> FastForm | None:
@@ -146,6 +149,14 @@ class InferenceRows:
         return self._open_form(
             [encode(outputs, None, _one(label), None) for label in range(classes)]
         )
+
+
+def _flat(data: list[float | list[float]]) -> Row | None:
+    """Return the values of one row, flat or nested; None where they are both."""
+    if len(data) == 1 and isinstance(data[0], list):
+        return tuple(data[0])
+    values = tuple(value for value in data if type(value) is float)
+    return values if len(values) == len(data) else None
 
 
 class _RowSplit(msgspec.Struct, forbid_unknown_fields=True, gc=False):

@@ -157,12 +157,24 @@ def test_an_id_comes_back_and_none_is_made_up(client: Client) -> None:
     assert "id" not in infer(client, {"inputs": [tensor], "id": None}).json()
 
 
+def _with_data(data: bytes, datatype: bytes = b"FP64") -> bytes:
+    """Return a request whose only tensor has this data, JSON or not."""
+    about = b'{"name":"x","shape":[1,4],"datatype":"%b"' % datatype
+    return b'{"inputs":[%b,"data":%b}]}' % (about, data)
+
+
 TENSOR = {**WHOLE, "data": ROW}
 WRONG: dict[str, tuple[object, str]] = {
     "empty body": (b"", "is empty"),
     "no JSON": (b"hello", "not JSON"),
     "cut off": (b'{"inputs":[{"name":"x"', "not JSON"),
     "NaN": (b'{"inputs":[{"name":"x","shape":[1,1],"datatype":"FP64","data":[NaN]}]}', "NaN"),
+    "no UTF-8 in numbers": (_with_data(b'["\xff"]'), "not UTF-8"),
+    "no UTF-8 in texts": (_with_data(b'["\xff"]', b"BYTES"), "not UTF-8"),
+    "half a surrogate pair": (_with_data(b'["\\ud800"]', b"BYTES"), "half a surrogate pair"),
+    "deep": (_with_data(b"[" * 33 + b"]" * 33), "nests deeper than 32"),
+    "too deep for any parser": (_with_data(b"[" * 100_000 + b"]" * 100_000), "nests deeper than"),
+    "deep and without an end": (_with_data(b"[" * 100_000), "nests deeper than 32"),
     "a list": ([], "Expected 'object'"),
     "no inputs": ({}, "'inputs' is missing"),
     "empty inputs": ({"inputs": []}, "has no inputs"),
@@ -180,6 +192,12 @@ WRONG: dict[str, tuple[object, str]] = {
     "negative": ({"inputs": [{**TENSOR, "shape": [-1, 4]}]}, "inputs[0].shape[0]: expected"),
     "three dimensions": ({"inputs": [{**TENSOR, "shape": [1, 1, 4]}]}, "of the shape [1, 1, 4]"),
     "no dimensions": ({"inputs": [{**TENSOR, "shape": [], "data": [1]}]}, "of the shape []"),
+    "17 dimensions": ({"inputs": [{**TENSOR, "shape": [1] * 17}]}, "length <= 16"),
+    "100,000 dimensions": ({"inputs": [{**TENSOR, "shape": [2**31] * 100_000}]}, "length <= 16"),
+    "a product of 150 digits": (
+        {"inputs": [{**TENSOR, "shape": [2**31] * 16}]},
+        "has 4 values for the shape",
+    ),
     "no rows": ({"inputs": [{**TENSOR, "shape": [0, 4], "data": []}]}, "has no rows"),
     "too nested": ({"inputs": [{**TENSOR, "data": [[[1]], [[2]], [[3]], [[4]]]}]}, "nest"),
     "ragged": ({"inputs": [{**TENSOR, "shape": [2, 2], "data": [[1, 2], [3]]}]}, "is nested"),
@@ -193,6 +211,14 @@ WRONG: dict[str, tuple[object, str]] = {
     "300 as UINT8": (
         {"inputs": [{**TENSOR, "datatype": "UINT8", "data": [300, 1, 2, 3]}]},
         "has a number that UINT8 cannot hold",
+    ),
+    "300 as UINT8 beside null": (
+        {"inputs": [{**TENSOR, "datatype": "UINT8", "data": [300, None, 2, 3]}]},
+        "has a number that UINT8 cannot hold",
+    ),
+    "400 digits beside null": (
+        {"inputs": [{**TENSOR, "datatype": "INT64", "data": [10**400, None, 2, 3]}]},
+        "out of the range",
     ),
     "1e300 as FP32": (
         {"inputs": [{**TENSOR, "datatype": "FP32", "data": [1e300, 1, 2, 3]}]},
@@ -326,6 +352,16 @@ def test_wrong_texts_and_booleans_in_binary_are_400(
     assert sentence in refused.json()["error"]
 
 
+@pytest.mark.parametrize("dimensions", [16, 500])
+def test_a_shape_whose_product_is_huge_is_400(client: Client, dimensions: int) -> None:
+    tensor = {**WHOLE, "shape": [2**31] * dimensions, "parameters": {"binary_data_size": 32}}
+
+    refused = binary(client, {"inputs": [tensor]}, b"\0" * 32)
+
+    assert refused.status_code == 400
+    assert "shape" in refused.json()["error"]
+
+
 @pytest.mark.parametrize("length", ["-1", "abc", "99999", "1e3", "9" * 30, "٣"])
 def test_a_header_length_that_lies_is_400(client: Client, length: str) -> None:
     body = json.dumps({"inputs": [TENSOR]}).encode()
@@ -341,6 +377,16 @@ def test_too_many_rows_are_413(client: Client) -> None:
 
     assert refused.status_code == 413
     assert "10,000 rows" in refused.json()["error"]
+
+
+@pytest.mark.parametrize("part", [b"[]", b"{}", b"[0]"])
+def test_too_many_lists_and_objects_are_413_before_they_are_made(
+    client: Client, part: bytes
+) -> None:
+    refused = infer(client, _with_data(b"[%b]" % b",".join([part] * 100_001)))
+
+    assert refused.status_code == 413
+    assert "lists and objects" in refused.json()["error"]
 
 
 def test_probabilities_that_a_classifier_does_not_have_are_400_and_not_listed(
@@ -370,3 +416,21 @@ def test_requests_are_counted_by_route_and_refusals_by_reason(client: Client) ->
     infer(client, {})
 
     assert (count(200), count(400)) == (before[0] + 1, before[1] + 1)
+
+
+def test_the_example_of_a_wide_model_is_left_out(client: Client, registry: FakeRegistry) -> None:
+    columns = [f"a rather long name of the column number {index}" for index in range(400)]
+    rows = [[*[float(row + index) for index in range(400)], row % 2] for row in range(20)]
+    client.train(
+        name="wide",
+        model_type="GaussianNB",
+        dataset={"columns": [*columns, "label"], "rows": rows},
+        target="label",
+        use=False,
+    )
+
+    refused = infer(client, {"inputs": []}, "/v2/models/wide/infer")
+
+    assert refused.status_code == 400
+    assert len(refused.content) < 4096
+    del registry.versions["wide", 1]

@@ -141,3 +141,19 @@ def test_a_model_named_in_another_way_than_its_registration_is_404_everywhere(
         for path in (f"/v2/models/{name}", f"/v2/models/{name}/ready", f"/v2/models/{name}/config"):
             assert client.get(path).status_code == 404, path
         assert client.post(f"/v2/models/{name}/infer", json=REQUEST).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v2/models/iris/infer%0A",
+        "/v2/models/iris/versions/1/infer%0A",
+        "/v1/models/iris:predict%0A",
+        "/v1/models/a:b:predict",
+    ],
+)
+def test_a_path_that_is_almost_a_route_of_inference_is_404(client: Client, path: str) -> None:
+    refused = client.post(path, json=REQUEST)
+
+    assert refused.status_code == 404
+    assert refused.json() == {"error": "No such route; see GET /docs."}

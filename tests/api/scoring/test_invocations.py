@@ -102,6 +102,14 @@ WRONG: dict[str, tuple[object, str]] = {
     "a text of infinity": ({"inputs": [{**RECORD, NAMES[0]: "inf"}]}, "not a text"),
     "an object": ({"inputs": [{**RECORD, NAMES[0]: {"a": 1}}]}, "not an object"),
     "too narrow": ({"inputs": [[1, 2]]}, "has 2 values for 4 features"),
+    "a text that is almost a number": (
+        {"inputs": [{**RECORD, NAMES[0]: "1" * 60_000 + "x"}]},
+        "not a text",
+    ),
+    "records that share no key": (
+        {"dataframe_records": [{f"{row}-{key}": 1 for key in range(50)} for row in range(9000)]},
+        "is missing",
+    ),
     "params": ({"inputs": [ROW], "params": 1}, "/params must be an object"),
     "predict_fn": ({"inputs": [ROW], "params": {"predict_fn": "score"}}, "predict_fn must be"),
 }
@@ -128,6 +136,7 @@ def test_a_wrong_request_is_400_with_a_message_and_an_example_that_works(
         "application/json; format=pandas-split",
         "text/csv; charset=latin-1",
         "application/json; charset=utf-16",
+        "application/json; charset*=utf-8''utf-8",
         "multipart/form-data; boundary=x",
     ],
 )
@@ -143,3 +152,19 @@ def test_too_many_rows_are_413(client: Client) -> None:
 
     assert refused.status_code == 413
     assert refused.json()["error_code"] == "REQUEST_LIMIT_EXCEEDED"
+
+
+def test_too_many_lists_and_objects_are_413_before_they_are_made(client: Client) -> None:
+    frame: object = {"dataframe_split": {"data": [[]] * 100_001}}
+
+    refused = invoke(client, frame)
+
+    assert refused.status_code == 413
+    assert "lists and objects" in refused.json()["message"]
+
+
+def test_a_path_that_is_almost_the_route_is_404(client: Client) -> None:
+    refused = client.post("/invocations%0A", json={"inputs": [ROW]})
+
+    assert refused.status_code == 404
+    assert refused.json()["error_code"] == "RESOURCE_DOES_NOT_EXIST"

@@ -37,6 +37,7 @@ def binary_sent(head: Any, tail: bytes = TAIL, url: bytes = INFER) -> bytes:
 
 FAST: dict[str, bytes] = {
     "a tensor": json_sent(INFER, {"inputs": [{**TENSOR, "data": [4.0, 0]}]}),
+    "a nested tensor": json_sent(INFER, {"inputs": [{**TENSOR, "data": [[4.0, 0]]}]}),
     "without a type": sent(
         INFER, json.dumps({"inputs": [{**TENSOR, "data": [4, 0]}]}).encode(), b"accept: */*"
     ),
@@ -78,6 +79,8 @@ ORDINARY: dict[str, bytes] = {
     ),
     "too few values": json_sent(INFER, {"inputs": [{**TENSOR, "data": [4]}]}),
     "out of range": json_sent(INFER, {"inputs": [{**TENSOR, "data": [4, 101]}]}),
+    "one value nested": json_sent(INFER, {"inputs": [{**TENSOR, "data": [4, [0]]}]}),
+    "nested too deeply": json_sent(INFER, {"inputs": [{**TENSOR, "data": [[[4, 0]]]}]}),
     "null": json_sent(INFER, {"inputs": [{**TENSOR, "data": [4, None]}]}),
     "another model": json_sent(b"/v2/models/n/infer", {"inputs": [{**TENSOR, "data": [4, 0]}]}),
     "a version": json_sent(
@@ -206,4 +209,4 @@ def test_predictions_are_counted_by_the_route_of_their_protocol() -> None:
 
     counts = serve_site(predictor_for(SCHEMA), scene)
 
-    assert counts == {"/v2/models/{name}/infer": 5.0, "/invocations": 2.0}
+    assert counts == {"/v2/models/{name}/infer": 6.0, "/invocations": 2.0}

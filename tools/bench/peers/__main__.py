@@ -15,13 +15,17 @@ from tools.bench.client import BenchFailed
 from tools.bench.forest import Forest, load, train
 from tools.bench.load import Load, Wrk, median, ratio, require_wrk
 from tools.bench.options import Options
-from tools.bench.peers.servers import ARRAYS, PEERS, SERVICE, Api, versions
+from tools.bench.peers.servers import ARRAYS, PEERS, SCORING, SERVICE, V2, Api, versions
 from tools.bench.processes import Server
 
 _CONNECTIONS = (1, 8, 32)
 _SIZES = (1, 1000)
 """Rows per request."""
 _MOST_SECONDS = 600
+
+_IN_V2, _IN_SCORING = "service, V2", "service, /invocations"
+_SAME = {"MLServer": _IN_V2, "MLServer, batching": _IN_V2, "mlflow": _IN_SCORING}
+"""The service asked in the protocol of a peer."""
 
 Loads = dict[tuple[int, int, str], list[Load]]
 """By rows per request, connections and server."""
@@ -43,7 +47,12 @@ def measure(options: Options) -> str:
     with ExitStack() as stack:
         service = stack.enter_context(processes.service(folder, core))
         train(service.client(), forest)
-        servers = {"service": (service, SERVICE), "service, arrays": (service, ARRAYS)}
+        servers = {
+            "service": (service, SERVICE),
+            "service, arrays": (service, ARRAYS),
+            _IN_V2: (service, V2),
+            _IN_SCORING: (service, SCORING),
+        }
         for peer in PEERS:
             tell(f"peers: {peer.name} starts")
             servers[peer.name] = (stack.enter_context(peer.running(folder, core)), peer.api)
@@ -112,6 +121,7 @@ def _table(loads: Loads, size: int, options: Options) -> str:
                     f"{100 * median(runs, lambda run: run.refused):.0f} %",
                     ratio(runs, loads[size, connections, "limit"]),
                     ratio(loads[size, connections, "service"], runs),
+                    ratio(loads[size, connections, _SAME[name]], runs) if name in _SAME else "",
                 ]
             )
     names = ", ".join(f"{name} {version}" for name, version in versions().items())
@@ -119,8 +129,9 @@ def _table(loads: Loads, size: int, options: Options) -> str:
         f"The same forest of 100 trees, {size:,} of its rows a request, each server on one core; "
         f"medians of {options.rounds} rounds of {options.seconds} s. {names}. Every label was "
         "compared with scikit-learn's, 32 requests at a time. Core us: what a request takes of the "
-        "server's core. Refused: the service answers 503 to a request that would wait 0.1 s; that "
-        "counts in p50 and p99, and not in rows/s."
+        "server's core. Service x: the service's rows/s by those of this server; same x: the same "
+        "with the service asked in this server's protocol. Refused: the service answers 503 to a "
+        "request that would wait 0.1 s; that counts in p50 and p99, and not in rows/s."
     )
     columns = [
         "connections",
@@ -132,7 +143,7 @@ def _table(loads: Loads, size: int, options: Options) -> str:
         "refused",
     ]
     heading = "One row beside peers" if size == 1 else f"{size:,} rows beside peers"
-    return table(heading, note, [*columns, "x limit", "service x"], lines)
+    return table(heading, note, [*columns, "x limit", "service x", "same x"], lines)
 
 
 def main() -> int:

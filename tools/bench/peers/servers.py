@@ -169,16 +169,18 @@ SERVICE = Api("/predict", lambda forest, rows: {"instances": forest.named(rows)}
 ARRAYS = Api("/predict", lambda _, rows: {"instances": rows.tolist()}, _labels_of)
 """The same without column names, as some peers take rows."""
 
-_V2 = Api("/v2/models/forest/infer", _v2, lambda reply: list(reply["outputs"][0]["data"]))
+V2 = Api("/v2/models/forest/infer", _v2, lambda reply: list(reply["outputs"][0]["data"]))
+SCORING = Api("/invocations", _split, _labels_of)
+
 # The largest number of waiting requests, and the delay from its guide.
 _BATCH: dict[str, object] = {"max_batch_size": 32, "max_batch_time": 0.01}
 
 PEERS = (
-    Peer("MLServer", "mlserver", _mlserver({}), "/v2/health/ready", _V2),
-    Peer("MLServer, batching", "mlserver", _mlserver(_BATCH), "/v2/health/ready", _V2),
+    Peer("MLServer", "mlserver", _mlserver({}), "/v2/health/ready", V2),
+    Peer("MLServer, batching", "mlserver", _mlserver(_BATCH), "/v2/health/ready", V2),
     Peer("BentoML", "bentoml", _bentoml, "/readyz", _of_bentoml("/predict")),
     Peer("BentoML, batching", "bentoml", _bentoml, "/readyz", _of_bentoml("/batched")),
-    Peer("mlflow", "mlflow", _mlflow, "/ping", Api("/invocations", _split, _labels_of)),
+    Peer("mlflow", "mlflow", _mlflow, "/ping", SCORING),
 )
 """The peers that are measured."""
 
@@ -197,6 +199,6 @@ DESCRIBED = Peer(
         }
     ),
     "/v2/health/ready",
-    _V2,
+    V2,
 )
 """MLServer with metadata of the forest, as clients that read metadata need it."""
