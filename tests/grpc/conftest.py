@@ -4,7 +4,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.support.fakes import FakeRegistry
-from tests.support.grpc_client import GrpcClient, free_port, grpc_client
+from tests.support.grpc_client import GrpcClient, grpc_client
+from tests.support.ports import free_port
 from tests.support.server import Client, serve, settings_for
 
 

@@ -22,8 +22,9 @@ from tests.api.inference.test_infer import TENSOR
 from tests.grpc.conftest import Both
 from tests.support.classifiers import FakeClassifier, predictor_of
 from tests.support.fakes import FakeRegistry
-from tests.support.grpc_client import SERVICE, GrpcClient, free_port, grpc_client, infer_request
+from tests.support.grpc_client import SERVICE, GrpcClient, grpc_client, infer_request
 from tests.support.keys import line
+from tests.support.ports import free_port
 from tests.support.server import running, serve, settings_for
 from tests.support.site import answering_of
 from tests.support.waiting import until, wait_until

@@ -1,6 +1,5 @@
 """A client of gRPC for tests: a real channel, and the service's own messages."""
 
-import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -77,13 +76,6 @@ class GrpcClient:
 
 def _texts(metadata: Sequence[tuple[str, str]] | None) -> dict[str, str]:
     return dict(metadata or ())
-
-
-def free_port() -> int:
-    """Return a port that was free a moment ago: the setting has no other way to one."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
 
 
 @contextmanager
