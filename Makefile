@@ -77,11 +77,14 @@ setup: $(VENV)/.dev ## Make .venv with everything that the other targets need
 lock: ## Renew the lock files from pyproject.toml (needs uv)
 	@uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 		--no-annotate --no-header --quiet --output-file requirements.lock
-	@uv pip compile pyproject.toml --extra server --constraint requirements.lock --universal \
+	@uv pip compile pyproject.toml --extra server --extra grpc --constraint requirements.lock --universal \
 		--python-version 3.11 --generate-hashes --no-annotate --no-header --quiet \
 		--output-file requirements-server.lock
-	@uv pip compile pyproject.toml --extra dev --constraint requirements.lock --universal \
+	@uv pip compile pyproject.toml --extra grpc --constraint requirements.lock --universal \
 		--python-version 3.11 --generate-hashes --no-annotate --no-header --quiet \
+		--output-file requirements-grpc.lock
+	@uv pip compile pyproject.toml --extra dev --extra grpc --constraint requirements.lock \
+		--universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet \
 		--output-file requirements-dev.lock
 	@for peer in $(PEERS); do \
 		uv pip compile tools/bench/peers/$$peer.in --universal --python-version 3.11 --generate-hashes \

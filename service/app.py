@@ -6,6 +6,7 @@ import threading
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from service.api.answering import Answering
 from service.api.application import RequestScope, Service, fastapi_application
@@ -14,7 +15,7 @@ from service.api.same_origin import SameOriginMiddleware
 from service.api.services import Lifespan, Services
 from service.auth.api_keys import ApiKeys
 from service.common.data_folder import DataFolder
-from service.common.errors import ServiceError
+from service.common.errors import ServiceError, StartError
 from service.common.metrics import Metrics
 from service.common.ports import Registry
 from service.common.settings import Settings, read_settings
@@ -42,6 +43,9 @@ from service.training.retention import Retention
 from service.training.run import Limits as TrainingLimits
 from service.training.run import TrainingServices
 from service.training.uploads import Uploads
+
+if TYPE_CHECKING:
+    from service.grpc.server import GrpcServer
 
 logger = logging.getLogger(__name__)
 
@@ -72,20 +76,27 @@ def create_app(
     workers = WorkerPool(settings.children_idle_seconds) if workers is None else workers
     services = _services(settings, registry, workers, metrics, current_model, hold, folder)
     predictions = Predictions(services.answering)
+    grpc_server = _grpc_server(services, keys)
     stopping = threading.Thread(target=services.training_queue.stop, name="drain", daemon=True)
 
     def drain() -> None:
         if not services.draining:
             services.draining = True
             stopping.start()
+            if grpc_server is not None:
+                grpc_server.drain()
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[Lifespan]:
         hold.bind(asyncio.get_running_loop())
         services.workers.warm()
         await services.run(_begin, services)
+        if grpc_server is not None:
+            await grpc_server.start()
         yield {"service": services}
         services.draining = True
+        if grpc_server is not None:
+            await grpc_server.stop()
         services.stopping.set()
         services.poller.stop()
         services.version_list.close()
@@ -179,6 +190,22 @@ def _services(
         bootstrap=Bootstrap(settings.starter_model, registry, coordinator, uploads, training_queue),
         retention=Retention(registry, settings.keep_failed_days, settings.keep_datasets_days),
     )
+
+
+def _grpc_server(services: Services, keys: ApiKeys | None) -> "GrpcServer | None":
+    """Return the server of gRPC, where it has a port; raises StartError without its package."""
+    if not services.settings.grpc_port:
+        return None
+    try:
+        from service.grpc.server import GrpcServer
+    except ModuleNotFoundError as error:
+        if error.name != "grpc":
+            raise
+        raise StartError(
+            "SERVICE_GRPC_PORT needs the package grpcio, which is not installed. Install "
+            "requirements-grpc.lock, or leave the setting out."
+        ) from error
+    return GrpcServer(services, keys)
 
 
 def _begin(services: Services) -> None:

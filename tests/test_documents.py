@@ -101,6 +101,8 @@ def test_the_built_in_data_sets_are_the_same_everywhere() -> None:
     "lock",
     [
         "requirements.lock",
+        "requirements-grpc.lock",
+        "requirements-server.lock",
         "requirements-dev.lock",
         "tests/fuzz/requirements.txt",
         "tools/supply/requirements.txt",

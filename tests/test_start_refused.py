@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.process import fail_to_start
 
 
@@ -16,6 +18,38 @@ def test_a_port_in_use_is_reported_in_a_sentence(tmp_path: Path) -> None:
         said = fail_to_start(tmp_path, port=port)
 
     assert f"Port {port} on 127.0.0.1 cannot be taken: Address already in use." in said
+
+
+def test_a_port_of_grpc_in_use_is_reported_in_a_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+        said = fail_to_start(tmp_path, grpc_port=port)
+
+    assert f"Port {port} on 127.0.0.1 cannot be taken for gRPC: Address already in use." in said
+
+
+def test_grpc_without_its_package_is_reported_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    (hidden / "grpc.py").write_text("raise ModuleNotFoundError('No module', name='grpc')")
+    monkeypatch.setenv("PYTHONPATH", str(hidden))
+
+    said = fail_to_start(tmp_path / "data", grpc_port=1)
+
+    assert said.startswith("SERVICE_GRPC_PORT needs the package grpcio, which is not installed.")
+
+
+def test_without_a_port_of_grpc_its_package_is_not_imported() -> None:
+    code = (
+        "import sys; import service.__main__; print({'grpc', 'google.protobuf'} & set(sys.modules))"
+    )
+
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert ran.stdout == "set()\n"
 
 
 def test_a_data_folder_that_cannot_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:

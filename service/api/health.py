@@ -5,8 +5,9 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service.api.schemas import HealthReply, ProblemReply, ReadyReply
-from service.api.services import services_of
+from service.api.services import Services, services_of
 from service.common.errors import ClassifierUnavailable, NotReady
+from service.serving.current_model import LoadedVersion
 
 router = APIRouter(tags=["health"])
 
@@ -27,7 +28,12 @@ async def readyz(request: Request) -> ReadyReply:
 
     It is 503 also while a native model's process is being started again.
     """
-    services = services_of(request)
+    in_use = check_ready(services_of(request))
+    return ReadyReply(status="ready", model=in_use.name, version=in_use.version)
+
+
+def check_ready(services: Services) -> LoadedVersion:
+    """Return the model in use; raises NotReady, NoModelInUse or ClassifierUnavailable."""
     if services.draining:
         raise NotReady("The replica is going away.")
     if not services.poller.reached:
@@ -36,7 +42,7 @@ async def readyz(request: Request) -> ReadyReply:
     if not in_use.predictor.classifier.ready:
         # Other replicas can answer meanwhile.
         raise ClassifierUnavailable
-    return ReadyReply(status="ready", model=in_use.name, version=in_use.version)
+    return in_use
 
 
 @router.get(

@@ -36,6 +36,7 @@ TABLE: Mapping[type[ServiceError], tuple[int, str, str]] = {
     errors.TrainingNotFound: (404, "training-not-found", "Training not found"),
     errors.DataSetNotFound: (404, "data-set-not-found", "Data set not found"),
     errors.ModelTypeNotFound: (404, "model-type-not-found", "Model type not found"),
+    errors.ServiceNotFound: (404, "service-not-found", "Service not found"),
     errors.VersionInUse: (409, "version-in-use", "Version in use"),
     errors.VersionNotServable: (409, "version-not-servable", "Version not servable"),
     errors.DataSetConflict: (409, "data-set-conflict", "Data set conflict"),
@@ -96,6 +97,8 @@ class Answer:
     slug: str
     body: bytes
     headers: Sequence[tuple[bytes, bytes]]
+    shown: Mapping[str, Any]
+    """What the body is made of."""
 
     async def send(self, send: Send, more: Sequence[tuple[bytes, bytes]] = ()) -> None:
         """Send it to an ASGI server, with `more` headers."""
@@ -230,7 +233,7 @@ def _make(
         (b"content-length", str(len(body)).encode()),
         (b"x-request-id", request_id.encode()),
     ]
-    return Answer(status, slug, body, [*fixed, *headers])
+    return Answer(status, slug, body, [*fixed, *headers], shown)
 
 
 def _fitting(problems: Sequence[Problem]) -> list[dict[str, str]]:

@@ -5,7 +5,7 @@ ServiceError
         UnusableData        the rows sent for training cannot be trained on
     BodyTooLarge, UnsupportedMediaType
     NotFound                ModelNotFound, VersionNotFound, AliasNotFound, TrainingNotFound,
-                            DataSetNotFound, ModelTypeNotFound
+                            DataSetNotFound, ModelTypeNotFound, ServiceNotFound
     Conflict                VersionInUse, VersionNotServable, DataSetConflict, IdempotencyConflict,
                             TrainingRefused, TrainingEnded, TrainingCancelled, EpochConflict
     JobFailed, JobStopped
@@ -140,6 +140,13 @@ class ModelTypeNotFound(NotFound):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"There is no model type {quoted(name)}; GET /model-types lists them.")
+
+
+class ServiceNotFound(NotFound):
+    """No service of that name is served over gRPC."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no service {quoted(name)}.")
 
 
 class Conflict(ServiceError):

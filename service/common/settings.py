@@ -28,6 +28,8 @@ class Settings(BaseSettings):
     """Address to listen on: by default for this machine only; the image sets 0.0.0.0."""
     port: int = Field(8000, ge=0, le=65535)
     """Port to listen on; 0: any free one."""
+    grpc_port: int = Field(0, ge=0, le=65535)
+    """Port to listen on for gRPC, at the same address; it needs the package grpcio. 0: none."""
     data_dir: Path = Path("data")
     """Folder for the embedded MLflow store, the cache of artifacts and the work of trainings."""
     mlflow_uri: str = ""

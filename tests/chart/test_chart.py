@@ -26,7 +26,10 @@ pytestmark = needs_helm
 
 EVERYTHING = "monitoring.standalone=true"
 VALUES = CHART.parents[1] / "k8s" / "values"
-OWN_SETTINGS = {"host", "port", "data_dir", "mlflow_uri", "replicas", "peer_key", "api_keys_file"}
+OWN_SETTINGS = {
+    *("host", "port", "grpc_port", "data_dir"),
+    *("mlflow_uri", "replicas", "peer_key", "api_keys_file"),
+}
 """What the chart sets itself, so that nobody else can."""
 
 

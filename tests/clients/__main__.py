@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.ports import free_port
 from tests.support.tables import table, tell, write
 from tools.bench import processes
 from tools.bench.client import Client
@@ -33,6 +34,8 @@ class Script:
 
 CLIENTS = {
     "tritonclient http": Script("triton_http", ".clients/triton"),
+    "tritonclient grpc": Script("triton_grpc", ".clients/triton"),
+    "kserve gRPC": Script("kserve_grpc", ".clients/kserve"),
     "kserve REST": Script("kserve_rest", ".clients/kserve"),
     "MLflow scoring": Script("mlflow_scoring", ".clients/mlflow"),
     "MLServer types": Script("mlserver_types", ".peers/mlserver"),
@@ -122,10 +125,12 @@ def _run(script: Script, site: Path) -> Result:
 def run(names: list[str], folder: Path) -> dict[str, Result]:
     """Start the service, train two models, and try each client with iris in use."""
     results = {}
-    with processes.service(folder, None) as server:
+    grpc_port = free_port()
+    with processes.service(folder, None, grpc_port=str(grpc_port)) as server:
         client = server.client()
         site: dict[str, Any] = {
             "url": f"http://127.0.0.1:{server.port}",
+            "grpc": f"127.0.0.1:{grpc_port}",
             "mixed": _mixed(client),
             "iris": _iris(client),
         }

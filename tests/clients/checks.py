@@ -51,6 +51,8 @@ class Site:
     url: str
     iris: ServedModel
     mixed: ServedModel
+    grpc: str = ""
+    """Host and port of gRPC."""
 
     @property
     def address(self) -> str:
@@ -61,7 +63,8 @@ class Site:
     def load(cls, path: Path) -> "Site":
         """Read what the driver wrote."""
         content = json.loads(path.read_text())
-        return cls(content["url"], ServedModel(**content["iris"]), ServedModel(**content["mixed"]))
+        iris, mixed = ServedModel(**content["iris"]), ServedModel(**content["mixed"])
+        return cls(content["url"], iris, mixed, content.get("grpc", ""))
 
 
 class Checks:

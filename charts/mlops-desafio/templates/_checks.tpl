@@ -26,4 +26,10 @@
 {{- if and $v.api.autoscaling.enabled (gt (int $v.api.autoscaling.minReplicas) (int $v.api.autoscaling.maxReplicas)) -}}
 {{- fail "api.autoscaling.minReplicas is above api.autoscaling.maxReplicas." -}}
 {{- end -}}
+{{- if and $v.api.grpc.enabled (eq (int $v.api.grpc.port) 8000) -}}
+{{- fail "api.grpc.port is 8000, where the pods serve HTTP; choose another one." -}}
+{{- end -}}
+{{- if and $v.api.grpc.enabled (eq (int $v.api.grpc.port) (int $v.api.service.port)) -}}
+{{- fail "api.grpc.port is api.service.port, where the Service has HTTP; choose another one." -}}
+{{- end -}}
 {{- end }}

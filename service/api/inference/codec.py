@@ -37,7 +37,7 @@ class InferenceCodec:
         self._limits = predictor.limits
         features = predictor.schema.features
         self._names = {feature.name for feature in features}
-        self._width = len(features)
+        self.width = len(features)
         self.classes = len(predictor.schema.classes)
         self.encoder = OutputEncoder(predictor.name, predictor.version, predictor.schema.classes)
 
@@ -47,7 +47,7 @@ class InferenceCodec:
         features = self._predictor.schema.features
         if all(feature.type == "number" for feature in features):
             values = [example_value(feature) for feature in features]
-            shape, datatype = [1, self._width], DATATYPE_OF["number"]
+            shape, datatype = [1, self.width], DATATYPE_OF["number"]
             whole = {"name": "input-0", "shape": shape, "datatype": datatype, "data": values}
             return {"inputs": [whole]}
         return {
@@ -101,7 +101,7 @@ class InferenceCodec:
         request = self.read(body, head_bytes, careful)
         if request is None:
             return None
-        matrix = self._matrix(request, careful)
+        matrix = self.matrix(request, careful)
         return None if matrix is None else self.asked(request, matrix)
 
     def read(self, body: bytes, head_bytes: int | None, careful: bool) -> InferRequest | None:
@@ -113,27 +113,31 @@ class InferenceCodec:
     def asked(self, request: InferRequest, matrix: Floats) -> Question[Written]:
         """Return what a request asks about the rows that it brings."""
         outputs, identifier, encode = request.outputs, request.id, self.encoder.encode
-        sure = any(output.name == PROBABILITIES for output in outputs)
         return Question(
-            matrix, sure, lambda labels, chances: encode(outputs, identifier, labels, chances)
+            matrix,
+            request.wants_probabilities,
+            lambda labels, chances: encode(outputs, identifier, labels, chances),
         )
 
     def _raw(self, body: bytes) -> InferRequest:
         """Return the request of a body that is the one row of a single tensor, without JSON."""
-        size = _NUMBER_BYTES * self._width
+        size = _NUMBER_BYTES * self.width
         if len(body) != size or not self._predictor.decoder.only_numbers:
             raise InvalidInput(
                 f"A body without JSON must be one row of FP64, {size} bytes, and every feature a "
                 "number that is never missing.",
                 [Problem("", "is no row of FP64")],
             )
-        tensor = Tensor("", (1, self._width), np.frombuffer(body, "<f8"))
+        tensor = Tensor("", (1, self.width), np.frombuffer(body, "<f8"))
         has_probabilities = self._predictor.classifier.has_probabilities
         names = OUTPUTS if has_probabilities else OUTPUTS[:1]
         return InferRequest([tensor], tuple(Wanted(name, True) for name in names), False)
 
-    def _matrix(self, request: InferRequest, careful: bool) -> Floats | None:
-        """Return the rows of a request, or None where that takes care."""
+    def matrix(self, request: InferRequest, careful: bool) -> Floats | None:
+        """Return the rows of a request, [N, F]; raises InvalidInput or BodyTooLarge.
+
+        Without `careful` None says that they have to be read with it.
+        """
         tensors = request.tensors
         if not tensors:
             self._refuse("has no inputs")
@@ -142,22 +146,22 @@ class InferenceCodec:
         if len(tensors) > 1 or (tensors[0].name in self._names and _is_column(tensors[0])):
             return self._of_columns(tensors, careful)
         shape = tensors[0].shape
-        if len(shape) == 1 and self._width == 1:
+        if len(shape) == 1 and self.width == 1:
             shape = (*shape, 1)
         if len(shape) != 2:
             self._refuse(
-                f"has an input of the shape {list(shape)[:8]}; send one of [rows, {self._width}], "
+                f"has an input of the shape {list(shape)[:8]}; send one of [rows, {self.width}], "
                 "or one of [rows, 1] for each feature"
             )
-        if shape[1] != self._width:
-            self._refuse(f"has rows of {shape[1]} values, and the model {self._width} features")
+        if shape[1] != self.width:
+            self._refuse(f"has rows of {shape[1]} values, and the model {self.width} features")
         self._check_rows(shape[0])
         values = tensors[0].values
         if isinstance(values, list):
             if not careful:
                 return None
-            starts = range(0, len(values), self._width)
-            return self._columns.of_instances([values[at : at + self._width] for at in starts])
+            starts = range(0, len(values), self.width)
+            return self._columns.of_instances([values[at : at + self.width] for at in starts])
         whole = values.reshape(shape)
         return self._columns.of_matrix(whole) if careful else self._columns.try_matrix(whole)
 

@@ -7,7 +7,7 @@ from starlette.convertors import Convertor, register_url_convertor
 
 from service import __version__
 from service.api.answering import only_described
-from service.api.health import readyz
+from service.api.health import check_ready
 from service.api.inference.codec import PLATFORM, InferenceCodec
 from service.api.inference.infer import INFER, INFER_BY_VERSION, PREDICT_V1
 from service.api.inference.schemas import (
@@ -47,6 +47,7 @@ register_url_convertor("v1", _NameInV1())
 
 router = APIRouter(tags=["inference"], responses={"default": {"model": ErrorReply}})
 
+SERVER = "mlops-desafio"
 EXTENSIONS = ("binary_tensor_data", "model_repository", "model_configuration")
 
 _ERROR = {"model": ErrorReply}
@@ -73,7 +74,7 @@ _BY_EXAMPLE: dict[str, Any] = {
 @router.get("/v2", summary="The server and the extensions that it speaks")
 async def server() -> ServerReply:
     """Return name, version and extensions."""
-    return ServerReply(name="mlops-desafio", version=__version__, extensions=list(EXTENSIONS))
+    return ServerReply(name=SERVER, version=__version__, extensions=list(EXTENSIONS))
 
 
 @router.get("/v2/health/live", summary="Liveness of the server")
@@ -85,7 +86,7 @@ async def live() -> LiveReply:
 @router.get("/v2/health/ready", summary="Readiness of the server", responses={503: _ERROR})
 async def ready(request: Request) -> ServerReadyReply:
     """Return what `GET /readyz` does."""
-    await readyz(request)
+    check_ready(services_of(request))
     return ServerReadyReply(ready=True)
 
 
@@ -108,8 +109,9 @@ async def listed(services: Services, name: str | None) -> list[Version]:
     return list(page.page.items)
 
 
-async def _find(request: Request, name: str, version: str | None = None) -> ServedModel:
-    served = await services_of(request).answering.find(name, version, None)
+async def find(services: Services, name: str, version: str | None = None) -> ServedModel:
+    """Return a version, or the one that answers for a model; raises like `Answering.find`."""
+    served = await services.answering.find(name, version, None)
     assert served is not None
     return served
 
@@ -122,7 +124,7 @@ _SHOWN: dict[str, Any] = {**_OF_MODEL, "response_model_exclude_none": True}
 @router.get("/v2/models/{name}", summary="Inputs and outputs of a model", **_SHOWN)
 async def model(request: Request, name: str) -> ModelReply:
     """Return those of the version in use, or of the newest one that can be served."""
-    return await _metadata(request, await _find(request, name))
+    return await metadata(services_of(request), name)
 
 
 @router.get(
@@ -130,12 +132,14 @@ async def model(request: Request, name: str) -> ModelReply:
 )
 async def model_version(request: Request, name: str, version: str) -> ModelReply:
     """Return those of this version."""
-    return await _metadata(request, await _find(request, name, version))
+    return await metadata(services_of(request), name, version)
 
 
-async def _metadata(request: Request, served: ServedModel) -> ModelReply:
+async def metadata(services: Services, name: str, version: str | None = None) -> ModelReply:
+    """Return the metadata of a version, or of the one that answers for a model."""
+    served = await find(services, name, version)
     shown = served.codec(InferenceCodec).metadata()
-    versions = await listed(services_of(request), shown["name"])
+    versions = await listed(services, shown["name"])
     numbers = sorted(version.version for version in versions)
     return ModelReply(**shown, versions=list(map(str, numbers)))
 
@@ -146,18 +150,30 @@ async def _metadata(request: Request, served: ServedModel) -> ModelReply:
 )
 async def model_ready(request: Request, name: str) -> ModelReadyReply:
     """Return 200 where the version in use, or else the newest that can be served, can answer."""
-    services = services_of(request)
+    await check_model_ready(services_of(request), name)
+    return ModelReadyReply(name=name, ready=True)
+
+
+async def check_model_ready(services: Services, name: str, version: str | None = None) -> None:
+    """Raise NotReady where a version, or the one that answers for a model, cannot answer.
+
+    Raises like `Answering.find`, too. A version is loaded for that.
+    """
+    if version is not None:
+        served = await find(services, name, version)
+        if not served.predictor.classifier.ready:
+            raise NotReady("The process of this version is being started again.")
+        return
     in_use = services.answering.in_use()
     if in_use is not None and in_use.loaded.name == name:
         if not in_use.predictor.classifier.ready:
             raise NotReady(f"The process of model '{name}' is being started again.")
-        return ModelReadyReply(name=name, ready=True)
+        return
     versions = await listed(services, name)
     if not versions:
         raise ModelNotFound(name)
     if not any(services.version_list.verdict(version)[0] for version in versions):
         raise NotReady("No version of this model can be served.")
-    return ModelReadyReply(name=name, ready=True)
 
 
 @router.get(
@@ -165,16 +181,14 @@ async def model_ready(request: Request, name: str) -> ModelReadyReply:
 )
 async def version_ready(request: Request, name: str, version: str) -> ModelReadyReply:
     """Return 200 where this version can answer; it is loaded for that."""
-    served = await _find(request, name, version)
-    if not served.predictor.classifier.ready:
-        raise NotReady("The process of this version is being started again.")
+    await check_model_ready(services_of(request), name, version)
     return ModelReadyReply(name=name, ready=True)
 
 
 @router.get("/v2/models/{name}/config", summary="The configuration of a model", **_OF_MODEL)
 async def config(request: Request, name: str) -> ConfigReply:
     """Return it as perf_analyzer asks for it."""
-    return _config(await _find(request, name))
+    return configuration(await find(services_of(request), name))
 
 
 @router.get(
@@ -184,10 +198,11 @@ async def config(request: Request, name: str) -> ConfigReply:
 )
 async def version_config(request: Request, name: str, version: str) -> ConfigReply:
     """Return that of this version."""
-    return _config(await _find(request, name, version))
+    return configuration(await find(services_of(request), name, version))
 
 
-def _config(served: ServedModel) -> ConfigReply:
+def configuration(served: ServedModel) -> ConfigReply:
+    """Return the configuration of a version."""
     shown = served.codec(InferenceCodec).metadata()
     return ConfigReply(
         name=shown["name"],

@@ -22,10 +22,13 @@ class OutputEncoder:
 
     def __init__(self, name: str, version: int, classes: Sequence[Label]) -> None:
         head = orjson.dumps({"model_name": name, "model_version": str(version)})
+        self.name = name
+        self.version = version
         self._head = head[:-1]
         self.datatype = _datatype(classes)
         labels = [spelling(label) for label in classes] if self.datatype == "BYTES" else classes
         self._classes = len(classes)
+        self._labels = labels
         self._texts = [orjson.dumps(label) for label in labels]
         self._bytes: list[bytes] = []
         self._values: NDArray[Any] | None = None
@@ -48,11 +51,11 @@ class OutputEncoder:
         for output in outputs:
             if output.name == PREDICT:
                 about = (PREDICT, len(labels), 1, self.datatype)
-                data = self._binary(labels) if output.binary else self._json(labels)
+                data = self.binary(labels) if output.binary else self._json(labels)
             else:
                 assert chances is not None
                 about = (output.name, len(labels), self._classes, "FP64")
-                data = _binary(chances) if output.binary else _json(chances)
+                data = binary_numbers(chances) if output.binary else _json(chances)
             parts.append(_part(*about, data, output.binary))
             if output.binary:
                 tails.append(data)
@@ -62,11 +65,17 @@ class OutputEncoder:
             return Written(head, (JSON,))
         return Written(b"".join([head, *tails]), (_BINARY, (_HEADER, b"%d" % len(head))))
 
+    def items(self, labels: Labels) -> list[Any]:
+        """Return labels as values of their datatype: texts, integers or booleans."""
+        names = self._labels
+        return [names[label] for label in labels.tolist()]
+
     def _json(self, labels: Labels) -> bytes:
         texts = self._texts
         return b"[%b]" % b",".join([texts[label] for label in labels.tolist()])
 
-    def _binary(self, labels: Labels) -> bytes:
+    def binary(self, labels: Labels) -> bytes:
+        """Return labels in little-endian binary."""
         if self._values is not None:
             return self._values[labels].tobytes()
         texts = self._bytes
@@ -85,7 +94,8 @@ def _json(chances: Floats) -> bytes:
     return orjson.dumps(np.ascontiguousarray(chances).ravel(), option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _binary(chances: Floats) -> bytes:
+def binary_numbers(chances: Floats) -> bytes:
+    """Return numbers in little-endian binary, row by row."""
     return np.ascontiguousarray(chances, "<f8").tobytes()
 
 

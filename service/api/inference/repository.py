@@ -4,6 +4,7 @@ To load a model is to put it in use in every replica. To unload a version lets i
 replica's memory; the one in use stays.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -43,6 +44,11 @@ async def index(request: Request) -> list[IndexItem]:
     ready = body.pop("ready", None)
     if body or not isinstance(ready, bool | None):
         raise InvalidRequest('The body may have "ready" alone, true or false.')
+    return await indexed(services, bool(ready))
+
+
+async def indexed(services: Services, ready: bool) -> list[IndexItem]:
+    """Return all versions, or those that can be served."""
     shown = [_item(services, version) for version in await listed(services, None)]
     return [item for item in shown if not ready or item.state == "READY"]
 
@@ -71,8 +77,22 @@ async def load(request: Request, name: str, response: Response) -> LoadReply:
 
     It is 202 where a replica has not confirmed the change yet.
     """
-    services = services_of(request)
-    number = await _version_in_body(request, name, ("version",))
+    number = named_version(name, await _parameters(request), LOADED_BY)
+    if not await put_in_use(services_of(request), name, number):
+        response.status_code = 202
+    return LoadReply(name=name, load=True)
+
+
+LOADED_BY = ("version",)
+UNLOADED_BY = ("version", "unload_dependents")
+"""The parameters that loading and unloading may have."""
+
+
+async def put_in_use(services: Services, name: str, number: int | None) -> bool:
+    """Put a version in use, the newest without `number`; return whether every replica confirmed.
+
+    Raises like `Registry.get_version` and `Coordinator.use`.
+    """
     registry = services.registry
     version = (
         await services.ask(registry.newest_version, name)
@@ -82,9 +102,7 @@ async def load(request: Request, name: str, response: Response) -> LoadReply:
     change = await services.change(
         services.coordinator.use, version, f"replica {services.local.id}"
     )
-    if change.missing:
-        response.status_code = 202
-    return LoadReply(name=name, load=True)
+    return not change.missing
 
 
 @router.post(
@@ -95,8 +113,13 @@ async def load(request: Request, name: str, response: Response) -> LoadReply:
 )
 async def unload(request: Request, name: str) -> UnloadReply:
     """Let all its versions go, or the one that `parameters` name; 409 where it is in use."""
-    services = services_of(request)
-    number = await _version_in_body(request, name, ("version", "unload_dependents"))
+    number = named_version(name, await _parameters(request), UNLOADED_BY)
+    await let_go(services_of(request), name, number)
+    return UnloadReply(name=name, unload=True)
+
+
+async def let_go(services: Services, name: str, number: int | None) -> None:
+    """Let a version go from memory, all of the model without `number`; raises VersionInUse."""
     newest = services.local.newest
     if newest is not None and newest.name == name and number in (None, newest.version):
         raise VersionInUse(name, newest.version)
@@ -108,19 +131,22 @@ async def unload(request: Request, name: str) -> UnloadReply:
         await services.ask(services.registry.get_version, name, number)
     for version in loaded if number is None else loaded & {number}:
         versions.drop(name, version)
-    return UnloadReply(name=name, unload=True)
 
 
-async def _version_in_body(request: Request, name: str, known: tuple[str, ...]) -> int | None:
-    """Return the version that a body names; raises InvalidRequest for what it may not have.
-
-    Triton's `config` and `file:…` would replace a model's files, and are refused like any other.
-    """
+async def _parameters(request: Request) -> dict[str, Any]:
     body = await read_object(request)
     parameters = body.pop("parameters", None)
     parameters = {} if parameters is None else parameters
     if body or not isinstance(parameters, dict):
         raise InvalidRequest('The body may have "parameters" alone, an object.')
+    return parameters
+
+
+def named_version(name: str, parameters: Mapping[str, Any], known: tuple[str, ...]) -> int | None:
+    """Return the version that parameters name; raises InvalidRequest for those not in `known`.
+
+    Triton's `config` and `file:…` would replace a model's files, and are refused like any other.
+    """
     for key in parameters:
         if key not in known:
             message = f"is not a parameter here; there is {' and '.join(map(quoted, known))}"

@@ -1,12 +1,13 @@
 """A request for inference, in JSON with or without binary tensors behind it, to its parts."""
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
 
-from service.api.inference.tensors import Place, Tensor, from_binary, from_json
+from service.api.inference.tensors import Place, Tensor, Values, from_binary, from_json
 from service.common.errors import InvalidInput, InvalidRequest, Problem, clip, quoted
 from service.schema import strict_json
 from service.schema.decoder import Limits
@@ -65,6 +66,11 @@ class InferRequest:
     """Whether it says that each input is a column."""
     id: str | None = None
 
+    @property
+    def wants_probabilities(self) -> bool:
+        """Whether it asks for probabilities."""
+        return any(output.name == PROBABILITIES for output in self.outputs)
+
 
 def read_request(
     body: bytes, head_bytes: int | None, limits: Limits, careful: bool
@@ -86,17 +92,35 @@ def read_request(
             strict_json.parse(head, limits.depth, max_containers=containers)
         except InvalidRequest as error:
             raise InvalidInput(str(error), list(error.problems)) from error
-    binary = memoryview(body)[len(head) :]
     try:
         request = _decoder.decode(head)
         if not careful and not _has_each_key_once(request, head):
             return None
-        tensors = _tensors(request.inputs, binary)
+        data = _Data(request.inputs, memoryview(body)[len(head) :])
+        read = _checked(request, data.values)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         # Of data, too, in which the decoder only looks for the end: no UTF-8, or nested too deep.
         if not careful:
             return None
         raise _refused(_sentence(str(error))) from error
+    data.check_end()
+    return read
+
+
+def checked_request(parts: Mapping[str, Any], values: Callable[[Place], Values]) -> InferRequest:
+    """Return a request that another encoding than JSON brought; raises InvalidInput.
+
+    `parts` are those of the JSON without the data, and `values` returns the data of an input.
+    """
+    try:
+        request = msgspec.convert(parts, _Request)
+    except msgspec.ValidationError as error:
+        raise _refused(_sentence(str(error))) from error
+    return _checked(request, values)
+
+
+def _checked(request: _Request, values: Callable[[Place], Values]) -> InferRequest:
+    tensors = _tensors(request.inputs, values)
     outputs = _outputs(request)
     identifier = request.id if isinstance(request.id, str) else None
     by_column = _parameter(request.parameters, "content_type") == "pd"
@@ -155,35 +179,48 @@ def _parameter(parameters: Parameters | msgspec.UnsetType, name: str) -> Any:
     return parameters.get(name) if isinstance(parameters, dict) else None
 
 
-def _tensors(inputs: list[_Input], binary: memoryview) -> list[Tensor]:
+def _tensors(inputs: list[_Input], values: Callable[[Place], Values]) -> list[Tensor]:
     tensors: list[Tensor] = []
     names: set[str] = set()
-    at = 0
     for index, item in enumerate(inputs):
         place = Place(index, item.name, item.datatype, item.shape)
         if item.name in names:
             raise place.refuse("is there twice", "name")
         names.add(item.name)
         _check_parameters(item, place)
+        tensors.append(Tensor(item.name, tuple(item.shape), values(place)))
+    return tensors
+
+
+class _Data:
+    """The data of inputs, each in its JSON, or as the next bytes behind all of the JSON."""
+
+    def __init__(self, inputs: list[_Input], binary: memoryview) -> None:
+        self._inputs = inputs
+        self._left = binary
+
+    def values(self, place: Place) -> Values:
+        """Return those of the next input; raises InvalidInput."""
+        item, left = self._inputs[place.number], self._left
         size = _parameter(item.parameters, "binary_data_size")
         if size is None:
             if not isinstance(item.data, msgspec.Raw):
                 raise place.refuse("has no data")
-            values = from_json(bytes(item.data), place)
-        else:
-            if item.data is not msgspec.UNSET:
-                raise place.refuse("has both data and binary_data_size")
-            if type(size) is not int or not 0 <= size <= len(binary) - at:
-                raise place.refuse(
-                    f"has a binary_data_size of {clip(size, 24)}, and {len(binary) - at} bytes "
-                    "are left behind the JSON"
-                )
-            values = from_binary(binary[at : at + size], place)
-            at += size
-        tensors.append(Tensor(item.name, tuple(item.shape), values))
-    if at != len(binary):
-        raise _refused(f"{len(binary) - at} bytes behind the JSON belong to no input")
-    return tensors
+            return from_json(bytes(item.data), place)
+        if item.data is not msgspec.UNSET:
+            raise place.refuse("has both data and binary_data_size")
+        if type(size) is not int or not 0 <= size <= len(left):
+            raise place.refuse(
+                f"has a binary_data_size of {clip(size, 24)}, and {len(left)} bytes are left "
+                "behind the JSON"
+            )
+        self._left = left[size:]
+        return from_binary(left[:size], place)
+
+    def check_end(self) -> None:
+        """Raise InvalidInput where bytes are left."""
+        if self._left:
+            raise _refused(f"{len(self._left)} bytes behind the JSON belong to no input")
 
 
 def _check_parameters(item: _Input, place: Place) -> None:

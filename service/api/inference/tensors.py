@@ -93,6 +93,19 @@ def from_binary(data: memoryview, place: Place) -> Values:
     return array
 
 
+def from_items(items: Sequence[Any], place: Place) -> Values:
+    """Return the values of a tensor from a list, whose texts are UTF-8; raises InvalidInput."""
+    dtype = _dtype(place)
+    if len(items) != prod(place.shape):
+        raise place.refuse(f"has {len(items)} values for the shape {_shown(place.shape)}")
+    if dtype is not None:
+        return _array(list(items), dtype, place)
+    try:
+        return [str(item, "utf-8") for item in items]
+    except UnicodeDecodeError as error:
+        raise place.refuse("has a text that is not UTF-8") from error
+
+
 def _dtype(place: Place) -> np.dtype[Any] | None:
     """Return numpy's type for a datatype, None for BYTES; raises InvalidInput."""
     if place.datatype == BYTES:

@@ -2,6 +2,9 @@
 {{- define "desafio.settings" -}}
 SERVICE_MLFLOW_URI: {{ include "desafio.mlflowUri" . | quote }}
 SERVICE_REPLICAS: dns://{{ include "desafio.name" (list . "replicas") }}:8000
+{{- if .Values.api.grpc.enabled }}
+SERVICE_GRPC_PORT: {{ .Values.api.grpc.port | quote }}
+{{- end }}
 {{- if .Values.auth.enabled }}
 SERVICE_API_KEYS_FILE: /etc/desafio/keys
 {{- end }}
