@@ -152,6 +152,7 @@ async def model_ready(request: Request, name: str) -> ModelReadyReply:
         if not in_use.predictor.classifier.ready:
             raise NotReady(f"The process of model '{name}' is being started again.")
         return ModelReadyReply(name=name, ready=True)
+    services.answering.check_in_use()
     versions = await listed(services, name)
     if not versions:
         raise ModelNotFound(name)
