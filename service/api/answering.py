@@ -76,8 +76,8 @@ class Answering:
         """Return what answers a request; None where no model is in use and none is named.
 
         Without `name` that is the model in use; with it and without `version` the version in use of
-        that model, or its newest one that can be served. Raises EpochNotReached, or what
-        `LoadedVersions.get` raises.
+        that model, or its newest one that can be served. Raises EpochNotReached, NoModelInUse where
+        the version in use is meant and not served yet, or what `LoadedVersions.get` raises.
         """
         if self.hold.event is not None:
             await self.hold.event.wait()
@@ -91,7 +91,17 @@ class Answering:
             number = number or served.loaded.version
             if number == served.loaded.version:
                 return served
+        if number is None:
+            self.check_in_use()
         return await self.versions.get(name, number)
+
+    def check_in_use(self) -> None:
+        """Raise NoModelInUse while a model may be in use in other replicas alone.
+
+        Any model may be that one then, and its newest version another than the one in use.
+        """
+        if self._current_model.in_use is None and not self._current_model.was_never_set:
+            raise self.no_model_in_use()
 
     def is_full(self, predictor: Predictor, body_bytes: int) -> bool:
         """Return whether a request of this size has to run in a thread and would be refused."""

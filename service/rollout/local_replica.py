@@ -146,6 +146,8 @@ class LocalReplica:
         """
         self._renew(leader)
         use = self._registry.newest_use()
+        if use is None:
+            self._current_model.was_never_set = True
         with self._lock:
             if use is not None and (self._newest is None or use.epoch >= self._newest.epoch):
                 retry_later = (

@@ -32,6 +32,9 @@ class CurrentModel:
         self.in_use: LoadedVersion | None = None
         self.load_error: str | None = None
         """Why the newest entry of the log of use cannot be served; None where it can."""
+        self.was_never_set = False
+        """Whether the log of use has been read, and was empty. Until then no model may be in use
+        here although one is in other replicas."""
 
     @property
     def epoch(self) -> int:

@@ -23,6 +23,7 @@ SCRIPTS = (
     "tests/e2e/historian.py",
     "tests/history/clients.py",
     "tests/history/history.py",
+    "tests/history/protocols.py",
     "tests/history/target.py",
 )
 SECONDS = 120

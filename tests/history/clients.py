@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 import orjson
 
 from tests.history.history import Operation, Outcome
-from tests.history.target import INSTANCE, MODEL, Target
+from tests.history.protocols import OWN, Protocol
+from tests.history.target import MODEL, Target
 
 _READ_SECONDS = 5.0
 _USE_SECONDS = 60.0
 _TRIES = 5
-_BODY = orjson.dumps({"instances": [INSTANCE]})
 _JSON = {"content-type": "application/json"}
 
 
@@ -66,6 +66,7 @@ class Reader:
         record: Callable[[Operation], None],
         minimum: bool = False,
         fresh: bool = False,
+        protocol: Protocol = OWN,
     ) -> None:
         """`minimum`: require the newest epoch seen so far, which is promised across replicas.
 
@@ -77,6 +78,7 @@ class Reader:
         self._record = record
         self._minimum = minimum
         self._fresh = fresh
+        self._protocol = protocol
         self._seen = 0
         self._kept: dict[str, http.client.HTTPConnection] = {}
 
@@ -99,14 +101,16 @@ class Reader:
                 replica.host, replica.port, timeout=_READ_SECONDS
             )
         minimum = self._seen if self._minimum else 0
-        headers = {**_JSON, "x-min-epoch": str(minimum)} if minimum else _JSON
+        protocol = self._protocol
+        headers = dict(protocol.headers)
+        if minimum:
+            headers["x-min-epoch"] = str(minimum)
         start = time.monotonic()
         try:
-            connection.request("POST", "/predict", _BODY, headers)
+            connection.request("POST", protocol.path, protocol.body, headers)
             answer = connection.getresponse()
             content = answer.read()
             end = time.monotonic()
-            told = json.loads(content)
         except (OSError, http.client.HTTPException, ValueError) as error:
             connection.close()
             return Operation(
@@ -119,20 +123,30 @@ class Reader:
             self._kept[replica.name] = connection
         named = answer.headers
         if answer.status != 200:
-            reason = f"{answer.status} {str(told.get('type', '')).rsplit('/', 1)[-1]}"
+            reason = f"{answer.status} {_reason(content)}"
             return Operation(
                 self._name, "read", replica.name, start, end, "failed",
                 minimum=minimum, reason=reason,
             )  # fmt: skip
-        epoch = int(named["x-model-epoch"])
+        # An answer of another version than the one in use has no epoch: a reader sees that as 0.
+        epoch = int(named.get("x-model-epoch", 0))
         self._seen = max(self._seen, epoch)
+        model = f"{named['x-model-name']}/{named['x-model-version']}"
+        told = protocol.read(content, dict(named.items()))
         return Operation(
-            self._name, "read", replica.name, start, end, "ok", epoch,
-            f"{named['x-model-name']}/{named['x-model-version']}",
-            f"{told['model']}/{told['version']}",
-            str(told["predictions"][0])[:-1],
-            minimum,
+            self._name, "read", replica.name, start, end, "ok", epoch, model,
+            model if told.served is None else told.served, told.label[:-1], minimum,
         )  # fmt: skip
+
+
+def _reason(content: bytes) -> str:
+    """Return what an error says of itself, in the form of any protocol."""
+    try:
+        told = json.loads(content)
+    except ValueError:
+        return "no JSON"
+    kind = str(told.get("type") or told.get("error_code") or told.get("error", ""))
+    return kind.rsplit("/", 1)[-1][:80]
 
 
 def _has_ended(connection: http.client.HTTPConnection) -> bool:

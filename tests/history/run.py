@@ -12,6 +12,7 @@ from tests.history.cluster import Cluster
 from tests.history.history import Operation
 from tests.history.mover import Mover
 from tests.history.nemesis import Event, Nemesis
+from tests.history.protocols import INFERENCE, SCORING
 from tests.support.waiting import wait_until
 
 AGREEMENT_SECONDS = 10.0
@@ -114,6 +115,22 @@ def execute(
         for one in cluster.replicas
     ]
     readers += [
+        Reader(
+            f"{name} of {one.name}", lambda one=one: one, rate / 10, run.history.append,  # type: ignore[misc]
+            protocol=protocol,
+        )
+        for one in cluster.replicas
+        for name, protocol in (("V2", INFERENCE), ("MLflow", SCORING))
+    ]  # fmt: skip
+    readers += [
+        Reader(
+            "V2, balanced, no older",
+            balancer.pick,
+            rate / 10,
+            run.history.append,
+            minimum=True,
+            protocol=INFERENCE,
+        ),
         Reader("balanced", balancer.pick, rate / 5, run.history.append),
         Reader("balanced, no older", balancer.pick, rate / 5, run.history.append, minimum=True),
     ]

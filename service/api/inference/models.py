@@ -169,6 +169,7 @@ async def check_model_ready(services: Services, name: str, version: str | None =
         if not in_use.predictor.classifier.ready:
             raise NotReady(f"The process of model '{name}' is being started again.")
         return
+    services.answering.check_in_use()
     versions = await listed(services, name)
     if not versions:
         raise ModelNotFound(name)

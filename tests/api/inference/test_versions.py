@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tests.support.fakes import FakeRegistry
-from tests.support.server import Client
+from tests.support.server import Client, serve, settings_for
 
 REQUEST = {
     "inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP64", "data": [5.1, 3.5, 1.4, 0.2]}]
@@ -157,3 +158,23 @@ def test_a_path_that_is_almost_a_route_of_inference_is_404(client: Client, path:
 
     assert refused.status_code == 404
     assert refused.json() == {"error": "No such route; see GET /docs."}
+
+
+def test_no_other_version_answers_for_the_one_in_use_while_that_is_not_served(
+    tmp_path: Path,
+) -> None:
+    registry = FakeRegistry(tmp_path)
+    training = {"name": "iris", "model_type": "GaussianNB", "dataset": "iris"}
+    with serve(settings_for(tmp_path / "data"), registry) as client:
+        client.train(**training)
+        client.train(**training, use=False)
+    broken = replace(registry.versions["iris", 1], refusal="its registration is pending")
+    registry.versions["iris", 1] = broken
+
+    with serve(settings_for(tmp_path / "other"), registry) as client:
+        refused = client.post("/v2/models/iris/infer", json=REQUEST)
+        ready = client.get("/v2/models/iris/ready")
+
+        assert refused.status_code == ready.status_code == 503
+        assert "its registration is pending" in refused.json()["error"]
+        assert answered_by(client, "iris/versions/2") == ("iris", "2")
