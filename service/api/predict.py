@@ -1,21 +1,22 @@
-"""`POST /predict`, and the same for any version, as plain ASGI, ahead of FastAPI's routing."""
+"""`POST /predict`, and the same for any version, ahead of FastAPI's routing."""
 
 import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
-from time import perf_counter
 
 from starlette.requests import Request
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Scope
 
-from service.api import predict_file, problems
+from service.api import predict_file
 from service.api.answering import Answering
 from service.api.content_headers import check_charset, check_encoding
 from service.api.predict_replies import PredictReplies
+from service.api.prediction_route import PredictionRoute, SentHeaders
+from service.api.written import Written
 from service.common.domain import RowsMedia
-from service.common.errors import ClientGone, ServiceError, UnsupportedMediaType
+from service.common.errors import UnsupportedMediaType
 from service.serving.predictor import Predictor
-from service.serving.served_model import Headers, ServedModel
+from service.serving.served_model import JSON, ServedModel
 
 Reader = Callable[[Predictor, bytes], tuple[bytes, int]]
 
@@ -28,84 +29,44 @@ READERS: Mapping[bytes, Reader | RowsMedia] = {
 }
 """By content type: what answers a body, or the format of the file that it is."""
 
+OF_VERSION = "/models/{name}/versions/{version}/predict"
+
 _LONGEST_ROW = 65_535
 
 
-class Predict:
-    """The routes as an ASGI application."""
+class Predict(PredictionRoute):
+    """Either route; metrics call it by its path."""
 
-    def __init__(self, answering: Answering) -> None:
-        self.answering = answering
-        self.answers = PredictReplies(answering.metrics)
-        self._answers_of_versions = PredictReplies(
-            answering.metrics, "/models/{name}/versions/{version}/predict"
-        )
+    def __init__(self, answering: Answering, route: str = "/predict") -> None:
+        super().__init__(answering, PredictReplies(answering.metrics, route))
         self.longest_row = min(_LONGEST_ROW, answering.max_body_bytes)
         """A single row longer than this many bytes is not looked for."""
 
-    async def __call__(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        name: str | None = None,
-        version: str | None = None,
-    ) -> None:
-        """Answer one request, from the model in use unless a version is named."""
-        start = perf_counter()
-        content_type = encoding = length = sent_id = min_epoch = None
-        reader: Reader | RowsMedia = Predictor.predict
-        for key, value in scope["headers"]:
-            if key == b"content-type":
-                content_type = value
-            elif key == b"content-length":
-                length = value
-            elif key == b"content-encoding":
-                encoding = value
-            elif key == b"x-request-id":
-                sent_id = value
-            elif key == b"x-min-epoch":
-                min_epoch = value
-        answers = self.answers if name is None else self._answers_of_versions
-        served: ServedModel | None = None
-        try:
-            served = await self.answering.find(name, version, min_epoch)
-            if content_type != b"application/json" or encoding is not None:
-                reader = _reader(content_type, encoding)
-            query = scope.get("query_string") or b""
-            sure = query != b"" and predict_file.asked_for(query)
-            if callable(reader):
-                if sure:
-                    reader = _SURE_READER
-                body = await self.answering.receive(served, length, receive)
-                if served is None:
-                    raise self.answering.no_model_in_use()
-                headers: Headers = served.headers
-                reply, rows = await self._answer(served, reader, body)
-            elif served is None:
-                raise self.answering.no_model_in_use()
-            else:
-                reply, rows, kind = await predict_file.answer(
-                    Request(scope, receive), served.predictor, reader, sure
-                )
-                headers = [(b"content-type", kind), *served.model_headers]
-        except ServiceError as error:
-            if served is None and name is None:
-                served = self.answering.in_use()
-            refusal, more = answers.refusal(error, served, sent_id, start, as_csv=reader == "csv")
-            await refusal.send(send, more)
-            return
-        except ClientGone:
-            return
-        except Exception as error:
-            # The edge of the route: anything else is a defect of the service.
-            await answers.defect(error, served, sent_id, start).send(send)
-            return
-        await send_reply(reply, headers, sent_id, send)
-        served.ok(perf_counter() - start, rows)
-        answers.predicted(1)
+    def _shows_csv(self, headers: SentHeaders) -> bool:
+        return headers.get(b"content-type", b"").partition(b";")[0].strip().lower() == b"text/csv"
 
-    async def _answer(self, served: ServedModel, reader: Reader, body: bytes) -> tuple[bytes, int]:
+    async def _answer(
+        self, served: ServedModel | None, scope: Scope, receive: Receive, headers: SentHeaders
+    ) -> tuple[Written, int]:
+        reader: Reader | RowsMedia = Predictor.predict
+        content_type, encoding = headers.get(b"content-type"), headers.get(b"content-encoding")
+        if content_type != b"application/json" or encoding is not None:
+            reader = _reader(content_type, encoding)
+        query = scope.get("query_string") or b""
+        sure = query != b"" and predict_file.asked_for(query)
+        if callable(reader):
+            body = await self.answering.receive(served, headers.get(b"content-length"), receive)
+            if served is None:
+                raise self.answering.no_model_in_use()
+            reply, rows = await self._answer_body(served, _SURE_READER if sure else reader, body)
+            return Written(reply, (JSON,)), rows
+        if served is None:
+            raise self.answering.no_model_in_use()
+        return await predict_file.answer(Request(scope, receive), served.predictor, reader, sure)
+
+    async def _answer_body(
+        self, served: ServedModel, reader: Reader, body: bytes
+    ) -> tuple[bytes, int]:
         """Answer a single row together with others, on the event loop or in a thread."""
         predictor, batcher = served.predictor, self.answering.thread_batcher
         if reader is Predictor.predict:
@@ -121,15 +82,6 @@ class Predict:
                 return answer
         seconds = predictor.seconds_of_body(body)
         return await batcher.run(predictor, len(body), seconds, reader, predictor, body)
-
-
-async def send_reply(reply: bytes, headers: Headers, sent_id: bytes | None, send: Send) -> None:
-    """Send a prediction, and the request's id if the request had one."""
-    headers = [*headers, (b"content-length", b"%d" % len(reply))]
-    if sent_id is not None:
-        headers.append((b"x-request-id", problems.request_id_of(sent_id).encode()))
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": reply})
 
 
 def _reader(content_type: bytes | None, encoding: bytes | None) -> Reader | RowsMedia:

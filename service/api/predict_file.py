@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from service.api.request_body import csv_encoding
 from service.api.services import services_of
 from service.api.upload_body import receive_rows
+from service.api.written import Written
 from service.common.domain import RowsMedia
 from service.common.errors import ClientGone, InvalidRequest, Problem, clip
 from service.serving.file_predictions import Deadline, Form
@@ -43,8 +44,8 @@ async def answer(
     media: RowsMedia,
     probabilities: bool,
     form: Form | None = None,
-) -> tuple[bytes, int, bytes]:
-    """Return the reply to a file of rows, the number of rows, and the reply's content type.
+) -> tuple[Written, int]:
+    """Return the reply to a file of rows, and the number of rows.
 
     Without `form` the client chooses it by `Accept`.
     """
@@ -71,7 +72,7 @@ async def answer(
             raise ClientGone from error
         finally:
             await services.run(services.uploads.close, upload)
-    return reply, rows, _TYPES[form]
+    return Written(reply, ((b"content-type", _TYPES[form]),)), rows
 
 
 async def _unless_disconnected(

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from service.api.answering import Answering
 from service.api.inference.infer import infer_route, v1_route
-from service.api.predict import Predict
+from service.api.predict import OF_VERSION, Predict
 from service.api.scoring.invocations import INVOCATIONS, invocations_route
 
 Prediction = Callable[..., Awaitable[None]]
@@ -23,7 +23,10 @@ class Predictions:
         self._by_pattern: tuple[tuple[re.Pattern[str], Prediction], ...] = (
             (re.compile("/v2/models/([^/]+)(?:/versions/([^/]+))?/infer"), self.infer),
             (re.compile(INVOCATIONS), self.invocations),
-            (re.compile("/models/([^/]+)/versions/([^/]+)/predict"), self.predict),
+            (
+                re.compile("/models/([^/]+)/versions/([^/]+)/predict"),
+                Predict(answering, OF_VERSION),
+            ),
             (re.compile("/v1/models/([^/:]+):predict"), v1_route(answering)),
         )
 

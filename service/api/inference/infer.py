@@ -7,7 +7,7 @@ from service.api import problems
 from service.api.answering import Answering
 from service.api.inference.codec import InferenceCodec, InferenceReader
 from service.api.inference.v1 import V1Codec
-from service.api.prediction_route import PredictionRoute, SentHeaders
+from service.api.prediction_route import ProtocolRoute, SentHeaders
 from service.common.errors import InvalidInput, Problem, UnsupportedMediaType, clip
 from service.serving.served_model import ServedModel
 
@@ -19,14 +19,14 @@ _MEDIA = ("application/json", "application/octet-stream")
 _HEAD_BYTES = re.compile(rb"[0-9]{1,12}")
 
 
-def infer_route(answering: Answering) -> PredictionRoute:
+def infer_route(answering: Answering) -> ProtocolRoute:
     """Return the route of inference, by the version in use or the newest, or by a version."""
-    return PredictionRoute(answering, INFER, problems.as_error, _example, _open)
+    return ProtocolRoute(answering, INFER, problems.as_error, _example, _open)
 
 
-def v1_route(answering: Answering) -> PredictionRoute:
+def v1_route(answering: Answering) -> ProtocolRoute:
     """Return the route of V1."""
-    return PredictionRoute(answering, PREDICT_V1, problems.as_error, _example_v1, _open_v1)
+    return ProtocolRoute(answering, PREDICT_V1, problems.as_error, _example_v1, _open_v1)
 
 
 def _example(served: ServedModel) -> Any:

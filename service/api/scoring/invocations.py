@@ -6,7 +6,7 @@ from typing import Any
 
 from service.api import problems
 from service.api.answering import Answering
-from service.api.prediction_route import PredictionRoute, SentHeaders
+from service.api.prediction_route import ProtocolRoute, SentHeaders
 from service.api.scoring.codec import ScoringCodec
 from service.common.domain import RowsMedia
 from service.common.errors import UnsupportedMediaType, clip
@@ -21,9 +21,9 @@ _FILES: Mapping[str, RowsMedia] = {
 _ACCEPTED = ("application/json", *_FILES)
 
 
-def invocations_route(answering: Answering) -> PredictionRoute:
+def invocations_route(answering: Answering) -> ProtocolRoute:
     """Return the route."""
-    return PredictionRoute(answering, INVOCATIONS, problems.as_error_code, _example, _open)
+    return ProtocolRoute(answering, INVOCATIONS, problems.as_error_code, _example, _open)
 
 
 def _example(served: ServedModel) -> Any:

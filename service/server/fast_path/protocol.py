@@ -126,6 +126,8 @@ class FastPathProtocol(LimitedProtocol):
             form = self.form
             if self.unparsed > self.small:
                 self._check_head()
+            if not self.url.startswith(b"/"):
+                self._check_host()
             if self.found is not None:
                 self._join()
             form.loop_batcher.flush()

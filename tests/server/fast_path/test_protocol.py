@@ -301,3 +301,18 @@ def test_without_a_model_in_use_the_ordinary_way_says_so() -> None:
         return status(transport)
 
     assert serve_site(None, scene) == 503
+
+
+def test_a_request_for_another_host_behind_a_plain_one_is_not_answered_on_either_path() -> None:
+    other = b"POST http://x/predict HTTP/1.1\r\nhost: y\r\ncontent-length: 0\r\n\r\n"
+
+    async def scene(site: Site) -> bytes:
+        ((_, transport),) = ask(site, request() + other)
+        await site.settle()
+        return comparable(transport.written)
+
+    predictor = predictor_for(SCHEMA)
+    written = serve_site(predictor, scene)
+
+    assert written.count(b"HTTP/1.1 ") == 1
+    assert written == serve_site(predictor, scene, short_way=False)
