@@ -27,6 +27,7 @@ from tests.support.keys import line
 from tests.support.ports import free_port
 from tests.support.server import running, serve, settings_for
 from tests.support.site import answering_of
+from tests.support.sockets import HEAD, connect
 from tests.support.waiting import until, wait_until
 
 INFER = f"/{SERVICE}/ModelInfer"
@@ -225,6 +226,25 @@ def test_a_call_under_way_is_answered_when_the_service_ends_and_no_new_one_is(
         sent.put(b"end")
 
         assert under_way.result().model_name == "iris"
+
+
+def test_new_calls_are_refused_while_requests_over_http_are_still_answered(
+    tmp_path: Path,
+) -> None:
+    settings = settings_for(tmp_path / "data", grpc_port=free_port())
+
+    with (
+        running(settings, FakeRegistry(tmp_path)) as (server, rest),
+        grpc_client(settings.grpc_port) as client,
+        connect(rest) as half,
+    ):
+        half.sendall(HEAD + b"content-length: 100\r\n\r\n{")
+        assert rest.get("/healthz").status_code == 200  # so the half request has been read
+        assert code_of(client, "ServerLive") == "OK"
+
+        server.should_exit = True
+        # Sooner than the half request is given up.
+        wait_until(lambda: code_of(client, "ServerLive") == "UNAVAILABLE", seconds=5)
 
 
 class Stuck(FakeClassifier):
