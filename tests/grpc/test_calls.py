@@ -217,8 +217,9 @@ def test_a_call_under_way_is_answered_when_the_service_ends_and_no_new_one_is(
     ):
         rest.train(name="iris", model_type="GaussianNB", dataset="iris")
         stub = client.channel.stream_unary(INFER, None, message("ModelInferResponse").FromString)
+        client.call("ModelInfer", IRIS)  # so the channel is connected, and keeps calls in order
         under_way = stub.future(iter(sent.get, b"end"), timeout=30)
-        client.call("ModelInfer", IRIS)  # so the one before has begun: it is the same connection
+        client.call("ModelInfer", IRIS)  # so the one before has begun
 
         server.should_exit = True
         wait_until(lambda: code_of(client, "ServerLive") == "UNAVAILABLE")
