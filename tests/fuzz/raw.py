@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +38,17 @@ _FILES = 4
 _TRIES = 200
 
 _ROW = b'{"instances": [[5.1, 3.5, 1.4, 0.2]]}'
+_TENSOR = b'{"name": "x", "shape": [1, 4], "datatype": "FP64", '
+_HEAD = b'{"inputs": [%b"parameters": {"binary_data_size": 32}}]}' % _TENSOR
+_BINARY = _HEAD + struct.pack("<4d", 5.1, 3.5, 1.4, 0.2)
+_INFER = b"/v2/models/iris/infer"
+_BODIES: Mapping[bytes, bytes] = {
+    _INFER: b'{"inputs": [%b"data": [5.1, 3.5, 1.4, 0.2]}]}' % _TENSOR,
+    b"/invocations": _ROW,
+    b"/v1/models/iris:predict": _ROW,
+    b"/models/iris/versions/1/predict": _ROW,
+}
+_HEAD_BYTES = (b"0", b"-1", b"+5", b"1e2", b"", b"5, 6", b"99999999999", b"\xb2", b"1\r\nX: 1")
 _METHODS = (b"GET", b"POST", b"HEAD", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE", b"CONNECT", b"PUT",
             b"PRI", b"FOO", b"get", b"", b"P\x00ST", b"\xff")  # fmt: skip
 _PATHS = (b"/predict", b"/predict", b"/predict", b"/healthz", b"/schema", b"/models", b"/use-model",
@@ -96,20 +107,26 @@ class Grammar:
         return self._one(_ENDS, b"\r\n", 0.97)
 
     def _request(self) -> bytes:
-        path = self._random.choice(_PATHS)
-        method = self._one(_METHODS, b"POST" if path.startswith(b"/predict") else b"GET")
+        path = self._random.choice((*_PATHS, *_BODIES, _INFER, _INFER))
+        predicts = path in _BODIES or path.startswith(b"/predict")
+        method = self._one(_METHODS, b"POST" if predicts else b"GET")
         line = b" ".join((method, path, self._one(_VERSIONS, b"HTTP/1.1", 0.9)))
         headers = [self._one(_HEADERS, b"Content-Type: application/json")]
         headers += [self._random.choice(_HEADERS) for _ in range(self._random.choice((0, 0, 1, 3)))]
-        framing, body = self._body()
+        content = _BODIES.get(path, _ROW)
+        if path == _INFER and self._often(0.5):
+            content = _BINARY
+            length = self._one(_HEAD_BYTES, b"%d" % len(_HEAD))
+            headers.append(b"Inference-Header-Content-Length: " + length)
+        framing, body = self._body(content)
         headers += framing
         self._random.shuffle(headers)
         lines = [line, *headers]
         return b"".join(part + self._end() for part in lines) + self._end() + body
 
-    def _body(self) -> tuple[list[bytes], bytes]:
-        """Return the headers that frame a body, and the body."""
-        body = self._content()
+    def _body(self, plain: bytes) -> tuple[list[bytes], bytes]:
+        """Return the headers that frame a body, and the body, often the plain one."""
+        body = self._content(plain)
         kind = self._random.random()
         if kind < 0.45:
             return [b"Content-Length: %d" % len(body)], body
@@ -122,12 +139,12 @@ class Grammar:
             return [b"Transfer-Encoding: " + self._one(_CODINGS, b"chunked")], self._chunks(body)
         return [], body if self._often(0.3) else b""
 
-    def _content(self) -> bytes:
+    def _content(self, plain: bytes) -> bytes:
         choice = self._random.random()
         if choice < 0.6:
-            return _ROW
+            return plain
         if choice < 0.8:
-            return self._mutated(_ROW)
+            return self._mutated(plain)
         return self._random.randbytes(self._random.choice((0, 1, 10, 1000, 70_000)))
 
     def _chunks(self, body: bytes) -> bytes:
