@@ -53,8 +53,11 @@ def write_files(folder: Path, columns: list[str]) -> None:
     (folder / "rows.csv").write_text(",".join(columns) + "\n")
 
 
-def run(seed: int, seconds: int) -> tuple[int, int]:
-    """Run Schemathesis for a given time; return its exit code and the number of cases."""
+def run(seed: int, seconds: int, paths: str) -> tuple[int, int]:
+    """Run Schemathesis for a given time; return its exit code and the number of cases.
+
+    `paths` is a regular expression of the paths that are asked.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with processes.service(folder, None, **_SETTINGS) as server:
@@ -70,7 +73,7 @@ def run(seed: int, seconds: int) -> tuple[int, int]:
                 ),
                 *("run", f"http://127.0.0.1:{server.port}/openapi.json", "--no-color"),
                 *("--seed", str(seed), "--max-time", str(seconds)),
-                *("--generation-database", "none"),
+                *("--generation-database", "none", "--include-path-regex", paths),
             ]
             environment = {**os.environ, "FUZZ_FILES": str(folder / "files")}
             process = subprocess.Popen(
@@ -92,9 +95,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=int, default=_SECONDS)
+    parser.add_argument("--paths", default="", help="only these, a regular expression")
     options = parser.parse_args()
-    code, cases = run(options.seed, options.seconds)
-    enough = cases >= LEAST or options.seconds < _SECONDS
+    code, cases = run(options.seed, options.seconds, options.paths)
+    enough = cases >= LEAST or options.seconds < _SECONDS or options.paths != ""
     tell(f"schemathesis: seed {options.seed}, {cases:,} cases, exit code {code}")
     return 0 if code == 0 and enough else 1
 

@@ -3,6 +3,7 @@
 Runs in Schemathesis's own environment.
 """
 
+import json
 import os
 import zlib
 from pathlib import Path
@@ -19,6 +20,13 @@ _HEADER = (_FILES / "rows.csv").read_text().split("\n", 1)[0]
 def _csv(rows: list[list[str]]) -> bytes:
     return "\n".join([_HEADER, *map(",".join, rows), ""]).encode()
 
+
+_TENSOR = {"name": "x", "shape": [1, 4], "datatype": "FP64"}
+_HEAD = json.dumps({"inputs": [{**_TENSOR, "parameters": {"binary_data_size": 32}}]}).encode()
+_LENGTH = "Inference-Header-Content-Length"
+schemathesis.openapi.media_type(
+    "application/octet-stream", st.binary(min_size=32, max_size=32).map(lambda tail: _HEAD + tail)
+)
 
 _ROWS = st.lists(st.lists(_NUMBERS, min_size=4, max_size=4), min_size=2, max_size=20)
 schemathesis.openapi.media_type("text/csv", _ROWS.map(_csv))
@@ -54,6 +62,8 @@ def before_call(_: Any, case: Any, kwargs: Any) -> None:
     """
     del kwargs
     body, label, share = case.body, case.operation.label, _share(case)
+    if isinstance(body, bytes) and body.startswith(_HEAD):
+        case.headers[_LENGTH] = str(len(_HEAD))
     if label == "POST /datasets" and share < 100:
         case.query.setdefault("name", "made-up")  # which only a form or a file name may replace
     if not isinstance(body, dict):
@@ -67,6 +77,15 @@ def before_call(_: Any, case: Any, kwargs: Any) -> None:
             body.update(_LONG)
     elif label == "POST /datasets" and case.media_type == "application/json" and share < 50:
         case.body = {"columns": ["a", "b"], "rows": [[share, "yes"], [2, "no"]]}
+    elif label == "POST /invocations" and share < 50:
+        names = _HEADER.split(",")
+        case.body = {"dataframe_split": {"columns": names, "data": [[share, 1, 2, 0.5]]}}
+    elif label.endswith("/infer") and share < 50:
+        outputs = [{"name": "predict"}, {"name": "predict_proba"}][: 1 + share % 2]
+        tensor = {**_TENSOR, "data": [share, 1, 2, 0.5]}
+        case.body = {"inputs": [tensor], "outputs": outputs}
+    elif label.endswith("/load") and not _is_trained(case.path_parameters.get("name")):
+        body["parameters"] = {"version": "999999999"}  # it is looked up, and then refused
     elif label == "POST /use-model":
         if share < 50:
             case.body = {"name": _FLOWERS, "version": 1}

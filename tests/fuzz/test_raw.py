@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz.raw import Grammar, attack, files_return, statuses
+from tests.fuzz.grammar import Grammar
+from tests.fuzz.raw import attack, files_return, statuses
 from tests.support.fakes import FakeRegistry
 from tests.support.memory import held
 from tests.support.server import serve, settings_for

@@ -10,6 +10,7 @@ from service.api.answering import only_described
 from service.api.health import check_ready
 from service.api.inference.codec import PLATFORM, InferenceCodec
 from service.api.inference.infer import INFER, INFER_BY_VERSION, PREDICT_V1
+from service.api.inference.request_schema import INFER_REQUEST
 from service.api.inference.schemas import (
     ConfigReply,
     ConfigTensor,
@@ -64,7 +65,7 @@ _BY_EXAMPLE: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": {"type": "object"}, "example": _EXAMPLE},
+            "application/json": {"schema": INFER_REQUEST, "example": _EXAMPLE},
             "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
         },
     }

@@ -22,10 +22,22 @@ router = APIRouter(tags=["inference"], responses={"default": {"model": ErrorRepl
 _ERROR = {"model": ErrorReply}
 
 
-def _body(example: dict[str, Any]) -> dict[str, Any]:
+def _body(properties: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
     """Return what OpenAPI says of a body that may be left out."""
-    content = {"application/json": {"schema": {"type": "object"}, "example": example}}
+    schema = {"type": "object", "additionalProperties": False, "properties": properties}
+    content = {"application/json": {"schema": schema, "example": example}}
     return {"requestBody": {"required": False, "content": content}}
+
+
+def _parameters(**more: Any) -> dict[str, Any]:
+    version = {"type": ["string", "null"], "pattern": "^[1-9][0-9]{0,8}$"}
+    shown = {"version": version, **more}
+    parameters = {
+        "type": ["object", "null"],
+        "additionalProperties": False,
+        "properties": shown,
+    }
+    return {"parameters": parameters}
 
 
 _STATES = {True: "READY", False: "UNAVAILABLE", None: "UNKNOWN"}
@@ -35,7 +47,7 @@ _STATES = {True: "READY", False: "UNAVAILABLE", None: "UNKNOWN"}
     "/v2/repository/index",
     summary="List every version, and whether it can be served",
     responses={400: _ERROR, 413: _ERROR, 415: _ERROR, 503: _ERROR},
-    openapi_extra=_body({"ready": True}),
+    openapi_extra=_body({"ready": {"type": ["boolean", "null"]}}, {"ready": True}),
 )
 async def index(request: Request) -> list[IndexItem]:
     """Return all versions, or with `ready` those that can be served."""
@@ -70,7 +82,7 @@ def _item(services: Services, version: Version) -> IndexItem:
         202: {"model": LoadReply, "description": "A replica has not confirmed the change yet"},
         **dict.fromkeys((400, 404, 409, 413, 415, 503), _ERROR),
     },
-    openapi_extra=_body({"parameters": {"version": "1"}}),
+    openapi_extra=_body(_parameters(), {"parameters": {"version": "1"}}),
 )
 async def load(request: Request, name: str, response: Response) -> LoadReply:
     """Put its newest version in use, or the one that `parameters` name, as `POST /use-model` does.
@@ -109,7 +121,7 @@ async def put_in_use(services: Services, name: str, number: int | None) -> bool:
     "/v2/repository/models/{name}/unload",
     summary="Let a model's versions go from this replica's memory",
     responses=dict.fromkeys((400, 404, 409, 413, 415, 503), _ERROR),
-    openapi_extra=_body({}),
+    openapi_extra=_body(_parameters(unload_dependents={}), {}),
 )
 async def unload(request: Request, name: str) -> UnloadReply:
     """Let all its versions go, or the one that `parameters` name; 409 where it is in use."""

@@ -18,13 +18,15 @@ PREDICT, PROBABILITIES = "predict", "predict_proba"
 OUTPUTS = (PREDICT, PROBABILITIES)
 
 
+MOST_DIMENSIONS = 16
+"""Of a tensor, as the product of its shape is taken, and written in what is said of it."""
+
 _Dimension = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
 
 
 class _Input(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     name: str
-    shape: Annotated[list[_Dimension], msgspec.Meta(max_length=16)]
-    """Of few dimensions, as their product is taken, and written in what is said of it."""
+    shape: Annotated[list[_Dimension], msgspec.Meta(max_length=MOST_DIMENSIONS)]
     datatype: str
     data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     parameters: Parameters | msgspec.UnsetType = msgspec.UNSET

@@ -138,7 +138,7 @@ def _flattened(value: Any, place: Place) -> list[Any]:
         raise place.refuse("must have a list of values")
     depth = 1
     while value and isinstance(value[0], list):
-        if depth == len(place.shape):
+        if depth >= len(place.shape):
             raise place.refuse(f"nests deeper than its shape {_shown(place.shape)}")
         width = place.shape[depth]
         if not all(isinstance(part, list) and len(part) == width for part in value):

@@ -192,6 +192,10 @@ WRONG: dict[str, tuple[object, str]] = {
     "negative": ({"inputs": [{**TENSOR, "shape": [-1, 4]}]}, "inputs[0].shape[0]: expected"),
     "three dimensions": ({"inputs": [{**TENSOR, "shape": [1, 1, 4]}]}, "of the shape [1, 1, 4]"),
     "no dimensions": ({"inputs": [{**TENSOR, "shape": [], "data": [1]}]}, "of the shape []"),
+    "nested without dimensions": (
+        {"inputs": [{**TENSOR, "shape": [], "data": [[{"": None}, False]]}]},
+        "nests deeper than its shape []",
+    ),
     "17 dimensions": ({"inputs": [{**TENSOR, "shape": [1] * 17}]}, "length <= 16"),
     "100,000 dimensions": ({"inputs": [{**TENSOR, "shape": [2**31] * 100_000}]}, "length <= 16"),
     "a product of 150 digits": (
