@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 
 from service.api.answering import checked_version
 from service.api.inference.models import listed
+from service.api.inference.request_schema import INDEX_BODY, LOAD_BODY, UNLOAD_BODY
 from service.api.inference.schemas import ErrorReply, IndexItem, LoadReply, UnloadReply
 from service.api.request_body import read_object
 from service.api.services import Services, services_of
@@ -20,26 +21,6 @@ from service.common.errors import InvalidRequest, Problem, VersionInUse, quoted
 router = APIRouter(tags=["inference"], responses={"default": {"model": ErrorReply}})
 
 _ERROR = {"model": ErrorReply}
-
-
-def _body(properties: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
-    """Return what OpenAPI says of a body that may be left out."""
-    schema = {"type": "object", "additionalProperties": False, "properties": properties}
-    content = {"application/json": {"schema": schema, "example": example}}
-    return {"requestBody": {"required": False, "content": content}}
-
-
-def _parameters(**more: Any) -> dict[str, Any]:
-    version = {"type": ["string", "null"], "pattern": "^[1-9][0-9]{0,8}$"}
-    shown = {"version": version, **more}
-    parameters = {
-        "type": ["object", "null"],
-        "additionalProperties": False,
-        "properties": shown,
-    }
-    return {"parameters": parameters}
-
-
 _STATES = {True: "READY", False: "UNAVAILABLE", None: "UNKNOWN"}
 
 
@@ -47,7 +28,7 @@ _STATES = {True: "READY", False: "UNAVAILABLE", None: "UNKNOWN"}
     "/v2/repository/index",
     summary="List every version, and whether it can be served",
     responses={400: _ERROR, 413: _ERROR, 415: _ERROR, 503: _ERROR},
-    openapi_extra=_body({"ready": {"type": ["boolean", "null"]}}, {"ready": True}),
+    openapi_extra=INDEX_BODY,
 )
 async def index(request: Request) -> list[IndexItem]:
     """Return all versions, or with `ready` those that can be served."""
@@ -82,7 +63,7 @@ def _item(services: Services, version: Version) -> IndexItem:
         202: {"model": LoadReply, "description": "A replica has not confirmed the change yet"},
         **dict.fromkeys((400, 404, 409, 413, 415, 503), _ERROR),
     },
-    openapi_extra=_body(_parameters(), {"parameters": {"version": "1"}}),
+    openapi_extra=LOAD_BODY,
 )
 async def load(request: Request, name: str, response: Response) -> LoadReply:
     """Put its newest version in use, or the one that `parameters` name, as `POST /use-model` does.
@@ -121,7 +102,7 @@ async def put_in_use(services: Services, name: str, number: int | None) -> bool:
     "/v2/repository/models/{name}/unload",
     summary="Let a model's versions go from this replica's memory",
     responses=dict.fromkeys((400, 404, 409, 413, 415, 503), _ERROR),
-    openapi_extra=_body(_parameters(unload_dependents={}), {}),
+    openapi_extra=UNLOAD_BODY,
 )
 async def unload(request: Request, name: str) -> UnloadReply:
     """Let all its versions go, or the one that `parameters` name; 409 where it is in use."""

@@ -1,4 +1,4 @@
-"""The body of an inference request as OpenAPI shows it; `requests` reads it."""
+"""The bodies of requests for inference and to the repository, as OpenAPI shows them."""
 
 from typing import Any
 
@@ -46,3 +46,19 @@ INFER_REQUEST = _object(
         "model_version": _TEXT,
     },
 )
+
+
+def _optional(properties: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
+    """Return what OpenAPI says of a body that may be left out."""
+    content = {"application/json": {"schema": _object([], properties), "example": example}}
+    return {"requestBody": {"required": False, "content": content}}
+
+
+def _parameters(**more: Any) -> dict[str, Any]:
+    version = {"type": ["string", "null"], "pattern": "^[1-9][0-9]{0,8}$"}
+    return {"parameters": {**_object([], {"version": version, **more}), "type": ["object", "null"]}}
+
+
+INDEX_BODY = _optional({"ready": {"type": ["boolean", "null"]}}, {"ready": True})
+LOAD_BODY = _optional(_parameters(), {"parameters": {"version": "1"}})
+UNLOAD_BODY = _optional(_parameters(unload_dependents={}), {})
