@@ -1,5 +1,6 @@
 """gRPC through the Service, as a client in the cluster speaks it."""
 
+import grpc
 import httpx
 import pytest
 
@@ -22,6 +23,7 @@ def test_a_row_is_answered_over_grpc_as_by_predict(
         Forward(release, f"service/{release.name('api')}", GRPC_PORT) as forward,
         grpc_client(forward.port) as client,
     ):
+        grpc.channel_ready_future(client.channel).result(timeout=60)  # the forward takes a moment
         request = infer_request({"inputs": [tensor], "outputs": outputs})
         reply = client.call("ModelInfer", request).message
 
