@@ -97,7 +97,7 @@ _BODIES: Mapping[str, tuple[bytes, int]] = {
     "P2 no JSON": (b"hello", 400),
     "P21 a number": (b"1", 400),
     "P29 depth 33": (b"[" * 33 + b"]" * 33, 400),
-    "P31 depth 100000": (b'{"a":' * 100_000, 400),
+    "P31 objects 100000 deep": (b'{"a":' * 100_000, 400),
     "P37 empty object": (b"{}", 400),
     "P37 a list": (b"[]", 400),
     "P37 null": (b"null", 400),
