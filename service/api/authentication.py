@@ -21,7 +21,7 @@ _OPEN_BELOW = ("/docs/assets/", "/internal/")
 """Needs no key either: the files of these pages, and calls of replicas, which are signed."""
 
 _PREDICTS = re.compile(
-    "/predict|/invocations|/models/[^/]+/versions/[^/]+/predict|/v2/models/.+/infer"
+    "/predict|/invocations|/models/[^/]+/versions/[^/]+/predict|/v2/models/[^/]+(/versions/[^/]+)?/infer"
     "|/v1/models/[^/]+:predict|/v2/repository/index"
 )
 """Posts that change nothing."""

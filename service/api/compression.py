@@ -55,12 +55,12 @@ def _plain(scope: Scope) -> Scope:
 
 
 def _accepts_gzip(value: bytes) -> bool:
+    qualities: dict[bytes, bytes] = {}
     for part in value.lower().split(b","):
         coding, _, parameters = part.partition(b";")
-        if coding.strip() in (b"gzip", b"x-gzip", b"*"):
-            quality = parameters.strip().removeprefix(b"q=").strip()
-            return not quality or any(digit in b"123456789" for digit in quality)
-    return False
+        qualities[coding.strip()] = parameters.strip().removeprefix(b"q=").strip()
+    quality = qualities.get(b"gzip", qualities.get(b"*", b"0"))
+    return not quality or any(digit in b"123456789" for digit in quality)
 
 
 class _Inflated:

@@ -120,8 +120,10 @@ class InferenceRows:
 
     def _learn(self, head: bytes, body: bytes) -> FastForm | None:
         """Find out what requests with this head ask for."""
-        if head in self._forms or len(self._forms) >= _MOST_FORMS:
+        if head in self._forms:
             return None
+        if len(self._forms) >= _MOST_FORMS:
+            self._forms.clear()
         form = None
         try:
             request = self._codec.read(body, len(head), careful=False)
