@@ -107,7 +107,12 @@ class Reader:
             headers["x-min-epoch"] = str(minimum)
         start = time.monotonic()
         try:
-            connection.request("POST", protocol.path, protocol.body, headers)
+            try:
+                connection.request("POST", protocol.path, protocol.body, headers)
+            except BrokenPipeError:
+                # It was closed since it was looked at: as any client, ask on a new connection.
+                connection.close()
+                connection.request("POST", protocol.path, protocol.body, headers)
             answer = connection.getresponse()
             content = answer.read()
             end = time.monotonic()
