@@ -23,7 +23,7 @@ _SIZES = (1, 1000)
 """Rows per request."""
 _MOST_SECONDS = 600
 
-_IN_V2, _IN_SCORING = "service, V2", "service, /invocations"
+_IN_V2, _IN_SCORING = "service, V2", "service, scoring"
 _SAME = {"MLServer": _IN_V2, "MLServer, batching": _IN_V2, "mlflow": _IN_SCORING}
 """The service asked in the protocol of a peer."""
 
