@@ -18,6 +18,8 @@ from tests.support.mlflow_server import free_port
 from tests.support.server import Client, running, settings_for
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def three(
