@@ -1,22 +1,19 @@
 """What all requests for predictions share: what answers them, admission, bodies, threads."""
 
-import re
 from typing import NoReturn, TypeVar
 
 from starlette.exceptions import HTTPException
 from starlette.types import Receive
 
 from service.api.content_headers import declared_bytes
-from service.common.domain import LOG_OF_USE, is_model_name
+from service.api.parameters import checked_version
 from service.common.errors import (
     BodyTooLarge,
     ClientGone,
     EpochNotReached,
     InvalidRequest,
-    ModelNotFound,
     NoModelInUse,
     Overloaded,
-    VersionNotFound,
 )
 from service.common.metrics import Metrics
 from service.rollout.hold import Hold
@@ -180,17 +177,6 @@ def only_described() -> NoReturn:
     A path with a line break at its end comes here all the same: FastAPI's `$` matches before it.
     """
     raise HTTPException(404)
-
-
-def checked_version(name: str, version: str | None) -> int | None:
-    """Return the number of a version in a path; raises ModelNotFound or VersionNotFound."""
-    if not is_model_name(name) or name == LOG_OF_USE:
-        raise ModelNotFound(name)
-    if version is None:
-        return None
-    if not re.fullmatch(r"[1-9][0-9]{0,8}", version):
-        raise VersionNotFound(name, version)
-    return int(version)
 
 
 def _check_epoch(wanted: bytes, served: int) -> None:

@@ -76,12 +76,21 @@ class _VersionId(NamedTuple):
     version: int
 
 
-async def _version_in_path(name: str, version: str) -> _VersionId:
+def checked_version(name: str, version: str | None) -> int | None:
+    """Return the number of a version in a path; raises ModelNotFound or VersionNotFound."""
     if not is_model_name(name) or name == LOG_OF_USE:
         raise ModelNotFound(name)
+    if version is None:
+        return None
     if not re.fullmatch(r"[1-9][0-9]{0,8}", version):
         raise VersionNotFound(name, version)
-    return _VersionId(name, int(version))
+    return int(version)
+
+
+async def _version_in_path(name: str, version: str) -> _VersionId:
+    number = checked_version(name, version)
+    assert number is not None
+    return _VersionId(name, number)
 
 
 VersionId = Annotated[_VersionId, Depends(_version_in_path)]

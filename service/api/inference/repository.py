@@ -9,10 +9,10 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from service.api.answering import checked_version
 from service.api.inference.models import listed
 from service.api.inference.request_schema import INDEX_BODY, LOAD_BODY, UNLOAD_BODY
 from service.api.inference.schemas import ErrorReply, IndexItem, LoadReply, UnloadReply
+from service.api.parameters import checked_version
 from service.api.request_body import read_object
 from service.api.services import Services, services_of
 from service.common.domain import Version
