@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.common.did_you_mean import Names
-from service.common.errors import InvalidInput, InvalidRequest, Problem, escape, quoted
+from service.common.errors import InvalidInput, Problem, escape, quoted
 from service.schema import strict_json
 from service.schema.contract import Feature, Schema
 from service.schema.file_options import MARKERS
@@ -54,10 +54,7 @@ class StrictDecoder:
 
         Raises InvalidInput with every problem, or BodyTooLarge where there are too many rows.
         """
-        try:
-            value = strict_json.parse(body, self._max_depth, self._max_rows)
-        except InvalidRequest as error:
-            raise InvalidInput(str(error), list(error.problems)) from error
+        value = strict_json.parse_input(body, self._max_depth, self._max_rows)
         findings = _Findings()
         instances, probabilities = _envelope(value, findings)
         # A value takes two bytes at least: a matrix with more cells than that is never returned.

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from service.common.errors import BodyTooLarge, InvalidRequest, Problem, escape
+from service.common.errors import BodyTooLarge, InvalidInput, InvalidRequest, Problem, escape
 
 LONGEST_TEXT = 65_536
 _TOKENS = re.compile(rb'"(?:[^"\\]|\\.){0,%d}+"?|[\[\]{}]' % LONGEST_TEXT, re.DOTALL)
@@ -87,6 +87,16 @@ def parse(
     if has_long_text:  # one that is long only as it was written, by its escapes
         raise _malformed(f"The body {_LONG_TEXT}.", _LONG_TEXT)
     return value
+
+
+def parse_input(
+    body: bytes, max_depth: int, max_rows: int | None = None, max_containers: int | None = None
+) -> Any:
+    """Parse a request for predictions as `parse` does; raises InvalidInput for InvalidRequest."""
+    try:
+        return parse(body, max_depth, max_rows, max_containers)
+    except InvalidRequest as error:
+        raise InvalidInput(str(error), list(error.problems)) from error
 
 
 def _malformed(detail: str, message: str) -> InvalidRequest:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 
 from service.api.inference.tensors import Place, Tensor, Values, from_binary, from_json
-from service.common.errors import InvalidInput, InvalidRequest, Problem, clip, quoted
+from service.common.errors import InvalidInput, Problem, clip, quoted
 from service.schema import strict_json
 from service.schema.decoder import Limits
 
@@ -88,12 +88,9 @@ def read_request(
         )
     head = body if head_bytes is None else body[:head_bytes]
     if careful:
-        try:
-            # No limit of rows: their numbers may be one long list, or a list for each column.
-            containers = limits.rows * strict_json.CONTAINERS_A_ROW
-            strict_json.parse(head, limits.depth, max_containers=containers)
-        except InvalidRequest as error:
-            raise InvalidInput(str(error), list(error.problems)) from error
+        # No limit of rows: their numbers may be one long list, or a list for each column.
+        containers = limits.rows * strict_json.CONTAINERS_A_ROW
+        strict_json.parse_input(head, limits.depth, max_containers=containers)
     try:
         request = _decoder.decode(head)
         if not careful and not _has_each_key_once(request, head):

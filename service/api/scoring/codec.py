@@ -7,7 +7,7 @@ import orjson
 
 from service.api.scoring.forms import number_of, rows_of, wants_probabilities
 from service.api.written import Written
-from service.common.errors import BodyTooLarge, InvalidInput, InvalidRequest
+from service.common.errors import BodyTooLarge, InvalidInput
 from service.models.classifier import Floats, Labels
 from service.schema import strict_json
 from service.schema.example import example_value
@@ -67,10 +67,7 @@ class ScoringCodec:
 
     def careful(self, body: bytes) -> Question[Written]:
         """Read it slowly; raises InvalidInput with what is wrong, or BodyTooLarge."""
-        try:
-            value = strict_json.parse(body, self._limits.depth, self._limits.rows)
-        except InvalidRequest as error:
-            raise InvalidInput(str(error), list(error.problems)) from error
+        value = strict_json.parse_input(body, self._limits.depth, self._limits.rows)
         if not isinstance(value, dict):
             raise InvalidInput("The body must be an object.", [])
         rows = rows_of(value, self._names)
