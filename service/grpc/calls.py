@@ -20,12 +20,11 @@ from service.common.disk_errors import lack
 from service.common.errors import BodyTooLarge, ServiceError, StorageUnavailable
 from service.common.json_logs import request_id
 from service.common.metrics import Metrics
-from service.grpc.statuses import CODES, as_details, details_of, metadata_of
+from service.grpc.statuses import CODES, Metadata, as_details, details_of, metadata, metadata_of
 
 logger = logging.getLogger(__name__)
 
 Messages = AsyncIterator[bytes]
-Metadata = tuple[tuple[str, str], ...]
 
 
 class Context(Protocol):
@@ -67,11 +66,9 @@ class Call:
 
     async def send_headers(self, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
         """Send initial metadata; the request's id is among it if the client sent one."""
-        sent = [(name.decode(), value.decode("latin-1")) for name, value in headers]
-        if self.sent_id is not None:
-            sent.append(("x-request-id", self.id))
+        sent = [*headers, *([] if self.sent_id is None else [(b"x-request-id", self.id.encode())])]
         if sent:
-            await self._context.send_initial_metadata(tuple(sent))
+            await self._context.send_initial_metadata(metadata(sent))
 
 
 Method = Callable[[Call, bytes], Awaitable[bytes]]
