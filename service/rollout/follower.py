@@ -1,4 +1,4 @@
-"""Follows an alias of the model in use: whoever moves it in MLflow changes every replica.
+"""Follows an alias of the model in use: moving it in MLflow changes every replica.
 
 Every replica asks for the alias, and the first that finds it moved leads an ordinary change, which
 expects the epoch of the entry that this replica has read. So one move is one change.

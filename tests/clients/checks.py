@@ -80,7 +80,7 @@ class Checks:
         return check
 
     def leave_out(self, what: str, why: str) -> None:
-        """Say what the client can do that is not checked, and why."""
+        """Record what the client can do but is not checked here, and why."""
         self._left_out[what] = why
 
     def main(self) -> None:
