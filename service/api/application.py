@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import __version__
 from service.api import (
+    console,
     datasets,
     error_handlers,
     health,
@@ -177,6 +178,7 @@ def fastapi_application(
         repository,
         scoring,
         openapi,
+        console,
     ):
         app.include_router(module.router)
     if with_peers:

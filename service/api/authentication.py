@@ -17,7 +17,7 @@ _OPEN = (
 )
 """Needs no key: probes, and pages that a browser opens before it can send one."""
 
-_OPEN_BELOW = ("/docs/assets/", "/internal/")
+_OPEN_BELOW = ("/console/", "/docs/assets/", "/internal/")
 """Needs no key either: the files of these pages, and calls of replicas, which are signed."""
 
 _PREDICTS = re.compile(

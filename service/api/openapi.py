@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
-from starlette.responses import HTMLResponse, RedirectResponse
+from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 from service.api.schemas import PredictRequest, ProblemReply
@@ -68,12 +68,6 @@ async def docs() -> HTMLResponse:
         swagger_css_url="/docs/assets/swagger-ui.css",
         swagger_favicon_url="/docs/assets/favicon-32x32.png",
     )
-
-
-@router.get("/")
-async def root() -> RedirectResponse:
-    """Lead a person to that page."""
-    return RedirectResponse("/docs")
 
 
 @router.get("/openapi.json")
