@@ -1,0 +1,150 @@
+// Data: rows kept under a name, to train on again.
+
+import { refresh, upload } from "../lib/api.js";
+import { send } from "../lib/api.js";
+import { useAction, useLoad } from "../lib/load.js";
+import { address, navigate } from "../lib/router.js";
+import { formatCount, t } from "../lib/text.js";
+import { html, useState } from "../lib/ui.js";
+import { RoleButton } from "../parts/access.js";
+import { Age, Badge, Card, Dialog, Facts, Field, Loading, Notes, Progress, Table } from "../parts/basics.js";
+import { Curl } from "../parts/curl.js";
+import { FileDrop } from "../parts/file_drop.js";
+import { errorAt, Problem } from "../parts/problem.js";
+
+export function DataSets() {
+  const call = { path: ["datasets"] };
+  const { data, problem, loading, reload } = useLoad(call);
+  const [wanted, setWanted] = useState("");
+  const found = data?.datasets.filter(({ name }) => name.toLowerCase().includes(wanted.trim().toLowerCase())) ?? [];
+  return html`
+    <p class="lead">${t("data.lead")}</p>
+    <${Keep} />
+    <${Card} title=${t("data.all")}>
+      ${loading && html`<${Loading} />`}
+      <${Problem} problem=${problem} retry=${reload} />
+      ${data?.datasets.length > 20 && html`
+        <${Field} label=${t("data.find")}>
+          ${(tied) => html`<input ...${tied} type="search" value=${wanted} onInput=${(event) => setWanted(event.target.value)} />`}
+        <//>`}
+      ${data && html`
+        <${Table} label=${t("data.all")} head=${[t("name"), t("rows"), t("columns"), t("version.target"), t("created")]}>
+          ${found.map(({ name, rows, columns, target, created_at: created, built_in: builtIn }) => html`
+            <tr key=${name}>
+              <th scope="row"><a href=${address(["data", name])}>${name}</a></th>
+              <td class="number">${formatCount(rows)}</td>
+              <td class="number">${formatCount(columns.length)}</td>
+              <td><bdi>${target}</bdi></td>
+              <td>${builtIn ? html`<${Badge}>${t("data.builtIn")}<//>` : html`<${Age} time=${created} />`}</td>
+            </tr>`)}
+        <//>`}
+    <//>
+    <${Curl} call=${call} />
+  `;
+}
+
+/** Return what the API takes for a name from that of a file. */
+const nameOf = ({ name }) =>
+  name.replace(/\.[^.]*$/, "").replace(/[^A-Za-z0-9._-]+/g, "-").replace(/^[-.]+|[-.]+$/g, "").slice(0, 128);
+
+function Keep() {
+  const [file, setFile] = useState(null);
+  const [chosen, setChosen] = useState({ name: "", target: "", exclude: "", missing: "", encoding: "" });
+  const [sent, setSent] = useState(0);
+  const fields = Object.entries(chosen).filter(([, value]) => value.trim() !== "");
+  const call = { method: "POST", path: ["datasets"], file, fields };
+  const { busy, problem, result, run, clear } = useAction(async () => {
+    setSent(0);
+    const { data } = await upload(call, setSent);
+    refresh();
+    return data;
+  });
+  const take = (next) => {
+    clear();
+    setFile(next);
+    setChosen({ ...chosen, name: nameOf(next) });
+  };
+  const text = (name, label, hint) => html`
+    <${Field} label=${label} hint=${hint} error=${errorAt(problem, name)}>
+      ${(tied) => html`<input ...${tied} value=${chosen[name]} autocomplete="off" onInput=${(event) => setChosen({ ...chosen, [name]: event.target.value })} />`}
+    <//>
+  `;
+  return html`
+    <${Card} title=${t("data.keep")}>
+      <${FileDrop} label=${t("train.drop")} file=${file} onFile=${take} />
+      ${file && html`
+        <div class="features">
+          ${text("name", t("name"))}
+          ${text("target", t("version.target"), t("data.targetHint"))}
+          ${text("exclude", t("data.exclude"), t("data.excludeHint"))}
+          ${text("missing", t("train.missing"), t("train.missingHint"))}
+          ${text("encoding", t("train.encoding"), "utf-8, windows-1252")}
+        </div>
+        <div class="actions"><${RoleButton} role="train" class="primary" disabled=${busy} onClick=${run}>${t("data.store")}<//></div>
+        <div role="status">${busy && html`<${Progress} share=${sent < 1 ? sent : null} label=${sent < 1 ? t("sending") : t("data.storing")} />`}</div>
+        <${Problem} problem=${problem} />
+        <${Curl} call=${call} />`}
+      ${result && html`
+        <div class="notice" role="status">
+          <p>${t("data.stored", { name: result.name, rows: formatCount(result.rows) })} <a href=${address(["train"], { dataset: result.name })}>${t("data.train")}</a></p>
+          <${Notes} notes=${result.notes} />
+        </div>`}
+    <//>
+  `;
+}
+
+export function DataSet({ name }) {
+  const call = { path: ["datasets", name] };
+  const { data, problem, loading, reload } = useLoad(call);
+  if (loading) return html`<${Loading} />`;
+  return html`
+    <p class="lead"><a href="#/data">${t("data.back")}</a></p>
+    <${Problem} problem=${problem} retry=${reload} />
+    ${data && html`
+      <${Card} title=${t("version.about")} aside=${html`
+        <a class="button primary" href=${address(["train"], { dataset: name })}>${t("data.train")}</a>
+        ${!data.built_in && html`<${Delete} name=${name} />`}`}>
+        <${Facts} facts=${[
+          [t("rows"), formatCount(data.rows)],
+          [t("version.target"), data.target],
+          [t("created"), data.created_at && html`<${Age} time=${data.created_at} />`],
+          ["SHA-256", html`<code>${data.sha256}</code>`],
+        ]} />
+        <${Notes} notes=${data.notes} />
+        <${Columns} columns=${data.columns} />
+      <//>
+      <${Curl} title=${t("curl.train")} open call=${{ method: "POST", path: ["train"], json: { dataset: name, model_type: "RandomForestClassifier" } }} />`}
+    <${Curl} call=${call} />
+  `;
+}
+
+const SHOWN = 200;
+
+const Columns = ({ columns }) => html`
+  <${Table} label=${t("columns")} head=${[t("column"), t("type"), t("missing")]}>
+    ${columns.slice(0, SHOWN).map(({ name, type, missing }) => html`
+      <tr><th scope="row"><bdi>${name}</bdi></th><td>${type}</td><td class="number">${missing > 0 ? formatCount(missing) : ""}</td></tr>`)}
+  <//>
+  ${columns.length > SHOWN && html`<p class="quiet">${t("predict.shown", { n: SHOWN, all: formatCount(columns.length) })}</p>`}
+`;
+
+function Delete({ name }) {
+  const [asking, setAsking] = useState(false);
+  const { busy, problem, run } = useAction(async () => {
+    await send({ method: "DELETE", path: ["datasets", name] });
+    refresh();
+    navigate("#/data");
+  });
+  return html`
+    <${RoleButton} role="admin" onClick=${() => setAsking(true)}>${t("delete")}<//>
+    ${asking && html`
+      <${Dialog} title=${t("data.deleteTitle", { name })} onClose=${() => setAsking(false)}>
+        <p>${t("data.deleteWhy")}</p>
+        <${Problem} problem=${problem} />
+        <div class="actions">
+          <button type="button" class="danger" disabled=${busy} onClick=${run}>${t("delete")}</button>
+          <button type="button" onClick=${() => setAsking(false)}>${t("cancel")}</button>
+        </div>
+      <//>`}
+  `;
+}

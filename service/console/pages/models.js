@@ -1,0 +1,87 @@
+// Models: every version that MLflow holds, the newest first.
+
+import { send } from "../lib/api.js";
+import { formatMetric, formatSeconds } from "../lib/format.js";
+import { useAction, useLoad, useSettled } from "../lib/load.js";
+import { address, navigate } from "../lib/router.js";
+import { t } from "../lib/text.js";
+import { html, useEffect, useState } from "../lib/ui.js";
+import { Age, Badge, Card, Field, Loading, Table } from "../parts/basics.js";
+import { Curl } from "../parts/curl.js";
+import { Problem } from "../parts/problem.js";
+
+const REFRESH_MILLISECONDS = 10_000;
+const TYPING_MILLISECONDS = 300;
+
+/** What the service can do with a version, in a word. */
+export function VersionState({ version: { in_use: inUse, servable, reason, aliases } }) {
+  return html`
+    ${inUse && html`<${Badge} kind="good">${t("inUse")}<//> `}
+    ${servable === false && html`<${Badge} kind="bad">${t("version.refused")}<//> <span class="quiet">${reason}</span> `}
+    ${servable === null && html`<${Badge}>${t("version.unseen")}<//> `}
+    ${aliases.map((alias) => html`<${Badge}>@${alias}<//> `)}
+  `;
+}
+
+export function Models({ query }) {
+  const [name, setName] = useState(query.name ?? "");
+  const wanted = useSettled(name.trim(), TYPING_MILLISECONDS);
+  useEffect(() => {
+    if (wanted !== (query.name ?? "")) navigate(address(["models"], { ...query, name: wanted }), { replace: true });
+  }, [wanted]);
+  const call = { path: ["models"], query: wanted ? { name: wanted } : {} };
+  return html`
+    <p class="lead">${t("models.lead")}</p>
+    <${Field} label=${t("models.filter")}>
+      ${(tied) => html`<input ...${tied} type="search" value=${name} onInput=${(event) => setName(event.target.value)} />`}
+    <//>
+    <${Versions} key=${wanted} call=${call} picked=${query.pick ? query.pick.split("|") : []}
+      onPick=${(picked) => navigate(address(["models"], { ...query, pick: picked.join("|") }), { replace: true })} />
+    <${Curl} call=${call} />
+  `;
+}
+
+function Versions({ call, picked, onPick }) {
+  const first = useLoad(call, { every: REFRESH_MILLISECONDS });
+  const [older, setOlder] = useState({ models: [], token: undefined });
+  const token = older.token === undefined ? first.data?.next_page_token : older.token;
+  const more = useAction(async () => {
+    const { data } = await send({ ...call, query: { ...call.query, page_token: token } });
+    setOlder({ models: [...older.models, ...data.models], token: data.next_page_token });
+  });
+  if (first.loading) return html`<${Loading} />`;
+  const idOf = ({ name, version }) => `${name}/${version}`;
+  const newest = first.data?.models ?? [];
+  const known = new Set(newest.map(idOf));
+  const shown = [...newest, ...older.models.filter((version) => !known.has(idOf(version)))];
+  const toggle = (id) =>
+    onPick(picked.includes(id) ? picked.filter((other) => other !== id) : [...picked, id].slice(-2));
+  return html`
+    <${Card}>
+      <${Problem} problem=${first.problem} retry=${first.reload} />
+      ${first.data?.stale && html`<p class="problem" role="status">${t("models.stale", { age: formatSeconds(first.data.age_seconds) })}</p>`}
+      <div class="actions">
+        ${picked.length === 2
+          ? html`<a class="button primary" href=${address(["compare"], { a: picked[0], b: picked[1] })}>${t("models.compare", { a: picked[0].replace("/", " "), b: picked[1].replace("/", " ") })}</a>`
+          : html`<span class="quiet">${t("models.pickTwo")}</span>`}
+      </div>
+      ${shown.length === 0
+        ? html`<p>${t("models.none")} <a href="#/train">${t("predict.trainOne")}</a></p>`
+        : html`
+          <${Table} label=${t("nav.models")} head=${[t("compare.column"), t("model"), t("state"), t("train.modelType"), t("accuracy"), t("balancedAccuracy"), t("created")]}>
+            ${shown.map((version) => html`
+              <tr key=${idOf(version)}>
+                <td><input type="checkbox" aria-label=${t("models.pick", version)} checked=${picked.includes(idOf(version))} onChange=${() => toggle(idOf(version))} /></td>
+                <th scope="row"><a href=${address(["models", version.name, String(version.version)])}><bdi>${version.name}</bdi> ${version.version}</a></th>
+                <td><${VersionState} version=${version} /></td>
+                <td>${version.model_type}</td>
+                <td class="number">${formatMetric(version.metrics.accuracy)}</td>
+                <td class="number">${formatMetric(version.metrics.balanced_accuracy)}</td>
+                <td><${Age} time=${version.created_at} /></td>
+              </tr>`)}
+          <//>`}
+      ${token && html`<button type="button" disabled=${more.busy} onClick=${more.run}>${t("more")}</button>`}
+      <${Problem} problem=${more.problem} />
+    <//>
+  `;
+}

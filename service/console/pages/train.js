@@ -1,0 +1,177 @@
+// Train: rows from a file or a data set, what a training would see of them, a classifier, go.
+
+import { send, upload } from "../lib/api.js";
+import { formatBytes } from "../lib/format.js";
+import { useAction, useLoad, useSettled } from "../lib/load.js";
+import { address, navigate } from "../lib/router.js";
+import { t } from "../lib/text.js";
+import { NOTHING_CHOSEN, offered, randomKey, trainCall } from "../lib/train_call.js";
+import { html, useEffect, useRef, useState } from "../lib/ui.js";
+import { RoleButton, useRole } from "../parts/access.js";
+import { Card, Field, Notes, Pick, Progress } from "../parts/basics.js";
+import { Curl } from "../parts/curl.js";
+import { FileDrop } from "../parts/file_drop.js";
+import { Problem } from "../parts/problem.js";
+import { TrainColumns } from "./train_columns.js";
+import { TrainOptions } from "./train_options.js";
+import { Trainings } from "./trainings.js";
+
+const LARGE_BYTES = 8 * 1024 * 1024;
+const TYPING_MILLISECONDS = 250;
+const FAVOURITE = "RandomForestClassifier";
+
+export function Train({ query }) {
+  const [file, setFile] = useState(null);
+  const [chosen, setChosen] = useState({ ...NOTHING_CHOSEN, model_type: FAVOURITE });
+  const choose = (change) => setChosen((before) => ({ ...before, ...change }));
+  const dataset = file ? "" : (query.dataset ?? "");
+  const rows = file || dataset;
+  const begin = (nextFile, nextSet) => {
+    setFile(nextFile);
+    const { model_type, params } = chosen;
+    setChosen({ ...NOTHING_CHOSEN, model_type, params });
+    navigate(address(["train"], { dataset: nextSet }), { replace: true });
+  };
+  const look = useLook({ file, dataset }, chosen);
+  useGuess(look.seen, chosen, choose);
+  return html`
+    <p class="lead">${t("train.lead")}</p>
+    <${Card} title=${t("train.rows")}>
+      <div class="sources">
+        <${FileDrop} label=${t("train.drop")} file=${file} onFile=${(next) => begin(next, null)} />
+        <${DataSetPick} value=${dataset} onChange=${(name) => begin(null, name)} />
+      </div>
+      <div role="status">
+        ${look.busy && html`<${Progress} share=${look.sent < 1 ? look.sent : null} label=${look.sent < 1 && file ? t("sending") : t("train.looking")} />`}
+      </div>
+      <${Problem} problem=${look.problem} retry=${look.again} />
+    <//>
+    ${rows && look.seen && html`<${Plan} ...${{ file, dataset, chosen, choose, look }} />`}
+    <${Trainings} />
+  `;
+}
+
+/** Look at the rows whenever something is chosen; at a large file only when asked to. */
+function useLook(source, chosen) {
+  const [sent, setSent] = useState(null);
+  const [turn, setTurn] = useState(0);
+  const abort = useRef(null);
+  const call = trainCall(source, { ...chosen, use: null }, { dry_run: true });
+  const { busy, problem, result, run, clear } = useAction(async () => {
+    abort.current?.abort();
+    const mine = new AbortController();
+    abort.current = mine;
+    setSent(source.file ? 0 : null);
+    const { data } = source.file ? await upload(call, setSent, mine.signal) : await send(call, mine.signal);
+    return { seen: data, of: settled };
+  });
+  const large = source.file?.size > LARGE_BYTES;
+  const wanted = source.file || source.dataset ? JSON.stringify([source.dataset, chosen, turn]) : null;
+  const settled = useSettled(wanted, TYPING_MILLISECONDS);
+  const last = useRef(null);
+  useEffect(() => {
+    if (settled === null) return;
+    const isNew = last.current === null || last.current.file !== source.file || last.current.turn !== turn;
+    last.current = { file: source.file, turn };
+    if (isNew || !large) run();
+  }, [settled, source.file]);
+  const origin = source.file ?? source.dataset;
+  const kept = useRef({});
+  if (result && !busy) kept.current = { origin, seen: result.seen, of: result.of };
+  if (kept.current.origin !== origin) kept.current = {};
+  useEffect(() => clear, [origin]);
+  return {
+    busy,
+    problem,
+    sent,
+    call,
+    seen: kept.current.seen ?? null,
+    /** Whether what is shown was seen with everything that is chosen now. */
+    isCurrent: kept.current.of === wanted && !busy,
+    large,
+    again: () => setTurn((before) => before + 1),
+  };
+}
+
+/** Choose the last column where the data set knows no target: it usually is. */
+function useGuess(seen, chosen, choose) {
+  useEffect(() => {
+    if (!seen || chosen.target || seen.columns.some(({ role }) => role === "target")) return;
+    const features = seen.columns.filter(({ role }) => role === "feature");
+    if (features.length > 1) choose({ target: features.at(-1).name });
+  }, [seen]);
+}
+
+function DataSetPick({ value, onChange }) {
+  const { data, problem, reload } = useLoad({ path: ["datasets"] });
+  const names = data?.datasets.map(({ name }) => name) ?? [];
+  return html`
+    <${Field} label=${t("train.dataset")} error=${problem?.message}>
+      ${(tied) => html`<${Pick} tied=${tied} options=${value && !names.includes(value) ? [value, ...names] : names} value=${value} onChange=${onChange} empty="—" />`}
+    <//>
+    ${problem && html`<button type="button" class="small" onClick=${reload}>${t("retry")}</button>`}
+  `;
+}
+
+function Plan({ file, dataset, chosen, choose, look }) {
+  const { seen } = look;
+  const mayUse = useRole("admin");
+  const [use, setUse] = useState(true);
+  const intended = { ...chosen, use: use && mayUse ? null : false };
+  const call = trainCall({ file, dataset }, intended, { wait: 0 });
+  const start = useStart(call);
+  const problem = { errors: seen.errors };
+  const general = seen.errors.filter(({ pointer }) => !/^\/(target|params|name|model_type)/.test(pointer));
+  return html`
+    <${Card} title=${t("train.columns")} aside=${html`<span class="quiet">${t("train.size", { rows: seen.rows.toLocaleString(), columns: seen.columns.length.toLocaleString() })}</span>`}>
+      <${Notes} notes=${seen.notes} />
+      <${TrainColumns} ...${{ seen, chosen, choose, problem }} />
+      <${General} errors=${general} chosen=${chosen} choose=${choose} />
+    <//>
+    <${TrainOptions} ...${{ chosen, choose, problem, isFile: !!file }} />
+    <${Card}>
+      <${Field} label=${t("train.use")} inline hint=${mayUse ? t("train.useHint") : t("access.needs", { role: "admin" })}>
+        ${(tied) => html`<input ...${tied} type="checkbox" checked=${use && mayUse} disabled=${!mayUse} onChange=${(event) => setUse(event.target.checked)} />`}
+      <//>
+      <div class="actions">
+        ${look.large && !look.isCurrent && html`<button type="button" disabled=${look.busy} onClick=${look.again}>${t("train.lookAgain", { size: formatBytes(file.size) })}</button>`}
+        <${RoleButton} role="train" class="primary" disabled=${start.busy || (look.isCurrent && seen.errors.length > 0)} onClick=${start.run}>${t("train.start")}<//>
+        ${seen.errors.length > 0 && html`<span class="quiet">${t("train.first")}</span>`}
+      </div>
+      <div role="status">${start.busy && html`<${Progress} share=${file ? start.sent : null} label=${file && start.sent < 1 ? t("sending") : t("train.starting")} />`}</div>
+      <${Problem} problem=${start.problem} />
+    <//>
+    <${Curl} call=${call} />
+  `;
+}
+
+/** Start a training once, however often the button is pressed before an answer has come. */
+function useStart(call) {
+  const [sent, setSent] = useState(0);
+  const key = useRef({});
+  const body = JSON.stringify(call);
+  const action = useAction(async () => {
+    if (key.current.of !== body || key.current.file !== call.file) {
+      key.current = { of: body, file: call.file, text: randomKey() };
+    }
+    const keyed = { ...call, headers: { "idempotency-key": key.current.text } };
+    const { data } = call.file ? await upload(keyed, setSent) : await send(keyed);
+    navigate(address(["train", data.id]));
+  });
+  return { ...action, sent };
+}
+
+const General = ({ errors, chosen, choose }) =>
+  errors.length > 0 &&
+  html`
+    <ul class="problem" role="alert">
+      ${errors.map(({ message }) => {
+        const columns = offered(message);
+        const leave = () => choose({ exclude: [...new Set([...chosen.exclude, ...columns])] });
+        return html`<li>
+          ${message}
+          ${columns.length > 0 && html` <button type="button" class="small" onClick=${leave}>${t("train.leaveOut", { names: columns.join(", ") })}</button>`}
+        </li>`;
+      })}
+    </ul>
+  `;

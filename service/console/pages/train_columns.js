@@ -1,0 +1,73 @@
+// The columns of the rows to train on, as a training would see them, and what may be changed about them.
+
+import { formatShare, spell } from "../lib/format.js";
+import { formatCount, t } from "../lib/text.js";
+import { html, useState } from "../lib/ui.js";
+import { Field, Pick, Table } from "../parts/basics.js";
+import { errorAt } from "../parts/problem.js";
+
+const SHOWN = 100;
+const TYPES = ["number", "text", "boolean"];
+
+export function TrainColumns({ seen, chosen, choose, problem }) {
+  const [wanted, setWanted] = useState("");
+  const names = seen.columns.map(({ name }) => name);
+  const target = chosen.target || (seen.columns.find(({ role }) => role === "target")?.name ?? "");
+  const found = seen.columns.filter(({ name }) => name.toLowerCase().includes(wanted.trim().toLowerCase()));
+  const toggle = (name, leaveOut) =>
+    choose({ exclude: leaveOut ? [...chosen.exclude, name] : chosen.exclude.filter((other) => other !== name) });
+  const retype = (name, type) => choose({ types: { ...chosen.types, [name]: type } });
+  return html`
+    <${Field} label=${t("train.target")} error=${errorAt(problem, "target")}>
+      ${(tied) => html`<${Pick} tied=${tied} options=${names} value=${target} onChange=${(name) => choose({ target: name })} empty="—" />`}
+    <//>
+    ${seen.classes.length > 0 && html`<${Classes} classes=${seen.classes} rows=${seen.rows} />`}
+    ${names.length > SHOWN &&
+    html`<${Field} label=${t("train.find")} hint=${t("predict.shown", { n: formatCount(Math.min(found.length, SHOWN)), all: formatCount(names.length) })}>
+      ${(tied) => html`<input ...${tied} type="search" value=${wanted} onInput=${(event) => setWanted(event.target.value)} />`}
+    <//>`}
+    <${Table} label=${t("train.columns")} head=${[t("column"), t("type"), t("missing"), t("distinct"), t("train.role")]}>
+      ${found.slice(0, SHOWN).map((column) => html`<${Column} key=${column.name} ...${{ column, target, retype, toggle }} />`)}
+    <//>
+  `;
+}
+
+const Column = ({ column: { name, type, missing, distinct, role }, target, retype, toggle }) => html`
+  <tr class=${role}>
+    <th scope="row"><bdi>${name}</bdi></th>
+    <td>
+      ${name === target
+        ? type
+        : html`<select aria-label=${t("train.typeOf", { name })} value=${type} onChange=${(event) => retype(name, event.target.value)}>
+            ${TYPES.map((each) => html`<option value=${each} selected=${each === type}>${each}</option>`)}
+          </select>`}
+    </td>
+    <td class="number">${missing > 0 ? formatCount(missing) : ""}</td>
+    <td class="number">${formatCount(distinct)}</td>
+    <td>
+      ${name === target
+        ? t("role.target")
+        : html`<label class="choice">
+            <input type="checkbox" checked=${role === "excluded"} onChange=${(event) => toggle(name, event.target.checked)} />
+            ${t("train.exclude")}<span class="hidden"> ${name}</span>
+          </label>`}
+    </td>
+  </tr>
+`;
+
+const MOST_CLASSES = 10;
+
+const Classes = ({ classes, rows }) => html`
+  <ul class="bars" aria-label=${t("train.classes")}>
+    ${classes.slice(0, MOST_CLASSES).map(
+      ({ label, rows: count }) => html`
+        <li>
+          <span class="name"><bdi>${spell(label)}</bdi></span>
+          <meter min="0" max="1" value=${count / rows} aria-label=${spell(label)}></meter>
+          <span class="number">${formatCount(count)} · ${formatShare(count / rows)}</span>
+        </li>
+      `,
+    )}
+    ${classes.length > MOST_CLASSES && html`<li class="quiet">${t("predict.moreClasses", { n: formatCount(classes.length - MOST_CLASSES) })}</li>`}
+  </ul>
+`;

@@ -1,0 +1,63 @@
+// What is known of a version: its metrics beside those of the one in use, and its pictures.
+
+import { formatDifference, formatMetric } from "../lib/format.js";
+import { useLoad } from "../lib/load.js";
+import { address } from "../lib/router.js";
+import { t } from "../lib/text.js";
+import { html } from "../lib/ui.js";
+import { Card, Loading, Table } from "../parts/basics.js";
+import { Figures } from "../parts/figures.js";
+import { Problem } from "../parts/problem.js";
+import { UseButton } from "../parts/use.js";
+
+/** Metrics of which less is better. */
+const LOSSES = ["log_loss"];
+
+export const metricName = (name) => name.replaceAll("_", " ");
+
+/** Show metrics of versions in columns; with two, how the first differs from the second. */
+export function Metrics({ columns }) {
+  const names = [...new Set(columns.flatMap(({ metrics }) => Object.keys(metrics)))].sort();
+  const [first, second] = columns;
+  const both = columns.length === 2;
+  const better = (name) => {
+    const by = (first.metrics[name] - second.metrics[name]) * (LOSSES.includes(name) ? -1 : 1);
+    return by > 0 ? "better" : by < 0 ? "worse" : "";
+  };
+  return html`
+    <${Table} label=${t("metrics")} head=${[t("metric"), ...columns.map(({ title }) => title), both && t("difference")].filter(Boolean)}>
+      ${names.map((name) => html`
+        <tr>
+          <th scope="row">${metricName(name)}</th>
+          ${columns.map(({ metrics }) => html`<td class="number">${formatMetric(metrics[name])}</td>`)}
+          ${both && html`<td class=${`number ${better(name)}`}>${name in first.metrics && name in second.metrics && formatDifference(first.metrics[name] - second.metrics[name])}</td>`}
+        </tr>`)}
+    <//>
+  `;
+}
+
+/** The version that is in use; null where there is none. */
+export function useInUse() {
+  const { data: ready } = useLoad({ path: ["readyz"] });
+  const found = useLoad(ready?.model ? { path: ["models", ready.model, "versions", String(ready.version)] } : null);
+  return found.data ?? null;
+}
+
+export function VersionReport({ name, version }) {
+  const { data, problem, loading, reload } = useLoad({ path: ["models", name, "versions", version] });
+  const inUse = useInUse();
+  if (loading) return html`<${Loading} />`;
+  if (!data) return html`<${Problem} problem=${problem} retry=${reload} />`;
+  const other = inUse && !(inUse.name === name && String(inUse.version) === version) ? inUse : null;
+  const columns = [{ title: `${name} ${version}`, metrics: data.metrics }];
+  if (other) columns.push({ title: t("report.inUse", other), metrics: other.metrics });
+  return html`
+    <${Card} title=${t("metrics")} aside=${html`
+      <${UseButton} name=${name} version=${data.version} inUse=${data.in_use} servable=${data.servable} />
+      ${other && html`<a class="button" href=${address(["compare"], { a: `${name}/${version}`, b: `${other.name}/${other.version}` })}>${t("report.compare")}</a>`}`}>
+      ${Object.keys(data.metrics).length > 0 ? html`<${Metrics} columns=${columns} />` : html`<p class="quiet">${t("report.noMetrics")}</p>`}
+      ${other && html`<p class="quiet">${t("report.otherRows")}</p>`}
+    <//>
+    <${Card} title=${t("evaluation.title")}><${Figures} evaluation=${data.evaluation} /><//>
+  `;
+}
