@@ -55,7 +55,7 @@ function useReconnect() {
 }
 
 function InUse() {
-  const { data, problem } = useLoad({ path: ["readyz"] }, { every: 10_000 });
+  const { data, problem } = useLoad({ path: ["readyz"] }, { every: 5_000 });
   if (data) {
     return html`<a class="in-use" href=${address(["models", data.model, String(data.version)])}>
       <span class="quiet">${t("inUse")}</span> <bdi>${data.model}</bdi> ${data.version}

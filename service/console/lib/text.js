@@ -12,7 +12,6 @@ export function t(key, values = {}) {
   return texts[key].replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
 }
 
-
 const counts = new Intl.NumberFormat(language);
 
 /** Write a whole number, with separators. */

@@ -7,7 +7,7 @@ import { address, navigate } from "../lib/router.js";
 import { formatCount, t } from "../lib/text.js";
 import { html, useState } from "../lib/ui.js";
 import { RoleButton } from "../parts/access.js";
-import { Age, Badge, Card, Dialog, Facts, Field, Loading, Notes, Progress, Table } from "../parts/basics.js";
+import { Age, Badge, Card, Dialog, Facts, Field, Loading, Notes, Progress, Table, numeric } from "../parts/basics.js";
 import { Curl } from "../parts/curl.js";
 import { FileDrop } from "../parts/file_drop.js";
 import { errorAt, Problem } from "../parts/problem.js";
@@ -28,7 +28,7 @@ export function DataSets() {
           ${(tied) => html`<input ...${tied} type="search" value=${wanted} onInput=${(event) => setWanted(event.target.value)} />`}
         <//>`}
       ${data && html`
-        <${Table} label=${t("data.all")} head=${[t("name"), t("rows"), t("columns"), t("version.target"), t("created")]}>
+        <${Table} label=${t("data.all")} head=${[t("name"), numeric(t("rows")), numeric(t("columns")), t("version.target"), t("created")]}>
           ${found.map(({ name, rows, columns, target, created_at: created, built_in: builtIn }) => html`
             <tr key=${name}>
               <th scope="row"><a href=${address(["data", name])}>${name}</a></th>
@@ -121,7 +121,7 @@ export function DataSet({ name }) {
 const SHOWN = 200;
 
 const Columns = ({ columns }) => html`
-  <${Table} label=${t("columns")} head=${[t("column"), t("type"), t("missing")]}>
+  <${Table} label=${t("columns")} head=${[t("column"), t("type"), numeric(t("missing"))]}>
     ${columns.slice(0, SHOWN).map(({ name, type, missing }) => html`
       <tr><th scope="row"><bdi>${name}</bdi></th><td>${type}</td><td class="number">${missing > 0 ? formatCount(missing) : ""}</td></tr>`)}
   <//>

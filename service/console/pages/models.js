@@ -6,7 +6,7 @@ import { useAction, useLoad, useSettled } from "../lib/load.js";
 import { address, navigate } from "../lib/router.js";
 import { t } from "../lib/text.js";
 import { html, useEffect, useState } from "../lib/ui.js";
-import { Age, Badge, Card, Field, Loading, Table } from "../parts/basics.js";
+import { Age, Badge, Card, Field, Loading, Table, numeric } from "../parts/basics.js";
 import { Curl } from "../parts/curl.js";
 import { Problem } from "../parts/problem.js";
 
@@ -68,7 +68,7 @@ function Versions({ call, picked, onPick }) {
       ${shown.length === 0
         ? html`<p>${t("models.none")} <a href="#/train">${t("predict.trainOne")}</a></p>`
         : html`
-          <${Table} label=${t("nav.models")} head=${[t("compare.column"), t("model"), t("state"), t("train.modelType"), t("accuracy"), t("balancedAccuracy"), t("created")]}>
+          <${Table} label=${t("nav.models")} head=${[t("compare.column"), t("model"), t("state"), t("train.modelType"), numeric(t("accuracy")), numeric(t("balancedAccuracy")), t("created")]}>
             ${shown.map((version) => html`
               <tr key=${idOf(version)}>
                 <td><input type="checkbox" aria-label=${t("models.pick", version)} checked=${picked.includes(idOf(version))} onChange=${() => toggle(idOf(version))} /></td>

@@ -125,7 +125,7 @@ function Plan({ file, dataset, chosen, choose, look }) {
   return html`
     <${Card} title=${t("train.columns")} aside=${html`<span class="quiet">${t("train.size", { rows: seen.rows.toLocaleString(), columns: seen.columns.length.toLocaleString() })}</span>`}>
       <${Notes} notes=${seen.notes} />
-      <${TrainColumns} ...${{ seen, chosen, choose, problem }} />
+      <${TrainColumns} key=${file ? file.name : dataset} ...${{ seen, chosen, choose, problem }} />
       <${General} errors=${general} chosen=${chosen} choose=${choose} />
     <//>
     <${TrainOptions} ...${{ chosen, choose, problem, isFile: !!file }} />

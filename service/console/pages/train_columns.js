@@ -2,8 +2,8 @@
 
 import { formatShare, spell } from "../lib/format.js";
 import { formatCount, t } from "../lib/text.js";
-import { html, useState } from "../lib/ui.js";
-import { Field, Pick, Table } from "../parts/basics.js";
+import { html, useRef, useState } from "../lib/ui.js";
+import { Field, Pick, Table, numeric } from "../parts/basics.js";
 import { errorAt } from "../parts/problem.js";
 
 const SHOWN = 100;
@@ -13,20 +13,24 @@ export function TrainColumns({ seen, chosen, choose, problem }) {
   const [wanted, setWanted] = useState("");
   const names = seen.columns.map(({ name }) => name);
   const target = chosen.target || (seen.columns.find(({ role }) => role === "target")?.name ?? "");
-  const found = seen.columns.filter(({ name }) => name.toLowerCase().includes(wanted.trim().toLowerCase()));
+  // A column that is left out stays where it was.
+  const order = useRef(new Map());
+  for (const name of names) if (!order.current.has(name)) order.current.set(name, order.current.size);
+  const columns = seen.columns.toSorted((a, b) => order.current.get(a.name) - order.current.get(b.name));
+  const found = columns.filter(({ name }) => name.toLowerCase().includes(wanted.trim().toLowerCase()));
   const toggle = (name, leaveOut) =>
     choose({ exclude: leaveOut ? [...chosen.exclude, name] : chosen.exclude.filter((other) => other !== name) });
   const retype = (name, type) => choose({ types: { ...chosen.types, [name]: type } });
   return html`
     <${Field} label=${t("train.target")} error=${errorAt(problem, "target")}>
-      ${(tied) => html`<${Pick} tied=${tied} options=${names} value=${target} onChange=${(name) => choose({ target: name })} empty="—" />`}
+      ${(tied) => html`<${Pick} tied=${tied} options=${columns.map(({ name }) => name)} value=${target} onChange=${(name) => choose({ target: name })} empty="—" />`}
     <//>
     ${seen.classes.length > 0 && html`<${Classes} classes=${seen.classes} rows=${seen.rows} />`}
     ${names.length > SHOWN &&
     html`<${Field} label=${t("train.find")} hint=${t("predict.shown", { n: formatCount(Math.min(found.length, SHOWN)), all: formatCount(names.length) })}>
       ${(tied) => html`<input ...${tied} type="search" value=${wanted} onInput=${(event) => setWanted(event.target.value)} />`}
     <//>`}
-    <${Table} label=${t("train.columns")} head=${[t("column"), t("type"), t("missing"), t("distinct"), t("train.role")]}>
+    <${Table} label=${t("train.columns")} head=${[t("column"), t("type"), numeric(t("missing")), numeric(t("distinct")), t("train.role")]}>
       ${found.slice(0, SHOWN).map((column) => html`<${Column} key=${column.name} ...${{ column, target, retype, toggle }} />`)}
     <//>
   `;

@@ -5,7 +5,7 @@ import { formatSeconds } from "../lib/format.js";
 import { useAction, useLoad } from "../lib/load.js";
 import { address } from "../lib/router.js";
 import { t } from "../lib/text.js";
-import { html } from "../lib/ui.js";
+import { html, useEffect, useRef } from "../lib/ui.js";
 import { RoleButton } from "../parts/access.js";
 import { Age, Card, Facts, Loading, Notes, Progress } from "../parts/basics.js";
 import { Curl } from "../parts/curl.js";
@@ -18,6 +18,13 @@ const FOLLOW_MILLISECONDS = 1000;
 export function Training({ id }) {
   const call = { path: ["trainings", id] };
   const { data, problem, loading, reload } = useLoad(call, { every: (found) => (!found || isOpen(found) ? FOLLOW_MILLISECONDS : null) });
+  const open = data && isOpen(data);
+  const was = useRef(false);
+  useEffect(() => {
+    // What is in use may have changed with its end.
+    if (was.current && open === false) refresh();
+    was.current = open;
+  }, [open]);
   if (loading) return html`<${Loading} />`;
   return html`
     <p class="lead"><a href="#/train">${t("training.all")}</a></p>

@@ -6,7 +6,7 @@ import { useAction, useLoad } from "../lib/load.js";
 import { address } from "../lib/router.js";
 import { t } from "../lib/text.js";
 import { html, useState } from "../lib/ui.js";
-import { Age, Badge, Card, Table } from "../parts/basics.js";
+import { Age, Badge, Card, Table, numeric } from "../parts/basics.js";
 import { Problem } from "../parts/problem.js";
 
 const KINDS = { succeeded: "good", failed: "bad", running: "busy", queued: "busy", cancelled: "" };
@@ -35,7 +35,7 @@ export function Trainings() {
     <${Card} title=${t("trainings.title")}>
       <${Problem} problem=${first.problem} retry=${first.reload} />
       ${shown.length > 0 && html`
-        <${Table} label=${t("trainings.title")} head=${[t("model"), t("train.modelType"), t("state"), t("accuracy"), t("started")]}>
+        <${Table} label=${t("trainings.title")} head=${[t("model"), t("train.modelType"), t("state"), numeric(t("accuracy")), t("started")]}>
           ${shown.map((training) => html`
             <tr>
               <th scope="row"><a href=${address(["train", training.id])}><bdi>${training.name}</bdi>${training.version && ` ${training.version}`}</a></th>

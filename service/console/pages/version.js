@@ -7,7 +7,7 @@ import { address, navigate } from "../lib/router.js";
 import { formatCount, t } from "../lib/text.js";
 import { html, useState } from "../lib/ui.js";
 import { RoleButton } from "../parts/access.js";
-import { Age, Card, Dialog, Facts, Field, Loading, Table } from "../parts/basics.js";
+import { Age, Card, Dialog, Facts, Field, Loading, Table, numeric } from "../parts/basics.js";
 import { Curl } from "../parts/curl.js";
 import { Problem } from "../parts/problem.js";
 import { useCall } from "../parts/use.js";
@@ -108,7 +108,7 @@ function Contract({ schema: { features, classes } }) {
         <${Field} label=${t("predict.find")} hint=${t("predict.shown", { n: Math.min(found.length, SHOWN), all: formatCount(features.length) })}>
           ${(tied) => html`<input ...${tied} type="search" value=${wanted} onInput=${(event) => setWanted(event.target.value)} />`}
         <//>`}
-      <${Table} label=${t("version.expects")} head=${[t("feature"), t("type"), t("missing"), t("feature.values"), t("feature.importance")]}>
+      <${Table} label=${t("version.expects")} head=${[t("feature"), t("type"), t("missing"), t("feature.values"), numeric(t("feature.importance"))]}>
         ${found.slice(0, SHOWN).map((feature) => html`
           <tr key=${feature.name}>
             <th scope="row"><bdi>${feature.name}</bdi></th>

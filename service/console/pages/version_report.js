@@ -5,7 +5,7 @@ import { useLoad } from "../lib/load.js";
 import { address } from "../lib/router.js";
 import { t } from "../lib/text.js";
 import { html } from "../lib/ui.js";
-import { Card, Loading, Table } from "../parts/basics.js";
+import { Card, Loading, Table, numeric } from "../parts/basics.js";
 import { Figures } from "../parts/figures.js";
 import { Problem } from "../parts/problem.js";
 import { UseButton } from "../parts/use.js";
@@ -25,7 +25,7 @@ export function Metrics({ columns }) {
     return by > 0 ? "better" : by < 0 ? "worse" : "";
   };
   return html`
-    <${Table} label=${t("metrics")} head=${[t("metric"), ...columns.map(({ title }) => title), both && t("difference")].filter(Boolean)}>
+    <${Table} kind="compact" label=${t("metrics")} head=${[t("metric"), ...columns.map(({ title }) => numeric(title)), ...(both ? [numeric(t("difference"))] : [])]}>
       ${names.map((name) => html`
         <tr>
           <th scope="row">${metricName(name)}</th>

@@ -5,7 +5,7 @@ import { useLoad } from "../lib/load.js";
 import { rates } from "../lib/rates.js";
 import { formatCount, t } from "../lib/text.js";
 import { html, useMemo } from "../lib/ui.js";
-import { Age, Badge, Card, Facts, Loading, Table } from "../parts/basics.js";
+import { Age, Badge, Card, Facts, Loading, Table, numeric } from "../parts/basics.js";
 import { Curl } from "../parts/curl.js";
 import { Problem } from "../parts/problem.js";
 import { Series } from "../parts/series.js";
@@ -58,7 +58,7 @@ function InUse({ use: { data, problem, reload } }) {
 }
 
 const Replicas = ({ replicas, epoch }) => html`
-  <${Table} label=${t("watch.replicas")} head=${[t("watch.id"), t("model"), t("epoch"), t("watch.answered"), t("rows"), t("watch.inFlight"), t("watch.trainings"), t("watch.memory"), t("started")]}>
+  <${Table} label=${t("watch.replicas")} head=${[t("watch.id"), t("model"), ...["epoch", "watch.answered", "rows", "watch.inFlight", "watch.trainings", "watch.memory"].map((key) => numeric(t(key))), t("started")]}>
     ${replicas.map((replica) => html`
       <tr key=${replica.id}>
         <th scope="row"><code>${replica.id}</code> ${!replica.ready && html`<${Badge} kind="bad">${t("watch.notReady")}<//>`}</th>

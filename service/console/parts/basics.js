@@ -85,11 +85,14 @@ export const Notes = ({ notes }) =>
     </ul>
   `;
 
+/** The heading of a column of numbers. */
+export const numeric = (title) => ({ numeric: title });
+
 /** A table that scrolls by itself where it is wider than the screen. */
-export const Table = ({ label, head, children }) => html`
-  <div class="scroll" role="region" aria-label=${label} tabindex="0">
+export const Table = ({ label, head, children, kind = "" }) => html`
+  <div class=${`scroll ${kind}`} role="region" aria-label=${label} tabindex="0">
     <table>
-      <thead><tr>${head.map((title) => html`<th scope="col">${title}</th>`)}</tr></thead>
+      <thead><tr>${head.map((title) => html`<th scope="col" class=${title.numeric && "number"}>${title.numeric ?? title}</th>`)}</tr></thead>
       <tbody>${children}</tbody>
     </table>
   </div>

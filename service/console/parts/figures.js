@@ -3,7 +3,7 @@
 import { formatCount, t } from "../lib/text.js";
 import { formatShare, spell } from "../lib/format.js";
 import { html } from "../lib/ui.js";
-import { Table } from "./basics.js";
+import { Table, numeric } from "./basics.js";
 
 const SIZE = 220;
 const EDGE = 34;
@@ -74,7 +74,7 @@ const shade = (count, row) => {
 };
 
 const ConfusionTable = ({ classes, confusion }) => html`
-  <${Table} label=${t("confusion.title")} head=${["", ...classes.map(spell)]}>
+  <${Table} kind="compact" label=${t("confusion.title")} head=${["", ...classes.map((label) => numeric(spell(label)))]}>
     ${confusion.map(
       (row, i) => html`
         <tr>
@@ -101,7 +101,7 @@ const ConfusionGrid = ({ classes, confusion }) => html`
 `;
 
 const ByClass = ({ classes }) => html`
-  <${Table} label=${t("byClass.title")} head=${[t("class"), t("rows"), t("precision"), t("recall"), t("f1")]}>
+  <${Table} kind="compact" label=${t("byClass.title")} head=${[t("class"), ...["rows", "precision", "recall", "f1"].map((key) => numeric(t(key)))]}>
     ${classes.map(
       ({ label, rows, precision, recall, f1 }) => html`
         <tr>

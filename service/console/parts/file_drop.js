@@ -23,8 +23,8 @@ export function FileDrop({ file, onFile, label, accept = ".csv,.tsv,.txt,.parque
   };
   return html`
     <div class=${names({ drop: true, over })} onDragOver=${dragged} onDragLeave=${() => setOver(false)} onDrop=${dropped}>
+      <input id=${id} class="hidden" type="file" accept=${accept} onChange=${chosen} />
       <label for=${id}>${label}</label>
-      <input id=${id} type="file" accept=${accept} onChange=${chosen} />
       ${file && html`<p class="file"><bdi>${file.name}</bdi> · ${formatBytes(file.size)}</p>`}
     </div>
   `;

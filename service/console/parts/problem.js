@@ -23,11 +23,19 @@ export function Problem({ problem, retry, placed = () => false }) {
           ${more > 0 && html`<li>${t("problem.more", { n: more })}</li>`}
         </ul>
       `}
+      ${problem.body?.example && html`<${Example} example=${problem.body.example} />`}
       ${problem.retryAfter && html`<p class="quiet">${t("problem.retryAfter", { n: problem.retryAfter })}</p>`}
       ${retry && html`<button type="button" onClick=${retry}>${t("retry")}</button>`}
     </div>
   `;
 }
+
+const Example = ({ example }) => html`
+  <details>
+    <summary>${t("problem.example")}</summary>
+    <pre tabindex="0" aria-label=${t("problem.example")}>${typeof example === "string" ? example : JSON.stringify(example, null, 1)}</pre>
+  </details>
+`;
 
 /** Return the sentence about the body's member at a pointer (RFC 6901), if there is one. */
 export const errorAt = (problem, ...path) => {
