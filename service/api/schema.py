@@ -12,7 +12,7 @@ from service.api.schemas import (
     SchemaReply,
 )
 from service.api.services import services_of
-from service.schema.example import describe
+from service.schema.example import describe_in_full
 from service.serving.served_model import model_headers
 
 router = APIRouter(tags=["prediction"])
@@ -43,7 +43,9 @@ async def get_schema(request: Request, response: Response) -> SchemaReply:
         model=in_use.name,
         version=in_use.version,
         epoch=in_use.epoch,
-        features=[FeatureReply(**describe(feature)) for feature in predictor.schema.features],
+        features=[
+            FeatureReply(**describe_in_full(feature)) for feature in predictor.schema.features
+        ],
         classes=list(predictor.schema.classes),
         example=predictor.example,
     )

@@ -62,6 +62,13 @@ class FeatureReply(_Reply):
     type: Literal["number", "text", "boolean"]
     nullable: bool
     categories: list[str] | None = None
+    minimum: float | None = Field(None, description="the smallest number in training")
+    maximum: float | None = Field(None, description="the largest number in training")
+    importance: float | None = Field(
+        None,
+        description="from 0 to 1: how well the feature alone tells the classes apart, not what the "
+        "model does with it",
+    )
 
 
 class SchemaReply(_Reply):

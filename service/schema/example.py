@@ -71,7 +71,7 @@ def as_csv(schema: Schema) -> str:
 
 
 def describe(feature: Feature) -> dict[str, Any]:
-    """Return a feature as `GET /schema` and the 400 of `/predict` show it."""
+    """Return a feature as the 400 of `/predict` shows it."""
     shown: dict[str, Any] = {
         "name": feature.name,
         "type": feature.type,
@@ -79,4 +79,14 @@ def describe(feature: Feature) -> dict[str, Any]:
     }
     if feature.type == "text":
         shown["categories"] = list(feature.categories)
+    return shown
+
+
+def describe_in_full(feature: Feature) -> dict[str, Any]:
+    """Return a feature as `GET /schema` shows it: with what is known of it from training."""
+    shown = describe(feature)
+    if feature.seen is not None:
+        shown["minimum"], shown["maximum"] = feature.seen
+    if feature.importance is not None:
+        shown["importance"] = feature.importance
     return shown

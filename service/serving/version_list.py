@@ -11,7 +11,7 @@ from typing import Any
 from service.common.domain import Page, Version
 from service.common.errors import RegistryUnavailable, ServiceError, VersionNotServable
 from service.common.ports import Versions
-from service.schema.example import describe, example
+from service.schema.example import describe_in_full, example
 from service.serving.loader import Loader
 
 logger = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ class VersionListing:
             return {}
         return {
             "schema": {
-                "features": [describe(feature) for feature in schema.features],
+                "features": [describe_in_full(feature) for feature in schema.features],
                 "classes": list(schema.classes),
                 "target": schema.target,
             },

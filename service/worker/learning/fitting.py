@@ -19,6 +19,7 @@ from service.common.errors import Problem, UnusableData, clip
 from service.schema.contract import Schema
 from service.schema.train_request import Search
 from service.worker.learning import classifiers, evaluation, preprocessing
+from service.worker.learning.importance import with_importance
 from service.worker.learning.plan import Plan
 from service.worker.sklearn_models.estimator_walk import predict
 
@@ -159,6 +160,7 @@ def fit(plan: Plan, progress: Progress = lambda _stage, _share: None) -> Fitted:
         missing=plan.table.missing_texts,
         excluded=plan.table.excluded,
     )
+    X = preprocessing.encode(plan.table, schema)
     absent = [k for k, support in enumerate(confusion.sum(axis=1)) if not support]
     if absent:
         shown = ", ".join(clip(repr(plan.classes[k]), 32) for k in absent[:3])
@@ -166,9 +168,9 @@ def fit(plan: Plan, progress: Progress = lambda _stage, _share: None) -> Fitted:
     progress("done", 1.0)
     return Fitted(
         pipeline=pipeline,
-        schema=schema,
+        schema=with_importance(schema, pipeline, X[rows], plan.codes[rows]),
         params=params,
-        X=preprocessing.encode(plan.table, schema),
+        X=X,
         codes=plan.codes,
         train=plan.train,
         test=plan.test,

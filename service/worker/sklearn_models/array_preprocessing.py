@@ -113,6 +113,14 @@ class Preparation:
             np.array([code for _, count in texts for code in range(count)], np.float64),
         )
 
+    @property
+    def sources(self) -> Ints:
+        """The input column that each output column is made from."""
+        if self.columns is None:
+            return np.arange(self.width)
+        texts = self.columns[:0] if self.text_columns is None else self.text_columns
+        return np.concatenate((self.columns, texts))
+
     def apply(self, X: Floats) -> Floats:
         """Return what the fitted ColumnTransformer gives for [N, features]: [N, outputs].
 
