@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import __version__
 from service.api import (
+    access,
     console,
     datasets,
     error_handlers,
@@ -173,6 +174,7 @@ def fastapi_application(
         datasets,
         models,
         use_model,
+        access,
         health,
         inference_models,
         repository,

@@ -82,6 +82,15 @@ class SchemaReply(_Reply):
     example: dict[str, Any]
 
 
+class AccessReply(_Reply):
+    """What a client may do."""
+
+    keys: bool = Field(description="whether the service has keys")
+    role: Literal["predict", "train", "admin"] = Field(
+        description="of the request's key; each includes the rights of those before it"
+    )
+
+
 class HealthReply(_Reply):
     """The event loop responds."""
 

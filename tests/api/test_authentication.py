@@ -174,6 +174,7 @@ NEEDED = {
     ("POST", "/predict"): "predict",
     ("GET", "/schema"): "predict",
     ("GET", "/use-model"): "predict",
+    ("GET", "/access"): "predict",
     ("GET", "/models"): "predict",
     ("GET", "/models/{name}"): "predict",
     ("GET", "/models/{name}/versions"): "predict",
@@ -276,6 +277,27 @@ def test_a_row_on_the_fast_path_needs_a_key(locked: Client) -> None:
 
     assert locked.post("/predict", json=example).status_code == 401
     assert locked.post("/predict", json=example, headers=admin).status_code == 200
+
+
+@pytest.mark.parametrize("role", SECRETS)
+def test_a_key_is_told_its_role(locked: Client, role: str) -> None:
+    answer = locked.get("/access", headers={"authorization": f"Bearer {SECRETS[role]}"})
+
+    assert (answer.status_code, answer.json()) == (200, {"keys": True, "role": role})
+
+
+@pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer bad"}])
+def test_without_a_valid_key_nothing_is_told_of_access(
+    locked: Client, headers: dict[str, str]
+) -> None:
+    answer = locked.get("/access", headers=headers)
+
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+    assert "role" not in answer.json()
+
+
+def test_without_keys_every_client_may_do_everything(client: Client) -> None:
+    assert client.get("/access").json() == {"keys": False, "role": "admin"}
 
 
 def test_a_refused_request_carries_its_id(locked: Client) -> None:

@@ -35,6 +35,7 @@ SERVED: dict[str, tuple[str, type[BaseModel]]] = {
     "get /models/{name}/versions/{version}": ("/models/iris/versions/1", schemas.VersionDetail),
     "get /trainings": ("/trainings", schemas.TrainingList),
     "get /use-model": ("/use-model", use_model_schemas.UseReply),
+    "get /access": ("/access", schemas.AccessReply),
     "get /healthz": ("/healthz", schemas.HealthReply),
     "get /readyz": ("/readyz", schemas.ReadyReply),
 }
