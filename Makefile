@@ -12,7 +12,7 @@ RELEASE ?= desafio
 
 .DEFAULT_GOAL := help
 .PHONY: help run ui test test-slow check clients bench bench-peers bench-check soak fuzz jepsen audit sbom scan format \
-	setup lock image cluster deploy e2e clean
+	setup lock vendor image cluster deploy e2e clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,11 +31,12 @@ test: $(VENV)/.dev ## Run all fast tests
 test-slow: $(VENV)/.dev ## Run the tests that start, kill and starve whole services
 	@$(BIN)/$(TESTS) -m slow
 
-check: $(VENV)/.dev ## Format, lint, types and layers
+check: $(VENV)/.dev ## Format, lint, types, layers, and the console's libraries (with npm: against their packages)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m tools.vendor --check $(if $(CI),--need-packages)
 
 clients: $(VENV)/.dev $(CLIENTS:%=.clients/%/.installed) .clients/mlflow/.plugin .peers/mlserver/.installed ## Try clients of other projects on the service
 	@$(BIN)/python -m tests.clients
@@ -74,7 +75,10 @@ format: $(VENV)/.dev ## Format the code
 
 setup: $(VENV)/.dev ## Make .venv with everything that the other targets need
 
-lock: ## Renew the lock files from pyproject.toml (needs uv)
+vendor: | $(VENV)/bin/python ## Copy the console's libraries anew from the locked packages (needs npm)
+	@$(BIN)/python -m tools.vendor
+
+lock: ## Renew the lock files from pyproject.toml and package.json (needs uv, npm)
 	@uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 		--no-annotate --no-header --quiet --output-file requirements.lock
 	@uv pip compile pyproject.toml --extra server --extra grpc --constraint requirements.lock --universal \
@@ -100,6 +104,8 @@ lock: ## Renew the lock files from pyproject.toml (needs uv)
 		uv pip compile tools/supply/$$name.in --universal --python-version 3.11 --generate-hashes \
 			--no-annotate --no-header --quiet --output-file tools/supply/$$name.txt || exit 1; \
 	done
+	@cd tools/vendor && npm install --package-lock-only --ignore-scripts --no-audit --no-fund \
+		--omit-lockfile-registry-resolved --loglevel=error
 
 image: ## Build the container image, mlops-desafio:dev; PYTHON_IMAGE=name@sha256:… chooses the base
 	@docker build --tag $(IMAGE) $(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) .
@@ -121,8 +127,8 @@ e2e: $(VENV)/.dev ## Test the release on the cluster; E2E_CLUSTER=existing: that
 	@$(if $(filter existing,$(E2E_CLUSTER)),:,kind export kubeconfig --name $(CLUSTER))
 	@E2E_NAMESPACE=$(NAMESPACE) E2E_RELEASE=$(RELEASE) $(BIN)/python -m pytest tests/e2e
 
-clean: ## Remove .venv, .peers, .clients, .fuzz, .supply, .scan, build and caches; data stays
-	@rm -rf $(VENV) .peers .clients .fuzz .supply .scan build .schemathesis .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+clean: ## Remove .venv, .peers, .clients, .fuzz, .supply, .scan, .vendor, build and caches; data stays
+	@rm -rf $(VENV) .peers .clients .fuzz .supply .scan .vendor build .schemathesis .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
