@@ -86,6 +86,7 @@ function App() {
   const { title, page: Page } = PAGES[first] ?? PAGES.predict;
   const heading = title(parts);
   const main = useRef(null);
+  const section = { compare: "models" }[first] ?? (PAGES[first] ? first : "predict");
   const place = path.join("/");
   const shown = useRef(place);
   useEffect(() => {
@@ -105,7 +106,7 @@ function App() {
       <a class="name" href="#/predict">mlops-desafio</a>
       <nav aria-label=${t("nav.label")}>
         ${NAVIGATION.map(
-          (name) => html`<a href=${address([name])} aria-current=${(PAGES[first] ? first : "predict") === name ? "page" : undefined}>${t(`nav.${name}`)}</a>`,
+          (name) => html`<a href=${address([name])} aria-current=${section === name ? "page" : undefined}>${t(`nav.${name}`)}</a>`,
         )}
       </nav>
       <div class="state"><${InUse} /><${KeyState} /></div>

@@ -15,7 +15,6 @@ export class Problem extends Error {
     this.errors = body?.errors ?? [];
     this.body = body ?? {};
     this.retryAfter = retryAfter;
-    this.isKey = status === 401;
   }
 }
 
@@ -31,8 +30,16 @@ export class Unreachable extends Error {
 /** The key of this session; null where none was asked for. */
 export const key = store(sessionStorage.getItem(KEY));
 
-/** Whether a key is needed, and the one that was given (if any) is not accepted. */
+/** Whether a key is asked for: the API wants one, or a person wants to give another. */
 export const keyNeeded = store(false);
+
+/** A person who was asked and gave none is not asked again by what the page does by itself. */
+let declined = false;
+
+export function declineKey() {
+  declined = true;
+  keyNeeded.set(false);
+}
 
 /** Whether the service answered the last call. */
 export const connected = store(true);
@@ -46,6 +53,7 @@ export function setKey(value) {
   if (value) sessionStorage.setItem(KEY, value);
   else sessionStorage.removeItem(KEY);
   key.set(value);
+  declined = false;
   keyNeeded.set(false);
   refresh();
 }
@@ -122,7 +130,7 @@ function lost() {
 
 function problemOf(status, text, headers) {
   const problem = new Problem(status, parseJson(text), Number(headers.get("retry-after")) || null);
-  if (problem.isKey) keyNeeded.set(true);
+  if (problem.status === 401 && !declined) keyNeeded.set(true);
   return problem;
 }
 

@@ -25,13 +25,13 @@ export function useLoad(call, { every = null } = {}) {
     let timer = null;
     const again = (data) => {
       const wait = typeof interval.current === "function" ? interval.current(data) : interval.current;
-      if (wait !== null && !abort.signal.aborted) timer = setTimeout(ask, wait);
+      if (wait !== null && !abort.signal.aborted) timer = setTimeout(poll, wait);
     };
+    async function poll() {
+      if (document.hidden) again(null);
+      else await ask();
+    }
     async function ask() {
-      if (document.hidden) {
-        again(null);
-        return;
-      }
       let data = null;
       try {
         const reply = await send(JSON.parse(wanted), abort.signal);

@@ -6,6 +6,7 @@ import { address } from "../lib/router.js";
 import { t } from "../lib/text.js";
 import { html } from "../lib/ui.js";
 import { Card, Loading, Table } from "../parts/basics.js";
+import { Curl } from "../parts/curl.js";
 import { Figures } from "../parts/figures.js";
 import { Problem } from "../parts/problem.js";
 import { UseButton } from "../parts/use.js";
@@ -48,6 +49,8 @@ export function Compare({ query }) {
           <${Figures} evaluation=${version.evaluation} />
         <//>`)}
     </div>
+    <${Curl} call=${callOf(query.a)} />
+    <${Curl} call=${callOf(query.b)} />
   `;
 }
 

@@ -59,7 +59,7 @@ function useAnswer(call) {
 
 export function PredictForm({ contract, route, changed, onChange }) {
   const { features } = contract;
-  const ordered = useMemo(() => byImportance(features), [features]);
+  const ordered = useMemo(() => (features.length > FIRST ? byImportance(features) : features), [features]);
   const example = useMemo(() => exampleOf(contract), [contract]);
   const [changes, setChanges] = useState(() => parseChanges(changed, features));
   const [wanted, setWanted] = useState("");

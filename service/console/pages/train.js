@@ -48,6 +48,7 @@ export function Train({ query }) {
     <//>
     ${rows && look.seen && html`<${Plan} ...${{ file, dataset, chosen, choose, look }} />`}
     <${Trainings} />
+    ${!rows && html`<${Curl} call=${{ path: ["trainings"] }} />`}
   `;
 }
 

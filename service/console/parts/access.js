@@ -1,6 +1,6 @@
 // What the key of this session may do, and asking for one.
 
-import { key, keyNeeded, setKey } from "../lib/api.js";
+import { declineKey, key, keyNeeded, setKey } from "../lib/api.js";
 import { useLoad } from "../lib/load.js";
 import { store, useStore } from "../lib/store.js";
 import { t } from "../lib/text.js";
@@ -49,7 +49,7 @@ export function KeyDialog() {
     setText("");
   };
   return html`
-    <${Dialog} title=${t("key.title")} onClose=${() => keyNeeded.set(false)}>
+    <${Dialog} title=${t("key.title")} onClose=${declineKey}>
       <form onSubmit=${give}>
         <p>${had === null ? t("key.why") : t("key.refused")}</p>
         <${Field} label=${t("key.label")} hint=${t("key.kept")}>
@@ -59,7 +59,7 @@ export function KeyDialog() {
         <//>
         <div class="actions">
           <button class="primary">${t("key.give")}</button>
-          <button type="button" onClick=${() => keyNeeded.set(false)}>${t("cancel")}</button>
+          <button type="button" onClick=${declineKey}>${t("cancel")}</button>
         </div>
       </form>
     <//>
