@@ -58,7 +58,7 @@ export function KeyDialog() {
               onInput=${(event) => setText(event.target.value)} />`}
         <//>
         <div class="actions">
-          <button class="primary">${t("key.give")}</button>
+          <button class="primary">${t("key.submit")}</button>
           <button type="button" onClick=${declineKey}>${t("cancel")}</button>
         </div>
       </form>

@@ -72,6 +72,7 @@ export default {
   "key.label": "API key",
   "key.refused": "The service does not accept the key. Give another one.",
   "key.role": "key: {role}",
+  "key.submit": "Use this key",
   "key.title": "This service needs a key",
   "key.why": "Whoever runs it can give you one.",
   loading: "Asking the service …",

@@ -72,6 +72,7 @@ export default {
   "key.label": "Chave da API",
   "key.refused": "O serviço não aceita a chave. Informe outra.",
   "key.role": "chave: {role}",
+  "key.submit": "Usar esta chave",
   "key.title": "Este serviço precisa de uma chave",
   "key.why": "Quem o opera pode lhe dar uma.",
   loading: "Perguntando ao serviço …",
