@@ -1,5 +1,7 @@
 """`/models`: what MLflow holds."""
 
+import logging
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -10,8 +12,18 @@ from service.api.parameters import STRICT_QUERY, Limit, ModelName, PageToken, Ve
 from service.api.schemas import ProblemReply, VersionDetail, VersionList, VersionReply
 from service.api.services import Services, services_of
 from service.common.domain import Version
-from service.common.errors import NotFound, RegistryUnavailable, TrainingNotFound, VersionInUse
+from service.common.errors import (
+    NotFound,
+    RegistryUnavailable,
+    ServiceError,
+    TrainingNotFound,
+    VersionInUse,
+    clip,
+)
+from service.common.ports import Registry
+from service.schema.evaluation import FILE, MOST_BYTES, Evaluation, decode
 
+logger = logging.getLogger(__name__)
 router = APIRouter(tags=["models"])
 
 _PROBLEM = {"model": ProblemReply}
@@ -116,7 +128,25 @@ async def get_version(request: Request, identifier: VersionId) -> VersionDetail:
         except (TrainingNotFound, RegistryUnavailable):
             return detail
         detail.training, detail.data_set = training.id, training.data_set
+        with suppress(ServiceError):
+            evaluation = await services.ask(_read_evaluation, services.registry, version)
+            if evaluation is not None:
+                detail.evaluation = evaluation
     return detail
+
+
+def _read_evaluation(registry: Registry, version: Version) -> Evaluation | None:
+    """Return how a version did on its held-out rows; None where that was not recorded.
+
+    Nor where it is something else: others may have written to MLflow's storage.
+    """
+    data = registry.read_file(version.run_id, FILE, MOST_BYTES + 1)
+    try:
+        return None if data is None else decode(data)
+    except ValueError as error:
+        reason = clip(" ".join(str(error).split()), 300)
+        logger.warning("%s of %s %d is refused: %s", FILE, version.name, version.version, reason)
+        return None
 
 
 @router.delete(

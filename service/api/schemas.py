@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.schema.evaluation import Evaluation
 from service.schema.train_request import TrainRequest
 
 Label = str | int | bool
@@ -138,6 +139,9 @@ class VersionDetail(VersionReply):
     example: dict[str, Any] | None = None
     training: str | None = None
     data_set: str | None = None
+    evaluation: Evaluation | None = Field(
+        None, description="how it did on the held-out rows, where its training recorded that"
+    )
 
 
 class NoteReply(_Reply):

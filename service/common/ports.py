@@ -99,6 +99,12 @@ class Trainings(Protocol):
     def get_training(self, identifier: str) -> Training:
         """Return one; raises TrainingNotFound."""
 
+    def read_file(self, identifier: str, name: str, most: int) -> bytes | None:
+        """Return up to `most` bytes of a file that a training recorded; None where there is none.
+
+        Raises TrainingNotFound.
+        """
+
     def list_trainings(self, limit: int, page_token: str | None) -> Page[Training]:
         """Return trainings, the newest first."""
 

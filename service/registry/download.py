@@ -52,6 +52,9 @@ class Source(Protocol):
     def entries(self) -> Iterator[Entry]:
         """Yield the entries; no more are listed than the caller takes."""
 
+    def has(self, name: str) -> bool:
+        """Return whether there is a file of this name, in no folder."""
+
     def read(self, path: str) -> Iterator[bytes]:
         """Yield a file in parts."""
 
@@ -98,6 +101,10 @@ class FolderSource:
                     raise NotFetchable("one of its files is not a regular file")
                 yield Entry(str(below / name), path.stat().st_size, False)
 
+    def has(self, name: str) -> bool:
+        """Return whether there is a file of this name, in no folder."""
+        return (self._folder / name).is_file()
+
     def read(self, path: str) -> Iterator[bytes]:
         """Yield a file in parts."""
         with (self._folder / path).open("rb") as file:
@@ -124,6 +131,11 @@ class ServerSource:
                 if item.is_dir and item.path not in (".", folder):
                     folders.append(item.path)
                 yield Entry(item.path, item.file_size or 0, item.is_dir)
+
+    def has(self, name: str) -> bool:
+        """Return whether there is a file of this name, in no folder."""
+        items = self._repository.list_artifacts(None)
+        return any(item.path == name and not item.is_dir for item in items)
 
     def read(self, path: str) -> Iterator[bytes]:
         """Yield a file in parts, as they arrive."""

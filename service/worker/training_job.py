@@ -17,9 +17,11 @@ from service.models.onnx_classifier import OnnxClassifier
 from service.processes.job_files import REPORT, TABLE, VERSION
 from service.processes.messages import to_json
 from service.schema.contract import encode
+from service.schema.evaluation import FILE as EVALUATION
 from service.schema.train_request import TrainRequest
 from service.worker.data.table import Column, Table
-from service.worker.learning import plots
+from service.worker.learning import evaluation, plots
+from service.worker.learning.curves import curves_of
 from service.worker.learning.fitting import Fitted, fit
 from service.worker.learning.plan import plan
 from service.worker.onnx_export.builder import NotConvertible
@@ -108,9 +110,14 @@ def _convert(
 
 
 def _keep(version: Path, report: Path, fitted: Fitted) -> None:
-    """Write the pipeline and the pictures, which need no graph."""
+    """Write the pipeline, and how it did on the held-out rows, which need no graph."""
     (version / "model.skops").write_bytes(dumps(fitted.pipeline))
-    for name, picture in plots.pictures(fitted).items():
+    classes, truth = fitted.schema.classes, fitted.codes[fitted.test]
+    curves = curves_of(truth, fitted.held_out, len(classes))
+    record = evaluation.record(classes, fitted.report, fitted.confusion, curves)
+    if record is not None:
+        (report / EVALUATION).write_bytes(record)
+    for name, picture in plots.pictures(fitted, curves).items():
         (report / name).write_bytes(picture)
 
 

@@ -26,6 +26,9 @@ class FakeSource:
     def entries(self) -> Iterator[Entry]:
         yield from self._entries
 
+    def has(self, name: str) -> bool:
+        raise AssertionError(name)
+
     def read(self, path: str) -> Iterator[bytes]:
         assert path in [entry.path for entry in self._entries]
         for _ in range(self._size // 100):

@@ -299,6 +299,36 @@ def test_a_training_is_followed_from_queue_to_end(registry: Registry) -> None:
     assert registry.list_trainings(1, None).items[0].id == opened.id
 
 
+def _record(registry: Registry, training: Training, files: Path) -> None:
+    rows = DataSet("rows", "0" * 64, 1, (), None, 0.0)
+    registry.record_result(training, {}, rows, files)
+
+
+def test_a_file_that_a_training_recorded_is_read_up_to_a_limit(
+    registry: Registry, tmp_path: Path
+) -> None:
+    (tmp_path / "judged.json").write_bytes(b"0123456789" * 300_000)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "inner.json").write_bytes(b"inner")
+    (tmp_path / "empty.json").write_bytes(b"")
+    training = open_training(registry)
+    _record(registry, training, tmp_path)
+
+    assert registry.read_file(training.id, "judged.json", 25) == b"0123456789012345678901234"
+    whole = registry.read_file(training.id, "judged.json", 10**7)
+    assert whole == b"0123456789" * 300_000
+    assert registry.read_file(training.id, "empty.json", 10) == b""
+    for name in ("folder", "inner.json", "other.json"):
+        assert registry.read_file(training.id, name, 10) is None
+
+
+def test_a_training_that_recorded_no_file_has_none(registry: Registry) -> None:
+    assert registry.read_file(open_training(registry).id, "judged.json", 10) is None
+    for identifier in ("0" * 32, "../etc"):
+        with pytest.raises(TrainingNotFound):
+            registry.read_file(identifier, "judged.json", 10)
+
+
 def test_of_many_notes_as_many_are_kept_as_there_is_room_for(registry: Registry) -> None:
     notes = tuple(Note(f"column {number}", "x" * 500) for number in range(20))
 

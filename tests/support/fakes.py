@@ -219,6 +219,18 @@ class FakeRegistry:
         self._look()
         names = sorted(path.name for path in files.iterdir()) if files else []
         self.results[training.id] = (dict(params), data_set, names)
+        if files is not None:
+            shutil.copytree(files, self.report(training.id), dirs_exist_ok=True)
+
+    def report(self, training: str) -> Path:
+        """Return the folder of the files that a training recorded."""
+        return self.folder / "reports" / training
+
+    def read_file(self, identifier: str, name: str, most: int) -> bytes | None:
+        self.get_training(identifier)
+        self.reach_storage()
+        path = self.report(identifier) / name
+        return path.read_bytes()[:most] if path.is_file() else None
 
     def close_training(self, training: Training) -> None:
         self._look()

@@ -11,6 +11,7 @@ import pytest
 from service.processes.job_files import REPORT, TABLE, VERSION
 from service.processes.limits import JobLimits
 from service.processes.messages import Crashed, Done, Outcome, Progress, StartJob, to_json
+from service.schema.evaluation import decode
 from service.schema.train_request import TrainRequest
 from service.worker import jobs
 from service.worker.data.table import built_in
@@ -49,8 +50,9 @@ def test_a_training_leaves_a_version_and_a_report_and_reports_its_progress(tmp_p
     assert files == set(result["sha256"])
     assert {"model.skops", "model.onnx", "schema.json", "golden.npz"} == files
     report = {path.name for path in (tmp_path / REPORT).iterdir()}
-    assert {"by_class.json", "serving.json", "confusion_matrix.png"} <= report
+    assert {"by_class.json", "evaluation.json", "serving.json", "confusion_matrix.png"} <= report
     assert json.loads((tmp_path / REPORT / "serving.json").read_bytes())["route"] == "onnx"
+    assert decode((tmp_path / REPORT / "evaluation.json").read_bytes()).rows == 30
     shares = [step.share for step in progress]
     assert shares == sorted(shares)
     assert progress[-1].stage == "converting"
@@ -64,7 +66,7 @@ def test_an_error_while_pictures_are_made_is_a_defect_with_a_traceback(
     capsys: pytest.CaptureFixture[str],
     error: Exception,
 ) -> None:
-    def broken(_: object) -> None:
+    def broken(*_: object) -> None:
         raise error
 
     monkeypatch.setattr(plots, "pictures", broken)

@@ -1,7 +1,8 @@
 """How good a classifier is on rows that it never saw: scikit-learn's metrics, as numbers."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,18 @@ from sklearn import metrics
 
 from service.models.classifier import Floats
 from service.schema.contract import Label
+from service.schema.evaluation import (
+    MOST_BYTES,
+    MOST_CLASSES,
+    MOST_CONFUSED,
+    CalibrationBin,
+    CalibrationCurve,
+    ClassEvaluation,
+    Evaluation,
+    RocCurve,
+    encode,
+)
+from service.worker.learning.curves import Curve, thinned
 
 Ints = NDArray[np.int64]
 
@@ -64,3 +77,58 @@ def _roc_auc(truth: Ints, probabilities: Floats) -> float:
     columns = [1] if classes == 2 else range(classes)
     areas = [metrics.roc_auc_score(truth == k, probabilities[:, k]) for k in columns]
     return float(np.mean(areas))
+
+
+def record(
+    classes: Sequence[Label],
+    report: Sequence[Mapping[str, Any]],
+    confusion: Ints,
+    curves: Sequence[Curve],
+) -> bytes | None:
+    """Return `evaluation.json` of the held-out rows; None for classes that are too many for it."""
+    if len(classes) > MOST_CLASSES:
+        return None
+    parts: dict[str, Any] = {}
+    if len(classes) <= MOST_CONFUSED:
+        parts["confusion"] = confusion.tolist()
+    if curves:
+        parts["roc"] = [_roc(classes[curve.place], curve) for curve in curves]
+        parts["calibration"] = [_calibration(classes[curve.place], curve) for curve in curves]
+    made = Evaluation(
+        rows=int(confusion.sum()),
+        classes=list(classes),
+        by_class=[
+            ClassEvaluation(
+                label=row["label"],
+                rows=int(row["support"]),
+                **{name: _rounded(row[name]) for name in ("precision", "recall", "f1")},
+            )
+            for row in report
+        ],
+        **parts,
+    )
+    data = encode(made)
+    return data if len(data) <= MOST_BYTES else None
+
+
+def _roc(label: Label, curve: Curve) -> RocCurve:
+    points = thinned(np.column_stack((curve.false_positives, curve.true_positives)))
+    # Five digits are a hundredth of a pixel.
+    rounded = [[_rounded(x, 5), _rounded(y, 5)] for x, y in points.tolist()]
+    return RocCurve(label=label, auc=_rounded(curve.area), points=rounded)
+
+
+def _calibration(label: Label, curve: Curve) -> CalibrationCurve:
+    found = curve.calibration
+    bins = [
+        CalibrationBin(predicted=_rounded(predicted), observed=_rounded(observed), rows=int(rows))
+        for predicted, observed, rows in zip(
+            found.predicted, found.observed, found.rows, strict=True
+        )
+    ]
+    return CalibrationCurve(label=label, bins=bins)
+
+
+def _rounded(share: float, digits: int = 6) -> float:
+    """Round a share; the last bit of a sum may have put it beyond 1."""
+    return min(1.0, round(float(share), digits))

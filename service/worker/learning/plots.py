@@ -14,46 +14,32 @@ from sklearn.metrics import ConfusionMatrixDisplay, RocCurveDisplay
 
 from service.common.errors import clip
 from service.schema.contract import spelling
+from service.worker.learning.curves import Calibration, Curve, pooled
 from service.worker.learning.fitting import Fitted
 
-MAX_CURVES = 10
 _MAX_NUMBERS = 15
 _MAX_TICKS = 30
 _DPI = 110
 
-Curve = tuple[str, NDArray[np.bool_], NDArray[np.float64]]
-"""A class, the rows that are of it, and the probability given to it."""
 
+def pictures(fitted: Fitted, curves: Sequence[Curve]) -> dict[str, bytes]:
+    """Draw the confusion matrix and, where there are any, the ROC and calibration curves.
 
-def pictures(fitted: Fitted) -> dict[str, bytes]:
-    """Draw the confusion matrix and, where there are probabilities, ROC and calibration curves.
-
-    Curves are of the second of two classes, else of each against the rest, up to 10 classes; the
-    calibration of more than three is drawn for all together.
+    The calibration of more than three classes is drawn for all together.
     """
     names = [_name(label) for label in fitted.schema.classes]
     drawn = {"confusion_matrix.png": _png(_confusion_matrix(fitted.confusion, names))}
-    scores, truth = fitted.held_out, fitted.codes[fitted.test]
-    if scores is None or not np.isfinite(scores).all():
-        return drawn
-    positives = [1] if len(names) == 2 else range(len(names))
-    curves = []
-    for k in positives:
-        hits = truth == k
-        if hits.any() and not hits.all():
-            curves.append((names[k], hits, np.clip(scores[:, k], 0.0, 1.0)))
-    if curves and len(names) <= MAX_CURVES:
-        drawn["roc_curve.png"] = _png(_roc(curves, fitted.metrics.get("roc_auc")))
-        drawn["calibration_curve.png"] = _png(_calibration(_pooled(curves)))
+    if curves:
+        named = [(names[curve.place], curve) for curve in curves]
+        drawn["roc_curve.png"] = _png(_roc(named, fitted.metrics.get("roc_auc")))
+        # More curves than three would be a tangle.
+        shown = (
+            [(name, curve.calibration) for name, curve in named]
+            if len(curves) <= 3
+            else [("all classes", pooled(curves))]
+        )
+        drawn["calibration_curve.png"] = _png(_calibration(shown))
     return drawn
-
-
-def _pooled(curves: Sequence[Curve]) -> Sequence[Curve]:
-    """Put the classes together where their own curves would be a tangle."""
-    if len(curves) <= 3:
-        return curves
-    hits = np.concatenate([hits for _, hits, _ in curves])
-    return [("all classes", hits, np.concatenate([scores for _, _, scores in curves]))]
 
 
 def _name(label: object) -> str:
@@ -112,10 +98,12 @@ def _confusion_matrix(matrix: NDArray[np.int64], names: Sequence[str]) -> Axes:
     return axes
 
 
-def _roc(curves: Sequence[Curve], mean: float | None) -> Axes:
+def _roc(curves: Sequence[tuple[str, Curve]], mean: float | None) -> Axes:
     axes = _axes(4.6)
-    for name, hits, scores in curves:
-        RocCurveDisplay.from_predictions(hits, scores, name=name, ax=axes)
+    for name, curve in curves:
+        RocCurveDisplay(
+            fpr=curve.false_positives, tpr=curve.true_positives, roc_auc=curve.area, name=name
+        ).plot(ax=axes)
     area = "" if mean is None else f", area {mean:.3f}"
     axes.set_title(f"ROC curve{'' if len(curves) == 1 else 's, each class against the rest'}{area}")
     axes.plot([0, 1], [0, 1], color="lightgrey", linestyle="--", zorder=1)
@@ -124,10 +112,12 @@ def _roc(curves: Sequence[Curve], mean: float | None) -> Axes:
     return axes
 
 
-def _calibration(curves: Sequence[Curve]) -> Axes:
+def _calibration(curves: Sequence[tuple[str, Calibration]]) -> Axes:
     axes = _axes(4.6)
-    for name, hits, scores in curves:
-        CalibrationDisplay.from_predictions(hits, scores, n_bins=10, name=name, ax=axes)
+    for name, curve in curves:
+        CalibrationDisplay(curve.observed, curve.predicted, curve.scores, estimator_name=name).plot(
+            ax=axes
+        )
     axes.set_title("Calibration: how often it is right when it says so")
     _place_legend(axes)
     axes.set(xlabel="mean probability given", ylabel="share of rows of the class")

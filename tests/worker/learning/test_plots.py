@@ -9,13 +9,19 @@ from matplotlib.image import imread
 
 from service.schema.train_request import TrainRequest
 from service.worker.data.table import Column, Table, built_in
+from service.worker.learning import plots
+from service.worker.learning.curves import curves_of
 from service.worker.learning.fitting import Fitted, fit
 from service.worker.learning.plan import plan
-from service.worker.learning.plots import pictures
 
 
 def trained(name: str, table: Table, target: str) -> Fitted:
     return fit(plan(table, TrainRequest(model_type=name, target=target)))
+
+
+def pictures(fitted: Fitted) -> dict[str, bytes]:
+    truth, classes = fitted.codes[fitted.test], len(fitted.schema.classes)
+    return plots.pictures(fitted, curves_of(truth, fitted.held_out, classes))
 
 
 def labelled(labels: list[str], rows: int = 400) -> Table:
