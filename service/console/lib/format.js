@@ -19,7 +19,10 @@ export const formatShare = (share) => percent.format(share);
 export const formatMetric = (value) => (value === undefined ? "" : value.toFixed(4));
 
 /** Write a difference with its sign. */
-export const formatDifference = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(4)}`;
+export function formatDifference(value) {
+  const digits = Math.abs(value).toFixed(4);
+  return Number(digits) === 0 ? digits : `${value < 0 ? "−" : "+"}${digits}`;
+}
 
 const UNITS = [
   ["day", 86_400],

@@ -44,13 +44,11 @@ export function Compare({ query }) {
     <div class="pair">
       ${both.map((version) => html`
         <${Card} title=${html`<a href=${address(["models", version.name, String(version.version)])}>${title(version)}</a>`}
-          aside=${html`<${UseButton} name=${version.name} version=${version.version} inUse=${version.in_use} servable=${version.servable} />`}>
-          <p><${VersionState} version=${version} /></p>
+          aside=${html`<${VersionState} version=${version} /><${UseButton} name=${version.name} version=${version.version} inUse=${version.in_use} servable=${version.servable} />`}>
           <${Figures} evaluation=${version.evaluation} />
         <//>`)}
     </div>
-    <${Curl} call=${callOf(query.a)} />
-    <${Curl} call=${callOf(query.b)} />
+    ${both.map((version) => html`<${Curl} title=${t("curl.version", version)} call=${callOf(`${version.name}/${version.version}`)} />`)}
   `;
 }
 

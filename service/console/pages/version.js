@@ -14,7 +14,7 @@ import { useCall } from "../parts/use.js";
 import { VersionState } from "./models.js";
 import { VersionReport } from "./version_report.js";
 
-const SHOWN = 50;
+const SHOWN = 25;
 
 export function Version({ name, version }) {
   const call = { path: ["models", name, "versions", version] };

@@ -43,20 +43,24 @@ export function useInUse() {
   return found.data ?? null;
 }
 
+/** What has to be equal before figures of two versions say anything beside each other. */
+const contractOf = ({ schema }) => schema && JSON.stringify([schema.target, schema.classes, schema.features.map(({ name }) => name)]);
+
 export function VersionReport({ name, version }) {
   const { data, problem, loading, reload } = useLoad({ path: ["models", name, "versions", version] });
   const inUse = useInUse();
   if (loading) return html`<${Loading} />`;
   if (!data) return html`<${Problem} problem=${problem} retry=${reload} />`;
   const other = inUse && !(inUse.name === name && String(inUse.version) === version) ? inUse : null;
+  const comparable = other && contractOf(other) === contractOf(data);
   const columns = [{ title: `${name} ${version}`, metrics: data.metrics }];
-  if (other) columns.push({ title: t("report.inUse", other), metrics: other.metrics });
+  if (comparable) columns.push({ title: t("report.inUse", other), metrics: other.metrics });
   return html`
     <${Card} title=${t("metrics")} aside=${html`
       <${UseButton} name=${name} version=${data.version} inUse=${data.in_use} servable=${data.servable} />
       ${other && html`<a class="button" href=${address(["compare"], { a: `${name}/${version}`, b: `${other.name}/${other.version}` })}>${t("report.compare")}</a>`}`}>
       ${Object.keys(data.metrics).length > 0 ? html`<${Metrics} columns=${columns} />` : html`<p class="quiet">${t("report.noMetrics")}</p>`}
-      ${other && html`<p class="quiet">${t("report.otherRows")}</p>`}
+      ${comparable && html`<p class="quiet">${t("report.otherRows")}</p>`}
     <//>
     <${Card} title=${t("evaluation.title")}><${Figures} evaluation=${data.evaluation} /><//>
   `;

@@ -43,7 +43,27 @@ const Roc = ({ curves }) => html`
   </figure>
 `;
 
-const Calibration = ({ curves }) => html`
+const MOST_CALIBRATIONS = 3;
+const BINS = 10;
+
+/** Put the bins of all classes together: the curves of many would be a tangle. */
+function pooled(curves) {
+  const sums = new Map();
+  for (const { predicted, observed, rows } of curves.flatMap(({ bins }) => bins)) {
+    const bin = Math.min(BINS - 1, Math.floor(predicted * BINS));
+    const sum = sums.get(bin) ?? { predicted: 0, observed: 0, rows: 0 };
+    sum.predicted += predicted * rows;
+    sum.observed += observed * rows;
+    sum.rows += rows;
+    sums.set(bin, sum);
+  }
+  const bins = [...sums].sort(([a], [b]) => a - b).map(([, { predicted, observed, rows }]) => ({ predicted: predicted / rows, observed: observed / rows, rows }));
+  return [{ label: t("calibration.all"), bins }];
+}
+
+const Calibration = ({ curves: found }) => {
+  const curves = found.length > MOST_CALIBRATIONS ? pooled(found) : found;
+  return html`
   <figure>
     <figcaption>${t("calibration.title")}</figcaption>
     <${Square} title=${t("calibration.title")} x=${t("calibration.x")} y=${t("calibration.y")}>
@@ -58,6 +78,7 @@ const Calibration = ({ curves }) => html`
     <${Legend} entries=${curves.map(({ label }) => spell(label))} />
   </figure>
 `;
+};
 
 /** Rows are true classes, columns predicted ones; the shade is the share of the true class. */
 const Confusion = ({ classes, confusion }) => html`
