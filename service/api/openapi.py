@@ -5,12 +5,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request
-from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
-from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
+from service.api import console
 from service.api.schemas import PredictRequest, ProblemReply
 from service.api.services import services_of
 from service.schema.json_schema import request_schema
@@ -59,15 +58,9 @@ _MODEL = ("X-Model-Name", "X-Model-Version", "X-Model-Epoch")
 
 
 @router.get("/docs")
-async def docs() -> HTMLResponse:
-    """Return the page that shows the API."""
-    return get_swagger_ui_html(
-        openapi_url="/openapi.json",
-        title="mlops-desafio API",
-        swagger_js_url="/docs/assets/swagger-ui-bundle.js",
-        swagger_css_url="/docs/assets/swagger-ui.css",
-        swagger_favicon_url="/docs/assets/favicon-32x32.png",
-    )
+async def docs(request: Request) -> Response:
+    """Return the page that shows the API, under the console's policy."""
+    return console.page(request, "docs.html")
 
 
 @router.get("/openapi.json")
