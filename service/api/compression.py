@@ -39,7 +39,7 @@ class CompressionMiddleware:
                     # A body that was encoded twice is refused like one in another encoding.
                     encoding += value
                 elif name == b"accept-encoding":
-                    packed = packed or _accepts_gzip(value)
+                    packed = packed or accepts_gzip(value)
             if packed:
                 send = _Compressed(send).send
             if encoding and encoding.strip().lower() == b"gzip":
@@ -54,7 +54,8 @@ def _plain(scope: Scope) -> Scope:
     return {**scope, "headers": headers}
 
 
-def _accepts_gzip(value: bytes) -> bool:
+def accepts_gzip(value: bytes) -> bool:
+    """Return whether an `Accept-Encoding` header allows gzip."""
     qualities: dict[bytes, bytes] = {}
     for part in value.lower().split(b","):
         coding, _, parameters = part.partition(b";")

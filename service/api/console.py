@@ -10,6 +10,8 @@ from pathlib import Path
 from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
+from service.api.compression import accepts_gzip
+
 router = APIRouter(include_in_schema=False)
 
 FOLDER = Path(__file__).resolve().parent.parent / "console"
@@ -62,7 +64,7 @@ def page(request: Request, path: str) -> Response:
     file = _files().get(path)
     if file is None:
         raise HTTPException(404)
-    packed = "gzip" in request.headers.get("accept-encoding", "")
+    packed = accepts_gzip(request.headers.get("accept-encoding", "").encode("latin-1"))
     # A compressed body is another representation, with a tag of its own.
     tag = f'"{file.digest}{"-gzip" if packed else ""}"'
     headers = {**HEADERS, "etag": tag}
