@@ -35,6 +35,7 @@ from service.api.inference import models as inference_models
 from service.api.inference import repository
 from service.api.predictions import Predictions
 from service.api.scoring import routes as scoring
+from service.api.security_headers import missing
 from service.api.services import Lifespan
 from service.auth.api_keys import ApiKeys
 from service.common.errors import ServiceError
@@ -89,7 +90,7 @@ class Service:
 
 
 class RequestScope:
-    """Wraps every other route: request ids, counts, and an answer for a defect."""
+    """Wraps every other route: request ids, security headers, counts, and logs of defects."""
 
     def __init__(self, app: FastAPI, metrics: Metrics) -> None:
         self._app = app
@@ -109,10 +110,11 @@ class RequestScope:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = message.setdefault("headers", [])
+                headers = [*message.get("headers", ()), *missing(message.get("headers", ()))]
                 known = any(name == b"x-request-id" for name, _ in headers)
                 if (sent is not None or status >= 400) and not known:
-                    message["headers"] = [*headers, (b"x-request-id", identifier.encode())]
+                    headers.append((b"x-request-id", identifier.encode()))
+                message["headers"] = headers
             await send(message)
 
         start = time.perf_counter()

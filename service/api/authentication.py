@@ -7,6 +7,7 @@ from math import inf
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api import problems
+from service.api.security_headers import SECURITY_HEADERS
 from service.auth.api_keys import ApiKeys
 from service.common.errors import Forbidden, RateExceeded, ServiceError, Unauthorized
 from service.common.metrics import Metrics
@@ -76,7 +77,8 @@ async def refuse(error: ServiceError, scope: Scope, send: Send, metrics: Metrics
     answer = problems.answer(error, identifier, shape=problems.shape_of(scope["path"]))
     # A client that is refused may not have the service receive a large body.
     is_large = _length(scope) > _DISCARDED_BYTES
-    await answer.send(send, [(b"connection", b"close")] if is_large else ())
+    more = [*SECURITY_HEADERS, (b"connection", b"close")] if is_large else SECURITY_HEADERS
+    await answer.send(send, more)
     metrics.invalid.labels(answer.slug).inc()
 
 
