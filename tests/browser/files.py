@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from playwright.sync_api import Page
+from playwright.sync_api import FilePayload, Page
 
 
 def upload(page: Page, name: str, content: str | bytes) -> None:
-    """Give a file to the page's place for one."""
+    """Give a small file to the page's place for one."""
     body = content.encode() if isinstance(content, str) else content
-    file = {"name": name, "mimeType": "", "buffer": body}
-    page.locator("input[type=file]").set_input_files(file)  # type: ignore[arg-type]
+    file: FilePayload = {"name": name, "mimeType": "", "buffer": body}
+    page.locator("input[type=file]").set_input_files(file)
 
 
 def download(page: Page, button: str) -> tuple[str, str]:

@@ -109,6 +109,7 @@ def test_a_hundred_thousand_rows_leave_as_a_download(visitor: Visitor, site: Sit
 
 def test_the_command_on_the_page_is_the_call_that_it_made(visitor: Visitor, site: Site) -> None:
     page = visitor.open(site, "#/predict?name=iris&version=1")
+    expect(page.locator(".answer .label")).not_to_be_empty()
     with page.expect_request("**/predict") as asked:
         page.get_by_label("sepal length (cm)", exact=True).fill("6")
 

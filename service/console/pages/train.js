@@ -1,9 +1,10 @@
 // Train: rows from a file or a data set, what a training would see of them, a classifier, go.
 
-import { send, upload } from "../lib/api.js";
+import { revision, send, upload } from "../lib/api.js";
 import { formatBytes } from "../lib/format.js";
 import { useAction, useLoad, useSettled } from "../lib/load.js";
 import { address, navigate } from "../lib/router.js";
+import { useStore } from "../lib/store.js";
 import { t } from "../lib/text.js";
 import { NOTHING_CHOSEN, offered, randomKey, trainCall } from "../lib/train_call.js";
 import { html, useEffect, useRef, useState } from "../lib/ui.js";
@@ -44,7 +45,7 @@ export function Train({ query }) {
       <div role="status">
         ${look.busy && html`<${Progress} share=${look.sent < 1 ? look.sent : null} label=${look.sent < 1 && file ? t("sending") : t("train.looking")} />`}
       </div>
-      <${Problem} problem=${look.problem} retry=${look.again} />
+      <${Problem} problem=${look.problem} retry=${look.again} placed=${hasField} />
     <//>
     ${rows && look.seen && html`<${Plan} ...${{ file, dataset, chosen, choose, look }} />`}
     <${Trainings} />
@@ -56,6 +57,7 @@ export function Train({ query }) {
 function useLook(source, chosen) {
   const [sent, setSent] = useState(null);
   const [turn, setTurn] = useState(0);
+  const current = useStore(revision);
   const abort = useRef(null);
   const call = trainCall(source, { ...chosen, use: null }, { dry_run: true });
   const { busy, problem, result, run, clear } = useAction(async () => {
@@ -67,12 +69,12 @@ function useLook(source, chosen) {
     return { seen: data, of: settled };
   });
   const large = source.file?.size > LARGE_BYTES;
-  const wanted = source.file || source.dataset ? JSON.stringify([source.dataset, chosen, turn]) : null;
+  const wanted = source.file || source.dataset ? JSON.stringify([source.dataset, chosen, turn, current]) : null;
   const settled = useSettled(wanted, TYPING_MILLISECONDS);
   const last = useRef(null);
   useEffect(() => {
     if (settled === null) return;
-    const isNew = last.current === null || last.current.file !== source.file || last.current.turn !== turn;
+    const isNew = last.current === null || last.current.file !== source.file || last.current.turn !== turn || problem;
     last.current = { file: source.file, turn };
     if (isNew || !large) run();
   }, [settled, source.file]);
@@ -121,23 +123,24 @@ function Plan({ file, dataset, chosen, choose, look }) {
   const intended = { ...chosen, use: use && mayUse ? null : false };
   const call = trainCall({ file, dataset }, intended, { wait: 0 });
   const start = useStart(call);
-  const problem = { errors: seen.errors };
-  const general = seen.errors.filter(({ pointer }) => !/^\/(target|params|name|model_type)/.test(pointer));
+  // What is wrong with the rows comes with what was seen of them; what is wrong with a choice is refused.
+  const errors = [...seen.errors, ...(look.problem?.errors ?? [])];
+  const general = seen.errors.filter(({ pointer }) => !hasField(pointer));
   return html`
     <${Card} title=${t("train.columns")} aside=${html`<span class="quiet">${t("train.size", { rows: seen.rows.toLocaleString(), columns: seen.columns.length.toLocaleString() })}</span>`}>
       <${Notes} notes=${seen.notes} />
-      <${TrainColumns} key=${file ? file.name : dataset} ...${{ seen, chosen, choose, problem }} />
+      <${TrainColumns} key=${file ? file.name : dataset} ...${{ seen, chosen, choose, problem: { errors }, isCurrent: look.isCurrent }} />
       <${General} errors=${general} chosen=${chosen} choose=${choose} />
     <//>
-    <${TrainOptions} ...${{ chosen, choose, problem, isFile: !!file }} />
+    <${TrainOptions} ...${{ chosen, choose, problem: { errors }, isFile: !!file }} />
     <${Card}>
       <${Field} label=${t("train.use")} inline hint=${mayUse ? t("train.useHint") : t("access.needs", { role: "admin" })}>
         ${(tied) => html`<input ...${tied} type="checkbox" checked=${use && mayUse} disabled=${!mayUse} onChange=${(event) => setUse(event.target.checked)} />`}
       <//>
       <div class="actions">
         ${look.large && !look.isCurrent && html`<button type="button" disabled=${look.busy} onClick=${look.again}>${t("train.lookAgain", { size: formatBytes(file.size) })}</button>`}
-        <${RoleButton} role="train" class="primary" disabled=${start.busy || (look.isCurrent && seen.errors.length > 0)} onClick=${start.run}>${t("train.start")}<//>
-        ${seen.errors.length > 0 && html`<span class="quiet">${t("train.first")}</span>`}
+        <${RoleButton} role="train" class="primary" disabled=${start.busy || errors.length > 0} onClick=${start.run}>${t("train.start")}<//>
+        ${errors.length > 0 && html`<span class="quiet">${t("train.first")}</span>`}
       </div>
       <div role="status">${start.busy && html`<${Progress} share=${file ? start.sent : null} label=${file && start.sent < 1 ? t("sending") : t("train.starting")} />`}</div>
       <${Problem} problem=${start.problem} />
@@ -161,6 +164,10 @@ function useStart(call) {
   });
   return { ...action, sent };
 }
+
+/** Whether what a pointer points to has a field on this page, where its sentence is shown. */
+const hasField = (pointer) =>
+  /^\/(target|params\/.*|name|model_type|missing|encoding|test_size|cv|seed|class_weight|unknown_categories|refit)$/.test(pointer);
 
 const General = ({ errors, chosen, choose }) =>
   errors.length > 0 &&

@@ -9,7 +9,7 @@ import { errorAt } from "../parts/problem.js";
 const SHOWN = 100;
 const TYPES = ["number", "text", "boolean"];
 
-export function TrainColumns({ seen, chosen, choose, problem }) {
+export function TrainColumns({ seen, chosen, choose, problem, isCurrent }) {
   const [wanted, setWanted] = useState("");
   const names = seen.columns.map(({ name }) => name);
   const target = chosen.target || (seen.columns.find(({ role }) => role === "target")?.name ?? "");
@@ -31,13 +31,18 @@ export function TrainColumns({ seen, chosen, choose, problem }) {
       ${(tied) => html`<input ...${tied} type="search" value=${wanted} onInput=${(event) => setWanted(event.target.value)} />`}
     <//>`}
     <${Table} label=${t("train.columns")} head=${[t("column"), t("type"), numeric(t("missing")), numeric(t("distinct")), t("train.role")]}>
-      ${found.slice(0, SHOWN).map((column) => html`<${Column} key=${column.name} ...${{ column, target, retype, toggle }} />`)}
+      ${found.slice(0, SHOWN).map((column) => html`<${Column} key=${column.name} ...${{ column, target, retype, toggle, chosen, isCurrent }} />`)}
     <//>
   `;
 }
 
-const Column = ({ column: { name, type, missing, distinct, role }, target, retype, toggle }) => html`
-  <tr class=${role}>
+function Column({ column: { name, type: found, missing, distinct, role }, target, retype, toggle, chosen, isCurrent }) {
+  const type = chosen.types[name] ?? found;
+  const mine = chosen.exclude.includes(name);
+  // The service leaves an index out by itself.
+  const theirs = isCurrent && role === "excluded" && !mine;
+  return html`
+  <tr class=${mine || theirs ? "excluded" : role}>
     <th scope="row"><bdi>${name}</bdi></th>
     <td>
       ${name === target
@@ -52,12 +57,13 @@ const Column = ({ column: { name, type, missing, distinct, role }, target, retyp
       ${name === target
         ? t("role.target")
         : html`<label class="choice">
-            <input type="checkbox" checked=${role === "excluded"} onChange=${(event) => toggle(name, event.target.checked)} />
+            <input type="checkbox" checked=${mine || theirs} disabled=${theirs} onChange=${(event) => toggle(name, event.target.checked)} />
             ${t("train.exclude")}<span class="hidden"> ${name}</span>
           </label>`}
     </td>
   </tr>
 `;
+}
 
 const MOST_CLASSES = 10;
 
