@@ -11,8 +11,8 @@ NAMESPACE ?= desafio
 RELEASE ?= desafio
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui test test-slow check clients bench bench-peers bench-check soak fuzz jepsen audit sbom scan format \
-	setup lock vendor image cluster deploy e2e clean
+.PHONY: help run ui test test-slow check browser clients bench bench-peers bench-check soak fuzz jepsen audit sbom scan \
+	format setup lock vendor image cluster deploy e2e clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ check: $(VENV)/.dev ## Format, lint, types, layers, and the console's libraries 
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m tools.vendor --check $(if $(CI),--need-packages)
+
+browser: $(VENV)/.dev .vendor/installed ## Test the console in Chromium (needs chromium, npm)
+	@$(BIN)/python -m pytest tests/browser
 
 clients: $(VENV)/.dev $(CLIENTS:%=.clients/%/.installed) .clients/mlflow/.plugin .peers/mlserver/.installed ## Try clients of other projects on the service
 	@$(BIN)/python -m tests.clients
@@ -166,6 +169,11 @@ endef
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps \
 		--no-build-isolation --force-reinstall ./clients/mlflow
 	@rm -rf clients/mlflow/build clients/mlflow/*.egg-info
+	@touch $@
+
+# `python -m tools.vendor` writes the file, unless what the lock says is there already.
+.vendor/installed: tools/vendor/package-lock.json | $(VENV)/bin/python
+	@$(BIN)/python -m tools.vendor --install
 	@touch $@
 
 .fuzz/.installed: tests/fuzz/requirements.txt | $(VENV)/bin/python

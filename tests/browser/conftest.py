@@ -1,0 +1,57 @@
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.browser.chromium import ChromiumMissing, chromium, executable
+from tests.browser.sites import Site, keyed_site, open_site, site_without_mlflow
+from tests.browser.visitor import Visitor
+
+
+def pytest_sessionstart() -> None:
+    """End before the first test where there is no browser, instead of failing each test."""
+    try:
+        executable()
+    except ChromiumMissing as error:
+        pytest.exit(str(error), returncode=1)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The service as a new user has it, a training later."""
+    with open_site(tmp_path_factory.mktemp("site")) as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The same service, asking for keys."""
+    with keyed_site(tmp_path_factory.mktemp("keyed")) as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def without_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A service that serves iris version 1 while MLflow is away."""
+    with site_without_mlflow(tmp_path_factory.mktemp("without_mlflow")) as site:
+        yield site
+
+
+@pytest.fixture
+def visitor(browser: Browser) -> Iterator[Visitor]:
+    """Opens pages; the test fails if one of them did what it must not do."""
+    with Visitor(browser) as visitor:
+        yield visitor
+    assert visitor.complaints() == []
+
+
+@pytest.fixture
+def page(visitor: Visitor, site: Site) -> Page:
+    """The console of `site` at its first page, at 1280 by 800, in light, in English."""
+    return visitor.open(site, "/")
