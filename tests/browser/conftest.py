@@ -1,11 +1,13 @@
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.browser.chromium import ChromiumMissing, chromium, executable
-from tests.browser.sites import Site, keyed_site, open_site, site_without_mlflow
+from tests.browser.sites import Site, keyed_site, open_site, quick_site, site_without_mlflow
 from tests.browser.visitor import Visitor
+from tests.support.fakes import FakeRegistry
 
 
 def pytest_sessionstart() -> None:
@@ -40,6 +42,26 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def without_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A service that serves iris version 1 while MLflow is away."""
     with site_without_mlflow(tmp_path_factory.mktemp("without_mlflow")) as site:
+        yield site
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> FakeRegistry:
+    """What `own` has for MLflow."""
+    return FakeRegistry(tmp_path)
+
+
+@pytest.fixture
+def own(tmp_path: Path, registry: FakeRegistry) -> Iterator[Site]:
+    """A service of one test, which may change what it likes; iris version 1 is in use."""
+    with quick_site(tmp_path, registry) as site:
+        yield site
+
+
+@pytest.fixture
+def bare(tmp_path: Path, registry: FakeRegistry) -> Iterator[Site]:
+    """A service of one test in which nothing was ever put in use."""
+    with quick_site(tmp_path, registry, iris=False) as site:
         yield site
 
 

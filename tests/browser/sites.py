@@ -49,6 +49,15 @@ def keyed_site(folder: Path) -> Iterator[Site]:
 
 
 @contextmanager
+def quick_site(folder: Path, registry: FakeRegistry, iris: bool = True) -> Iterator[Site]:
+    """Run a service for one test, with iris version 1 in use if that is wished."""
+    with serve(settings_for(folder / "data"), registry) as client:
+        if iris:
+            client.train(name="iris", model_type="LogisticRegression", dataset="iris")
+        yield Site(str(client.base_url).rstrip("/"), client)
+
+
+@contextmanager
 def site_without_mlflow(folder: Path) -> Iterator[Site]:
     """Run a service that serves iris version 1, and whose MLflow has been away ever since."""
     registry = FakeRegistry(folder)

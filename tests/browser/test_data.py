@@ -30,15 +30,15 @@ def test_a_file_is_kept_trained_on_and_deleted(visitor: Visitor, own: Site) -> N
     expect(page.get_by_role("link", name="our-customers")).to_have_count(0)
 
 
-def test_a_name_that_is_taken_is_told_at_its_field(visitor: Visitor, own: Site) -> None:
-    visitor.expect("status of 400")
+def test_a_name_that_is_taken_is_told_in_the_services_words(visitor: Visitor, own: Site) -> None:
+    visitor.expect("status of 409")
     page = visitor.open(own, "#/data")
     upload(page, "rows.csv", ROWS)
 
     page.get_by_label("Name", exact=True).fill("iris")
     page.get_by_role("button", name="Keep it").click()
 
-    expect(page.locator(".field", has_text="Name").locator(".error").first).to_contain_text("iris")
+    expect(page.get_by_role("alert")).to_contain_text("the name of a built-in data set")
 
 
 def test_two_hundred_data_sets_are_found_by_typing(visitor: Visitor, own: Site) -> None:

@@ -36,7 +36,7 @@ def test_a_file_with_hostile_names_is_trained_and_asked_as_text(
     upload(page, f"{SCRIPT}.csv", _file())
     for column in COLUMNS[:-1]:
         expect(page.get_by_role("rowheader").get_by_text(column, exact=True)).to_be_visible()
-    expect(page.get_by_text(f"{SCRIPT}.csv")).to_be_visible()
+    expect(page.get_by_text(f"{SCRIPT}.csv", exact=True)).to_be_visible()
     _no_markup(page)
 
     page.get_by_label("Name of the model").fill("hostile")

@@ -28,7 +28,7 @@ def test_of_ten_thousand_features_the_telling_ones_come_first_and_others_are_fou
     lines = [",".join([*names, "ill"])]
     for row in range(24):
         values = [str((row * 31 + n * 17) % 101) for n in range(COLUMNS - 1)]
-        values[telling] = str(row % 2)
+        values[telling] = str(1000 * (row % 2) + row)
         lines.append(",".join([*values, ("no", "yes")[row % 2]]))
     page = visitor.open(own, "#/train")
     page.set_default_timeout(60_000)

@@ -67,6 +67,7 @@ def test_a_column_that_is_left_out_stays_in_its_place(visitor: Visitor, own: Sit
 
 
 def test_a_parameter_out_of_bounds_is_told_at_its_field(visitor: Visitor, own: Site) -> None:
+    visitor.expect("status of 400")
     page = visitor.open(own, "#/train?dataset=iris")
     page.get_by_label("Classifier").select_option("KNeighborsClassifier")
     page.get_by_text("parameters").click()
@@ -84,9 +85,9 @@ def test_a_file_that_cannot_be_read_is_refused_in_the_services_words(
     visitor.expect("status of 415")
     page = visitor.open(own, "#/train")
 
-    upload(page, "book.xlsx", b"PK\x03\x04 a workbook")
+    upload(page, "book.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 a workbook")
 
-    expect(page.get_by_role("alert")).to_contain_text("xlsx")
+    expect(page.get_by_role("alert")).to_contain_text("An old Excel file (.xls)")
 
 
 def test_a_training_is_found_again_by_its_address_and_cancelled(
