@@ -38,16 +38,18 @@ def install(npm: str | None, locked: Path, folder: Path) -> Path:
 
 
 def _run(npm: str, folder: Path) -> None:
-    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
     try:
         ran = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, timeout=_SECONDS, check=False
-        )
+            [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error",
+             # By default a machine without a network learns of it after more than a minute.
+             "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=4000"],
+            cwd=folder, capture_output=True, text=True, timeout=_SECONDS, check=False,
+        )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise NotInstalled(f"npm did not end within {_SECONDS} s") from error
     if ran.returncode == 0:
         return
     lines = [line for line in ran.stderr.splitlines() if "A complete log" not in line]
     if "EINTEGRITY" in ran.stderr:
-        raise DifferentPackage(next(line for line in lines if "sha" in line))
+        raise DifferentPackage(next(line for line in lines if "sha" in line).rstrip("."))
     raise NotInstalled(f"npm failed: {'; '.join(lines[:2])}")
