@@ -178,6 +178,7 @@ def _services(
         registry=registry,
         local=local,
         coordinator=coordinator,
+        peers=peers,
         follower=follower,
         poller=poller,
         workers=workers,

@@ -2,11 +2,13 @@
 
 import ipaddress
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import orjson
 from fastapi import APIRouter, Request
 
+from service.api.figures import figures_of
 from service.api.services import Services, services_of
 from service.auth.peer_signatures import HEADER, is_signed
 from service.common.errors import InvalidRequest, NotAPeer, TrainingEnded
@@ -67,6 +69,7 @@ _STEPS: Mapping[str, Callable[[Services, Members], Members | None]] = {
     "swap": _swap,
     "confirm": lambda services, _: _confirmed(services.local.confirm()),
     "cancel": _cancel,
+    "figures": lambda services, _: asdict(figures_of(services)),
 }
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,14 +12,17 @@ from typing import Any, ParamSpec, TypedDict, TypeVar, cast
 from starlette.requests import Request
 
 from service.api.answering import Answering
+from service.api.shared_question import SharedQuestion
 from service.common.errors import ChangeUnderWay, RegistryUnavailable
 from service.common.metrics import Metrics
 from service.common.ports import Registry
 from service.common.settings import Settings
 from service.processes.pool import WorkerPool
 from service.rollout.coordinator import WAIT_SECONDS, Coordinator
+from service.rollout.figures import Figures
 from service.rollout.follower import Follower
 from service.rollout.local_replica import LocalReplica
+from service.rollout.peers import Peers
 from service.rollout.poller import Poller
 from service.serving.core_pool import CorePool
 from service.serving.current_model import CurrentModel
@@ -50,6 +54,7 @@ class Services:
     registry: Registry
     local: LocalReplica
     coordinator: Coordinator
+    peers: Peers
     follower: Follower
     poller: Poller
     workers: WorkerPool
@@ -61,6 +66,8 @@ class Services:
     cores: CorePool
     bootstrap: Bootstrap
     retention: Retention
+    started_at: float = field(default_factory=time.time)
+    """Seconds since 1970."""
     draining: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
     pool: ThreadPoolExecutor = field(
@@ -75,6 +82,12 @@ class Services:
     """Held while a worker reads an upload: few at a time, and no thread waits for it."""
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
     keys: set[str] = field(default_factory=set)
+    figures_of_others: SharedQuestion[tuple[Sequence[Figures], Sequence[str]]] = field(init=False)
+    """What `peers.figures` returns: however many clients watch, it takes one thread."""
+
+    def __post_init__(self) -> None:
+        """Prepare what is made of other parts."""
+        self.figures_of_others = SharedQuestion(lambda: self.run(self.peers.figures))
 
     @asynccontextmanager
     async def one_per_key(self, key: str) -> AsyncIterator[None]:

@@ -1,5 +1,6 @@
 """What Prometheus scrapes. Labels come from the service, never from a client's text."""
 
+import threading
 from bisect import bisect_left
 from collections import Counter as Counts
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,6 +44,12 @@ class Latencies:
         self.total += seconds
         self.rows += rows
 
+    def add(self, other: "Latencies") -> None:
+        """Add the counts of others."""
+        self.counts = [one + more for one, more in zip(self.counts, other.counts, strict=True)]
+        self.total += other.total
+        self.rows += other.rows
+
 
 class PredictLatency:
     """Collects `service_predict_seconds` by model, version and outcome, and the rows answered."""
@@ -50,21 +57,36 @@ class PredictLatency:
     def __init__(self) -> None:
         self._versions: dict[_Version, Mapping[str, Latencies]] = {}
         self._open: Counts[_Version] = Counts()
+        self._forgotten = {outcome: Latencies() for outcome in OUTCOMES}
+        """The sum of the versions that are not shown any more, so that `totals` never fall."""
+        self._lock = threading.Lock()
+        """Held while a version is forgotten: a sum at that moment would have it twice, or not."""
 
     def open(self, model: str, version: int) -> Mapping[str, Latencies]:
         """Return a version's counts by outcome; they are collected at least until `close`."""
         key = (model, str(version))
-        latencies = self._versions.pop(key, None)
-        if latencies is None:
-            latencies = {outcome: Latencies() for outcome in OUTCOMES}
-        self._versions[key] = latencies
-        self._open[key] += 1
-        while len(self._versions) > _MAX_VERSIONS:
-            oldest = next((key for key in self._versions if not self._open[key]), None)
-            if oldest is None:
-                break
-            del self._versions[oldest]
+        with self._lock:
+            latencies = self._versions.pop(key, None)
+            if latencies is None:
+                latencies = {outcome: Latencies() for outcome in OUTCOMES}
+            self._versions[key] = latencies
+            self._open[key] += 1
+            while len(self._versions) > _MAX_VERSIONS:
+                oldest = next((key for key in self._versions if not self._open[key]), None)
+                if oldest is None:
+                    break
+                for outcome, forgotten in self._versions.pop(oldest).items():
+                    self._forgotten[outcome].add(forgotten)
         return latencies
+
+    def totals(self) -> Mapping[str, Latencies]:
+        """Return the counts of all versions since the start, by outcome; from any thread."""
+        totals = {outcome: Latencies() for outcome in OUTCOMES}
+        with self._lock:
+            for outcomes in (self._forgotten, *self._versions.values()):
+                for outcome, latencies in outcomes.items():
+                    totals[outcome].add(latencies)
+        return totals
 
     def close(self, model: str, version: int) -> None:
         """Record that a version answers no longer: its counts may make room for others."""
@@ -164,3 +186,9 @@ class Metrics:
         for outcome in ("ok", "unavailable", "unservable", "error"):
             self.polls.labels(outcome)
         self.invalid.labels("queue-full")
+
+
+def value_of(gauge: Gauge) -> float:
+    """Return what a gauge without labels shows now."""
+    (family,) = gauge.collect()
+    return family.samples[0].value

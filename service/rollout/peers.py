@@ -24,6 +24,7 @@ from service.common.errors import (
     StorageUnavailable,
     VersionNotServable,
 )
+from service.rollout.figures import Figures, read
 from service.rollout.replica import Confirmation, Replica, Swapped
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,9 @@ class Peers(Protocol):
     def is_discoverable(self) -> bool:
         """Return whether every other replica would find this one by now."""
 
+    def figures(self) -> tuple[Sequence[Figures], Sequence[str]]:
+        """Return what the others report of themselves, and the addresses that do not answer."""
+
     def close(self) -> None:
         """Release threads and connections."""
 
@@ -64,6 +68,10 @@ class NoPeers:
     def is_discoverable(self) -> bool:
         """Return True: no other replica has to find this one."""
         return True
+
+    def figures(self) -> tuple[Sequence[Figures], Sequence[str]]:
+        """Return none."""
+        return (), ()
 
     def close(self) -> None:
         """Do nothing."""
@@ -121,6 +129,14 @@ class Peer:
         """Have it cancel a training; return whether that is open there."""
         body = {"training": training}
         return bool(self._call("cancel", body, CONFIRM_SECONDS)["cancelled"])
+
+    def figures(self) -> Figures:
+        """Ask what it reports of itself."""
+        answer = self._call("figures", {}, CONFIRM_SECONDS)
+        try:
+            return read(answer, self.url)
+        except ValueError as error:
+            raise ReplicaSilent(self.id) from error
 
     def _confirmation(self, answer: Mapping[str, Any]) -> Confirmation:
         return Confirmation(str(answer["id"]), self.url, int(answer["epoch"]))
@@ -184,6 +200,8 @@ class DiscoveredPeers:
         self._key = key
         self._pool = urllib3.PoolManager(num_pools=64, maxsize=8, retries=False)
         self._threads = ThreadPoolExecutor(16, thread_name_prefix="peers")
+        self._watching = ThreadPoolExecutor(16, thread_name_prefix="figures")
+        """Threads in which a replica that is silent keeps no change waiting."""
         self._seen_at: float | None = None
 
     def find(self) -> Sequence[Replica]:
@@ -194,7 +212,31 @@ class DiscoveredPeers:
     def close(self) -> None:
         """Release threads and connections."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._watching.shutdown(wait=False, cancel_futures=True)
         self._pool.clear()
+
+    def figures(self) -> tuple[Sequence[Figures], Sequence[str]]:
+        """Return what the others report of themselves, and the addresses that do not answer.
+
+        Each is asked once, at the same time, so that this takes no longer than one confirmation.
+        """
+        try:
+            urls = self._urls()
+        except ReplicaSilent:
+            return [], ["unknown"]
+        found, missing = [], []
+        for url, figures in zip(urls, self._watching.map(self._figures_of, urls), strict=True):
+            if figures is None:
+                missing.append(url)
+            elif figures.id != self._own:
+                found.append(figures)
+        return found, missing
+
+    def _figures_of(self, url: str) -> Figures | None:
+        try:
+            return Peer(url, "", self._key, self._pool).figures()
+        except ServiceError:
+            return None
 
     def is_discoverable(self) -> bool:
         """Return whether every other replica would find this one by now."""

@@ -175,6 +175,7 @@ NEEDED = {
     ("GET", "/schema"): "predict",
     ("GET", "/use-model"): "predict",
     ("GET", "/access"): "predict",
+    ("GET", "/figures"): "predict",
     ("GET", "/models"): "predict",
     ("GET", "/models/{name}"): "predict",
     ("GET", "/models/{name}/versions"): "predict",

@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from service.api import schemas, use_model_schemas
+from service.api.figures import FiguresReply
 from service.api.inference.schemas import ErrorReply
 from service.api.scoring.routes import ScoringErrorReply
 from service.schema.contract import Feature, Schema
@@ -36,6 +37,7 @@ SERVED: dict[str, tuple[str, type[BaseModel]]] = {
     "get /trainings": ("/trainings", schemas.TrainingList),
     "get /use-model": ("/use-model", use_model_schemas.UseReply),
     "get /access": ("/access", schemas.AccessReply),
+    "get /figures": ("/figures", FiguresReply),
     "get /healthz": ("/healthz", schemas.HealthReply),
     "get /readyz": ("/readyz", schemas.ReadyReply),
 }

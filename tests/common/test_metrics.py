@@ -2,7 +2,7 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.common.metrics import LATENCY_BUCKETS, Metrics, PredictLatency
+from service.common.metrics import LATENCY_BUCKETS, Metrics, PredictLatency, value_of
 from tests.support.server import Client
 
 ROW = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
@@ -107,3 +107,37 @@ def test_the_version_that_answers_is_never_forgotten_however_many_come_after_it(
 
     assert "1" in _shown(latency)
     assert len(_shown(latency)) == 25
+
+
+def test_totals_keep_what_was_forgotten_and_never_fall() -> None:
+    latency = PredictLatency()
+
+    for version in range(1, 101):
+        outcomes = latency.open("m", version)
+        outcomes["ok"].observe(0.001, rows=2)
+        outcomes["invalid"].observe(20.0)
+        latency.close("m", version)
+        assert sum(latency.totals()["ok"].counts) == version
+
+    totals = latency.totals()
+    assert (totals["ok"].rows, sum(totals["invalid"].counts)) == (200, 100)
+    assert totals["invalid"].counts[-1] == 100
+    assert sum(totals["error"].counts) == sum(totals["refused"].counts) == 0
+    assert len(_shown(latency)) == 25
+
+
+def test_a_version_that_is_asked_again_after_it_was_forgotten_is_counted_on() -> None:
+    latency = PredictLatency()
+
+    for version in [*range(1, 41), 1]:
+        latency.open("m", version)["ok"].observe(0.001)
+        latency.close("m", version)
+
+    assert sum(latency.totals()["ok"].counts) == 41
+
+
+def test_a_gauge_tells_its_value() -> None:
+    metrics = Metrics()
+    metrics.trainings_queued.set(3)
+
+    assert value_of(metrics.trainings_queued) == 3

@@ -64,6 +64,44 @@ def test_a_change_has_reached_every_replica_when_it_is_answered(tmp_path: Path) 
             assert [one["epoch"] for one in change["replicas"]] == [change["epoch"]] * 3
 
 
+def test_every_replica_shows_the_figures_of_all(tmp_path: Path) -> None:
+    with three(tmp_path, "a key of enough characters") as (clients, registry):
+        clients[0].train(dataset="iris", model_type="GaussianNB")
+        row = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
+        for times, client in enumerate(clients, 1):
+            for _ in range(times):
+                assert client.predict(row).status_code == 200
+        registry.down = True  # MLflow has no part in it
+
+        bodies = [client.get("/figures").json() for client in clients]
+
+        ids = [one["id"] for one in bodies[0]["replicas"]]
+        assert ids == sorted(set(ids))
+        assert len(ids) == 3
+        for client, body in zip(clients, bodies, strict=True):
+            assert [one["id"] for one in body["replicas"]] == ids
+            assert body["missing"] == []
+            assert {one["epoch"] for one in body["replicas"]} == {1}
+            assert sorted(one["requests"]["ok"] for one in body["replicas"]) == [1, 2, 3]
+            assert all(one["ready"] and one["model"] == "iris" for one in body["replicas"])
+            others = {str(one.base_url).rstrip("/") for one in clients if one is not client}
+            assert {one["url"] for one in body["replicas"]} == {"", *others}
+
+
+def test_a_replica_that_is_gone_is_missing_from_the_figures(tmp_path: Path) -> None:
+    registry = FakeRegistry(tmp_path)
+    ports = [free_port(), free_port()]
+    addresses = tuple(f"http://127.0.0.1:{port}" for port in ports)
+    settings = settings_for(
+        tmp_path / "data", port=ports[0], replicas=addresses, mlflow_uri="http://127.0.0.1:1"
+    )
+    with running(settings, registry) as (_, client):
+        body = client.get("/figures").json()
+
+    assert [one["url"] for one in body["replicas"]] == [""]
+    assert body["missing"] == [addresses[1]]
+
+
 def test_a_prediction_is_refused_before_the_requested_epoch(tmp_path: Path) -> None:
     with three(tmp_path) as (clients, _):
         clients[0].train(dataset="iris", model_type="GaussianNB")
@@ -136,7 +174,7 @@ def test_a_training_is_followed_and_cancelled_through_any_replica(tmp_path: Path
         wait_until(lambda: clients[1].get(f"/trainings/{training}").json()["state"] == "cancelled")
 
 
-@pytest.mark.parametrize("step", ["confirm", "swap", "grant", "no-such-step"])
+@pytest.mark.parametrize("step", ["confirm", "swap", "grant", "figures", "no-such-step"])
 def test_calls_between_replicas_need_the_signature(tmp_path: Path, step: str) -> None:
     key = "a key of enough characters"
     path, body = f"/internal/{step}", b"{}"

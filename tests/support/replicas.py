@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from service.common.domain import Use, Version
 from service.common.errors import ChangeUnderWay, VersionNotServable
+from service.rollout.figures import Figures
 from service.rollout.replica import Confirmation, Replica, Swapped
 from tests.support.fakes import FakeRegistry
 
@@ -120,6 +121,9 @@ class FakePeers:
 
     def is_discoverable(self) -> bool:
         return True
+
+    def figures(self) -> tuple[Sequence[Figures], Sequence[str]]:
+        return (), ()
 
     def close(self) -> None:
         pass
