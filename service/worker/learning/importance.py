@@ -67,6 +67,7 @@ def _f(matrix: Floats, classes: NDArray[np.int64]) -> Floats:
         columns -= np.nanmean(columns, axis=0)
         columns /= np.nanstd(columns, axis=0)
         values, _ = f_classif(np.nan_to_num(columns, posinf=0.0, neginf=0.0), classes)
-    found: Floats = np.nan_to_num(np.maximum(values, 0.0), posinf=np.inf)
+    # Where nothing varies within the classes, rounding may leave less than nothing.
+    found: Floats = np.nan_to_num(np.abs(values), posinf=np.inf)
     found[found > _PERFECT] = np.inf
     return found

@@ -94,9 +94,32 @@ def test_the_unit_of_a_number_does_not_matter(scale: float) -> None:
 def test_a_large_offset_hides_nothing() -> None:
     noise = np.round(np.random.default_rng(0).normal(size=60) * 8 + np.arange(60) % 2 * 8)
 
-    found = scored({"plain": noise, "moved": noise + 1.7e12})
+    # Neither scales what it sees.
+    for kind in ("RandomForestClassifier", "GaussianNB"):
+        found = scored({"plain": noise, "moved": noise + 1.7e12}, model_type=kind)
 
-    assert found["moved"] == pytest.approx(found["plain"], rel=1e-3)
+        assert found["moved"] == pytest.approx(found["plain"], rel=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_copy_of_the_target_leaves_the_order_of_the_others(seed: int) -> None:
+    # Rounding leaves a huge F, a negative one, or infinity, depending on the values.
+    values = np.random.default_rng(seed).random(3)
+    group = np.arange(120) % 3
+    random = np.random.default_rng(5)
+    table = Table(
+        {
+            "copy": numbers(values[group]),
+            "strong": numbers(random.normal(size=120) + 2 * group),
+            "weak": numbers(random.normal(size=120) + 0.3 * group),
+            "y": texts([f"class {k}" for k in group]),
+        }
+    )
+
+    found = importance(trained(table, model_type="GaussianNB"))
+
+    assert found["copy"] == 1.0
+    assert 0.001 < found["weak"] < found["strong"] <= 1.0
 
 
 def test_of_many_rows_a_part_is_enough() -> None:
