@@ -173,6 +173,7 @@ def test_options_in_json_are_those_of_a_form(client: Client) -> None:
         "type": "text",
         "nullable": True,
         "categories": ["rome"],
+        "importance": 0.0,
     }
 
 
