@@ -52,17 +52,19 @@ def registry(tmp_path: Path) -> FakeRegistry:
 
 
 @pytest.fixture
-def own(tmp_path: Path, registry: FakeRegistry) -> Iterator[Site]:
+def own(tmp_path: Path, registry: FakeRegistry, visitor: Visitor) -> Iterator[Site]:
     """A service of one test, which may change what it likes; iris version 1 is in use."""
     with quick_site(tmp_path, registry) as site:
         yield site
+        visitor.leave()
 
 
 @pytest.fixture
-def bare(tmp_path: Path, registry: FakeRegistry) -> Iterator[Site]:
+def bare(tmp_path: Path, registry: FakeRegistry, visitor: Visitor) -> Iterator[Site]:
     """A service of one test in which nothing was ever put in use."""
     with quick_site(tmp_path, registry, iris=False) as site:
         yield site
+        visitor.leave()
 
 
 @pytest.fixture

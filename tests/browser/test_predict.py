@@ -12,7 +12,6 @@ SETOSA = ["5.1", "3.5", "1.4", "0.2"]
 NAMES = ["sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"]
 
 
-
 def test_the_answer_changes_as_a_row_is_typed(visitor: Visitor, site: Site) -> None:
     page = visitor.open(site, "#/predict?name=iris&version=1")
     expect(page.locator(".answer .label")).to_have_text("versicolor")

@@ -8,8 +8,8 @@ from tests.browser.visitor import Visitor
 from tests.support.server import ENDLESS
 
 SURVEY = "id,asked on,weight,city,ill\n" + "".join(
-    f"{n},2024-01-{n % 28 + 1:02},{'n.d.' if n % 9 == 4 else 50 + n % 40},{('Rio', 'Natal')[n % 2]},"
-    f"{('no', 'yes')[n % 3 == 0]}\n"
+    f"{n},2024-01-{n % 28 + 1:02},{'n.d.' if n % 9 == 4 else 50 + n % 40},"
+    f"{('Rio', 'Natal')[n % 2]},{('no', 'yes')[n % 3 == 0]}\n"
     for n in range(80)
 )
 """Rows that need both a text that means missing, and a column that is left out."""
@@ -37,7 +37,11 @@ def test_a_file_is_trained_as_its_owner_says_and_asked(visitor: Visitor, own: Si
     version = own.client.get("/models/survey/versions/1").json()
     assert version["in_use"] is True
     assert version["model_type"] == "DecisionTreeClassifier"
-    assert [feature["name"] for feature in version["schema"]["features"]] == ["id", "weight", "city"]
+    assert [feature["name"] for feature in version["schema"]["features"]] == [
+        "id",
+        "weight",
+        "city",
+    ]
     assert version["schema"]["features"][1]["nullable"] is True
 
 

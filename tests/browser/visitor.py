@@ -45,6 +45,10 @@ class Visitor:
 
     def __exit__(self, *_: object) -> None:
         """Close all pages."""
+        self.leave()
+
+    def leave(self) -> None:
+        """Close all pages, which else would go on asking a service that ends."""
         self._contexts.close()
 
     def open(self, site: Site, address: str, **look: Unpack[Look]) -> Page:

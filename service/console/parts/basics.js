@@ -68,7 +68,7 @@ export const Progress = ({ share, label }) => html`
   </div>
 `;
 
-export const Loading = () => html`<p class="quiet" role="status">${t("loading")}</p>`;
+export const Loading = () => html`<p class="quiet" role="status" aria-busy="true">${t("loading")}</p>`;
 
 /** A time as its age, with the whole of it on demand. */
 export const Age = ({ time }) => html`<time datetime=${time} title=${formatTime(time)}>${formatAge(time)}</time>`;
