@@ -35,7 +35,7 @@ export function Version({ name, version }) {
         [t("created"), html`<${Age} time=${data.created_at} />`],
         [t("version.dataSet"), data.data_set],
         [t("training.title"), data.training && html`<a href=${address(["train", data.training])}>${data.training}</a>`],
-        [t("version.run"), data.run_id],
+        [t("version.run"), data.run_id !== data.training && data.run_id],
         [t("version.target"), data.schema?.target],
       ]} />
       ${data.aliases.map((alias) => html`<${Follow} name=${name} alias=${alias} />`)}

@@ -79,12 +79,12 @@ function Charts({ points }) {
   const values = (name) => points.map((point) => point[name]);
   return html`
     <div class="pair">
-      <${Series} title=${t("watch.requests")} unit="/s" at=${at}
+      <${Series} title=${t("watch.requests")} unit="/s" least=${1} at=${at}
         lines=${[
           { title: t("watch.ok"), values: values("rate"), colour: "--series-0" },
           { title: t("watch.refused"), values: values("refused"), colour: "--series-1" },
         ]} />
-      <${Series} title=${t("watch.latency")} unit="ms" at=${at}
+      <${Series} title=${t("watch.latency")} unit="ms" least=${0.1} at=${at}
         lines=${["p50", "p95", "p99"].map((name, i) => ({ title: name, values: values(name), colour: `--series-${i + 2}` }))} />
     </div>
   `;
