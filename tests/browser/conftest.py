@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.browser.chromium import ChromiumMissing, chromium, executable
-from tests.browser.sites import Site, keyed_site, open_site, quick_site, site_without_mlflow
-from tests.browser.visitor import Visitor
+from tests.browser.sites import keyed_site, open_site, quick_site, site_without_mlflow
+from tests.support.chromium import ChromiumMissing, chromium, executable
 from tests.support.fakes import FakeRegistry
+from tests.support.visitor import Site, Visitor
 
 
 def pytest_sessionstart() -> None:

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.browser.addresses import ADDRESSES, file_name
-from tests.browser.chromium import ChromiumMissing, chromium
 from tests.browser.settling import settle
 from tests.browser.sites import open_site
-from tests.browser.visitor import Look, Visitor
+from tests.support.chromium import ChromiumMissing, chromium
+from tests.support.visitor import Look, Visitor
 
 LOOKS: Sequence[Look] = (
     {"scheme": "light", "width": 1280},

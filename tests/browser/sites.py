@@ -3,27 +3,19 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.fakes import FakeRegistry
 from tests.support.keys import line
 from tests.support.process import is_ready, service_process
 from tests.support.server import Client, serve, settings_for
+from tests.support.visitor import Site
 from tests.support.waiting import wait_until
 
 KEYS: Mapping[str, str] = {role: f"key-to-{role}" for role in ("predict", "train", "admin")}
 """The key of each role at the service that asks for keys."""
 
 CUSTOMERS = "age,city,vip,churned\n" + "34.5,Rio,true,yes\n51,,false,no\n" * 20
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """A running service."""
-
-    address: str
-    client: Client
 
 
 @contextmanager

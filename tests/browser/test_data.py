@@ -3,8 +3,7 @@
 from playwright.sync_api import expect
 
 from tests.browser.files import upload
-from tests.browser.sites import Site
-from tests.browser.visitor import Visitor
+from tests.support.visitor import Site, Visitor
 
 ROWS = "age,city,ok\n" + "34,Rio,yes\nNA,Natal,no\n" * 10
 

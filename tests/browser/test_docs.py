@@ -3,8 +3,8 @@
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.sites import KEYS, Site
-from tests.browser.visitor import SCHEMES, Scheme, Visitor
+from tests.browser.sites import KEYS
+from tests.support.visitor import SCHEMES, Scheme, Site, Visitor
 
 
 def _opened(page: Page, method: str, path: str) -> Locator:

@@ -4,9 +4,8 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
-from tests.browser.sites import Site
-from tests.browser.visitor import Visitor
 from tests.support.process import is_ready, service_process
+from tests.support.visitor import Site, Visitor
 from tests.support.waiting import wait_until
 
 

@@ -7,8 +7,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.files import download, upload
 from tests.browser.settling import settle
-from tests.browser.sites import Site
-from tests.browser.visitor import Visitor
+from tests.support.visitor import Site, Visitor
 
 SCRIPT = "<script>alert(1)</script>"
 LONG = "x" * 250

@@ -2,8 +2,8 @@
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.sites import KEYS, Site
-from tests.browser.visitor import Visitor
+from tests.browser.sites import KEYS
+from tests.support.visitor import Site, Visitor
 
 
 def _give(page: Page, key: str) -> None:

@@ -5,8 +5,7 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from tests.browser.files import upload
-from tests.browser.sites import Site
-from tests.browser.visitor import Visitor
+from tests.support.visitor import Site, Visitor
 
 _NOTE_PROGRESS = """() => {
   window.shares = [];

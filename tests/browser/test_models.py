@@ -3,9 +3,8 @@
 from playwright.sync_api import expect
 
 from service.common.domain import Version
-from tests.browser.sites import Site
-from tests.browser.visitor import Visitor
 from tests.support.fakes import FakeRegistry, make_version
+from tests.support.visitor import Site, Visitor
 
 
 def test_two_versions_are_compared_side_by_side(visitor: Visitor, site: Site) -> None:

@@ -5,8 +5,7 @@ import json
 from playwright.sync_api import expect
 
 from tests.browser.files import download, upload
-from tests.browser.sites import Site
-from tests.browser.visitor import Visitor
+from tests.support.visitor import Site, Visitor
 
 SETOSA = ["5.1", "3.5", "1.4", "0.2"]
 NAMES = ["sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"]

@@ -3,9 +3,8 @@
 from playwright.sync_api import Page, expect
 
 from tests.browser.files import upload
-from tests.browser.sites import Site
-from tests.browser.visitor import Visitor
 from tests.support.server import ENDLESS
+from tests.support.visitor import Site, Visitor
 
 SURVEY = "id,asked on,weight,city,ill\n" + "".join(
     f"{n},2024-01-{n % 28 + 1:02},{'n.d.' if n % 9 == 4 else 50 + n % 40},"

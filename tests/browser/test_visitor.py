@@ -9,9 +9,8 @@ from playwright.sync_api import Browser
 
 from service.api.console import HEADERS
 from tests.browser.axe import findings
-from tests.browser.sites import Site
-from tests.browser.visitor import Visitor
 from tests.support.server import Client
+from tests.support.visitor import Site, Visitor
 
 _PAGES = {
     "/good": "<h1>Good</h1>",

@@ -2,9 +2,8 @@
 
 from playwright.sync_api import expect
 
-from tests.browser.sites import Site
-from tests.browser.visitor import Visitor
 from tests.support.process import ROW
+from tests.support.visitor import Site, Visitor
 
 
 def test_each_replica_is_shown_with_what_it_serves(visitor: Visitor, site: Site) -> None:

@@ -15,6 +15,9 @@ from tests.e2e.cluster import PORTS, STATEFUL, Cluster
 from tests.e2e.conftest import Note
 from tests.e2e.forward import open_api
 from tests.e2e.waiting import wait_until
+from tests.support.chromium import chromium
+from tests.support.console_walk import walk
+from tests.support.visitor import Visitor
 
 READY_SECONDS = 300
 REINSTALL_SECONDS = 180
@@ -169,6 +172,15 @@ def test_with_keys_each_role_may_do_what_is_its_own(fresh: Fresh) -> None:
         "train": [200, 200, 400, 403],
         "admin": [200, 200, 400, 200],
     }
+
+
+def test_the_console_trains_and_predicts_through_a_forward_with_a_key(fresh: Fresh) -> None:
+    """Somebody at the end of `kubectl port-forward` gets to a prediction of their own model."""
+    key = base64.b64decode(fresh.cluster.secret("clients")["admin"]).decode()
+    with open_api(fresh.cluster) as api, chromium() as browser, Visitor(browser) as visitor:
+        visitor.expect("status of 401")
+        walk(visitor.open(str(api.base_url).rstrip("/"), "/"), key, milliseconds=60_000)
+        assert visitor.complaints() == []
 
 
 def _others(pods: Mapping[str, set[str]]) -> dict[str, set[str]]:

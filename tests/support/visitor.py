@@ -3,12 +3,22 @@
 import re
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Literal, Self, TypedDict, Unpack
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
 
-from tests.browser.sites import Site
+from tests.support.server import Client
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A running service: where it is, and a client of it."""
+
+    address: str
+    client: Client
+
 
 Scheme = Literal["light", "dark"]
 SCHEMES: Sequence[Scheme] = ("light", "dark")
@@ -51,10 +61,11 @@ class Visitor:
         """Close all pages, which else would go on asking a service that ends."""
         self._contexts.close()
 
-    def open(self, site: Site, address: str, **look: Unpack[Look]) -> Page:
-        """Open an address of a site."""
+    def open(self, site: Site | str, address: str, **look: Unpack[Look]) -> Page:
+        """Open an address of a site, or of the service at a URL."""
+        base = site if isinstance(site, str) else site.address
         context = self._browser.new_context(
-            base_url=site.address,
+            base_url=base,
             color_scheme=look.get("scheme", "light"),
             locale=look.get("locale", "en-US"),
             viewport={"width": look.get("width", 1280), "height": 800},
@@ -62,7 +73,7 @@ class Visitor:
         )
         self._contexts.callback(context.close)
         context.set_default_timeout(_SECONDS * 1000)
-        self._watch(context, urlsplit(site.address).netloc)
+        self._watch(context, urlsplit(base).netloc)
         page = context.new_page()
         page.goto(f"/{address}" if address.startswith("#") else address)
         return page
