@@ -21,12 +21,15 @@ const PAGES = {
   predict: { title: () => t("nav.predict"), page: Predict },
   train: {
     title: ([id]) => (id ? t("training.title") : t("nav.train")),
-    page: ({ parts: [id], query }) => (id ? html`<${Training} id=${id} />` : html`<${Train} query=${query} />`),
+    page: ({ parts: [id], query }) =>
+      id ? html`<${Training} id=${id} />` : html`<${Train} query=${query} />`,
   },
   models: {
     title: ([name, version]) => (version ? `${name} ${version}` : t("nav.models")),
     page: ({ parts: [name, version], query }) =>
-      version ? html`<${Version} name=${name} version=${version} query=${query} />` : html`<${Models} query=${query} />`,
+      version
+        ? html`<${Version} name=${name} version=${version} query=${query} />`
+        : html`<${Models} query=${query} />`,
   },
   compare: { title: () => t("compare.title"), page: Compare },
   data: {
@@ -44,7 +47,10 @@ function useReconnect() {
   useEffect(() => {
     if (up) return undefined;
     const timer = setInterval(async () => {
-      const back = await fetch("/healthz").then(({ ok }) => ok, () => false);
+      const back = await fetch("/healthz").then(
+        ({ ok }) => ok,
+        () => false,
+      );
       if (!back) return;
       connected.set(true);
       refresh();
@@ -69,11 +75,17 @@ function KeyState() {
   const has = useStore(key) !== null;
   if (!has && !may?.keys) {
     // Without a key nothing is known where keys are needed: there has to be a way to give one.
-    return may === null ? html`<button type="button" class="small" onClick=${() => keyNeeded.set(true)}>${t("key.give")}</button>` : null;
+    return may === null
+      ? html`<button type="button" class="small" onClick=${() => keyNeeded.set(true)}>
+          ${t("key.give")}
+        </button>`
+      : null;
   }
   return html`
     <span class="quiet">${may ? t("key.role", { role: may.role }) : ""}</span>
-    <button type="button" class="small" onClick=${() => keyNeeded.set(true)}>${t("key.change")}</button>
+    <button type="button" class="small" onClick=${() => keyNeeded.set(true)}>
+      ${t("key.change")}
+    </button>
     ${has && html`<button type="button" class="small" onClick=${() => setKey(null)}>${t("key.forget")}</button>`}
   `;
 }
@@ -98,15 +110,23 @@ function App() {
   }, [place, heading]);
   useStore(revision);
   return html`
-    <a class="skip" href="#main" onClick=${(event) => {
-      event.preventDefault();
-      main.current.querySelector("h1").focus();
-    }}>${t("skip")}</a>
+    <a
+      class="skip"
+      href="#main"
+      onClick=${(event) => {
+        event.preventDefault();
+        main.current.querySelector("h1").focus();
+      }}
+      >${t("skip")}</a
+    >
     <header class="frame">
       <a class="name" href="#/predict">mlops-desafio</a>
       <nav aria-label=${t("nav.label")}>
         ${NAVIGATION.map(
-          (name) => html`<a href=${address([name])} aria-current=${section === name ? "page" : undefined}>${t(`nav.${name}`)}</a>`,
+          (name) =>
+            html`<a href=${address([name])} aria-current=${section === name ? "page" : undefined}
+              >${t(`nav.${name}`)}</a
+            >`,
         )}
       </nav>
       <div class="state"><${InUse} /><${KeyState} /></div>

@@ -97,7 +97,8 @@ export function upload(call, progress, signal) {
       request.setRequestHeader(name, value);
     }
     request.responseType = "blob";
-    request.upload.onprogress = (event) => event.lengthComputable && progress(event.loaded / event.total);
+    request.upload.onprogress = (event) =>
+      event.lengthComputable && progress(event.loaded / event.total);
     request.upload.onload = () => progress(1);
     request.onerror = () => reject(lost());
     request.onabort = () => reject(new DOMException("", "AbortError"));

@@ -38,23 +38,30 @@ const word = (text) => (/^[\w./:=@%+,-]+$/.test(text) ? text : quote(text));
 
 /** A value after `-F name=`: curl would read a file for a leading @ or <, and options after a semicolon. */
 const field = (name, value) =>
-  /^[@<]|;/.test(value) ? `--form-string ${word(`${name}=${value}`)}` : `-F ${word(`${name}=${value}`)}`;
+  /^[@<]|;/.test(value)
+    ? `--form-string ${word(`${name}=${value}`)}`
+    : `-F ${word(`${name}=${value}`)}`;
 
 /** Return the curl command that makes a call; a key is named by a variable, never shown. */
 export function curl(call, { key = false, origin = location.origin } = {}) {
   const parts = [`curl -s ${word(origin + target(call))}`];
   const method = call.method ?? "GET";
   const hasBody = call.json !== undefined || call.fields || call.file || call.text !== undefined;
-  if (method !== (hasBody ? "POST" : "GET")) parts[0] = `curl -s -X ${method} ${word(origin + target(call))}`;
+  if (method !== (hasBody ? "POST" : "GET"))
+    parts[0] = `curl -s -X ${method} ${word(origin + target(call))}`;
   if (key) parts.push('-H "Authorization: Bearer $KEY"');
   if (call.accept) parts.push(`-H ${quote(`Accept: ${call.accept}`)}`);
   if (call.json !== undefined) {
     parts.push("-H 'Content-Type: application/json'", `-d ${quote(JSON.stringify(call.json))}`);
   } else if (call.fields) {
-    if (call.file) parts.push(`-F ${word(`file=@"${call.file.name.replaceAll(/["\\]/g, "\\$&")}"`)}`);
+    if (call.file)
+      parts.push(`-F ${word(`file=@"${call.file.name.replaceAll(/["\\]/g, "\\$&")}"`)}`);
     for (const [name, value] of call.fields) parts.push(field(name, value));
   } else if (call.file) {
-    parts.push(`-H ${quote(`Content-Type: ${call.type}`)}`, `--data-binary ${word(`@${call.file.name}`)}`);
+    parts.push(
+      `-H ${quote(`Content-Type: ${call.type}`)}`,
+      `--data-binary ${word(`@${call.file.name}`)}`,
+    );
   } else if (call.text !== undefined) {
     parts.push(`-H ${quote(`Content-Type: ${call.type}`)}`, `--data-binary ${quote(call.text)}`);
   }

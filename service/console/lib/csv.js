@@ -6,7 +6,10 @@ const SEPARATORS = [",", ";", "\t", "|"];
 export function separatorOf(text) {
   const [, named] = text.match(/^\uFEFF?sep=(.)\r?\n/) ?? [];
   if (named) return named;
-  const line = text.slice(0, 65_536).split(/\r?\n/, 1)[0].replace(/"[^"]*"/g, "");
+  const line = text
+    .slice(0, 65_536)
+    .split(/\r?\n/, 1)[0]
+    .replace(/"[^"]*"/g, "");
   const counts = SEPARATORS.map((separator) => line.split(separator).length);
   return SEPARATORS[counts.indexOf(Math.max(...counts))];
 }
@@ -37,7 +40,12 @@ export function parse(text, { separator = separatorOf(text), most = Infinity } =
 function fieldAt(text, start, separator) {
   if (text[start] !== '"') {
     let end = start;
-    while (end < text.length && text[end] !== separator && text[end] !== "\n" && text[end] !== "\r") {
+    while (
+      end < text.length &&
+      text[end] !== separator &&
+      text[end] !== "\n" &&
+      text[end] !== "\r"
+    ) {
       end += 1;
     }
     return [text.slice(start, end), end];
@@ -61,7 +69,8 @@ function fieldAt(text, start, separator) {
 const written = (field) => (/[",\r\n]/.test(field) ? `"${field.replaceAll('"', '""')}"` : field);
 
 /** Write records with commas. */
-export const write = (records) => records.map((record) => record.map(written).join(",")).join("\n") + "\n";
+export const write = (records) =>
+  records.map((record) => record.map(written).join(",")).join("\n") + "\n";
 
 /** Return the records of a file with those of its predictions beside them; null if they do not match. */
 export function beside(rows, predictions) {

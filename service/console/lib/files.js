@@ -6,7 +6,8 @@ const TYPES = [
 ];
 
 /** Return the content type that the API reads a file by: what is no other kind is sent as CSV. */
-export const typeOf = (file) => (TYPES.find(([ending]) => ending.test(file.name)) ?? [0, "text/csv"])[1];
+export const typeOf = (file) =>
+  (TYPES.find(([ending]) => ending.test(file.name)) ?? [0, "text/csv"])[1];
 
 export const isText = (file) => typeOf(file) === "text/csv";
 

@@ -24,7 +24,8 @@ export function useLoad(call, { every = null } = {}) {
     const abort = new AbortController();
     let timer = null;
     const again = (data) => {
-      const wait = typeof interval.current === "function" ? interval.current(data) : interval.current;
+      const wait =
+        typeof interval.current === "function" ? interval.current(data) : interval.current;
       if (wait !== null && !abort.signal.aborted) timer = setTimeout(poll, wait);
     };
     async function poll() {

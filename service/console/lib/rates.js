@@ -13,7 +13,8 @@ export function rates() {
     take({ replicas: answers }, at) {
       for (const answer of answers) {
         const known = replicas.get(answer.id) ?? { id: answer.id, last: null, points: [] };
-        if (known.last && at > known.last.at) known.points = [...known.points, point(known.last, answer, at)].slice(-KEPT);
+        if (known.last && at > known.last.at)
+          known.points = [...known.points, point(known.last, answer, at)].slice(-KEPT);
         known.last = { at, answer };
         replicas.set(answer.id, known);
       }

@@ -29,7 +29,8 @@ export function members(chosen) {
     if (value === "" || value === null || value === false) continue;
     if (typeof value === "object" && Object.keys(value).length === 0) continue;
     if (name === "missing") body.missing = value.trim().split(LISTS);
-    else if (NUMBERS.includes(name)) body[name] = Number.isNaN(Number(value)) ? value : Number(value);
+    else if (NUMBERS.includes(name))
+      body[name] = Number.isNaN(Number(value)) ? value : Number(value);
     else body[name] = value;
   }
   // Not using it is a choice too: left out, it would be used.

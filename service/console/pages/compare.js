@@ -33,22 +33,31 @@ export function Compare({ query }) {
   const both = [a.data, b.data];
   const title = ({ name, version }) => `${name} ${version}`;
   return html`
-    <p class="lead"><a href=${address(["compare"], { a: query.b, b: query.a })}>${t("compare.swap")}</a></p>
+    <p class="lead">
+      <a href=${address(["compare"], { a: query.b, b: query.a })}>${t("compare.swap")}</a>
+    </p>
     <${Card} title=${t("metrics")}>
-      <${Metrics} columns=${both.map((version) => ({ title: title(version), metrics: version.metrics }))} />
+      <${Metrics}
+        columns=${both.map((version) => ({ title: title(version), metrics: version.metrics }))}
+      />
       <p class="quiet">${t("report.otherRows")}</p>
     <//>
     <${Card} title=${t("compare.differences")}>
       <${Differences} a=${a.data} b=${b.data} titles=${both.map(title)} />
     <//>
     <div class="pair">
-      ${both.map((version) => html`
-        <${Card} title=${html`<a href=${address(["models", version.name, String(version.version)])}>${title(version)}</a>`}
-          aside=${html`<${VersionState} version=${version} /><${UseButton} name=${version.name} version=${version.version} inUse=${version.in_use} servable=${version.servable} />`}>
-          <${Figures} evaluation=${version.evaluation} />
-        <//>`)}
+      ${both.map(
+        (version) =>
+          html`<${Card}
+            title=${html`<a href=${address(["models", version.name, String(version.version)])}>${title(version)}</a>`}
+            aside=${html`<${VersionState} version=${version} /><${UseButton} version=${version} />`}
+          >
+            <${Figures} evaluation=${version.evaluation} />
+          <//>`,
+      )}
     </div>
-    ${both.map((version) => html`<${Curl} title=${t("curl.version", version)} call=${callOf(`${version.name}/${version.version}`)} />`)}
+    <${Curl} title=${t("curl.version", a.data)} call=${callOf(query.a)} />
+    <${Curl} title=${t("curl.version", b.data)} call=${callOf(query.b)} />
   `;
 }
 
@@ -58,23 +67,35 @@ const factsOf = (version) => ({
   [t("version.dataSet")]: version.data_set ?? "",
   [t("version.target")]: version.schema?.target ?? "",
   [t("version.classes")]: version.schema?.classes.map(spell).join(", ") ?? "",
-  ...Object.fromEntries(Object.entries(version.params).map(([name, value]) => [name, JSON.stringify(value)])),
+  ...Object.fromEntries(
+    Object.entries(version.params).map(([name, value]) => [name, JSON.stringify(value)]),
+  ),
 });
 
 function Differences({ a, b, titles }) {
   const [left, right] = [factsOf(a), factsOf(b)];
-  const names = [...new Set([...Object.keys(left), ...Object.keys(right)])].filter((name) => left[name] !== right[name]);
+  const names = [...new Set([...Object.keys(left), ...Object.keys(right)])].filter(
+    (name) => left[name] !== right[name],
+  );
   const only = (one, other) => {
     const known = new Set((other.schema?.features ?? []).map(({ name }) => name));
     return (one.schema?.features ?? []).map(({ name }) => name).filter((name) => !known.has(name));
   };
   const rows = names.map((name) => [name, left[name] ?? "", right[name] ?? ""]);
   const [onlyA, onlyB] = [only(a, b), only(b, a)];
-  if (onlyA.length + onlyB.length > 0) rows.push([t("compare.onlyFeatures"), listed(onlyA), listed(onlyB)]);
+  if (onlyA.length + onlyB.length > 0)
+    rows.push([t("compare.onlyFeatures"), listed(onlyA), listed(onlyB)]);
   if (rows.length === 0) return html`<p class="quiet">${t("compare.same")}</p>`;
   return html`
     <${Table} label=${t("compare.differences")} head=${["", ...titles]}>
-      ${rows.map(([name, one, other]) => html`<tr><th scope="row">${name}</th><td><bdi>${one}</bdi></td><td><bdi>${other}</bdi></td></tr>`)}
+      ${rows.map(
+        ([name, one, other]) =>
+          html`<tr>
+            <th scope="row">${name}</th>
+            <td><bdi>${one}</bdi></td>
+            <td><bdi>${other}</bdi></td>
+          </tr>`,
+      )}
     <//>
   `;
 }

@@ -6,7 +6,8 @@ import { useAction, useLoad, useSettled } from "../lib/load.js";
 import { address, navigate } from "../lib/router.js";
 import { t } from "../lib/text.js";
 import { html, useEffect, useState } from "../lib/ui.js";
-import { Age, Badge, Card, Field, Loading, Table, numeric } from "../parts/basics.js";
+import { Age, Badge, Card, Loading, Table, numeric } from "../parts/basics.js";
+import { SearchField } from "../parts/fields.js";
 import { Curl } from "../parts/curl.js";
 import { Problem } from "../parts/problem.js";
 
@@ -27,16 +28,19 @@ export function Models({ query }) {
   const [name, setName] = useState(query.name ?? "");
   const wanted = useSettled(name.trim(), TYPING_MILLISECONDS);
   useEffect(() => {
-    if (wanted !== (query.name ?? "")) navigate(address(["models"], { ...query, name: wanted }), { replace: true });
+    if (wanted !== (query.name ?? ""))
+      navigate(address(["models"], { ...query, name: wanted }), { replace: true });
   }, [wanted]);
   const call = { path: ["models"], query: wanted ? { name: wanted } : {} };
   return html`
     <p class="lead">${t("models.lead")}</p>
-    <${Field} label=${t("models.filter")}>
-      ${(tied) => html`<input ...${tied} type="search" value=${name} onInput=${(event) => setName(event.target.value)} />`}
-    <//>
-    <${Versions} key=${wanted} call=${call} picked=${query.pick ? query.pick.split("|") : []}
-      onPick=${(picked) => navigate(address(["models"], { ...query, pick: picked.join("|") }), { replace: true })} />
+    <${SearchField} label=${t("models.filter")} value=${name} onInput=${setName} />
+    <${Versions}
+      key=${wanted}
+      call=${call}
+      picked=${query.pick ? query.pick.split("|") : []}
+      onPick=${(picked) => navigate(address(["models"], { ...query, pick: picked.join("|") }), { replace: true })}
+    />
     <${Curl} call=${call} />
   `;
 }
@@ -55,31 +59,65 @@ function Versions({ call, picked, onPick }) {
   const known = new Set(newest.map(idOf));
   const shown = [...newest, ...older.models.filter((version) => !known.has(idOf(version)))];
   const toggle = (id) =>
-    onPick(picked.includes(id) ? picked.filter((other) => other !== id) : [...picked, id].slice(-2));
+    onPick(
+      picked.includes(id) ? picked.filter((other) => other !== id) : [...picked, id].slice(-2),
+    );
   return html`
     <${Card}>
       <${Problem} problem=${first.problem} retry=${first.reload} />
-      ${first.data?.stale && html`<p class="problem" role="status">${t("models.stale", { age: formatSeconds(first.data.age_seconds) })}</p>`}
+      ${
+        first.data?.stale &&
+        html`<p class="problem" role="status">
+          ${t("models.stale", { age: formatSeconds(first.data.age_seconds) })}
+        </p>`
+      }
       <div class="actions">
-        ${picked.length === 2
-          ? html`<a class="button primary" href=${address(["compare"], { a: picked[0], b: picked[1] })}>${t("models.compare", { a: picked[0].replace("/", " "), b: picked[1].replace("/", " ") })}</a>`
-          : html`<span class="quiet">${t("models.pickTwo")}</span>`}
+        ${
+          picked.length === 2
+            ? html`<a
+                class="button primary"
+                href=${address(["compare"], { a: picked[0], b: picked[1] })}
+                >${t("models.compare", { a: picked[0].replace("/", " "), b: picked[1].replace("/", " ") })}</a
+              >`
+            : html`<span class="quiet">${t("models.pickTwo")}</span>`
+        }
       </div>
-      ${shown.length === 0
-        ? html`<p>${t("models.none")} <a href="#/train">${t("predict.trainOne")}</a></p>`
-        : html`
-          <${Table} label=${t("nav.models")} head=${[t("compare.column"), t("model"), t("state"), t("train.modelType"), numeric(t("accuracy")), numeric(t("balancedAccuracy")), t("created")]}>
-            ${shown.map((version) => html`
-              <tr key=${idOf(version)}>
-                <td><input type="checkbox" aria-label=${t("models.pick", version)} checked=${picked.includes(idOf(version))} onChange=${() => toggle(idOf(version))} /></td>
-                <th scope="row"><a href=${address(["models", version.name, String(version.version)])}><bdi>${version.name}</bdi> ${version.version}</a></th>
-                <td><${VersionState} version=${version} /></td>
-                <td>${version.model_type}</td>
-                <td class="number">${formatMetric(version.metrics.accuracy)}</td>
-                <td class="number">${formatMetric(version.metrics.balanced_accuracy)}</td>
-                <td><${Age} time=${version.created_at} /></td>
-              </tr>`)}
-          <//>`}
+      ${
+        shown.length === 0
+          ? html`<p>${t("models.none")} <a href="#/train">${t("predict.trainOne")}</a></p>`
+          : html`<${Table}
+              label=${t("nav.models")}
+              head=${[
+                ...["compare.column", "model", "state", "train.modelType"].map((key) => t(key)),
+                ...["accuracy", "balancedAccuracy"].map((key) => numeric(t(key))),
+                t("created"),
+              ]}
+            >
+              ${shown.map(
+                (version) =>
+                  html`<tr key=${idOf(version)}>
+                    <td>
+                      <input
+                        type="checkbox"
+                        aria-label=${t("models.pick", version)}
+                        checked=${picked.includes(idOf(version))}
+                        onChange=${() => toggle(idOf(version))}
+                      />
+                    </td>
+                    <th scope="row">
+                      <a href=${address(["models", version.name, String(version.version)])}
+                        ><bdi>${version.name}</bdi> ${version.version}</a
+                      >
+                    </th>
+                    <td><${VersionState} version=${version} /></td>
+                    <td>${version.model_type}</td>
+                    <td class="number">${formatMetric(version.metrics.accuracy)}</td>
+                    <td class="number">${formatMetric(version.metrics.balanced_accuracy)}</td>
+                    <td><${Age} time=${version.created_at} /></td>
+                  </tr>`,
+              )}
+            <//>`
+      }
       ${token && html`<button type="button" disabled=${more.busy} onClick=${more.run}>${t("more")}</button>`}
       <${Problem} problem=${more.problem} />
     <//>

@@ -7,7 +7,8 @@ import { revision } from "../lib/api.js";
 import { useStore } from "../lib/store.js";
 import { formatCount, t } from "../lib/text.js";
 import { html, useEffect, useMemo, useState } from "../lib/ui.js";
-import { Card, Field } from "../parts/basics.js";
+import { Card } from "../parts/basics.js";
+import { SearchField } from "../parts/fields.js";
 import { Curl } from "../parts/curl.js";
 import { errorAt, Problem } from "../parts/problem.js";
 import { FeatureField } from "./feature_field.js";
@@ -21,7 +22,11 @@ const TYPING_MILLISECONDS = 120;
 function parseChanges(text, features) {
   try {
     const values = JSON.parse(text ?? "{}");
-    return Object.fromEntries(features.filter(({ name }) => Object.hasOwn(values, name)).map(({ name }) => [name, values[name]]));
+    return Object.fromEntries(
+      features
+        .filter(({ name }) => Object.hasOwn(values, name))
+        .map(({ name }) => [name, values[name]]),
+    );
   } catch {
     return {};
   }
@@ -59,14 +64,20 @@ function useAnswer(call) {
 
 export function PredictForm({ contract, route, changed, onChange }) {
   const { features } = contract;
-  const ordered = useMemo(() => (features.length > FIRST ? byImportance(features) : features), [features]);
+  const ordered = useMemo(
+    () => (features.length > FIRST ? byImportance(features) : features),
+    [features],
+  );
   const example = useMemo(() => exampleOf(contract), [contract]);
   const [changes, setChanges] = useState(() => parseChanges(changed, features));
   const [wanted, setWanted] = useState("");
   const call = {
     method: "POST",
     path: route,
-    json: { instances: [{ ...example, ...changes }], probabilities: contract.probabilities !== false },
+    json: {
+      instances: [{ ...example, ...changes }],
+      probabilities: contract.probabilities !== false,
+    },
   };
   const answer = useAnswer(call);
 
@@ -80,19 +91,44 @@ export function PredictForm({ contract, route, changed, onChange }) {
   const names = new Set(shown.map(({ name }) => name));
   return html`
     <div class="predict">
-      <${Card} title=${t("predict.features")} aside=${html`
-        ${Object.keys(changes).length > 0 &&
-        html`<button type="button" class="small" onClick=${() => { setChanges({}); onChange(null); }}>${t("predict.reset")}</button>`}`}>
-        ${features.length > FIRST &&
-        html`
-          <${Field} label=${t("predict.find")} hint=${t("predict.shown", { n: formatCount(shown.length), all: formatCount(features.length) })}>
-            ${(tied) => html`<input ...${tied} type="search" value=${wanted} onInput=${(event) => setWanted(event.target.value)} />`}
-          <//>
-        `}
+      <${Card}
+        title=${t("predict.features")}
+        aside=${html` ${
+          Object.keys(changes).length > 0 &&
+          html`<button
+            type="button"
+            class="small"
+            onClick=${() => {
+              setChanges({});
+              onChange(null);
+            }}
+          >
+            ${t("predict.reset")}
+          </button>`
+        }`}
+      >
+        ${
+          features.length > FIRST &&
+          html`
+            <${SearchField}
+              label=${t("predict.find")}
+              hint=${t("predict.shown", { n: formatCount(shown.length), all: formatCount(features.length) })}
+              value=${wanted}
+              onInput=${setWanted}
+            />
+          `
+        }
         <form class="features" onSubmit=${(event) => event.preventDefault()}>
-          ${shown.map((feature) => html`
-            <${FeatureField} key=${feature.name} feature=${feature} value=${{ ...example, ...changes }[feature.name] ?? null}
-              error=${errorAt(answer.problem, "instances", 0, feature.name)} onChange=${(value) => set(feature.name, value)} />`)}
+          ${shown.map(
+            (feature) =>
+              html`<${FeatureField}
+                key=${feature.name}
+                feature=${feature}
+                value=${{ ...example, ...changes }[feature.name] ?? null}
+                error=${errorAt(answer.problem, "instances", 0, feature.name)}
+                onChange=${(value) => set(feature.name, value)}
+              />`,
+          )}
         </form>
       <//>
       <div class="answer">
@@ -113,7 +149,9 @@ function shownFeatures(ordered, changes, wanted) {
   if (ordered.length <= FIRST) return ordered;
   const text = wanted.trim().toLowerCase();
   if (text) return ordered.filter(({ name }) => name.toLowerCase().includes(text)).slice(0, FOUND);
-  return ordered.filter(({ name }, i) => i < FIRST || Object.hasOwn(changes, name)).slice(0, 2 * FIRST);
+  return ordered
+    .filter(({ name }, i) => i < FIRST || Object.hasOwn(changes, name))
+    .slice(0, 2 * FIRST);
 }
 
 const pointerName = (pointer) =>
@@ -121,33 +159,47 @@ const pointerName = (pointer) =>
 
 const AnswerProblem = ({ problem, names }) => {
   // What is shown at its field is not told twice.
-  const everywhere = problem.errors.length > 0 && problem.errors.every(({ pointer }) => names.has(pointerName(pointer)));
+  const everywhere =
+    problem.errors.length > 0 &&
+    problem.errors.every(({ pointer }) => names.has(pointerName(pointer)));
   return everywhere
     ? html`<p class="quiet">${t("predict.seeFields")}</p>`
-    : html`<${Problem} problem=${problem} placed=${(pointer) => names.has(pointerName(pointer))} />`;
+    : html`<${Problem}
+        problem=${problem}
+        placed=${(pointer) => names.has(pointerName(pointer))}
+      />`;
 };
 
 function Answer({ reply, seconds }) {
   const { predictions, classes, probabilities, model, version } = reply;
-  const ranked = classes?.map((label, i) => [spell(label), probabilities[0][i]]).sort(([, a], [, b]) => b - a);
+  const ranked = classes
+    ?.map((label, i) => [spell(label), probabilities[0][i]])
+    .sort(([, a], [, b]) => b - a);
   return html`
     <p class="label"><bdi>${spell(predictions[0]) || t("predict.emptyLabel")}</bdi></p>
-    ${ranked
-      ? html`
-          <ul class="bars">
-            ${ranked.slice(0, MOST_CLASSES).map(
-              ([label, share]) => html`
-                <li>
-                  <span class="name"><bdi>${label}</bdi></span>
-                  <meter min="0" max="1" value=${share} aria-label=${label}></meter>
-                  <span class="number">${formatShare(share)}</span>
-                </li>
-              `,
-            )}
-          </ul>
-          ${ranked.length > MOST_CLASSES && html`<p class="quiet">${t("predict.moreClasses", { n: formatCount(ranked.length - MOST_CLASSES) })}</p>`}
-        `
-      : html`<p class="quiet">${t("predict.noProbabilities")}</p>`}
+    ${
+      ranked
+        ? html`
+            <ul class="bars">
+              ${ranked.slice(0, MOST_CLASSES).map(
+                ([label, share]) => html`
+                  <li>
+                    <span class="name"><bdi>${label}</bdi></span>
+                    <meter min="0" max="1" value=${share} aria-label=${label}></meter>
+                    <span class="number">${formatShare(share)}</span>
+                  </li>
+                `,
+              )}
+            </ul>
+            ${
+              ranked.length > MOST_CLASSES &&
+              html`<p class="quiet">
+                ${t("predict.moreClasses", { n: formatCount(ranked.length - MOST_CLASSES) })}
+              </p>`
+            }
+          `
+        : html`<p class="quiet">${t("predict.noProbabilities")}</p>`
+    }
     <p class="quiet">${t("predict.by", { model, version, ms: formatNumber(seconds * 1000) })}</p>
   `;
 }

@@ -6,7 +6,8 @@ import { download, isText, typeOf } from "../lib/files.js";
 import { useAction } from "../lib/load.js";
 import { formatCount, t } from "../lib/text.js";
 import { html, useRef, useState } from "../lib/ui.js";
-import { Card, Field, Progress, Table } from "../parts/basics.js";
+import { Card, Field, Sending, Table } from "../parts/basics.js";
+import { CheckField } from "../parts/fields.js";
 import { Curl } from "../parts/curl.js";
 import { FileDrop } from "../parts/file_drop.js";
 import { Problem } from "../parts/problem.js";
@@ -35,21 +36,55 @@ export function PredictRows({ contract, route }) {
   };
   return html`
     <${Card} title=${t("rows.title")}>
-      <${FileDrop} label=${t("rows.drop")} file=${file} accept=".csv,.tsv,.txt,.parquet,.arrow,.arrows"
-        onFile=${(next) => choose(() => { setFile(next); setText(""); })} />
-      <${Field} label=${t("rows.paste")} hint=${t("rows.pasteHint", { names: hintNames(contract.features) })}>
-        ${(tied) => html`<textarea ...${tied} rows="5" spellcheck="false" value=${text}
-          onInput=${(event) => choose(() => { setText(event.target.value); setFile(null); })}></textarea>`}
+      <${FileDrop}
+        label=${t("rows.drop")}
+        file=${file}
+        accept=".csv,.tsv,.txt,.parquet,.arrow,.arrows"
+        onFile=${(next) =>
+          choose(() => {
+            setFile(next);
+            setText("");
+          })}
+      />
+      <${Field}
+        label=${t("rows.paste")}
+        hint=${t("rows.pasteHint", { names: hintNames(contract.features) })}
+      >
+        ${(tied) =>
+          html`<textarea
+            ...${tied}
+            rows="5"
+            spellcheck="false"
+            value=${text}
+            onInput=${(event) =>
+              choose(() => {
+                setText(event.target.value);
+                setFile(null);
+              })}
+          ></textarea>`}
       <//>
-      ${contract.probabilities !== false && html`
-        <${Field} label=${t("rows.probabilities")} inline>
-          ${(tied) => html`<input ...${tied} type="checkbox" checked=${probabilities} onChange=${(event) => choose(() => setProbabilities(event.target.checked))} />`}
-        <//>`}
+      ${
+        contract.probabilities !== false &&
+        html`<${CheckField}
+          label=${t("rows.probabilities")}
+          checked=${probabilities}
+          onChange=${(checked) => choose(() => setProbabilities(checked))}
+        />`
+      }
       <div class="actions">
-        <button type="button" class="primary" disabled=${busy || (!file && !text.trim())} onClick=${run}>${t("rows.predict")}</button>
+        <button
+          type="button"
+          class="primary"
+          disabled=${busy || (!file && !text.trim())}
+          onClick=${run}
+        >
+          ${t("rows.predict")}
+        </button>
         ${busy && html`<button type="button" onClick=${() => abort.current.abort()}>${t("cancel")}</button>`}
       </div>
-      <div role="status">${busy && html`<${Progress} share=${sent < 1 ? sent : null} label=${sent < 1 ? t("sending") : t("rows.answering")} />`}</div>
+      <div role="status">
+        ${busy && html`<${Sending} sent=${sent} then=${t("rows.answering")} />`}
+      </div>
       <${Problem} problem=${problem} />
     <//>
     ${result && html`<${Answers} answers=${result} file=${file} />`}
@@ -77,10 +112,18 @@ async function answerOf(blob, file, text) {
   if (together) {
     const predictions = parse(await blob.text(), { separator: "," });
     const records = beside(parse(file ? await file.text() : text), predictions);
-    if (records) return { blob: new Blob([write(records)], { type: "text/csv" }), ...shown(records), rows: records.length - 1 };
+    if (records)
+      return {
+        blob: new Blob([write(records)], { type: "text/csv" }),
+        ...shown(records),
+        rows: records.length - 1,
+      };
     return { blob, ...shown(predictions), rows: predictions.length - 1 };
   }
-  const records = parse(await blob.slice(0, HEAD_BYTES).text(), { separator: ",", most: SHOWN + 1 });
+  const records = parse(await blob.slice(0, HEAD_BYTES).text(), {
+    separator: ",",
+    most: SHOWN + 1,
+  });
   return { blob, ...shown(records), rows: null };
 }
 
@@ -91,13 +134,25 @@ function Answers({ answers: { blob, head, first, rows }, file }) {
   const cut = Math.max(0, head.length - MOST_COLUMNS);
   const name = `${(file?.name ?? "rows").replace(/\.[^.]*$/, "")}-predictions.csv`;
   return html`
-    <${Card} title=${t("rows.answers")} aside=${html`
-      <button type="button" class="primary" onClick=${() => download(blob, name)}>${t("rows.download")}</button>`}>
+    <${Card}
+      title=${t("rows.answers")}
+      aside=${html`<button type="button" class="primary" onClick=${() => download(blob, name)}>
+        ${t("rows.download")}
+      </button>`}
+    >
       <p class="quiet" role="status">
         ${rows === null ? t("rows.firstOfMany", { n: first.length }) : t("rows.count", { n: formatCount(rows), shown: first.length })}
       </p>
-      <${Table} label=${t("rows.answers")} head=${head.slice(cut).map((title) => html`<bdi>${title}</bdi>`)}>
-        ${first.map((record) => html`<tr>${record.slice(cut).map((value) => html`<td><bdi>${value}</bdi></td>`)}</tr>`)}
+      <${Table}
+        label=${t("rows.answers")}
+        head=${head.slice(cut).map((title) => html`<bdi>${title}</bdi>`)}
+      >
+        ${first.map(
+          (record) =>
+            html`<tr>
+              ${record.slice(cut).map((value) => html`<td><bdi>${value}</bdi></td>`)}
+            </tr>`,
+        )}
       <//>
     <//>
   `;

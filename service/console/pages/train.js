@@ -5,11 +5,12 @@ import { formatBytes } from "../lib/format.js";
 import { useAction, useLoad, useSettled } from "../lib/load.js";
 import { address, navigate } from "../lib/router.js";
 import { useStore } from "../lib/store.js";
-import { t } from "../lib/text.js";
+import { formatCount, t } from "../lib/text.js";
 import { NOTHING_CHOSEN, offered, randomKey, trainCall } from "../lib/train_call.js";
 import { html, useEffect, useRef, useState } from "../lib/ui.js";
 import { RoleButton, useRole } from "../parts/access.js";
-import { Card, Field, Notes, Pick, Progress } from "../parts/basics.js";
+import { Card, Field, Notes, Pick, Sending } from "../parts/basics.js";
+import { CheckField } from "../parts/fields.js";
 import { Curl } from "../parts/curl.js";
 import { FileDrop } from "../parts/file_drop.js";
 import { Problem } from "../parts/problem.js";
@@ -43,7 +44,7 @@ export function Train({ query }) {
         <${DataSetPick} value=${dataset} onChange=${(name) => begin(null, name)} />
       </div>
       <div role="status">
-        ${look.busy && html`<${Progress} share=${look.sent < 1 ? look.sent : null} label=${look.sent < 1 && file ? t("sending") : t("train.looking")} />`}
+        ${look.busy && html`<${Sending} sent=${file ? look.sent : null} then=${t("train.looking")} />`}
       </div>
       <${Problem} problem=${look.problem} retry=${look.again} placed=${hasField} />
     <//>
@@ -65,16 +66,23 @@ function useLook(source, chosen) {
     const mine = new AbortController();
     abort.current = mine;
     setSent(source.file ? 0 : null);
-    const { data } = source.file ? await upload(call, setSent, mine.signal) : await send(call, mine.signal);
+    const { data } = source.file
+      ? await upload(call, setSent, mine.signal)
+      : await send(call, mine.signal);
     return { seen: data, of: settled };
   });
   const large = source.file?.size > LARGE_BYTES;
-  const wanted = source.file || source.dataset ? JSON.stringify([source.dataset, chosen, turn, current]) : null;
+  const wanted =
+    source.file || source.dataset ? JSON.stringify([source.dataset, chosen, turn, current]) : null;
   const settled = useSettled(wanted, TYPING_MILLISECONDS);
   const last = useRef(null);
   useEffect(() => {
     if (settled === null) return;
-    const isNew = last.current === null || last.current.file !== source.file || last.current.turn !== turn || problem;
+    const isNew =
+      last.current === null ||
+      last.current.file !== source.file ||
+      last.current.turn !== turn ||
+      problem;
     last.current = { file: source.file, turn };
     if (isNew || !large) run();
   }, [settled, source.file]);
@@ -108,9 +116,17 @@ function useGuess(seen, chosen, choose) {
 function DataSetPick({ value, onChange }) {
   const { data, problem, reload } = useLoad({ path: ["datasets"] });
   const names = data?.datasets.map(({ name }) => name) ?? [];
+  const options = value && !names.includes(value) ? [value, ...names] : names;
   return html`
     <${Field} label=${t("train.dataset")} error=${problem?.message}>
-      ${(tied) => html`<${Pick} tied=${tied} options=${value && !names.includes(value) ? [value, ...names] : names} value=${value} onChange=${onChange} empty="—" />`}
+      ${(tied) =>
+        html`<${Pick}
+          tied=${tied}
+          options=${options}
+          value=${value}
+          onChange=${onChange}
+          empty="—"
+        />`}
     <//>
     ${problem && html`<button type="button" class="small" onClick=${reload}>${t("retry")}</button>`}
   `;
@@ -125,24 +141,49 @@ function Plan({ file, dataset, chosen, choose, look }) {
   const start = useStart(call);
   // What is wrong with the rows comes with what was seen of them; what is wrong with a choice is refused.
   const errors = [...seen.errors, ...(look.problem?.errors ?? [])];
+  const size = t("train.size", {
+    rows: formatCount(seen.rows),
+    columns: formatCount(seen.columns.length),
+  });
   const general = seen.errors.filter(({ pointer }) => !hasField(pointer));
   return html`
-    <${Card} title=${t("train.columns")} aside=${html`<span class="quiet">${t("train.size", { rows: seen.rows.toLocaleString(), columns: seen.columns.length.toLocaleString() })}</span>`}>
+    <${Card} title=${t("train.columns")} aside=${html`<span class="quiet">${size}</span>`}>
       <${Notes} notes=${seen.notes} />
-      <${TrainColumns} key=${file ? file.name : dataset} ...${{ seen, chosen, choose, problem: { errors }, isCurrent: look.isCurrent }} />
+      <${TrainColumns}
+        key=${file ? file.name : dataset}
+        ...${{ seen, chosen, choose, problem: { errors }, isCurrent: look.isCurrent }}
+      />
       <${General} errors=${general} chosen=${chosen} choose=${choose} />
     <//>
     <${TrainOptions} ...${{ chosen, choose, problem: { errors }, isFile: !!file }} />
     <${Card}>
-      <${Field} label=${t("train.use")} inline hint=${mayUse ? t("train.useHint") : t("access.needs", { role: "admin" })}>
-        ${(tied) => html`<input ...${tied} type="checkbox" checked=${use && mayUse} disabled=${!mayUse} onChange=${(event) => setUse(event.target.checked)} />`}
-      <//>
+      <${CheckField}
+        label=${t("train.use")}
+        hint=${mayUse ? t("train.useHint") : t("access.needs", { role: "admin" })}
+        checked=${use && mayUse}
+        disabled=${!mayUse}
+        onChange=${setUse}
+      />
       <div class="actions">
-        ${look.large && !look.isCurrent && html`<button type="button" disabled=${look.busy} onClick=${look.again}>${t("train.lookAgain", { size: formatBytes(file.size) })}</button>`}
-        <${RoleButton} role="train" class="primary" disabled=${start.busy || errors.length > 0} onClick=${start.run}>${t("train.start")}<//>
+        ${
+          look.large &&
+          !look.isCurrent &&
+          html`<button type="button" disabled=${look.busy} onClick=${look.again}>
+            ${t("train.lookAgain", { size: formatBytes(file.size) })}
+          </button>`
+        }
+        <${RoleButton}
+          role="train"
+          class="primary"
+          disabled=${start.busy || errors.length > 0}
+          onClick=${start.run}
+          >${t("train.start")}<//
+        >
         ${errors.length > 0 && html`<span class="quiet">${t("train.first")}</span>`}
       </div>
-      <div role="status">${start.busy && html`<${Progress} share=${file ? start.sent : null} label=${file && start.sent < 1 ? t("sending") : t("train.starting")} />`}</div>
+      <div role="status">
+        ${start.busy && html`<${Sending} sent=${file ? start.sent : null} then=${t("train.starting")} />`}
+      </div>
       <${Problem} problem=${start.problem} />
     <//>
     <${Curl} call=${call} />
@@ -167,7 +208,9 @@ function useStart(call) {
 
 /** Whether what a pointer points to has a field on this page, where its sentence is shown. */
 const hasField = (pointer) =>
-  /^\/(target|params\/.*|name|model_type|missing|encoding|test_size|cv|seed|class_weight|unknown_categories|refit)$/.test(pointer);
+  /^\/(target|params\/.*|name|model_type|missing|encoding|test_size|cv|seed|class_weight|unknown_categories|refit)$/.test(
+    pointer,
+  );
 
 const General = ({ errors, chosen, choose }) =>
   errors.length > 0 &&
@@ -178,7 +221,12 @@ const General = ({ errors, chosen, choose }) =>
         const leave = () => choose({ exclude: [...new Set([...chosen.exclude, ...columns])] });
         return html`<li>
           ${message}
-          ${columns.length > 0 && html` <button type="button" class="small" onClick=${leave}>${t("train.leaveOut", { names: columns.join(", ") })}</button>`}
+          ${
+            columns.length > 0 &&
+            html`<button type="button" class="small" onClick=${leave}>
+              ${t("train.leaveOut", { names: columns.join(", ") })}
+            </button>`
+          }
         </li>`;
       })}
     </ul>

@@ -3,55 +3,85 @@
 import { useLoad } from "../lib/load.js";
 import { spell } from "../lib/format.js";
 import { t } from "../lib/text.js";
+import { NOTHING_CHOSEN } from "../lib/train_call.js";
 import { html } from "../lib/ui.js";
-import { Card, Field } from "../parts/basics.js";
+import { Card } from "../parts/basics.js";
+import { CheckField, SelectField, TextField } from "../parts/fields.js";
 import { errorAt, Problem } from "../parts/problem.js";
 
-const ENCODINGS = ["windows-1252", "iso-8859-1", "utf-16"];
+const ENCODINGS = [
+  ["", "utf-8"],
+  ...["windows-1252", "iso-8859-1", "utf-16"].map((name) => [name, name]),
+];
 
 export function TrainOptions({ chosen, choose, problem, isFile }) {
   const types = useLoad({ path: ["model-types"] });
   const found = types.data?.model_types ?? [];
   const type = found.find(({ name }) => name === chosen.model_type);
   const text = (name, label, hint, more = {}) => html`
-    <${Field} label=${label} hint=${hint} error=${errorAt(problem, name)}>
-      ${(tied) => html`<input ...${tied} ...${more} value=${chosen[name]} onInput=${(event) => choose({ [name]: event.target.value })} />`}
-    <//>
+    <${TextField}
+      ...${more}
+      label=${label}
+      hint=${hint}
+      error=${errorAt(problem, name)}
+      value=${chosen[name]}
+      onInput=${(value) => choose({ [name]: value })}
+    />
   `;
   const box = (name, label, hint, on = true) => html`
-    <${Field} label=${label} hint=${hint} inline error=${errorAt(problem, name)}>
-      ${(tied) => html`<input ...${tied} type="checkbox" checked=${chosen[name] === on} onChange=${(event) => choose({ [name]: event.target.checked ? on : NOTHING[name] })} />`}
-    <//>
+    <${CheckField}
+      label=${label}
+      hint=${hint}
+      error=${errorAt(problem, name)}
+      checked=${chosen[name] === on}
+      onChange=${(checked) => choose({ [name]: checked ? on : NOTHING_CHOSEN[name] })}
+    />
   `;
   return html`
     <${Card} title=${t("train.classifier")}>
       <${Problem} problem=${types.data ? null : types.problem} retry=${types.reload} />
-      <${Field} label=${t("train.modelType")} hint=${type?.summary} error=${errorAt(problem, "model_type")}>
-        ${(tied) => html`<select ...${tied} value=${chosen.model_type} onChange=${(event) => choose({ model_type: event.target.value, params: {} })}>
-          ${found.map(({ name }) => html`<option value=${name} selected=${name === chosen.model_type}>${name}</option>`)}
-        </select>`}
-      <//>
+      <${SelectField}
+        label=${t("train.modelType")}
+        hint=${type?.summary}
+        error=${errorAt(problem, "model_type")}
+        options=${found.map(({ name }) => [name, name])}
+        value=${chosen.model_type}
+        onChange=${(name) => choose({ model_type: name, params: {} })}
+      />
       ${text("name", t("train.name"), t("train.nameHint"))}
-      ${type && html`
-        <details>
+      ${
+        type &&
+        html`<details>
           <summary>${t("train.params", { n: Object.keys(type.params).length })}</summary>
           <div class="features">
-            ${Object.entries(type.params).map(([name, param]) => html`
-              <${ParamField} key=${`${type.name}/${name}`} name=${name} param=${param} value=${chosen.params[name]} error=${errorAt(problem, "params", name)}
-                onChange=${(value) => choose({ params: without(chosen.params, name, value) })} />`)}
+            ${Object.entries(type.params).map(
+              ([name, param]) =>
+                html`<${ParamField}
+                  key=${`${type.name}/${name}`}
+                  name=${name}
+                  param=${param}
+                  value=${chosen.params[name]}
+                  error=${errorAt(problem, "params", name)}
+                  onChange=${(value) => choose({ params: without(chosen.params, name, value) })}
+                />`,
+            )}
           </div>
-        </details>`}
+        </details>`
+      }
       <details>
         <summary>${t("train.more")}</summary>
         <div class="features">
           ${isFile && text("missing", t("train.missing"), t("train.missingHint"), { placeholder: "NA, ?" })}
-          ${isFile && html`
-            <${Field} label=${t("train.encoding")} error=${errorAt(problem, "encoding")}>
-              ${(tied) => html`<select ...${tied} onChange=${(event) => choose({ encoding: event.target.value })}>
-                <option value="">utf-8</option>
-                ${ENCODINGS.map((name) => html`<option value=${name} selected=${name === chosen.encoding}>${name}</option>`)}
-              </select>`}
-            <//>`}
+          ${
+            isFile &&
+            html`<${SelectField}
+              label=${t("train.encoding")}
+              error=${errorAt(problem, "encoding")}
+              options=${ENCODINGS}
+              value=${chosen.encoding}
+              onChange=${(encoding) => choose({ encoding })}
+            />`
+          }
           ${text("test_size", t("train.testSize"), t("train.testSizeHint"), { inputmode: "decimal", placeholder: "0.2" })}
           ${text("cv", t("train.cv"), t("train.cvHint"), { inputmode: "numeric", placeholder: "—" })}
           ${text("seed", t("train.seed"), "", { inputmode: "numeric", placeholder: "0" })}
@@ -63,8 +93,6 @@ export function TrainOptions({ chosen, choose, problem, isFile }) {
     <//>
   `;
 }
-
-const NOTHING = { class_weight: "", unknown_categories: "", refit: false };
 
 function without(params, name, value) {
   const { [name]: _, ...others } = params;
@@ -79,23 +107,26 @@ function valueOf(text, { choices = [] }) {
   return text.trim() !== "" && !Number.isNaN(Number(text)) ? Number(text) : text;
 }
 
-const isList = ({ type, choices, also }) => type === "boolean" || (type === "text" && !!choices && !also);
+const isList = ({ type, choices, also }) =>
+  type === "boolean" || (type === "text" && !!choices && !also);
 
 function ParamField({ name, param, value, error, onChange }) {
   const choices = param.type === "boolean" ? [true, false] : (param.choices ?? []);
   const standard = String(param.default);
   const written = value === undefined ? "" : String(value);
-  return html`
-    <${Field} label=${html`<code>${name}</code>`} hint=${boundsOf(param)} error=${error}>
-      ${(tied) =>
-        isList(param)
-          ? html`<select ...${tied} onChange=${(event) => onChange(valueOf(event.target.value, { choices }))}>
-              <option value="">${t("train.default", { value: standard })}</option>
-              ${choices.map((choice) => html`<option value=${String(choice)} selected=${choice === value}>${String(choice)}</option>`)}
-            </select>`
-          : html`<input ...${tied} placeholder=${standard} value=${written} autocomplete="off" onInput=${(event) => onChange(valueOf(event.target.value, { choices }))} />`}
-    <//>
-  `;
+  const shown = {
+    label: html`<code>${name}</code>`,
+    hint: boundsOf(param),
+    error,
+    value: written,
+  };
+  const change = (text) => onChange(valueOf(text, { choices }));
+  if (!isList(param)) {
+    return html`<${TextField} ...${shown} placeholder=${standard} onInput=${change} />`;
+  }
+  const options = choices.map((choice) => [String(choice), String(choice)]);
+  const unset = ["", t("train.default", { value: standard })];
+  return html`<${SelectField} ...${shown} options=${[unset, ...options]} onChange=${change} />`;
 }
 
 function boundsOf({ type, minimum, maximum, choices, also, exclusive = [] }) {
@@ -104,6 +135,7 @@ function boundsOf({ type, minimum, maximum, choices, also, exclusive = [] }) {
     `${type} ${exclusive.includes("minimum") ? ">" : "≥"} ${minimum}, ${exclusive.includes("maximum") ? "<" : "≤"} ${maximum}`;
   const parts = minimum === undefined ? [] : [range({ type, minimum, maximum, exclusive })];
   if (also) parts.push(range(also));
-  if (choices) parts.push(choices.map((choice) => (choice === null ? "null" : spell(choice))).join(", "));
+  if (choices)
+    parts.push(choices.map((choice) => (choice === null ? "null" : spell(choice))).join(", "));
   return parts.join(` ${t("or")} `);
 }

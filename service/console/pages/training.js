@@ -17,7 +17,9 @@ const FOLLOW_MILLISECONDS = 1000;
 
 export function Training({ id }) {
   const call = { path: ["trainings", id] };
-  const { data, problem, loading, reload } = useLoad(call, { every: (found) => (!found || isOpen(found) ? FOLLOW_MILLISECONDS : null) });
+  const { data, problem, loading, reload } = useLoad(call, {
+    every: (found) => (!found || isOpen(found) ? FOLLOW_MILLISECONDS : null),
+  });
   const open = data && isOpen(data);
   const was = useRef(false);
   useEffect(() => {
@@ -29,29 +31,50 @@ export function Training({ id }) {
   return html`
     <p class="lead"><a href="#/train">${t("training.all")}</a></p>
     <${Problem} problem=${problem} retry=${reload} />
-    ${data && html`
-      <${Card} title=${html`<bdi>${data.name}</bdi> ${data.version ?? ""}`} aside=${html`<${State} training=${data} />`}>
-        <div aria-live="polite">
-          ${isOpen(data) && html`<${Progress} share=${data.progress} label=${data.stage ?? t(`state.${data.state}`)} />`}
-          ${data.error && html`<p class="problem" role="alert">${data.error}</p>`}
-          ${data.state === "succeeded" && html`<p>${data.used ? t("training.used") : t("training.notUsed")}</p>`}
-          ${data.missing?.length > 0 && html`<p class="problem">${t("use.missing", { names: data.missing.join(", ") })}</p>`}
-        </div>
-        <${Facts} facts=${[
-          [t("train.modelType"), data.model_type],
-          [t("started"), html`<${Age} time=${data.created_at} />`],
-          [t("training.fit"), data.seconds?.fit !== undefined && formatSeconds(data.seconds.fit)],
-          [t("training.total"), data.seconds?.total !== undefined && formatSeconds(data.seconds.total)],
-        ]} />
-        <${Notes} notes=${data.notes} />
-        ${isOpen(data) && html`<${Cancel} id=${id} reload=${reload} />`}
-        ${data.state === "succeeded" && html`
-          <div class="actions">
-            <a class="button" href=${address(["predict"], { name: data.name, version: data.version })}>${t("version.try")}</a>
-            <a class="button" href=${address(["models", data.name, String(data.version)])}>${t("training.version")}</a>
-          </div>`}
-      <//>
-      ${data.state === "succeeded" && html`<${VersionReport} name=${data.name} version=${String(data.version)} />`}`}
+    ${
+      data &&
+      html`<${Card}
+          title=${html`<bdi>${data.name}</bdi> ${data.version ?? ""}`}
+          aside=${html`<${State} training=${data} />`}
+        >
+          <div aria-live="polite">
+            ${isOpen(data) && html`<${Progress} share=${data.progress} label=${data.stage ?? t(`state.${data.state}`)} />`}
+            ${data.error && html`<p class="problem" role="alert">${data.error}</p>`}
+            ${data.state === "succeeded" && html`<p>${data.used ? t("training.used") : t("training.notUsed")}</p>`}
+            ${data.missing?.length > 0 && html`<p class="problem">${t("use.missing", { names: data.missing.join(", ") })}</p>`}
+          </div>
+          <${Facts}
+            facts=${[
+              [t("train.modelType"), data.model_type],
+              [t("started"), html`<${Age} time=${data.created_at} />`],
+              [
+                t("training.fit"),
+                data.seconds?.fit !== undefined && formatSeconds(data.seconds.fit),
+              ],
+              [
+                t("training.total"),
+                data.seconds?.total !== undefined && formatSeconds(data.seconds.total),
+              ],
+            ]}
+          />
+          <${Notes} notes=${data.notes} />
+          ${isOpen(data) && html`<${Cancel} id=${id} reload=${reload} />`}
+          ${
+            data.state === "succeeded" &&
+            html`<div class="actions">
+              <a
+                class="button"
+                href=${address(["predict"], { name: data.name, version: data.version })}
+                >${t("version.try")}</a
+              >
+              <a class="button" href=${address(["models", data.name, String(data.version)])}
+                >${t("training.version")}</a
+              >
+            </div>`
+          }
+        <//>
+        ${data.state === "succeeded" && html`<${VersionReport} name=${data.name} version=${String(data.version)} />`}`
+    }
     <${Curl} call=${call} />
   `;
 }
@@ -63,7 +86,9 @@ function Cancel({ id, reload }) {
     refresh();
   });
   return html`
-    <div class="actions"><${RoleButton} role="train" disabled=${busy} onClick=${run}>${t("training.cancel")}<//></div>
+    <div class="actions">
+      <${RoleButton} role="train" disabled=${busy} onClick=${run}>${t("training.cancel")}<//>
+    </div>
     <${Problem} problem=${problem} />
   `;
 }

@@ -24,14 +24,24 @@ export function Metrics({ columns }) {
     const by = (first.metrics[name] - second.metrics[name]) * (LOSSES.includes(name) ? -1 : 1);
     return by > 0 ? "better" : by < 0 ? "worse" : "";
   };
+  const difference = (name) =>
+    name in first.metrics &&
+    name in second.metrics &&
+    formatDifference(first.metrics[name] - second.metrics[name]);
   return html`
-    <${Table} kind="compact" label=${t("metrics")} head=${[t("metric"), ...columns.map(({ title }) => numeric(title)), ...(both ? [numeric(t("difference"))] : [])]}>
-      ${names.map((name) => html`
-        <tr>
-          <th scope="row">${metricName(name)}</th>
-          ${columns.map(({ metrics }) => html`<td class="number">${formatMetric(metrics[name])}</td>`)}
-          ${both && html`<td class=${`number ${better(name)}`}>${name in first.metrics && name in second.metrics && formatDifference(first.metrics[name] - second.metrics[name])}</td>`}
-        </tr>`)}
+    <${Table}
+      kind="compact"
+      label=${t("metrics")}
+      head=${[t("metric"), ...columns.map(({ title }) => numeric(title)), ...(both ? [numeric(t("difference"))] : [])]}
+    >
+      ${names.map(
+        (name) =>
+          html`<tr>
+            <th scope="row">${metricName(name)}</th>
+            ${columns.map(({ metrics }) => html`<td class="number">${formatMetric(metrics[name])}</td>`)}
+            ${both && html`<td class=${`number ${better(name)}`}>${difference(name)}</td>`}
+          </tr>`,
+      )}
     <//>
   `;
 }
@@ -39,27 +49,41 @@ export function Metrics({ columns }) {
 /** The version that is in use; null where there is none. */
 export function useInUse() {
   const { data: ready } = useLoad({ path: ["readyz"] });
-  const found = useLoad(ready?.model ? { path: ["models", ready.model, "versions", String(ready.version)] } : null);
+  const found = useLoad(
+    ready?.model ? { path: ["models", ready.model, "versions", String(ready.version)] } : null,
+  );
   return found.data ?? null;
 }
 
 /** What has to be equal before figures of two versions say anything beside each other. */
-const contractOf = ({ schema }) => schema && JSON.stringify([schema.target, schema.classes, schema.features.map(({ name }) => name)]);
+const contractOf = ({ schema }) =>
+  schema &&
+  JSON.stringify([schema.target, schema.classes, schema.features.map(({ name }) => name)]);
 
 export function VersionReport({ name, version }) {
-  const { data, problem, loading, reload } = useLoad({ path: ["models", name, "versions", version] });
+  const { data, problem, loading, reload } = useLoad({
+    path: ["models", name, "versions", version],
+  });
   const inUse = useInUse();
   if (loading) return html`<${Loading} />`;
   if (!data) return html`<${Problem} problem=${problem} retry=${reload} />`;
   const other = inUse && !(inUse.name === name && String(inUse.version) === version) ? inUse : null;
   const comparable = other && contractOf(other) === contractOf(data);
+  const comparison =
+    other && address(["compare"], { a: `${name}/${version}`, b: `${other.name}/${other.version}` });
   const columns = [{ title: `${name} ${version}`, metrics: data.metrics }];
   if (comparable) columns.push({ title: t("report.inUse", other), metrics: other.metrics });
   return html`
-    <${Card} title=${t("metrics")} aside=${html`
-      <${UseButton} name=${name} version=${data.version} inUse=${data.in_use} servable=${data.servable} />
-      ${other && html`<a class="button" href=${address(["compare"], { a: `${name}/${version}`, b: `${other.name}/${other.version}` })}>${t("report.compare")}</a>`}`}>
-      ${Object.keys(data.metrics).length > 0 ? html`<${Metrics} columns=${columns} />` : html`<p class="quiet">${t("report.noMetrics")}</p>`}
+    <${Card}
+      title=${t("metrics")}
+      aside=${html`<${UseButton} version=${data} />
+        ${other && html`<a class="button" href=${comparison}>${t("report.compare")}</a>`}`}
+    >
+      ${
+        Object.keys(data.metrics).length > 0
+          ? html`<${Metrics} columns=${columns} />`
+          : html`<p class="quiet">${t("report.noMetrics")}</p>`
+      }
       ${comparable && html`<p class="quiet">${t("report.otherRows")}</p>`}
     <//>
     <${Card} title=${t("evaluation.title")}><${Figures} evaluation=${data.evaluation} /><//>

@@ -28,15 +28,29 @@ export function Watch() {
     <p class="lead">${t("watch.lead")}</p>
     <${Problem} problem=${problem} retry=${reload} />
     <${InUse} use=${use} />
-    ${data && html`
-      <${Card} title=${t("watch.replicas")}>
+    ${
+      data &&
+      html`<${Card} title=${t("watch.replicas")}>
         <${Replicas} replicas=${data.replicas} epoch=${use.data?.epoch} />
-        ${data.missing.length > 0 && html`<p class="problem" role="status">${t("watch.silent", { names: data.missing.join(", ") })}</p>`}
-      <//>`}
-    ${series.filter(({ id }) => data?.replicas.some((replica) => replica.id === id)).map(({ id, points }) => html`
-      <${Card} key=${id} title=${data.replicas.length > 1 ? t("watch.replica", { id }) : t("watch.live")}>
-        ${points.length === 0 ? html`<${Loading} />` : html`<${Charts} points=${points} />`}
-      <//>`)}
+        ${
+          data.missing.length > 0 &&
+          html`<p class="problem" role="status">
+            ${t("watch.silent", { names: data.missing.join(", ") })}
+          </p>`
+        }
+      <//>`
+    }
+    ${series
+      .filter(({ id }) => data?.replicas.some((replica) => replica.id === id))
+      .map(
+        ({ id, points }) =>
+          html`<${Card}
+            key=${id}
+            title=${data.replicas.length > 1 ? t("watch.replica", { id }) : t("watch.live")}
+          >
+            ${points.length === 0 ? html`<${Loading} />` : html`<${Charts} points=${points} />`}
+          <//>`,
+      )}
     <${Curl} call=${call} />
   `;
 }
@@ -46,31 +60,59 @@ function InUse({ use: { data, problem, reload } }) {
   const { name, version, epoch, follows, follow_error: followError } = data;
   return html`
     <${Card} title=${t("inUse")}>
-      <${Facts} facts=${[
-        [t("model"), html`<a href=${`#/models/${encodeURIComponent(name)}/${version}`}><bdi>${name}</bdi> ${version}</a>`],
-        [t("epoch"), formatCount(epoch)],
-        [t("watch.follows"), follows && `${follows.name}@${follows.alias}`],
-      ]} />
+      <${Facts}
+        facts=${[
+          [
+            t("model"),
+            html`<a href=${`#/models/${encodeURIComponent(name)}/${version}`}
+              ><bdi>${name}</bdi> ${version}</a
+            >`,
+          ],
+          [t("epoch"), formatCount(epoch)],
+          [t("watch.follows"), follows && `${follows.name}@${follows.alias}`],
+        ]}
+      />
       ${followError && html`<p class="problem" role="alert">${followError}</p>`}
       <${Problem} problem=${problem} />
     <//>
   `;
 }
 
+const NUMBERS = [
+  ...["epoch", "watch.answered", "rows", "watch.inFlight", "watch.trainings", "watch.memory"],
+];
+
 const Replicas = ({ replicas, epoch }) => html`
-  <${Table} label=${t("watch.replicas")} head=${[t("watch.id"), t("model"), ...["epoch", "watch.answered", "rows", "watch.inFlight", "watch.trainings", "watch.memory"].map((key) => numeric(t(key))), t("started")]}>
-    ${replicas.map((replica) => html`
-      <tr key=${replica.id}>
-        <th scope="row"><code>${replica.id}</code> ${!replica.ready && html`<${Badge} kind="bad">${t("watch.notReady")}<//>`}</th>
-        <td>${replica.model !== null && html`<bdi>${replica.model}</bdi> ${replica.version}`}</td>
-        <td class="number">${replica.epoch}${epoch !== undefined && replica.epoch !== null && replica.epoch < epoch && html` <${Badge} kind="bad">${t("watch.behind")}<//>`}</td>
-        <td class="number">${formatCount(replica.requests.ok)}</td>
-        <td class="number">${formatCount(replica.rows)}</td>
-        <td class="number">${formatCount(replica.in_flight)}</td>
-        <td class="number">${formatCount(replica.trainings.running)} + ${formatCount(replica.trainings.queued)}</td>
-        <td class="number">${formatBytes(replica.memory_bytes)}</td>
-        <td><${Age} time=${replica.started_at} /></td>
-      </tr>`)}
+  <${Table}
+    label=${t("watch.replicas")}
+    head=${[t("watch.id"), t("model"), ...NUMBERS.map((key) => numeric(t(key))), t("started")]}
+  >
+    ${replicas.map(
+      (replica) =>
+        html`<tr key=${replica.id}>
+          <th scope="row">
+            <code>${replica.id}</code>
+            ${!replica.ready && html`<${Badge} kind="bad">${t("watch.notReady")}<//>`}
+          </th>
+          <td>${replica.model !== null && html`<bdi>${replica.model}</bdi> ${replica.version}`}</td>
+          <td class="number">
+            ${replica.epoch}
+            ${
+              replica.epoch !== null &&
+              replica.epoch < epoch &&
+              html`<${Badge} kind="bad">${t("watch.behind")}<//>`
+            }
+          </td>
+          <td class="number">${formatCount(replica.requests.ok)}</td>
+          <td class="number">${formatCount(replica.rows)}</td>
+          <td class="number">${formatCount(replica.in_flight)}</td>
+          <td class="number">
+            ${formatCount(replica.trainings.running)} + ${formatCount(replica.trainings.queued)}
+          </td>
+          <td class="number">${formatBytes(replica.memory_bytes)}</td>
+          <td><${Age} time=${replica.started_at} /></td>
+        </tr>`,
+    )}
   <//>
 `;
 
@@ -79,13 +121,23 @@ function Charts({ points }) {
   const values = (name) => points.map((point) => point[name]);
   return html`
     <div class="pair">
-      <${Series} title=${t("watch.requests")} unit="/s" least=${1} at=${at}
+      <${Series}
+        title=${t("watch.requests")}
+        unit="/s"
+        least=${1}
+        at=${at}
         lines=${[
           { title: t("watch.ok"), values: values("rate"), colour: "--series-0" },
           { title: t("watch.refused"), values: values("refused"), colour: "--series-1" },
-        ]} />
-      <${Series} title=${t("watch.latency")} unit="ms" least=${0.1} at=${at}
-        lines=${["p50", "p95", "p99"].map((name, i) => ({ title: name, values: values(name), colour: `--series-${i + 2}` }))} />
+        ]}
+      />
+      <${Series}
+        title=${t("watch.latency")}
+        unit="ms"
+        least=${0.1}
+        at=${at}
+        lines=${["p50", "p95", "p99"].map((name, i) => ({ title: name, values: values(name), colour: `--series-${i + 2}` }))}
+      />
     </div>
   `;
 }

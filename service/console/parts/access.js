@@ -28,7 +28,8 @@ export function useRole(role) {
 export function RoleButton({ role, children, disabled, ...rest }) {
   const allowed = useRole(role);
   const reason = useId();
-  if (allowed) return html`<button type="button" disabled=${disabled} ...${rest}>${children}</button>`;
+  if (allowed)
+    return html`<button type="button" disabled=${disabled} ...${rest}>${children}</button>`;
   return html`
     <span class="refused">
       <button type="button" ...${rest} disabled aria-describedby=${reason}>${children}</button>
@@ -54,8 +55,15 @@ export function KeyDialog() {
         <p>${had === null ? t("key.why") : t("key.refused")}</p>
         <${Field} label=${t("key.label")} hint=${t("key.kept")}>
           ${(tied) =>
-            html`<input ...${tied} type="password" autocomplete="off" autofocus required value=${text}
-              onInput=${(event) => setText(event.target.value)} />`}
+            html`<input
+              ...${tied}
+              type="password"
+              autocomplete="off"
+              autofocus
+              required
+              value=${text}
+              onInput=${(event) => setText(event.target.value)}
+            />`}
         <//>
         <div class="actions">
           <button class="primary">${t("key.submit")}</button>

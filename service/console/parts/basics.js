@@ -7,7 +7,13 @@ import { formatAge, formatTime } from "../lib/format.js";
 /** A part of a page with a heading, and what belongs beside it. */
 export const Card = ({ title, aside, children, kind = "" }) => html`
   <section class=${`card ${kind}`}>
-    ${title && html`<header><h2>${title}</h2>${aside && html`<div class="aside">${aside}</div>`}</header>`}
+    ${
+      title &&
+      html`<header>
+        <h2>${title}</h2>
+        ${aside && html`<div class="aside">${aside}</div>`}
+      </header>`
+    }
     ${children}
   </section>
 `;
@@ -24,8 +30,7 @@ export function Field({ label, hint, error, children, inline = false }) {
   return html`
     <div class=${names({ field: true, inline, wrong: !!error })}>
       <label for=${id}>${label}</label>
-      ${children(tied)}
-      ${hint && html`<p class="hint" id=${`${id}-hint`}>${hint}</p>`}
+      ${children(tied)} ${hint && html`<p class="hint" id=${`${id}-hint`}>${hint}</p>`}
       ${error && html`<p class="error" id=${`${id}-error`}>${error}</p>`}
     </div>
   `;
@@ -54,9 +59,17 @@ export function Pick({ options, value, onChange, tied = {}, empty = null }) {
     if (text === "" || options.includes(text)) onChange(text);
   };
   return html`
-    <input ...${tied} list=${list} value=${typed ?? value} autocomplete="off"
-      onInput=${(event) => chosen(event.target.value)} onBlur=${() => setTyped(null)} />
-    <datalist id=${list}>${matches.map((option) => html`<option value=${option}></option>`)}</datalist>
+    <input
+      ...${tied}
+      list=${list}
+      value=${typed ?? value}
+      autocomplete="off"
+      onInput=${(event) => chosen(event.target.value)}
+      onBlur=${() => setTyped(null)}
+    />
+    <datalist id=${list}>
+      ${matches.map((option) => html`<option value=${option}></option>`)}
+    </datalist>
   `;
 }
 
@@ -68,13 +81,22 @@ export const Progress = ({ share, label }) => html`
   </div>
 `;
 
-export const Loading = () => html`<p class="quiet" role="status" aria-busy="true">${t("loading")}</p>`;
+/** The progress of an upload, and of the work `then`; `sent` is null where nothing large is sent. */
+export const Sending = ({ sent, then }) =>
+  sent !== null && sent < 1
+    ? html`<${Progress} share=${sent} label=${t("sending")} />`
+    : html`<${Progress} share=${null} label=${then} />`;
+
+export const Loading = () =>
+  html`<p class="quiet" role="status" aria-busy="true">${t("loading")}</p>`;
 
 /** A time as its age, with the whole of it on demand. */
-export const Age = ({ time }) => html`<time datetime=${time} title=${formatTime(time)}>${formatAge(time)}</time>`;
+export const Age = ({ time }) =>
+  html`<time datetime=${time} title=${formatTime(time)}>${formatAge(time)}</time>`;
 
 /** A short word about a state: `good`, `bad`, `busy` or nothing. */
-export const Badge = ({ kind = "", children }) => html`<span class=${`badge ${kind}`}>${children}</span>`;
+export const Badge = ({ kind = "", children }) =>
+  html`<span class=${`badge ${kind}`}>${children}</span>`;
 
 /** What was decided about rows, each with its column. */
 export const Notes = ({ notes }) =>
@@ -92,8 +114,14 @@ export const numeric = (title) => ({ numeric: title });
 export const Table = ({ label, head, children, kind = "" }) => html`
   <div class=${`scroll ${kind}`} role="region" aria-label=${label} tabindex="0">
     <table>
-      <thead><tr>${head.map((title) => html`<th scope="col" class=${title.numeric && "number"}>${title.numeric ?? title}</th>`)}</tr></thead>
-      <tbody>${children}</tbody>
+      <thead>
+        <tr>
+          ${head.map((title) => html`<th scope="col" class=${title.numeric && "number"}>${title.numeric ?? title}</th>`)}
+        </tr>
+      </thead>
+      <tbody>
+        ${children}
+      </tbody>
     </table>
   </div>
 `;
@@ -103,7 +131,13 @@ export const Facts = ({ facts }) => html`
   <dl class="facts">
     ${facts
       .filter(([, value]) => value != null && value !== "" && value !== false)
-      .map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}
+      .map(
+        ([name, value]) =>
+          html`<div>
+            <dt>${name}</dt>
+            <dd>${value}</dd>
+          </div>`,
+      )}
   </dl>
 `;
 
@@ -121,8 +155,15 @@ export function Tabs({ label, tabs, current, onChange }) {
     <div class="tabs" role="tablist" aria-label=${label} onKeyDown=${move}>
       ${tabs.map(
         ([id, title]) => html`
-          <button type="button" role="tab" aria-selected=${String(id === current)}
-            tabindex=${id === current ? 0 : -1} onClick=${() => onChange(id)}>${title}</button>
+          <button
+            type="button"
+            role="tab"
+            aria-selected=${String(id === current)}
+            tabindex=${id === current ? 0 : -1}
+            onClick=${() => onChange(id)}
+          >
+            ${title}
+          </button>
         `,
       )}
     </div>

@@ -29,7 +29,9 @@ export function Curl({ call, title = t("curl.title"), open = false }) {
       <summary>${title}</summary>
       <div>
         <pre tabindex="0" ref=${shown} aria-label=${title}>${command}</pre>
-        <button type="button" class="small" onClick=${copy}>${copied ? t("copied") : t("copy")}</button>
+        <button type="button" class="small" onClick=${copy}>
+          ${copied ? t("copied") : t("copy")}
+        </button>
         <span role="status" class="hidden">${copied && t("copied")}</span>
       </div>
     </details>

@@ -10,11 +10,17 @@ const EDGE = 34;
 const MOST_NUMBERS = 12;
 
 const at = (share) => share * SIZE;
-const path = (points) => points.map(([x, y], i) => `${i ? "L" : "M"}${at(x).toFixed(1)} ${at(1 - y).toFixed(1)}`).join("");
+const path = (points) =>
+  points.map(([x, y], i) => `${i ? "L" : "M"}${at(x).toFixed(1)} ${at(1 - y).toFixed(1)}`).join("");
 
 /** A square from 0 to 1 both ways, with a diagonal to compare with. */
 const Square = ({ title, x, y, children }) => html`
-  <svg viewBox=${`${-EDGE} -8 ${SIZE + EDGE + 10} ${SIZE + EDGE + 8}`} role="img" aria-label=${title} class="plot">
+  <svg
+    viewBox=${`${-EDGE} -8 ${SIZE + EDGE + 10} ${SIZE + EDGE + 8}`}
+    role="img"
+    aria-label=${title}
+    class="plot"
+  >
     <path class="axis" d=${`M0 0V${SIZE}H${SIZE}`} />
     <path class="diagonal" d=${`M0 ${SIZE}L${SIZE} 0`} />
     ${[0, 0.5, 1].map(
@@ -30,7 +36,9 @@ const Square = ({ title, x, y, children }) => html`
 `;
 
 const Legend = ({ entries }) => html`
-  <ul class="legend">${entries.map((text, i) => html`<li class=${`series-${i % 8}`}>${text}</li>`)}</ul>
+  <ul class="legend">
+    ${entries.map((text, i) => html`<li class=${`series-${i % 8}`}>${text}</li>`)}
+  </ul>
 `;
 
 const Roc = ({ curves }) => html`
@@ -57,34 +65,42 @@ function pooled(curves) {
     sum.rows += rows;
     sums.set(bin, sum);
   }
-  const bins = [...sums].sort(([a], [b]) => a - b).map(([, { predicted, observed, rows }]) => ({ predicted: predicted / rows, observed: observed / rows, rows }));
+  const bins = [...sums]
+    .sort(([a], [b]) => a - b)
+    .map(([, { predicted, observed, rows }]) => ({
+      predicted: predicted / rows,
+      observed: observed / rows,
+      rows,
+    }));
   return [{ label: t("calibration.all"), bins }];
 }
 
 const Calibration = ({ curves: found }) => {
   const curves = found.length > MOST_CALIBRATIONS ? pooled(found) : found;
   return html`
-  <figure>
-    <figcaption>${t("calibration.title")}</figcaption>
-    <${Square} title=${t("calibration.title")} x=${t("calibration.x")} y=${t("calibration.y")}>
-      ${curves.map(({ bins }, i) => {
-        const points = bins.map(({ predicted, observed }) => [predicted, observed]);
-        return html`
-          <path class=${`line series-${i % 8}`} d=${path(points)} />
-          ${points.map(([x, y]) => html`<circle class=${`dot series-${i % 8}`} cx=${at(x)} cy=${at(1 - y)} r="2.5" />`)}
-        `;
-      })}
-    <//>
-    <${Legend} entries=${curves.map(({ label }) => spell(label))} />
-  </figure>
-`;
+    <figure>
+      <figcaption>${t("calibration.title")}</figcaption>
+      <${Square} title=${t("calibration.title")} x=${t("calibration.x")} y=${t("calibration.y")}>
+        ${curves.map(({ bins }, i) => {
+          const points = bins.map(({ predicted, observed }) => [predicted, observed]);
+          return html`
+            <path class=${`line series-${i % 8}`} d=${path(points)} />
+            ${points.map(([x, y]) => html`<circle class=${`dot series-${i % 8}`} cx=${at(x)} cy=${at(1 - y)} r="2.5" />`)}
+          `;
+        })}
+      <//>
+      <${Legend} entries=${curves.map(({ label }) => spell(label))} />
+    </figure>
+  `;
 };
 
 /** Rows are true classes, columns predicted ones; the shade is the share of the true class. */
 const Confusion = ({ classes, confusion }) => html`
   <figure>
     <figcaption>${t("confusion.title")}</figcaption>
-    ${classes.length <= MOST_NUMBERS ? html`<${ConfusionTable} ...${{ classes, confusion }} />` : html`<${ConfusionGrid} ...${{ classes, confusion }} />`}
+    <${classes.length <= MOST_NUMBERS ? ConfusionTable : ConfusionGrid}
+      ...${{ classes, confusion }}
+    />
     <p class="quiet">${t("confusion.hint")}</p>
   </figure>
 `;
@@ -95,7 +111,11 @@ const shade = (count, row) => {
 };
 
 const ConfusionTable = ({ classes, confusion }) => html`
-  <${Table} kind="compact" label=${t("confusion.title")} head=${["", ...classes.map((label) => numeric(spell(label)))]}>
+  <${Table}
+    kind="compact"
+    label=${t("confusion.title")}
+    head=${["", ...classes.map((label) => numeric(spell(label)))]}
+  >
     ${confusion.map(
       (row, i) => html`
         <tr>
@@ -108,12 +128,23 @@ const ConfusionTable = ({ classes, confusion }) => html`
 `;
 
 const ConfusionGrid = ({ classes, confusion }) => html`
-  <svg viewBox=${`0 0 ${classes.length} ${classes.length}`} role="img" aria-label=${t("confusion.title")} class="grid">
+  <svg
+    viewBox=${`0 0 ${classes.length} ${classes.length}`}
+    role="img"
+    aria-label=${t("confusion.title")}
+    class="grid"
+  >
     ${confusion.flatMap((row, i) =>
       row.map(
         (count, k) =>
           count > 0 &&
-          html`<rect class=${`shade-${Math.max(1, shade(count, row))}`} x=${k} y=${i} width="1" height="1">
+          html`<rect
+            class=${`shade-${Math.max(1, shade(count, row))}`}
+            x=${k}
+            y=${i}
+            width="1"
+            height="1"
+          >
             <title>${`${spell(classes[i])} → ${spell(classes[k])}: ${formatCount(count)}`}</title>
           </rect>`,
       ),
@@ -122,7 +153,11 @@ const ConfusionGrid = ({ classes, confusion }) => html`
 `;
 
 const ByClass = ({ classes }) => html`
-  <${Table} kind="compact" label=${t("byClass.title")} head=${[t("class"), ...["rows", "precision", "recall", "f1"].map((key) => numeric(t(key)))]}>
+  <${Table}
+    kind="compact"
+    label=${t("byClass.title")}
+    head=${[t("class"), ...["rows", "precision", "recall", "f1"].map((key) => numeric(t(key)))]}
+  >
     ${classes.map(
       ({ label, rows, precision, recall, f1 }) => html`
         <tr>
@@ -148,6 +183,12 @@ export function Figures({ evaluation }) {
       ${roc?.length > 0 && html`<${Roc} curves=${roc} />`}
       ${calibration?.length > 0 && html`<${Calibration} curves=${calibration} />`}
     </div>
-    ${byClass?.length > 0 && html`<details open=${byClass.length <= 12}><summary>${t("byClass.title")}</summary><${ByClass} classes=${byClass} /></details>`}
+    ${
+      byClass?.length > 0 &&
+      html`<details open=${byClass.length <= 12}>
+        <summary>${t("byClass.title")}</summary>
+        <${ByClass} classes=${byClass} />
+      </details>`
+    }
   `;
 }

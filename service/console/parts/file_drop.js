@@ -22,7 +22,12 @@ export function FileDrop({ file, onFile, label, accept = ".csv,.tsv,.txt,.parque
     event.target.value = "";
   };
   return html`
-    <div class=${names({ drop: true, over })} onDragOver=${dragged} onDragLeave=${() => setOver(false)} onDrop=${dropped}>
+    <div
+      class=${names({ drop: true, over })}
+      onDragOver=${dragged}
+      onDragLeave=${() => setOver(false)}
+      onDrop=${dropped}
+    >
       <input id=${id} class="hidden" type="file" accept=${accept} onChange=${chosen} />
       <label for=${id}>${label}</label>
       ${file && html`<p class="file"><bdi>${file.name}</bdi> · ${formatBytes(file.size)}</p>`}

@@ -14,15 +14,22 @@ export function Problem({ problem, retry, placed = () => false }) {
   return html`
     <div class="problem" role="alert">
       <p><strong>${problem.title || t("problem.title")}</strong> ${problem.message}</p>
-      ${errors.length > 1 &&
-      html`
-        <ul>
-          ${errors
-            .slice(0, MOST)
-            .map((error) => html`<li>${error.pointer && html`<code>${spell(error.pointer)}</code> `}${error.message}</li>`)}
-          ${more > 0 && html`<li>${t("problem.more", { n: more })}</li>`}
-        </ul>
-      `}
+      ${
+        errors.length > 1 &&
+        html`
+          <ul>
+            ${errors
+              .slice(0, MOST)
+              .map(
+                (error) =>
+                  html`<li>
+                    ${error.pointer && html`<code>${spell(error.pointer)}</code> `}${error.message}
+                  </li>`,
+              )}
+            ${more > 0 && html`<li>${t("problem.more", { n: more })}</li>`}
+          </ul>
+        `
+      }
       ${problem.body?.example && html`<${Example} example=${problem.body.example} />`}
       ${problem.retryAfter && html`<p class="quiet">${t("problem.retryAfter", { n: problem.retryAfter })}</p>`}
       ${retry && html`<button type="button" onClick=${retry}>${t("retry")}</button>`}
@@ -33,12 +40,15 @@ export function Problem({ problem, retry, placed = () => false }) {
 const Example = ({ example }) => html`
   <details>
     <summary>${t("problem.example")}</summary>
-    <pre tabindex="0" aria-label=${t("problem.example")}>${typeof example === "string" ? example : JSON.stringify(example, null, 1)}</pre>
+    <pre tabindex="0" aria-label=${t("problem.example")}>
+${typeof example === "string" ? example : JSON.stringify(example, null, 1)}</pre>
   </details>
 `;
 
 /** Return the sentence about the body's member at a pointer (RFC 6901), if there is one. */
 export const errorAt = (problem, ...path) => {
-  const pointer = path.map((part) => `/${String(part).replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
+  const pointer = path
+    .map((part) => `/${String(part).replaceAll("~", "~0").replaceAll("/", "~1")}`)
+    .join("");
   return problem?.errors.find((error) => error.pointer === pointer)?.message;
 };

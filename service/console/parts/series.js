@@ -22,7 +22,11 @@ export function Series({ title, unit, least, at, lines }) {
   useLayoutEffect(() => {
     const draw = () => {
       plot.current?.destroy();
-      plot.current = new window.uPlot(options(place.current.clientWidth, unit, least, lines), data, place.current);
+      plot.current = new window.uPlot(
+        options(place.current.clientWidth, unit, least, lines),
+        data,
+        place.current,
+      );
     };
     const redraw = () => {
       draw();
@@ -31,7 +35,9 @@ export function Series({ title, unit, least, at, lines }) {
     redraw();
     const scheme = matchMedia("(prefers-color-scheme: dark)");
     scheme.addEventListener("change", redraw);
-    const observer = new ResizeObserver(() => plot.current.setSize({ width: place.current.clientWidth, height: HEIGHT }));
+    const observer = new ResizeObserver(() =>
+      plot.current.setSize({ width: place.current.clientWidth, height: HEIGHT }),
+    );
     observer.observe(place.current);
     return () => {
       scheme.removeEventListener("change", redraw);
@@ -56,13 +62,18 @@ export function Series({ title, unit, least, at, lines }) {
 
 /** Show the latest values in the legend while no others are pointed at. */
 function tellLatest(plot) {
-  if (plot.cursor.left < 0 || plot.cursor.left == null) plot.setLegend({ idx: plot.data[0].length - 1 });
+  if (plot.cursor.left < 0 || plot.cursor.left == null)
+    plot.setLegend({ idx: plot.data[0].length - 1 });
 }
 
 const latest = (values) => (values.at(-1) == null ? t("none") : number.format(values.at(-1)));
 
 function options(width, unit, least, lines) {
-  const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 } };
+  const axis = {
+    stroke: colour("--quiet"),
+    grid: { stroke: colour("--line"), width: 1 },
+    ticks: { stroke: colour("--line"), width: 1 },
+  };
   const clock = new Intl.DateTimeFormat(language, { timeStyle: "medium" });
   return {
     width,

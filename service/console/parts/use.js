@@ -25,12 +25,17 @@ async function put(call) {
 }
 
 /** A button that puts one version in use. */
-export function UseButton({ name, version, inUse, servable }) {
+export function UseButton({ version: { name, version, in_use: inUse, servable } }) {
   const { busy, problem, run } = useAction(put);
   if (inUse) return null;
   return html`
-    <${RoleButton} role="admin" class="primary" disabled=${busy || servable === false}
-      onClick=${() => run(useCall(name, version))}>${busy ? t("use.busy") : t("use.do")}<//>
+    <${RoleButton}
+      role="admin"
+      class="primary"
+      disabled=${busy || servable === false}
+      onClick=${() => run(useCall(name, version))}
+      >${busy ? t("use.busy") : t("use.do")}<//
+    >
     <${Problem} problem=${problem} />
   `;
 }
@@ -41,18 +46,25 @@ export function LastChange() {
   const { busy, problem, run } = useAction(put);
   if (!change) return null;
   const { name, version, epoch, previous, missing, replicas, seconds } = change;
-  const back = previous && !(previous.name === name && previous.version === version) ? previous : null;
+  const back =
+    previous && !(previous.name === name && previous.version === version) ? previous : null;
   return html`
     <div class="notice" role="status">
       <p>
         ${t("use.done", { name, version, n: replicas.length, time: formatSeconds(seconds) })}
-        ${missing.length > 0 && html` <strong>${t("use.missing", { names: missing.join(", ") })}</strong>`}
+        ${missing.length > 0 && html`<strong>${t("use.missing", { names: missing.join(", ") })}</strong>`}
       </p>
       <div class="actions">
-        ${back &&
-        html`<${RoleButton} role="admin" disabled=${busy} onClick=${() => run(useCall(back.name, back.version, epoch))}>
-          ${t("use.back", { name: back.name, version: back.version })}
-        <//>`}
+        ${
+          back &&
+          html`<${RoleButton}
+            role="admin"
+            disabled=${busy}
+            onClick=${() => run(useCall(back.name, back.version, epoch))}
+          >
+            ${t("use.back", { name: back.name, version: back.version })}
+          <//>`
+        }
         <button type="button" onClick=${() => lastChange.set(null)}>${t("close")}</button>
       </div>
       <${Problem} problem=${problem} />

@@ -21,7 +21,8 @@ export default {
   "compare.title": "Compare two versions",
   "confusion.hint": "Rows: the true class. Columns: the predicted one.",
   "confusion.title": "Confusion matrix",
-  "connection.lost": "The service does not answer. Trying again every two seconds; nothing on this page is lost.",
+  "connection.lost":
+    "The service does not answer. Trying again every two seconds; nothing on this page is lost.",
   copied: "Copied",
   copy: "Copy",
   created: "Created",
@@ -49,7 +50,8 @@ export default {
   difference: "Difference",
   distinct: "Distinct",
   epoch: "Epoch",
-  "evaluation.none": "No figures were kept of how this version did, class by class: it was trained elsewhere, or by an older release.",
+  "evaluation.none":
+    "No figures were kept of how this version did, class by class: it was trained elsewhere, or by an older release.",
   "evaluation.rows": "Measured on {n} rows that it never saw in training.",
   "evaluation.title": "How it did on held-out rows",
   f1: "F1",
@@ -130,7 +132,8 @@ export default {
   "report.compare": "Compare",
   "report.inUse": "{name} {version}, in use",
   "report.noMetrics": "It has no metrics.",
-  "report.otherRows": "Each version was measured on held-out rows of its own data set; where those differ, so does what the figures mean.",
+  "report.otherRows":
+    "Each version was measured on held-out rows of its own data set; where those differ, so does what the figures mean.",
   retry: "Try again",
   "roc.title": "ROC curve",
   "roc.x": "false positive rate",
@@ -173,7 +176,8 @@ export default {
   "train.find": "Find a column",
   "train.first": "Mend what the service says above first.",
   "train.ignoreUnknown": "Take unknown categories",
-  "train.ignoreUnknownHint": "predictions with a category that training did not see are answered, not refused",
+  "train.ignoreUnknownHint":
+    "predictions with a category that training did not see are answered, not refused",
   "train.lead": "Drop a file, look at what the service makes of it, and train.",
   "train.leaveOut": "Leave out {names}",
   "train.lookAgain": "Look at the {size} again",

@@ -16,12 +16,14 @@ export default {
   "compare.differences": "O que difere",
   "compare.how": "Escolha duas versões para comparar:",
   "compare.onlyFeatures": "atributos que a outra não tem",
-  "compare.same": "Ambas foram feitas com o mesmo classificador, parâmetros, conjunto de dados e atributos.",
+  "compare.same":
+    "Ambas foram feitas com o mesmo classificador, parâmetros, conjunto de dados e atributos.",
   "compare.swap": "Trocar a ordem",
   "compare.title": "Comparar duas versões",
   "confusion.hint": "Linhas: a classe verdadeira. Colunas: a prevista.",
   "confusion.title": "Matriz de confusão",
-  "connection.lost": "O serviço não responde. Nova tentativa a cada dois segundos; nada nesta página se perde.",
+  "connection.lost":
+    "O serviço não responde. Nova tentativa a cada dois segundos; nada nesta página se perde.",
   copied: "Copiado",
   copy: "Copiar",
   created: "Criada",
@@ -39,7 +41,8 @@ export default {
   "data.excludeHint": "separadas por vírgulas",
   "data.find": "Procurar um conjunto de dados",
   "data.keep": "Guardar linhas com um nome",
-  "data.lead": "Linhas guardadas com um nome podem ser usadas em novos treinos, por quem pode treinar.",
+  "data.lead":
+    "Linhas guardadas com um nome podem ser usadas em novos treinos, por quem pode treinar.",
   "data.store": "Guardar",
   "data.stored": "{name} foi guardado: {rows} linhas.",
   "data.storing": "Lendo as linhas",
@@ -49,7 +52,8 @@ export default {
   difference: "Diferença",
   distinct: "Distintos",
   epoch: "Época",
-  "evaluation.none": "Não há números por classe desta versão: ela foi treinada em outro lugar, ou por uma edição anterior.",
+  "evaluation.none":
+    "Não há números por classe desta versão: ela foi treinada em outro lugar, ou por uma edição anterior.",
   "evaluation.rows": "Medida em {n} linhas que ela nunca viu no treino.",
   "evaluation.title": "Como se saiu nas linhas reservadas",
   f1: "F1",
@@ -130,7 +134,8 @@ export default {
   "report.compare": "Comparar",
   "report.inUse": "{name} {version}, em uso",
   "report.noMetrics": "Não tem métricas.",
-  "report.otherRows": "Cada versão foi medida nas linhas reservadas do seu próprio conjunto de dados; onde eles diferem, difere também o que os números dizem.",
+  "report.otherRows":
+    "Cada versão foi medida nas linhas reservadas do seu próprio conjunto de dados; onde eles diferem, difere também o que os números dizem.",
   retry: "Tentar de novo",
   "roc.title": "Curva ROC",
   "roc.x": "taxa de falsos positivos",
@@ -173,7 +178,8 @@ export default {
   "train.find": "Procurar uma coluna",
   "train.first": "Antes, corrija o que o serviço diz acima.",
   "train.ignoreUnknown": "Aceitar categorias desconhecidas",
-  "train.ignoreUnknownHint": "predições com uma categoria que o treino não viu são respondidas, não recusadas",
+  "train.ignoreUnknownHint":
+    "predições com uma categoria que o treino não viu são respondidas, não recusadas",
   "train.lead": "Solte um arquivo, veja o que o serviço entende dele, e treine.",
   "train.leaveOut": "Deixar {names} de fora",
   "train.lookAgain": "Olhar de novo os {size}",
