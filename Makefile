@@ -39,7 +39,7 @@ check: $(VENV)/.dev ## Format, lint, types, layers, and the console's libraries 
 	@$(BIN)/python -m tools.vendor --check $(if $(CI),--need-packages)
 
 browser: $(VENV)/.dev .vendor/installed ## Test the console in Chromium (needs chromium, npm)
-	@$(BIN)/python -m pytest tests/browser
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile tests/browser
 
 clients: $(VENV)/.dev $(CLIENTS:%=.clients/%/.installed) .clients/mlflow/.plugin .peers/mlserver/.installed ## Try clients of other projects on the service
 	@$(BIN)/python -m tests.clients

@@ -32,7 +32,7 @@ export function TrainColumns({ seen, chosen, choose, problem, isCurrent }) {
     });
   const retype = (name, type) => choose({ types: { ...chosen.types, [name]: type } });
   return html`
-    <${SearchField} label=${t("train.target")} error=${errorAt(problem, "target")}>
+    <${Field} label=${t("train.target")} error=${errorAt(problem, "target")}>
       ${(tied) => html`
         <${Pick}
           tied=${tied}
@@ -46,7 +46,7 @@ export function TrainColumns({ seen, chosen, choose, problem, isCurrent }) {
     ${seen.classes.length > 0 && html`<${Classes} classes=${seen.classes} rows=${seen.rows} />`}
     ${
       names.length > SHOWN &&
-      html`<${Field}
+      html`<${SearchField}
         label=${t("train.find")}
         hint=${t("predict.shown", { n: formatCount(Math.min(found.length, SHOWN)), all: formatCount(names.length) })}
         value=${wanted}
