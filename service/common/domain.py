@@ -35,8 +35,11 @@ Fault = Literal["request", "conflict", "service"]
 TrainingState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 OPEN_STATES: tuple[TrainingState, ...] = ("queued", "running")
 
-ARTIFACTS = ("schema.json", "model.onnx", "model.skops", "golden.npz")
-"""The files of a version that was trained here; a native one has no `model.onnx`."""
+FIRST_ARTIFACTS = ("schema.json", "model.onnx", "model.skops", "golden.npz")
+"""The files that a version of every release may have; a native one has no `model.onnx`."""
+
+ARTIFACTS = (*FIRST_ARTIFACTS, "reference.json")
+"""The files of a version that was trained here; those of older releases have no reference."""
 
 
 def is_name(text: str) -> bool:

@@ -9,7 +9,15 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from service.common.domain import LOG_OF_USE, NewVersion, Page, Use, Version, is_model_name
+from service.common.domain import (
+    FIRST_ARTIFACTS,
+    LOG_OF_USE,
+    NewVersion,
+    Page,
+    Use,
+    Version,
+    is_model_name,
+)
 from service.common.errors import (
     AliasNotFound,
     ModelNotFound,
@@ -30,6 +38,9 @@ from service.registry.mlmodel import write_mlmodel
 from service.registry.name_filter import is_pattern, named
 
 _DIGEST = "sha256."
+_LATER_DIGEST = "later.sha256."
+"""Before the names of files that the first releases do not know: they refuse a version for a digest
+of such a file, and never look at these."""
 _NEWEST = ["version_number DESC"]
 _ANY = f"name != '{LOG_OF_USE}'"
 _RUN_ID = re.compile("[0-9a-zA-Z_-]+")
@@ -165,7 +176,7 @@ class MlflowVersions(RegistryPart):
                 "model_type": new.model_type,
                 "params": orjson.dumps(dict(new.params)).decode(),
                 "metrics": orjson.dumps(dict(new.metrics)).decode(),
-                **{f"{_DIGEST}{file}": digest for file, digest in new.sha256.items()},
+                **{_digest_tag(file): digest for file, digest in new.sha256.items()},
             }
             created = client.create_model_version(
                 new.name,
@@ -238,6 +249,10 @@ def refusal_of_name(name: str) -> str | None:
     return "MLflow finds no version of a model of that name by its address; rename the model there"
 
 
+def _digest_tag(file: str) -> str:
+    return f"{_DIGEST if file in FIRST_ARTIFACTS else _LATER_DIGEST}{file}"
+
+
 def _sentence(new: NewVersion) -> str:
     accuracy = new.metrics.get("accuracy")
     correct = "" if accuracy is None else f", {accuracy:.1%} of the held-out rows correct"
@@ -261,9 +276,10 @@ def _version(item: Any, tags: dict[str, str] | None = None) -> Version:
         params=_mapping(tags.get("params", "")),
         metrics=_mapping(tags.get("metrics", "")),
         sha256={
-            key.removeprefix(_DIGEST): value
+            key.removeprefix(prefix): value
             for key, value in tags.items()
-            if key.startswith(_DIGEST)
+            for prefix in (_DIGEST, _LATER_DIGEST)
+            if key.startswith(prefix)
         },
         aliases=tuple(sorted(item.aliases or ())),
         follow_error=tags.get(_FOLLOW_ERROR, ""),

@@ -29,6 +29,7 @@ from service.models.onnx_classifier import load_onnx
 from service.processes.limits import JobLimits
 from service.processes.pool import WorkerPool
 from service.processes.remote_classifier import RemoteClassifier
+from service.schema import reference
 from service.schema.contract import Schema, decode
 from service.schema.decoder import Limits
 from service.serving.alternate import Alternate
@@ -233,6 +234,8 @@ class Loader:
                 alternate,
             )
             predictor.stored_bytes = sum(map(len, files.values()))
+            if not version.foreign and reference.FILE in files:
+                predictor.reference = reference.decode(files[reference.FILE], schema)
             predictor.warm()
         except BaseException:
             if isinstance(classifier, RemoteClassifier):

@@ -16,6 +16,7 @@ from service.models.onnx_classifier import BoundRun, OnnxClassifier, bound_runs
 from service.schema.contract import Schema
 from service.schema.decoder import Decoder, FastDecodeFailed, Limits, Row
 from service.schema.example import RequestHelp
+from service.schema.reference import Reference
 from service.serving.alternate import Alternate
 from service.serving.classification import Classification
 from service.serving.core_pool import CorePool
@@ -96,6 +97,8 @@ class Predictor:
         self._untimed = 0
         self.stored_bytes = 0
         """The size of its files, as its loader found it."""
+        self.reference: Reference | None = None
+        """What it was trained on; None for a version of others, or of an older release."""
         self._conclude()
 
     def renamed(self, name: str) -> "Predictor":

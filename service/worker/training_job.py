@@ -16,6 +16,7 @@ from service.models.classifier import Classifier, answer
 from service.models.onnx_classifier import OnnxClassifier
 from service.processes.job_files import REPORT, TABLE, VERSION
 from service.processes.messages import to_json
+from service.schema import reference
 from service.schema.contract import encode
 from service.schema.evaluation import FILE as EVALUATION
 from service.schema.train_request import TrainRequest
@@ -122,8 +123,12 @@ def _keep(version: Path, report: Path, fitted: Fitted) -> None:
 
 
 def _pack(folder: Path, fitted: Fitted, names: list[str], graph: bytes | None) -> None:
-    """Write what serving needs beside the pipeline: schema, graph, golden rows, their answers."""
+    """Write what serving needs beside the pipeline: schema, graph, golden rows, their answers.
+
+    The reference is not needed, but compared with.
+    """
     (folder / "schema.json").write_bytes(encode(fitted.schema))
+    (folder / reference.FILE).write_bytes(reference.encode(fitted.reference))
     classifier: Classifier
     if graph is not None:
         (folder / "model.onnx").write_bytes(graph)

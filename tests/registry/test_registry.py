@@ -29,6 +29,7 @@ from tests.support.registered import (
     open_training,
     rename_model,
     set_alias,
+    tags_of,
 )
 from tests.support.waiting import wait_until
 
@@ -47,6 +48,23 @@ def test_a_version_is_found_as_it_was_added(registry: Registry, tmp_path: Path) 
     assert abs(added.created_at - time.time()) < 60
     assert added.sha256["model.onnx"] == added.digest == hashlib.sha256(b"graph").hexdigest()
     assert not added.foreign
+
+
+@pytest.mark.slow
+def test_an_older_release_finds_no_digest_of_a_file_that_it_would_refuse(
+    registry: Registry, tmp_path: Path
+) -> None:
+    (tmp_path / "reference.json").write_bytes(b"{}")
+
+    added = add_version(registry, tmp_path, "later")
+
+    digest = hashlib.sha256(b"{}").hexdigest()
+    assert registry.get_version("later", 1).sha256["reference.json"] == digest
+    if isinstance(registry, MlflowRegistry):
+        tags = tags_of(registry, added)
+        older = {key for key in tags if key.startswith("sha256.")}
+        assert older == {"sha256.schema.json", "sha256.model.onnx"}
+        assert tags["later.sha256.reference.json"] == digest
 
 
 def test_versions_count_from_one(registry: Registry, tmp_path: Path) -> None:

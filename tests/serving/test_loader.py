@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import orjson
 import pytest
 
 from service.common.domain import Version
 from service.common.errors import RegistryUnavailable
 from service.processes.pool import WorkerPool
 from service.schema.decoder import Limits
+from service.schema.reference import FILE
 from service.serving.loader import Loader
 from tests.support.fakes import FakeRegistry, make_version
 from tests.support.server import Client, serve, settings_for
@@ -113,6 +115,30 @@ def test_one_fetch_is_under_way_however_many_ask(registry: FakeRegistry, tmp_pat
 
     assert len(schemas) == 5
     assert failing.most == 1
+
+
+@pytest.mark.usefixtures("service")
+def test_a_version_is_loaded_with_its_reference(registry: FakeRegistry, tmp_path: Path) -> None:
+    loader = Loader(registry, WorkerPool(), tmp_path / "cache", Limits(), False)
+
+    found = loader.load(registry.versions["iris", 1]).reference
+
+    assert found is not None
+    assert (found.rows, len(found.features), sum(found.answers.counts)) == (120, 4, 30)
+
+
+@pytest.mark.usefixtures("service")
+def test_a_version_of_an_older_release_is_loaded_without_one(
+    registry: FakeRegistry, tmp_path: Path
+) -> None:
+    first = registry.versions["iris", 1]
+    digests = {name: digest for name, digest in first.sha256.items() if name != FILE}
+    loader = Loader(registry, WorkerPool(), tmp_path / "cache", Limits(), False)
+
+    predictor = loader.load(replace(first, sha256=digests))
+
+    assert predictor.reference is None
+    assert b"predictions" in predictor.predict(orjson.dumps(predictor.example))[0]
 
 
 def test_an_error_of_the_system_that_is_no_full_disk_is_a_defect(

@@ -48,6 +48,12 @@ def add_version(registry: Registry, folder: Path, name: str) -> Version:
     return registry.add_version(new)
 
 
+def tags_of(registry: MlflowRegistry, version: Version) -> dict[str, str]:
+    """Return the tags of a version in MLflow."""
+    found = registry._client.get_model_version(version.name, str(version.version))
+    return dict(found.tags)
+
+
 def rename_model(registry: Registry, name: str, new_name: str) -> None:
     """Rename a model as somebody does on MLflow's page."""
     if isinstance(registry, FakeRegistry):

@@ -48,7 +48,7 @@ def test_a_training_leaves_a_version_and_a_report_and_reports_its_progress(tmp_p
     result = msgspec.json.decode(outcome.result)
     files = {path.name for path in (tmp_path / VERSION).iterdir()}
     assert files == set(result["sha256"])
-    assert {"model.skops", "model.onnx", "schema.json", "golden.npz"} == files
+    assert {"model.skops", "model.onnx", "schema.json", "golden.npz", "reference.json"} == files
     report = {path.name for path in (tmp_path / REPORT).iterdir()}
     assert {"by_class.json", "evaluation.json", "serving.json", "confusion_matrix.png"} <= report
     assert json.loads((tmp_path / REPORT / "serving.json").read_bytes())["route"] == "onnx"

@@ -17,8 +17,9 @@ from sklearn.pipeline import Pipeline
 
 from service.common.errors import Problem, UnusableData, clip
 from service.schema.contract import Schema
+from service.schema.reference import Reference
 from service.schema.train_request import Search
-from service.worker.learning import classifiers, evaluation, preprocessing
+from service.worker.learning import classifiers, evaluation, preprocessing, reference
 from service.worker.learning.importance import with_importance
 from service.worker.learning.plan import Plan
 from service.worker.sklearn_models.estimator_walk import predict
@@ -66,6 +67,8 @@ class Fitted:
     report: list[dict[str, object]]
     confusion: NDArray[np.int64]
     """Test rows by [true class, predicted class]."""
+    reference: Reference
+    """What its later predictions are compared with."""
     notes: list[str]
     seconds: Mapping[str, float]
 
@@ -181,6 +184,9 @@ def fit(plan: Plan, progress: Progress = lambda _stage, _share: None) -> Fitted:
         metrics=metrics,
         report=report,
         confusion=confusion,
+        reference=reference.record(
+            schema, plan.table, X, rows, plan.test, confusion.sum(axis=0), held_out
+        ),
         notes=log.notes,
         seconds=log.seconds,
     )
