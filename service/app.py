@@ -35,6 +35,8 @@ from service.serving.file_predictions import FilePredictions
 from service.serving.loaded_versions import LoadedVersions
 from service.serving.loader import Loader
 from service.serving.version_list import VersionListing
+from service.skew.keeper import Keeper
+from service.skew.tallies import Tallies
 from service.training.bootstrap import Bootstrap
 from service.training.heartbeats import ORPHAN_SECONDS
 from service.training.model_types import ModelTypes
@@ -100,6 +102,7 @@ def create_app(
         services.stopping.set()
         services.poller.stop()
         services.version_list.close()
+        await services.run(services.skew.stop)
         await services.run(services.training_queue.stop)
         services.workers.close()
         services.answering.close()
@@ -130,6 +133,7 @@ def _services(
 ) -> Services:
     identifier = uuid.uuid4().hex[:12]
     cores = CorePool()
+    tallies = Tallies(settings.skew_rows_per_second)
     loader = Loader(
         registry,
         workers,
@@ -139,6 +143,7 @@ def _services(
         metrics.classifiers_lost.inc,
         cores,
         kept=settings.versions_loaded,
+        tallies=tallies,
     )
     versions = LoadedVersions(
         registry, loader, metrics, settings.versions_loaded, settings.versions_loaded_bytes
@@ -189,6 +194,7 @@ def _services(
         file_predictions=FilePredictions(workers, settings),
         cores=cores,
         bootstrap=Bootstrap(settings.starter_model, registry, coordinator, uploads, training_queue),
+        skew=Keeper(tallies),
         retention=Retention(registry, settings.keep_failed_days, settings.keep_datasets_days),
     )
 
@@ -217,6 +223,7 @@ def _begin(services: Services) -> None:
     if not services.settings.replicas:
         services.poller.poll()
     services.version_list.start()
+    services.skew.start()
     services.training_queue.start()
     threading.Thread(target=_catch_up, args=(services,), name="starter", daemon=True).start()
     services.poller.start()

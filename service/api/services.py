@@ -28,6 +28,7 @@ from service.serving.core_pool import CorePool
 from service.serving.current_model import CurrentModel
 from service.serving.file_predictions import FilePredictions
 from service.serving.version_list import VersionListing
+from service.skew.keeper import Keeper
 from service.training.bootstrap import Bootstrap
 from service.training.model_types import ModelTypes
 from service.training.queue import TrainingQueue
@@ -66,6 +67,7 @@ class Services:
     cores: CorePool
     bootstrap: Bootstrap
     retention: Retention
+    skew: Keeper
     started_at: float = field(default_factory=time.time)
     """Seconds since 1970."""
     draining: bool = False

@@ -95,6 +95,9 @@ class Settings(BaseSettings):
     """Most versions that are kept loaded beside the one in use, for requests that name them."""
     versions_loaded_bytes: int = Field(1024 * _MEBI, ge=_MEBI)
     """Most bytes that the files of those versions may have in sum; one of them is always kept."""
+    skew_rows_per_second: int = Field(5000, ge=0, le=1_000_000)
+    """Most rows a second whose values and answers are counted for GET /skew, of 50 features; of
+    wider rows fewer. Where more are answered, one in several is counted. 0: none."""
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins, with commas, whose pages may call the service from a browser, as in
     `https://example.org`. Empty: none but its own."""

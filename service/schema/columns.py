@@ -4,6 +4,7 @@ The rules are those of `decoder`: what arrays cannot vouch for becomes instances
 `explanation` decodes, and says what is wrong with them.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,11 +29,11 @@ _TYPES: Mapping[FeatureType, set[type]] = {
 }
 
 
-def codes_of(feature: Feature) -> dict[str | None, int]:
+def codes_of(feature: Feature) -> dict[str | None, float]:
     """Return the cell of the matrix for each category of a text, and for a missing one."""
-    codes: dict[str | None, int] = {text: code for code, text in enumerate(feature.categories)}
+    codes: dict[str | None, float] = {text: code for code, text in enumerate(feature.categories)}
     if feature.nullable:
-        codes[None] = feature.missing_code
+        codes[None] = math.nan
     return codes
 
 

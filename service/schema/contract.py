@@ -20,9 +20,10 @@ LARGEST = 1.7976931348623157e308
 class Feature:
     """One column that a version reads.
 
-    In the matrix that classifiers see, a number stands as it is, a boolean as 0.0 or 1.0, a text
-    as the index of its category (unknown: -1.0), and a missing number or boolean as NaN. A missing
-    text is replaced by `missing_code`, as the imputer in the fitted pipeline would.
+    In the matrix that decoders make, a number stands as it is, a boolean as 0.0 or 1.0, a text as
+    the index of its category (unknown: -1.0), and whatever is missing as NaN. For the classifier, a
+    missing text is replaced by `missing_code`, as the imputer in the fitted pipeline would
+    (`service.schema.missing_texts`).
     """
 
     name: str

@@ -242,7 +242,7 @@ class _Instances:
         message = None
         if value is None:
             if feature.nullable:
-                return float(feature.missing_code) if feature.type == "text" else np.nan
+                return np.nan
             wanted = _WANTED[feature.type]
             message = f"must be {wanted}, not null: the model takes no missing value here"
             if marker := next((text for text in feature.categories if text in MARKERS), None):

@@ -8,6 +8,7 @@ import numpy as np
 from service.common.errors import InvalidInput, Problem, clip
 from service.models.classifier import Classifier, Floats, Labels, ReadsFiles
 from service.schema.decoder import HUGE
+from service.schema.missing_texts import MissingTexts
 from service.serving.alternate import MANY, Alternate
 from service.serving.core_pool import CorePool
 
@@ -31,19 +32,24 @@ class Classification:
         classifier: Classifier,
         cores: CorePool | None,
         alternate: Alternate | None = None,
+        missing_texts: MissingTexts | None = None,
     ) -> None:
         """`title` is what errors call the model; without `cores` the calling thread does it all.
 
         With `alternate`, each request of many rows is answered by the faster of the two.
+        `missing_texts` are those that the classifier's schema allows; None: none.
         """
         self._title = title
         self._classifier = classifier
         self._cores = cores
         self._alternate = alternate
+        self._missing_texts = missing_texts or None
 
     def titled(self, title: str) -> "Classification":
         """Return one that errors call otherwise."""
-        return Classification(title, self._classifier, self._cores, self._alternate)
+        return Classification(
+            title, self._classifier, self._cores, self._alternate, self._missing_texts
+        )
 
     def classify(
         self,
@@ -113,7 +119,10 @@ class Classification:
             check()
             part = matrix[rows]
             sure = probabilities or _is_doubtful(classifier, part)
-            if file is not None and isinstance(classifier, ReadsFiles):
+            texts = self._missing_texts
+            if texts is not None:
+                part = texts.filled(part)
+            elif file is not None and isinstance(classifier, ReadsFiles):
                 return classifier.of_file(file, rows, sure)
             part = np.ascontiguousarray(part)
             if sure:

@@ -109,6 +109,8 @@ class FilePredictions:
         labels, rows = predictor.classification.classify(
             matrix, probabilities, folder / MATRIX, deadline.check
         )
+        # Its file goes with the folder, so that nothing of the matrix may be kept.
+        predictor.count(matrix, labels, rows, keep=False)
         if form == "json":
             return predictor.replies.encode(labels, rows), len(matrix)
         if form == "scoring":

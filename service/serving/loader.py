@@ -36,6 +36,7 @@ from service.serving.alternate import Alternate
 from service.serving.core_pool import CorePool
 from service.serving.golden_rows import replay_golden_rows
 from service.serving.predictor import Predictor
+from service.skew.tallies import Tallies
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +68,13 @@ class Loader:
         classifier_lost: Callable[[], None] = lambda: None,
         cores: CorePool | None = None,
         kept: int = _KEPT,
+        tallies: Tallies | None = None,
     ) -> None:
-        """`kept` is the number of versions whose files stay in the cache, besides those in use."""
+        """`kept` is the number of versions whose files stay in the cache, besides those in use.
+
+        Without `tallies` nothing counts what versions answer.
+        """
+        self._tallies = Tallies(0) if tallies is None else tallies
         self._kept = max(kept, _KEPT)
         self._versions = versions
         self._workers = workers
@@ -234,9 +240,12 @@ class Loader:
                 alternate,
             )
             predictor.stored_bytes = sum(map(len, files.values()))
+            trained_on = None
             if not version.foreign and reference.FILE in files:
-                predictor.reference = reference.decode(files[reference.FILE], schema)
+                trained_on = reference.decode(files[reference.FILE], schema)
             predictor.warm()
+            # Opened now, so that the example is not counted.
+            predictor.tally = self._tallies.open(version, schema, trained_on)
         except BaseException:
             if isinstance(classifier, RemoteClassifier):
                 classifier.close()  # or its process would live as long as the error

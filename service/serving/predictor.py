@@ -11,50 +11,29 @@ import orjson
 from numpy.typing import NDArray
 
 from service.common.errors import InvalidInput
-from service.models.classifier import Classifier
+from service.models.classifier import Classifier, Floats, Labels
 from service.models.onnx_classifier import BoundRun, OnnxClassifier, bound_runs
 from service.schema.contract import Schema
 from service.schema.decoder import Decoder, FastDecodeFailed, Limits, Row
 from service.schema.example import RequestHelp
-from service.schema.reference import Reference
+from service.schema.missing_texts import MissingTexts
 from service.serving.alternate import Alternate
 from service.serving.classification import Classification
 from service.serving.core_pool import CorePool
+from service.serving.expected_times import ExpectedTimes
 from service.serving.latency_model import LatencyModel
 from service.serving.question import Question
 from service.serving.reply_encoder import LabelReplies, Replies, ReplyEncoder
+from service.skew.tally import Tally
 
 T = TypeVar("T")
-
-_QUICK_SECONDS = 0.001
-"""A request that is expected to take longer than this does not run on the event loop."""
-
-_LOOP_BATCH_ROWS = 64
-_LOOP_BATCH_NUMBERS = 65_536
-"""Rows, and numbers, in one run of several requests' rows: each number of rows keeps buffers."""
-
-_SHARED_COST = 4
-_SHORT_RUN_SECONDS = 0.003
-"""A batch grows until its rows cost this many times what a run costs without them, because more
-would save little, or until it takes this long, where handing a run to a thread is what costs."""
-
-_QUEUE_RUNS = 8
-_MIN_QUEUE_SECONDS = 0.01
-_MAX_QUEUE_SECONDS = 0.05
-"""A request should begin within this many times what it takes alone, within these bounds."""
-
-_QUEUED_BYTES_PER_SECOND = 1e6
-"""A request may wait one second longer for this many bytes of body: it takes its time anyway."""
 
 _SHORT_SECONDS = 0.0002
 _UNTIMED_RUNS = 63
 """Runs shorter than that are timed once in this many and one; longer ones are all timed."""
 
-_DECODED_BYTES_PER_SECOND = 60e6
-"""A low estimate of how fast JSON is decoded; it only bounds what may stay on the event loop."""
 
-
-class Predictor:
+class Predictor(ExpectedTimes):
     """Answers requests from one version of a model.
 
     `predict` may be called from any thread; `predict_rows` only from one thread at a time, since it
@@ -71,34 +50,29 @@ class Predictor:
         cores: CorePool | None = None,
         alternate: Alternate | None = None,
     ) -> None:
+        super().__init__(len(schema.features))
         self.name = name
         self.version = version
         self.schema = schema
         self.classifier = classifier
         self.guide = RequestHelp(schema)
-        self.latency_model = LatencyModel()
-        self.slow = False
-        """Whether even a single row may take too long for the event loop, or has to wait."""
-        self.max_loop_batch = 1
-        """The most single rows that one run on the event loop may answer."""
-        self.max_thread_batch = 1
-        """The most single rows that one run in a thread answers, where the model is slow."""
-        self.seconds_of_batched_row = 0.0
-        """What a row is expected to cost as part of a full batch, in seconds."""
         self.decoder = Decoder(schema, limits)
         self.limits = limits
         title = f"Model {name!r} version {version}"
-        self.classification = Classification(title, classifier, cores, alternate)
+        self._missing_texts = MissingTexts(schema.features)
+        self.classification = Classification(
+            title, classifier, cores, alternate, self._missing_texts
+        )
         self.replies: Replies = ReplyEncoder({"model": name, "version": version}, schema.classes)
         self._runs = bound_runs(classifier, probabilities=False)
         self._probability_runs = bound_runs(classifier, probabilities=True)
-        self._bound = bool(self._runs)
+        self._bound, self._in_other_process = bool(self._runs), classifier.in_other_process
         self._row_bytes = len(orjson.dumps([f.example for f in schema.features]))
         self._untimed = 0
         self.stored_bytes = 0
         """The size of its files, as its loader found it."""
-        self.reference: Reference | None = None
-        """What it was trained on; None for a version of others, or of an older release."""
+        self.tally: Tally | None = None
+        """Counts the rows that it answers; None where nothing is counted."""
         self._conclude()
 
     def renamed(self, name: str) -> "Predictor":
@@ -146,51 +120,6 @@ class Predictor:
         self._untimed = 0 if seconds > _SHORT_SECONDS else _UNTIMED_RUNS
         self._conclude()
 
-    def _conclude(self) -> None:
-        """Update what follows from the latency model."""
-        latency = self.latency_model
-        self.slow = self.classifier.in_other_process or latency.seconds(1) >= _QUICK_SECONDS
-        most = max(1, min(_LOOP_BATCH_ROWS, _LOOP_BATCH_NUMBERS // len(self.schema.features)))
-        row = max(latency.row, 1e-9)
-        seconds = max(_SHARED_COST * latency.base, _SHORT_RUN_SECONDS)
-        self.max_thread_batch = max(1, min(most, int(seconds / row)))
-        self.seconds_of_batched_row = latency.seconds(self.max_thread_batch) / self.max_thread_batch
-        if self._bound:
-            self.max_loop_batch = max(1, min(most, int(_QUICK_SECONDS / row)))
-
-    def target_queue_seconds(self, body_bytes: int) -> float:
-        """Return within how many seconds a request of this size should begin in a thread."""
-        rows = max(1, body_bytes // self._row_bytes)
-        seconds = max(_MIN_QUEUE_SECONDS, _QUEUE_RUNS * self.latency_model.seconds(rows))
-        return min(_MAX_QUEUE_SECONDS, seconds) + self.more_queue_seconds(body_bytes) / 2
-
-    @staticmethod
-    def more_queue_seconds(body_bytes: int) -> float:
-        """Return how much longer than a single row a request of this size may wait, in seconds."""
-        return body_bytes / _QUEUED_BYTES_PER_SECOND
-
-    def seconds_of_body(self, body: bytes) -> float:
-        """Return how long a request is expected to take; its rows are estimated by its brackets."""
-        return self._seconds(max(1, body.count(b"{") - 1, body.count(b"[") - 1), len(body))
-
-    def seconds_of_bytes(self, body_bytes: int) -> float:
-        """Return how long a request in any protocol is expected to take, by its size alone."""
-        return self._seconds(max(1, body_bytes // self._row_bytes), body_bytes)
-
-    def _seconds(self, rows: int, body_bytes: int) -> float:
-        return self.latency_model.seconds(rows) + body_bytes / _DECODED_BYTES_PER_SECOND
-
-    def is_quick(self, body_bytes: int) -> bool:
-        """Return whether a body of this size may be answered on the event loop.
-
-        It may not where another process answers: the loop would wait for it. A row takes at least
-        two bytes a feature, which bounds the number of rows.
-        """
-        if self.classifier.in_other_process:
-            return False
-        rows = max(1, body_bytes // (2 * len(self.schema.features) + 1))
-        return self._seconds(rows, body_bytes) < _QUICK_SECONDS
-
     def decode_row(self, body: bytes) -> tuple[Row, bool] | None:
         """Return the row of a request that has one, and whether it asks for probabilities.
 
@@ -214,12 +143,12 @@ class Predictor:
             return [self._by_itself(rows[0], probabilities)]
         start = self.classifier.clock()
         try:
-            labels, chances = self.classification.classify(
-                np.array(rows, np.float64), probabilities
-            )
+            matrix = np.array(rows, np.float64)
+            labels, chances = self.classification.classify(matrix, probabilities)
         except InvalidInput:
             return [self._by_itself(row, probabilities) for row in rows]
         self._learn(len(rows), self.classifier.clock() - start)
+        self.count(matrix, labels, chances)
         if chances is None:
             return [self.replies.single[label] for label in labels.tolist()]
         pairs = zip(labels.tolist(), chances.tolist(), strict=True)
@@ -241,6 +170,8 @@ class Predictor:
             assert isinstance(self.classifier, OnnxClassifier)
             bound = runs[len(rows)] = self.classifier.bind(len(rows), probabilities=probabilities)
         bound.inputs[:] = rows
+        if self._missing_texts:
+            self._missing_texts.fill(bound.inputs)
         try:
             self._untimed -= 1
             if self._untimed < 0:
@@ -253,8 +184,10 @@ class Predictor:
             return [self._by_itself(row, probabilities) for row in rows]
         if probabilities:
             return self._with_probabilities(bound, rows)
-        replies = self.replies.single
-        return [replies[label] for label in bound.labels.tolist()]
+        labels, replies = bound.labels.tolist(), self.replies.single
+        if self.tally is not None:
+            self.tally.add_rows(rows, labels)
+        return [replies[label] for label in labels]
 
     def _with_probabilities(
         self, bound: BoundRun, rows: Sequence[Row]
@@ -262,11 +195,18 @@ class Predictor:
         chances = bound.probabilities
         assert chances is not None
         answers: list[bytes | InvalidInput] = []
-        for row, label, chance in zip(rows, bound.labels.tolist(), chances.tolist(), strict=True):
+        answered: list[int] = []
+        labels = bound.labels.tolist()
+        for index, (label, chance) in enumerate(zip(labels, chances.tolist(), strict=True)):
             if isfinite(sum(chance)):
                 answers.append(self.replies.with_probabilities(label, chance))
+                answered.append(index)
             else:
-                answers.append(self._by_itself(row, True))
+                answers.append(self._by_itself(rows[index], True))
+        if self.tally is not None and answered:
+            confidence = chances.max(axis=1).tolist()
+            picked = [(rows[i], labels[i], confidence[i]) for i in answered]
+            self.tally.add_rows(*zip(*picked, strict=True))
         return answers
 
     def _by_itself(self, row: Row, probabilities: bool) -> bytes | InvalidInput:
@@ -303,6 +243,16 @@ class Predictor:
     def _predict(self, matrix: NDArray[np.float64], probabilities: bool) -> tuple[bytes, int]:
         return self.answer(Question(matrix, probabilities, self.replies.encode))
 
+    def count(
+        self, matrix: Floats, labels: Labels, probabilities: Floats | None, keep: bool = True
+    ) -> None:
+        """Count rows [N, F] that were answered elsewhere with what `classification` gives.
+
+        `keep`: the matrix does not change afterwards.
+        """
+        if self.tally is not None:
+            self.tally.add_matrix(matrix, labels, probabilities, keep)
+
     def answer(self, question: Question[T]) -> tuple[T, int]:
         """Answer a request that was read; return the reply and the number of its rows.
 
@@ -313,6 +263,7 @@ class Predictor:
         start = self.classifier.clock()
         answers = self.classification.classify(question.matrix, question.probabilities)
         reply = question.write(*answers)
+        self.count(question.matrix, *answers)
         if not self.classification.is_shared(rows):  # else the clock is that of a part
             self._learn(rows, self.classifier.clock() - start)
         return reply, rows

@@ -16,6 +16,7 @@ from service.processes.pool import WorkerPool
 from service.schema.decoder import Limits
 from service.schema.reference import FILE
 from service.serving.loader import Loader
+from service.skew.tallies import Tallies
 from tests.support.fakes import FakeRegistry, make_version
 from tests.support.server import Client, serve, settings_for
 
@@ -119,10 +120,14 @@ def test_one_fetch_is_under_way_however_many_ask(registry: FakeRegistry, tmp_pat
 
 @pytest.mark.usefixtures("service")
 def test_a_version_is_loaded_with_its_reference(registry: FakeRegistry, tmp_path: Path) -> None:
-    loader = Loader(registry, WorkerPool(), tmp_path / "cache", Limits(), False)
+    loader = Loader(
+        registry, WorkerPool(), tmp_path / "cache", Limits(), False, tallies=Tallies(5000)
+    )
 
-    found = loader.load(registry.versions["iris", 1]).reference
+    tally = loader.load(registry.versions["iris", 1]).tally
 
+    assert tally is not None
+    found = tally.reference
     assert found is not None
     assert (found.rows, len(found.features), sum(found.answers.counts)) == (120, 4, 30)
 
@@ -133,11 +138,14 @@ def test_a_version_of_an_older_release_is_loaded_without_one(
 ) -> None:
     first = registry.versions["iris", 1]
     digests = {name: digest for name, digest in first.sha256.items() if name != FILE}
-    loader = Loader(registry, WorkerPool(), tmp_path / "cache", Limits(), False)
+    loader = Loader(
+        registry, WorkerPool(), tmp_path / "cache", Limits(), False, tallies=Tallies(5000)
+    )
 
     predictor = loader.load(replace(first, sha256=digests))
 
-    assert predictor.reference is None
+    assert predictor.tally is not None
+    assert predictor.tally.reference is None
     assert b"predictions" in predictor.predict(orjson.dumps(predictor.example))[0]
 
 

@@ -126,7 +126,7 @@ def _texts(feature: Feature, array: Any) -> Cells:
     codes = found.cast(pa.float64()).fill_null(-1.0).to_numpy(zero_copy_only=False)
     missing = missing_cells(array)
     if missing.any():
-        codes = np.where(missing, float(feature.missing_code), codes)
+        codes = np.where(missing, np.nan, codes)
     return np.asarray(codes), np.zeros(len(array), np.bool_)
 
 
