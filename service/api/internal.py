@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 
 from service.api.figures import figures_of
 from service.api.services import Services, services_of
+from service.api.skew import skew_of
 from service.auth.peer_signatures import HEADER, is_signed
 from service.common.errors import InvalidRequest, NotAPeer, TrainingEnded
 from service.rollout.replica import Confirmation
@@ -70,6 +71,9 @@ _STEPS: Mapping[str, Callable[[Services, Members], Members | None]] = {
     "confirm": lambda services, _: _confirmed(services.local.confirm()),
     "cancel": _cancel,
     "figures": lambda services, _: asdict(figures_of(services)),
+    "skew": lambda services, members: asdict(
+        skew_of(services, _text(members, "version"), _number(members, "seconds"))
+    ),
 }
 
 

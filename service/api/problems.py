@@ -45,6 +45,7 @@ TABLE: Mapping[type[ServiceError], tuple[int, str, str]] = {
     errors.TrainingEnded: (409, "training-ended", "Training ended"),
     errors.TrainingCancelled: (409, "training-cancelled", "Training cancelled"),
     JobStopped: (409, "training-cancelled", "Training cancelled"),
+    errors.NothingToCompare: (409, "nothing-to-compare", "Nothing to compare"),
     errors.EpochConflict: (409, "epoch-conflict", "Epoch conflict"),
     Unauthorized: (401, "unauthorized", "Unauthorized"),
     Forbidden: (403, "forbidden", "Forbidden"),

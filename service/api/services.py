@@ -39,6 +39,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _READ_AT_ONCE = 2
+_COMPARED_AT_ONCE = 4
 
 QUICK = 2.5
 """Seconds within which MLflow has to answer a small query."""
@@ -82,6 +83,10 @@ class Services:
     """Threads for the steps of other replicas' changes, which never queue behind clients."""
     reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_READ_AT_ONCE))
     """Held while a worker reads an upload: few at a time, and no thread waits for it."""
+    comparing: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(_COMPARED_AT_ONCE)
+    )
+    """Held while the counts of all replicas are asked for: one that is silent keeps a thread."""
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
     keys: set[str] = field(default_factory=set)
     figures_of_others: SharedQuestion[tuple[Sequence[Figures], Sequence[str]]] = field(init=False)

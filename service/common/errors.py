@@ -7,7 +7,8 @@ ServiceError
     NotFound                ModelNotFound, VersionNotFound, AliasNotFound, TrainingNotFound,
                             DataSetNotFound, ModelTypeNotFound, ServiceNotFound
     Conflict                VersionInUse, VersionNotServable, DataSetConflict, IdempotencyConflict,
-                            TrainingRefused, TrainingEnded, TrainingCancelled, EpochConflict
+                            TrainingRefused, TrainingEnded, TrainingCancelled, EpochConflict,
+                            NothingToCompare
     JobFailed, JobStopped
     Unauthorized, Forbidden, NotAPeer, ForeignOrigin
     Unavailable             NoModelInUse, RegistryUnavailable, ReplicaSilent, ReplicaDown,
@@ -200,6 +201,18 @@ class TrainingCancelled(Conflict):
 
     def __init__(self, training: str) -> None:
         super().__init__(f"Training {training} was cancelled.")
+
+
+class NothingToCompare(Conflict):
+    """What a version is asked cannot be compared with its training."""
+
+    def __init__(self, name: str, version: int, is_off: bool) -> None:
+        reason = "it was registered by others, or trained by an older release; train it again"
+        if is_off:
+            reason = "SERVICE_SKEW_ROWS_PER_SECOND is 0, so that nothing is counted"
+        super().__init__(
+            f"Model {quoted(name)} version {version} has nothing to be compared with: {reason}."
+        )
 
 
 class EpochConflict(Conflict):

@@ -3,10 +3,10 @@
 import logging
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import orjson
@@ -24,10 +24,14 @@ from service.common.errors import (
     StorageUnavailable,
     VersionNotServable,
 )
+from service.rollout import replica_skew
 from service.rollout.figures import Figures, read
 from service.rollout.replica import Confirmation, Replica, Swapped
+from service.rollout.replica_skew import ReplicaSkew
 
 logger = logging.getLogger(__name__)
+
+R = TypeVar("R", Figures, ReplicaSkew)
 
 PREPARE_SECONDS = 20.0
 """How long a replica may take before the commit; until then nothing has changed."""
@@ -54,6 +58,14 @@ class Peers(Protocol):
     def figures(self) -> tuple[Sequence[Figures], Sequence[str]]:
         """Return what the others report of themselves, and the addresses that do not answer."""
 
+    def skew(
+        self, version: str, seconds: int, size: int
+    ) -> tuple[Sequence[ReplicaSkew], Sequence[str]]:
+        """Return what the others have counted, and the addresses that do not answer.
+
+        `version` is the key of its counts, `seconds` the window, and `size` that of its layout.
+        """
+
     def close(self) -> None:
         """Release threads and connections."""
 
@@ -70,6 +82,15 @@ class NoPeers:
         return True
 
     def figures(self) -> tuple[Sequence[Figures], Sequence[str]]:
+        """Return none."""
+        return (), ()
+
+    def skew(
+        self,
+        version: str,  # noqa: ARG002
+        seconds: int,  # noqa: ARG002
+        size: int,  # noqa: ARG002
+    ) -> tuple[Sequence[ReplicaSkew], Sequence[str]]:
         """Return none."""
         return (), ()
 
@@ -135,6 +156,15 @@ class Peer:
         answer = self._call("figures", {}, CONFIRM_SECONDS)
         try:
             return read(answer, self.url)
+        except ValueError as error:
+            raise ReplicaSilent(self.id) from error
+
+    def skew(self, version: str, seconds: int, size: int) -> ReplicaSkew:
+        """Ask what it has counted of a version."""
+        members = {"version": version, "seconds": seconds}
+        answer = self._call("skew", members, CONFIRM_SECONDS)
+        try:
+            return replica_skew.read(answer, size)
         except ValueError as error:
             raise ReplicaSilent(self.id) from error
 
@@ -216,27 +246,36 @@ class DiscoveredPeers:
         self._pool.clear()
 
     def figures(self) -> tuple[Sequence[Figures], Sequence[str]]:
-        """Return what the others report of themselves, and the addresses that do not answer.
+        """Return what the others report of themselves, and the addresses that do not answer."""
+        return self._ask_all(lambda peer: peer.figures())
 
-        Each is asked once, at the same time, so that this takes no longer than one confirmation.
-        """
+    def skew(
+        self, version: str, seconds: int, size: int
+    ) -> tuple[Sequence[ReplicaSkew], Sequence[str]]:
+        """Return what the others have counted, and the addresses that do not answer."""
+        return self._ask_all(lambda peer: peer.skew(version, seconds, size))
+
+    def _ask_all(self, ask: Callable[[Peer], R]) -> tuple[Sequence[R], Sequence[str]]:
+        """Ask each once, at the same time, so that this takes no longer than one confirmation."""
         try:
             urls = self._urls()
         except ReplicaSilent:
             return [], ["unknown"]
-        found, missing = [], []
-        for url, figures in zip(urls, self._watching.map(self._figures_of, urls), strict=True):
-            if figures is None:
-                missing.append(url)
-            elif figures.id != self._own:
-                found.append(figures)
-        return found, missing
 
-    def _figures_of(self, url: str) -> Figures | None:
-        try:
-            return Peer(url, "", self._key, self._pool).figures()
-        except ServiceError:
-            return None
+        def answer_of(url: str) -> R | None:
+            try:
+                return ask(Peer(url, "", self._key, self._pool))
+            except ServiceError:
+                return None
+
+        found: list[R] = []
+        missing: list[str] = []
+        for url, answer in zip(urls, self._watching.map(answer_of, urls), strict=True):
+            if answer is None:
+                missing.append(url)
+            elif answer.id != self._own:
+                found.append(answer)
+        return found, missing
 
     def is_discoverable(self) -> bool:
         """Return whether every other replica would find this one by now."""

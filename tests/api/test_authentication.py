@@ -176,6 +176,7 @@ NEEDED = {
     ("GET", "/use-model"): "predict",
     ("GET", "/access"): "predict",
     ("GET", "/figures"): "predict",
+    ("GET", "/skew"): "predict",
     ("GET", "/models"): "predict",
     ("GET", "/models/{name}"): "predict",
     ("GET", "/models/{name}/versions"): "predict",

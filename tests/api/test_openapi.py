@@ -12,6 +12,7 @@ from service.api import schemas, use_model_schemas
 from service.api.figures import FiguresReply
 from service.api.inference.schemas import ErrorReply
 from service.api.scoring.routes import ScoringErrorReply
+from service.api.skew import SkewReply
 from service.schema.contract import Feature, Schema
 from service.schema.json_schema import MOST, request_schema
 from tests.support.documented import (
@@ -38,6 +39,7 @@ SERVED: dict[str, tuple[str, type[BaseModel]]] = {
     "get /use-model": ("/use-model", use_model_schemas.UseReply),
     "get /access": ("/access", schemas.AccessReply),
     "get /figures": ("/figures", FiguresReply),
+    "get /skew": ("/skew", SkewReply),
     "get /healthz": ("/healthz", schemas.HealthReply),
     "get /readyz": ("/readyz", schemas.ReadyReply),
 }

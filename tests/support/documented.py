@@ -90,6 +90,7 @@ ERRORS: dict[str, tuple[str, bytes | None, dict[str, str]]] = {
     "get /datasets/{name} 404": ("/datasets/nobody", None, {}),
     "delete /datasets/{name} 404": ("/datasets/nobody", None, {}),
     "delete /datasets/{name} 409": ("/datasets/iris", None, {}),
+    "get /skew 400": ("/skew?window=1y", None, {}),
     "get /models 400": ("/models?limit=0", None, {}),
     "get /models/{name}/versions/{version} 404": ("/models/nobody/versions/1", None, {}),
     "delete /models/{name}/versions/{version} 404": ("/models/nobody/versions/1", None, {}),
@@ -138,6 +139,7 @@ NO_MLFLOW: dict[str, tuple[str, bytes | None]] = {
 
 NO_MODEL = {
     "get /schema 503": ("/schema", None),
+    "get /skew 503": ("/skew", None),
     "post /predict 503": ("/predict", b"{}"),
     f"post {OF_VERSION} 503": (IRIS, b"{}"),
     "get /use-model 503": ("/use-model", None),
@@ -172,6 +174,7 @@ MADE_ELSEWHERE = {
         "tests/api/inference/test_versions.py",
     ),
     **dict.fromkeys(("get /ping 503", "get /health 503"), "tests/api/scoring/test_health.py"),
+    "get /skew 409": "tests/api/test_skew.py",
     "post /use-model 409": "tests/worker/sklearn_models/test_external_model.py",
     "delete /trainings/{training} 409": "tests/api/test_train.py",
     "post /train 409": "tests/api/test_bad_input.py",

@@ -9,6 +9,7 @@ from service.common.domain import Use, Version
 from service.common.errors import ChangeUnderWay, VersionNotServable
 from service.rollout.figures import Figures
 from service.rollout.replica import Confirmation, Replica, Swapped
+from service.rollout.replica_skew import ReplicaSkew
 from tests.support.fakes import FakeRegistry
 
 
@@ -123,6 +124,14 @@ class FakePeers:
         return True
 
     def figures(self) -> tuple[Sequence[Figures], Sequence[str]]:
+        return (), ()
+
+    def skew(
+        self,
+        version: str,  # noqa: ARG002
+        seconds: int,  # noqa: ARG002
+        size: int,  # noqa: ARG002
+    ) -> tuple[Sequence[ReplicaSkew], Sequence[str]]:
         return (), ()
 
     def close(self) -> None:
