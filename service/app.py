@@ -35,8 +35,11 @@ from service.serving.file_predictions import FilePredictions
 from service.serving.loaded_versions import LoadedVersions
 from service.serving.loader import Loader
 from service.serving.version_list import VersionListing
+from service.skew.collector import SkewCollector
 from service.skew.keeper import Keeper
+from service.skew.store import Store
 from service.skew.tallies import Tallies
+from service.skew.tally import Tally
 from service.training.bootstrap import Bootstrap
 from service.training.heartbeats import ORPHAN_SECONDS
 from service.training.model_types import ModelTypes
@@ -52,6 +55,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _THREADS = 2
+_ALONE = "alone"
+"""The name of the counts of a service without other replicas, which the next one goes on with."""
 RETRY_SECONDS = 5.0
 """Between two attempts to finish starting."""
 
@@ -134,6 +139,13 @@ def _services(
     identifier = uuid.uuid4().hex[:12]
     cores = CorePool()
     tallies = Tallies(settings.skew_rows_per_second)
+
+    def counted_in_use() -> Tally | None:
+        in_use = current_model.in_use
+        return None if in_use is None else in_use.predictor.tally
+
+    collector = SkewCollector(tallies, counted_in_use)
+    metrics.registry.register(collector)
     loader = Loader(
         registry,
         workers,
@@ -194,7 +206,11 @@ def _services(
         file_predictions=FilePredictions(workers, settings),
         cores=cores,
         bootstrap=Bootstrap(settings.starter_model, registry, coordinator, uploads, training_queue),
-        skew=Keeper(tallies),
+        skew=Keeper(
+            tallies,
+            Store(registry, identifier if settings.replicas else _ALONE),
+            refresh=collector.refresh,
+        ),
         retention=Retention(registry, settings.keep_failed_days, settings.keep_datasets_days),
     )
 

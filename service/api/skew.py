@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -113,6 +114,9 @@ class SkewReply(_Reply):
     uncounted: int = Field(description="features that have no bins, for lack of room")
     predictions: PredictionSkewReply
     missing: list[str] = Field(description="the addresses of replicas that do not answer")
+    complete: bool = Field(
+        description="false while MLflow does not say what replicas counted before they ended"
+    )
 
 
 @router.get(
@@ -131,9 +135,9 @@ async def get_skew(request: Request, window: WindowText = "1h") -> SkewReply:
     in_use = services.current_model.get()
     tally = comparable(in_use)
     async with services.comparing:
-        total, missing = await services.run(_collected, services, tally, _seconds(window))
-        found = await services.run(report, tally, total)
-    return _reply(in_use, window, found, missing)
+        collected = await services.run(_collected, services, tally, _seconds(window))
+        found = await services.run(report, tally, collected.window)
+    return _reply(in_use, window, found, collected)
 
 
 def comparable(loaded: LoadedVersion) -> Tally:
@@ -146,13 +150,25 @@ def comparable(loaded: LoadedVersion) -> Tally:
     return tally
 
 
-def _collected(services: Services, tally: Tally, seconds: int) -> tuple[Window, list[str]]:
-    """Add up what every replica has counted; name those that do not answer."""
+@dataclass(frozen=True, slots=True)
+class _Collected:
+    window: Window
+    missing: list[str]
+    is_complete: bool
+
+
+def _collected(services: Services, tally: Tally, seconds: int) -> _Collected:
+    """Add up what every replica has counted, also those that have ended."""
     total = tally.window(seconds)
     others, missing = services.peers.skew(tally.key, seconds, tally.layout.size)
+    alive = [services.local.id]
     for one in others:
         total.add(one.window)
-    return total, list(missing)
+        if one.known:
+            alive.append(one.id)
+    ended, is_all = services.skew.store.of_ended(tally, alive, seconds)
+    total.add(ended)
+    return _Collected(total, list(missing), is_all and tally.restored)
 
 
 def skew_of(services: Services, key: str, seconds: int) -> ReplicaSkew:
@@ -162,7 +178,9 @@ def skew_of(services: Services, key: str, seconds: int) -> ReplicaSkew:
     return ReplicaSkew(services.local.id, tally is not None, window)
 
 
-def _reply(in_use: LoadedVersion, window: str, found: SkewReport, missing: list[str]) -> SkewReply:
+def _reply(
+    in_use: LoadedVersion, window: str, found: SkewReport, collected: _Collected
+) -> SkewReply:
     labels = in_use.predictor.schema.classes
     classes = [
         ClassSkewReply(label=label, share=one.share, expected=one.expected)
@@ -184,7 +202,8 @@ def _reply(in_use: LoadedVersion, window: str, found: SkewReport, missing: list[
         predictions=PredictionSkewReply(
             **_members(found.answers), classes=classes, confidence=confidence
         ),
-        missing=missing,
+        missing=collected.missing,
+        complete=collected.is_complete,
     )
 
 

@@ -99,12 +99,6 @@ class Trainings(Protocol):
     def get_training(self, identifier: str) -> Training:
         """Return one; raises TrainingNotFound."""
 
-    def read_file(self, identifier: str, name: str, most: int) -> bytes | None:
-        """Return up to `most` bytes of a file that a training recorded; None where there is none.
-
-        Raises TrainingNotFound.
-        """
-
     def list_trainings(self, limit: int, page_token: str | None) -> Page[Training]:
         """Return trainings, the newest first."""
 
@@ -119,6 +113,22 @@ class Trainings(Protocol):
 
     def delete_training(self, identifier: str) -> None:
         """Mark the run as deleted, for `mlflow gc` to free; raises TrainingNotFound."""
+
+
+class RunFiles(Protocol):
+    """Files of a training's run. Every method raises TrainingNotFound."""
+
+    def read_file(self, identifier: str, path: str, most: int) -> bytes | None:
+        """Return up to `most` bytes of a file; None where there is none."""
+
+    def list_files(self, identifier: str, folder: str) -> Sequence[str]:
+        """Return the paths of the files of a folder; none where there is no such folder."""
+
+    def write_file(self, identifier: str, path: str, data: bytes) -> None:
+        """Write a file, in place of one of that path."""
+
+    def delete_file(self, identifier: str, path: str) -> None:
+        """Delete a file permanently, if it exists."""
 
 
 class DataSets(Protocol):
@@ -146,7 +156,7 @@ class DataSets(Protocol):
         """Delete one with its rows, permanently, unless it was uploaded again since then."""
 
 
-class Registry(Versions, Uses, Trainings, DataSets, Protocol):
+class Registry(Versions, Uses, Trainings, RunFiles, DataSets, Protocol):
     """All that is kept in MLflow."""
 
     def close(self) -> None:

@@ -5,6 +5,8 @@ arrive.
 """
 
 import os
+import posixpath
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,8 +54,14 @@ class Source(Protocol):
     def entries(self) -> Iterator[Entry]:
         """Yield the entries; no more are listed than the caller takes."""
 
-    def has(self, name: str) -> bool:
-        """Return whether there is a file of this name, in no folder."""
+    def has(self, path: str) -> bool:
+        """Return whether there is such a file."""
+
+    def files_of(self, folder: str) -> Iterator[str]:
+        """Yield the paths of the files of a folder, without those of folders in it."""
+
+    def write(self, file: Path, folder: str) -> None:
+        """Copy a file of this machine into a folder, in place of one of its name."""
 
     def read(self, path: str) -> Iterator[bytes]:
         """Yield a file in parts."""
@@ -101,9 +109,25 @@ class FolderSource:
                     raise NotFetchable("one of its files is not a regular file")
                 yield Entry(str(below / name), path.stat().st_size, False)
 
-    def has(self, name: str) -> bool:
-        """Return whether there is a file of this name, in no folder."""
-        return (self._folder / name).is_file()
+    def has(self, path: str) -> bool:
+        """Return whether there is such a file."""
+        return (self._folder / path).is_file()
+
+    def files_of(self, folder: str) -> Iterator[str]:
+        """Yield the paths of the files of a folder, without those of folders in it."""
+        below = self._folder / folder
+        for path in below.iterdir() if below.is_dir() else ():
+            # A file that is being written, or was when the process was killed, has no name yet.
+            if path.is_file() and not path.name.startswith("."):
+                yield f"{folder}/{path.name}"
+
+    def write(self, file: Path, folder: str) -> None:
+        """Copy a file into a folder; it is there as a whole, or as it was."""
+        below = self._folder / folder
+        below.mkdir(parents=True, exist_ok=True)
+        unfinished = below / f".{file.name}"
+        shutil.copyfile(file, unfinished)
+        unfinished.replace(below / file.name)
 
     def read(self, path: str) -> Iterator[bytes]:
         """Yield a file in parts."""
@@ -132,10 +156,19 @@ class ServerSource:
                     folders.append(item.path)
                 yield Entry(item.path, item.file_size or 0, item.is_dir)
 
-    def has(self, name: str) -> bool:
-        """Return whether there is a file of this name, in no folder."""
-        items = self._repository.list_artifacts(None)
-        return any(item.path == name and not item.is_dir for item in items)
+    def has(self, path: str) -> bool:
+        """Return whether there is such a file."""
+        return path in self.files_of(posixpath.dirname(path))
+
+    def files_of(self, folder: str) -> Iterator[str]:
+        """Yield the paths of the files of a folder, without those of folders in it."""
+        for item in self._repository.list_artifacts(folder or None):
+            if not item.is_dir:
+                yield item.path
+
+    def write(self, file: Path, folder: str) -> None:
+        """Copy a file of this machine into a folder, in place of one of its name."""
+        self._repository.log_artifact(str(file), folder)
 
     def read(self, path: str) -> Iterator[bytes]:
         """Yield a file in parts, as they arrive."""

@@ -14,7 +14,6 @@ import orjson
 from service.common.domain import OPEN_STATES, DataSet, Fault, Note, Page, Training, TrainingState
 from service.common.errors import TrainingNotFound
 from service.registry.connection import RegistryPart, checked_page_token, page_token_of
-from service.registry.download import NotFetchable
 from service.registry.mlmodel import TYPES
 
 _STATUS: dict[TrainingState, str] = {
@@ -123,30 +122,6 @@ class MlflowTrainings(RegistryPart):
         if run.info.experiment_id != experiment or run.info.lifecycle_stage != "active":
             raise TrainingNotFound(identifier)
         return _training(run)
-
-    def read_file(self, identifier: str, name: str, most: int) -> bytes | None:
-        """Return up to `most` bytes of a file that a training recorded; None where there is none.
-
-        Raises TrainingNotFound. The file is looked up before it is read: in front of some object
-        stores MLflow answers 500 for one that is not there.
-        """
-        if not re.fullmatch(r"[0-9a-f]{32}", identifier):
-            raise TrainingNotFound(identifier)
-        self._connection.reach_storage()
-        with self._connection.calls(TrainingNotFound(identifier)):
-            location = self._client.get_run(identifier).info.artifact_uri
-            try:
-                source = self._connection.source(location)
-                if not source.has(name):
-                    return None
-                read = bytearray()
-                for part in source.read(name):
-                    read += part
-                    if len(read) >= most:
-                        break
-            except NotFetchable:
-                return None
-        return bytes(read[:most])
 
     def list_trainings(self, limit: int, page_token: str | None) -> Page[Training]:
         """Return trainings, the newest first."""

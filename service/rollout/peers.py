@@ -59,7 +59,7 @@ class Peers(Protocol):
         """Return what the others report of themselves, and the addresses that do not answer."""
 
     def skew(
-        self, version: str, seconds: int, size: int
+        self, version: str, seconds: int, size: int, /
     ) -> tuple[Sequence[ReplicaSkew], Sequence[str]]:
         """Return what the others have counted, and the addresses that do not answer.
 
@@ -85,12 +85,7 @@ class NoPeers:
         """Return none."""
         return (), ()
 
-    def skew(
-        self,
-        version: str,  # noqa: ARG002
-        seconds: int,  # noqa: ARG002
-        size: int,  # noqa: ARG002
-    ) -> tuple[Sequence[ReplicaSkew], Sequence[str]]:
+    def skew(self, *_: object) -> tuple[Sequence[ReplicaSkew], Sequence[str]]:
         """Return none."""
         return (), ()
 
@@ -153,18 +148,16 @@ class Peer:
 
     def figures(self) -> Figures:
         """Ask what it reports of itself."""
-        answer = self._call("figures", {}, CONFIRM_SECONDS)
         try:
-            return read(answer, self.url)
+            return read(self._call("figures", {}, CONFIRM_SECONDS), self.url)
         except ValueError as error:
             raise ReplicaSilent(self.id) from error
 
     def skew(self, version: str, seconds: int, size: int) -> ReplicaSkew:
         """Ask what it has counted of a version."""
         members = {"version": version, "seconds": seconds}
-        answer = self._call("skew", members, CONFIRM_SECONDS)
         try:
-            return replica_skew.read(answer, size)
+            return replica_skew.read(self._call("skew", members, CONFIRM_SECONDS), size)
         except ValueError as error:
             raise ReplicaSilent(self.id) from error
 
@@ -268,8 +261,7 @@ class DiscoveredPeers:
             except ServiceError:
                 return None
 
-        found: list[R] = []
-        missing: list[str] = []
+        found, missing = list[R](), list[str]()
         for url, answer in zip(urls, self._watching.map(answer_of, urls), strict=True):
             if answer is None:
                 missing.append(url)

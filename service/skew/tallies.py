@@ -41,7 +41,8 @@ class Tallies:
         with self._lock:
             tally = self._alive.get(key)
             if tally is None:
-                tally = Tally(key, schema, reference, self.budget, self._clock)
+                run = "" if reference is None else version.run_id
+                tally = Tally(key, schema, reference, self.budget, self._clock, run)
                 self._alive[key] = tally
             self._kept[key] = tally
             self._kept.move_to_end(key)

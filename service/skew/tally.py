@@ -37,9 +37,18 @@ class Tally:
         reference: Reference | None,
         budget: Budget,
         clock: Callable[[], float],
+        run: str = "",
     ) -> None:
-        """`key` is the same in every replica, whatever the version's model is called now."""
+        """`key` is the same in every replica, whatever the version's model is called now.
+
+        `run` is the one in MLflow that keeps the counts; empty: they are not kept.
+        """
         self.key = key
+        self.run = run
+        self.restored = not run
+        """Whether what this replica wrote before is among the counts."""
+        self.written = 0
+        """The `rows` at the last time that the counts were written."""
         self.schema = schema
         self.reference = reference
         self.layout = Layout(schema, reference)

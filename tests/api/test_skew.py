@@ -15,6 +15,7 @@ from tests.support.fakes import FakeRegistry
 from tests.support.grpc_client import grpc_client, infer_request
 from tests.support.ports import free_port
 from tests.support.server import Client, serve, settings_for
+from tests.support.waiting import wait_until
 from tests.support.ways import OF_ANY_TYPE, OF_NUMBERS, Asked, Way
 
 FLOWER = [5.1, 3.5, 1.4, 0.2]
@@ -47,7 +48,8 @@ def service(
 ) -> Iterator[Client]:
     """A service with three models: iris, one with gaps of every type, one that is not converted."""
     folder = tmp_path_factory.mktemp("data")
-    with serve(settings_for(folder, grpc_port=grpc_port), registry) as client:
+    settings = settings_for(folder, grpc_port=grpc_port, skew_rows_per_second=1_000_000)
+    with serve(settings, registry) as client:
         rows = [[20 + n % 40, PLACES[n % 3], n % 4 == 0, "ab"[n % 2]] for n in range(120)]
         mixed = {"columns": ["age", "place", "vip", "label"], "rows": rows}
         for name, data, kind in (
@@ -285,3 +287,31 @@ def test_where_nothing_is_counted_that_is_said(tmp_path: Path) -> None:
 
     assert response.status_code == 409
     assert "SERVICE_SKEW_ROWS_PER_SECOND is 0" in response.json()["detail"]
+
+
+def test_a_restart_goes_on_with_the_counts(tmp_path: Path) -> None:
+    registry = FakeRegistry(tmp_path / "registry")
+    settings = settings_for(tmp_path / "data")
+    with serve(settings, registry) as client:
+        client.train(name="iris", dataset="iris", model_type="GaussianNB")
+        client.predict({"instances": [FLOWER] * 5})
+
+    with serve(settings, registry) as client:
+        client.predict({"instances": [FLOWER]})
+        wait_until(lambda: skew(client)["complete"])
+        found = skew(client)
+
+    assert (found["rows"], found["sampled"]) == (6, 6)
+
+
+def test_predictions_and_counts_go_on_while_mlflow_is_away(
+    service: Client, use: Any, registry: FakeRegistry
+) -> None:
+    use("iris")
+    wait_until(lambda: skew(service)["complete"])
+    registry.down = True
+    try:
+        asked = Asked("iris", 1, [], [FLOWER], False)
+        assert counted_by(service, lambda: OF_NUMBERS["predict, arrays"](service, asked)) == 1
+    finally:
+        registry.down = False

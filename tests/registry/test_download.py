@@ -26,8 +26,14 @@ class FakeSource:
     def entries(self) -> Iterator[Entry]:
         yield from self._entries
 
-    def has(self, name: str) -> bool:
-        raise AssertionError(name)
+    def has(self, path: str) -> bool:
+        raise AssertionError(path)
+
+    def files_of(self, folder: str) -> Iterator[str]:
+        raise AssertionError(folder)
+
+    def write(self, file: Path, folder: str) -> None:
+        raise AssertionError(file, folder)
 
     def read(self, path: str) -> Iterator[bytes]:
         assert path in [entry.path for entry in self._entries]

@@ -430,3 +430,28 @@ def test_a_corrupt_store_is_reported_in_a_sentence_and_left_unchanged(tmp_path: 
 
     assert "cannot be opened as MLflow's store" in str(caught.value)
     assert (tmp_path / "mlflow.db").read_bytes() == b"this is no database" * 100
+
+
+@pytest.mark.slow
+def test_files_are_written_beside_those_of_a_training_and_deleted(registry: Registry) -> None:
+    run = open_training(registry).id
+    assert registry.list_files(run, "skew") == []
+    assert registry.read_file(run, "skew/1.a", 10) is None
+
+    registry.write_file(run, "skew/1.a", b"one")
+    registry.write_file(run, "skew/1.b", b"two")
+    registry.write_file(run, "skew/1.a", b"three")
+
+    assert sorted(registry.list_files(run, "skew")) == ["skew/1.a", "skew/1.b"]
+    assert registry.read_file(run, "skew/1.a", 10) == b"three"
+    assert registry.read_file(run, "skew/1.c", 10) is None
+    registry.delete_file(run, "skew/1.a")
+    assert registry.list_files(run, "skew") == ["skew/1.b"]
+
+
+def test_files_of_a_training_that_is_none_are_not_found(registry: Registry) -> None:
+    for identifier in ("0" * 32, "x", ""):
+        with pytest.raises(TrainingNotFound):
+            registry.write_file(identifier, "skew/1.a", b"one")
+        with pytest.raises(TrainingNotFound):
+            registry.list_files(identifier, "skew")

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import urllib3
@@ -102,6 +103,43 @@ def test_a_replica_that_is_gone_is_missing_from_the_figures(tmp_path: Path) -> N
     assert body["missing"] == [addresses[1]]
 
 
+def skew_of(client: Client) -> dict[str, Any]:
+    found: dict[str, Any] = client.get("/skew").json()
+    return found
+
+
+def test_every_replica_shows_what_all_have_counted(tmp_path: Path) -> None:
+    with three(tmp_path, "a key of enough characters") as (clients, _):
+        clients[0].train(dataset="iris", model_type="GaussianNB")
+        row = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
+        for times, client in enumerate(clients, 1):
+            for _ in range(times):
+                assert client.predict(row).status_code == 200
+
+        wait_until(lambda: all(skew_of(client)["complete"] for client in clients))
+        bodies = [skew_of(client) for client in clients]
+
+    for body in bodies:
+        assert (body["rows"], body["sampled"], body["missing"]) == (6, 6, [])
+        assert [one["share"] for one in body["predictions"]["classes"]] == [1.0, 0.0, 0.0]
+    assert len({str(body) for body in bodies}) == 1
+
+
+def test_what_a_replica_counted_is_there_after_it_has_ended(tmp_path: Path) -> None:
+    row = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
+    with three(tmp_path) as (clients, registry):
+        clients[0].train(dataset="iris", model_type="GaussianNB")
+        for client in clients:
+            assert client.predict(row).status_code == 200
+    with three(tmp_path, registry=registry) as (clients, _):
+        wait_until(lambda: clients[0].predict(row).status_code == 200)
+
+        wait_until(lambda: skew_of(clients[0])["complete"])
+        body = skew_of(clients[0])
+
+    assert (body["rows"], body["sampled"]) == (4, 4)
+
+
 def test_a_prediction_is_refused_before_the_requested_epoch(tmp_path: Path) -> None:
     with three(tmp_path) as (clients, _):
         clients[0].train(dataset="iris", model_type="GaussianNB")
@@ -174,7 +212,7 @@ def test_a_training_is_followed_and_cancelled_through_any_replica(tmp_path: Path
         wait_until(lambda: clients[1].get(f"/trainings/{training}").json()["state"] == "cancelled")
 
 
-@pytest.mark.parametrize("step", ["confirm", "swap", "grant", "figures", "no-such-step"])
+@pytest.mark.parametrize("step", ["confirm", "swap", "grant", "figures", "skew", "no-such-step"])
 def test_calls_between_replicas_need_the_signature(tmp_path: Path, step: str) -> None:
     key = "a key of enough characters"
     path, body = f"/internal/{step}", b"{}"
@@ -190,7 +228,7 @@ def test_calls_between_replicas_need_the_signature(tmp_path: Path, step: str) ->
             assert answer.status_code == 403, signature
 
         right = client.post(path, content=body, headers={HEADER: sign(key, path, body)})
-        assert right.status_code == {"grant": 400, "no-such-step": 403}.get(step, 200)
+        assert right.status_code == {"grant": 400, "skew": 400, "no-such-step": 403}.get(step, 200)
 
 
 def test_a_closed_port_is_down_and_a_mute_one_silent(

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import shutil
+import tempfile
 import threading
 import time
 import uuid
@@ -38,6 +39,7 @@ class FakeRegistry:
         self.storage_down = False
         self.listings = 0
         self.alias_questions = 0
+        self.written = 0
         self.versions: dict[tuple[str, int], Version] = {}
         self.aliases: dict[tuple[str, str], int] = {}
         self.uses: list[Use] = []
@@ -226,11 +228,28 @@ class FakeRegistry:
         """Return the folder of the files that a training recorded."""
         return self.folder / "reports" / training
 
-    def read_file(self, identifier: str, name: str, most: int) -> bytes | None:
+    def read_file(self, identifier: str, path: str, most: int) -> bytes | None:
+        source = self._files_of_run(identifier)
+        return b"".join(source.read(path))[:most] if source.has(path) else None
+
+    def list_files(self, identifier: str, folder: str) -> Sequence[str]:
+        return list(self._files_of_run(identifier).files_of(folder))
+
+    def write_file(self, identifier: str, path: str, data: bytes) -> None:
+        source = self._files_of_run(identifier)
+        self.written += 1
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / Path(path).name
+            file.write_bytes(data)
+            source.write(file, str(Path(path).parent))
+
+    def delete_file(self, identifier: str, path: str) -> None:
+        self._files_of_run(identifier).delete(path)
+
+    def _files_of_run(self, identifier: str) -> FolderSource:
         self.get_training(identifier)
         self.reach_storage()
-        path = self.report(identifier) / name
-        return path.read_bytes()[:most] if path.is_file() else None
+        return FolderSource(self.report(identifier))
 
     def close_training(self, training: Training) -> None:
         self._look()

@@ -126,12 +126,7 @@ class FakePeers:
     def figures(self) -> tuple[Sequence[Figures], Sequence[str]]:
         return (), ()
 
-    def skew(
-        self,
-        version: str,  # noqa: ARG002
-        seconds: int,  # noqa: ARG002
-        size: int,  # noqa: ARG002
-    ) -> tuple[Sequence[ReplicaSkew], Sequence[str]]:
+    def skew(self, *_: object) -> tuple[Sequence[ReplicaSkew], Sequence[str]]:
         return (), ()
 
     def close(self) -> None:

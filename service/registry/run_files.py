@@ -1,0 +1,73 @@
+"""Files of a training's run in MLflow."""
+
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from service.common.errors import TrainingNotFound
+from service.registry.connection import RegistryPart
+from service.registry.download import NotFetchable, Source
+
+
+class MlflowRunFiles(RegistryPart):
+    """The port `RunFiles` over one connection."""
+
+    def read_file(self, identifier: str, path: str, most: int) -> bytes | None:
+        """Return up to `most` bytes of a file; None where there is none.
+
+        Raises TrainingNotFound. The file is looked up before it is read: in front of some object
+        stores MLflow answers 500 for one that is not there.
+        """
+        with self._source(identifier) as source:
+            try:
+                if source is None or not source.has(path):
+                    return None
+                read = bytearray()
+                for part in source.read(path):
+                    read += part
+                    if len(read) >= most:
+                        break
+            except NotFetchable:
+                return None
+        return bytes(read[:most])
+
+    def list_files(self, identifier: str, folder: str) -> Sequence[str]:
+        """Return the paths of the files of a folder; none where there is no such folder.
+
+        Raises TrainingNotFound.
+        """
+        with self._source(identifier) as source:
+            return [] if source is None else list(source.files_of(folder))
+
+    def write_file(self, identifier: str, path: str, data: bytes) -> None:
+        """Write a file, in place of one of that path; raises TrainingNotFound."""
+        with self._source(identifier) as source, tempfile.TemporaryDirectory() as folder:
+            if source is not None:
+                file = Path(folder) / Path(path).name
+                file.write_bytes(data)
+                source.write(file, str(Path(path).parent))
+
+    def delete_file(self, identifier: str, path: str) -> None:
+        """Delete a file permanently, if it exists; raises TrainingNotFound."""
+        with self._source(identifier) as source:
+            if source is not None:
+                source.delete(path)
+
+    @contextmanager
+    def _source(self, identifier: str) -> Iterator[Source | None]:
+        """Give access to a run's files in the block; None where they are not in MLflow's storage.
+
+        Raises TrainingNotFound.
+        """
+        if not re.fullmatch(r"[0-9a-f]{32}", identifier):
+            raise TrainingNotFound(identifier)
+        self._connection.reach_storage()
+        with self._connection.calls(TrainingNotFound(identifier)):
+            location = self._client.get_run(identifier).info.artifact_uri
+            try:
+                source: Source | None = self._connection.source(location)
+            except NotFetchable:
+                source = None
+            yield source
