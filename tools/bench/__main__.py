@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 
 from tests.support.tables import write
-from tools.bench import bulk, command, many_rows, models, one_row, protocols, start, training
+from tools.bench import bulk, command, many_rows, models, one_row, protocols, skew, start, training
 from tools.bench.options import Options
 
 PARTS: dict[str, Callable[[Options], str]] = {
@@ -14,6 +14,7 @@ PARTS: dict[str, Callable[[Options], str]] = {
     "models": models.measure,
     "bulk": bulk.measure,
     "training": training.measure,
+    "skew": skew.measure,
     "start": start.measure,
 }
 
