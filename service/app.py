@@ -184,7 +184,7 @@ def _services(
         ),
     )
     training_queue = TrainingQueue(
-        identifier, TrainingServices(registry, workers, coordinator, limits), metrics
+        identifier, TrainingServices(registry, workers, coordinator, current_model, limits), metrics
     )
     uploads = Uploads(registry, workers, folder.uploads, settings)
     return Services(

@@ -151,6 +151,20 @@ class NoteReply(_Reply):
     message: str
 
 
+class ComparisonReply(_Reply):
+    """How a new version and the one in use answered the same held-out rows."""
+
+    rows: int
+    new: dict[str, float] = Field(description="metrics of the new version, before any refit")
+    in_use: dict[str, float] | None = Field(
+        description="metrics of the version in use; null, as are the counts, where it was not asked"
+    )
+    only_new_right: int | None
+    only_in_use_right: int | None
+    p_value: float | None = Field(description="of McNemar's exact test")
+    verdict: Literal["better", "not better", "incomparable"]
+
+
 class TrainingReply(_Reply):
     """A training; what is not known yet is left out."""
 
@@ -172,6 +186,9 @@ class TrainingReply(_Reply):
     )
     seconds: dict[str, float] | None = None
     notes: list[NoteReply]
+    comparison: ComparisonReply | None = Field(
+        None, description="with the version that was in use, where `use` is `if-better`"
+    )
 
 
 class ColumnFound(_Reply):

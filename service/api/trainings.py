@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 
 from service.api.models import timestamp
 from service.api.parameters import STRICT_QUERY, Limit, PageToken
-from service.api.schemas import ProblemReply, TrainingList, TrainingReply
+from service.api.schemas import ComparisonReply, ProblemReply, TrainingList, TrainingReply
 from service.api.services import services_of
 from service.common.domain import Training
 
@@ -37,6 +37,8 @@ def training_reply(training: Training) -> TrainingReply:
         optional["used"] = training.used
     if training.missing:
         optional["missing"] = list(training.missing)
+    if training.comparison is not None:
+        optional["comparison"] = ComparisonReply(**asdict(training.comparison))
     if training.seconds:
         optional["seconds"] = {key: round(value, 4) for key, value in training.seconds.items()}
     return TrainingReply(

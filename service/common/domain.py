@@ -33,6 +33,14 @@ Fault = Literal["request", "conflict", "service"]
 """Why a training failed: by its request, a conflict with the present state, or the service."""
 
 TrainingState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+IF_BETTER = "if-better"
+"""What `use` is where a new version is put in use only if it answers better than the one in use."""
+
+UseWish = bool | Literal["if-better"]
+"""Whether the version of a training is put in use."""
+
+Verdict = Literal["better", "not better", "incomparable"]
+
 OPEN_STATES: tuple[TrainingState, ...] = ("queued", "running")
 
 FIRST_ARTIFACTS = ("schema.json", "model.onnx", "model.skops", "golden.npz")
@@ -155,6 +163,23 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """How a new version and the one in use answered the same held-out rows."""
+
+    rows: int
+    new: Mapping[str, float]
+    """The metrics of the new version."""
+    verdict: Verdict
+    in_use: Mapping[str, float] | None = None
+    """The metrics of the version in use; None, as is what follows, where it was not asked."""
+    only_new_right: int | None = None
+    """Rows that only the new version answered right."""
+    only_in_use_right: int | None = None
+    p_value: float | None = None
+    """Of McNemar's exact test: how likely a difference as large is between equal versions."""
+
+
+@dataclass(frozen=True, slots=True)
 class Training:
     """One run of `/train`, whether it succeeded or not."""
 
@@ -177,6 +202,8 @@ class Training:
     """The replicas that did not confirm its version, where it was put in use."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
+    comparison: Comparison | None = None
+    """With the version that was in use, where that was asked for."""
     data_set: str = ""
     owner: str = ""
     """The id of the replica that runs it."""

@@ -222,6 +222,7 @@ class EpochConflict(Conflict):
         super().__init__(
             f"expected_epoch is {clip(expected)}, but the epoch is {found}; nothing has changed."
         )
+        self.found = found
         self.outcome = "unchanged"
 
 

@@ -1,31 +1,20 @@
 """Trainings as MLflow runs."""
 
-import math
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-import msgspec
 import orjson
 
-from service.common.domain import OPEN_STATES, DataSet, Fault, Note, Page, Training, TrainingState
+from service.common.domain import OPEN_STATES, DataSet, Page, Training
 from service.common.errors import TrainingNotFound
 from service.registry.connection import RegistryPart, checked_page_token, page_token_of
 from service.registry.mlmodel import TYPES
+from service.registry.training_tags import STATUS, tags_of, training_of
 
-_STATUS: dict[TrainingState, str] = {
-    "queued": "SCHEDULED",
-    "running": "RUNNING",
-    "succeeded": "FINISHED",
-    "failed": "FAILED",
-    "cancelled": "KILLED",
-}
-_FAULTS: dict[str, Fault] = {name: name for name in get_args(Fault)}
-_LONGEST_TAG = 5000
-"""Characters that MLflow keeps of a tag."""
 _DIGEST_CHARACTERS = 36
 """Characters that MLflow keeps of the digest of a run's input."""
 _MOST_COLUMNS = 500
@@ -41,7 +30,7 @@ class MlflowTrainings(RegistryPart):
             run = self._client.create_run(
                 self._connection.experiment("trainings"),
                 run_name=f"{training.name} {training.model_type}",
-                tags={**_tags(training), **details},
+                tags={**tags_of(training), **details},
             )
         return replace(training, id=run.info.run_id, created_at=run.info.start_time / 1000)
 
@@ -100,7 +89,7 @@ class MlflowTrainings(RegistryPart):
         self._log_tags(training)
         ended = int((training.finished_at or time.time()) * 1000)
         with self._connection.calls(TrainingNotFound(training.id)):
-            self._client.set_terminated(training.id, _STATUS[training.state], ended)
+            self._client.set_terminated(training.id, STATUS[training.state], ended)
 
     def training_of_key(self, key: str) -> tuple[Training, str] | None:
         """Return the newest training whose details hold this `idempotency_key`, and its `request`.
@@ -110,7 +99,7 @@ class MlflowTrainings(RegistryPart):
         runs = self._connection.search_runs("trainings", f"tags.idempotency_key = '{key}'", 1)
         if not runs or runs[0].data.tags.get("fault") == "service":
             return None
-        return _training(runs[0]), runs[0].data.tags.get("request", "")
+        return training_of(runs[0]), runs[0].data.tags.get("request", "")
 
     def get_training(self, identifier: str) -> Training:
         """Return one; raises TrainingNotFound."""
@@ -121,18 +110,18 @@ class MlflowTrainings(RegistryPart):
             experiment = self._connection.experiment("trainings")
         if run.info.experiment_id != experiment or run.info.lifecycle_stage != "active":
             raise TrainingNotFound(identifier)
-        return _training(run)
+        return training_of(run)
 
     def list_trainings(self, limit: int, page_token: str | None) -> Page[Training]:
         """Return trainings, the newest first."""
         token = checked_page_token(page_token)
         runs = self._connection.search_runs("trainings", "tags.state != ''", limit, token)
-        return Page([_training(run) for run in runs], page_token_of(runs))
+        return Page([training_of(run) for run in runs], page_token_of(runs))
 
     def open_trainings(self) -> Sequence[Training]:
         """Return those that have not ended."""
         return [
-            _training(run)
+            training_of(run)
             for state in OPEN_STATES
             for run in self._oldest_first(f"tags.state = '{state}'")
         ]
@@ -141,7 +130,7 @@ class MlflowTrainings(RegistryPart):
         """Return those that began before then, and failed or were cancelled."""
         since = f"attributes.start_time < {int(before * 1000)}"
         return [
-            _training(run)
+            training_of(run)
             for state in ("failed", "cancelled")
             for run in self._oldest_first(f"tags.state = '{state}' and {since}")
         ]
@@ -150,7 +139,7 @@ class MlflowTrainings(RegistryPart):
         """Return those on these rows, and those that have not recorded their rows yet."""
         digest = data_set.sha256[:_DIGEST_CHARACTERS]
         return [
-            _training(run)
+            training_of(run)
             for run in self._oldest_first(f"tags.data_set = '{data_set.name}'")
             if {item.dataset.digest for item in run.inputs.dataset_inputs} <= {digest}
         ]
@@ -172,7 +161,7 @@ class MlflowTrainings(RegistryPart):
     def _log_tags(self, training: Training) -> None:
         from mlflow.entities import RunTag
 
-        tags = [RunTag(key, value) for key, value in _tags(training).items()]
+        tags = [RunTag(key, value) for key, value in tags_of(training).items()]
         with self._connection.calls(TrainingNotFound(training.id)):
             self._client.log_batch(training.id, tags=tags)
 
@@ -189,90 +178,3 @@ def as_input(data_set: DataSet, digest: str, profile: bytes, schema: str | None 
         schema=schema,
         profile=profile.decode(),
     )
-
-
-def _tags(training: Training) -> dict[str, str]:
-    tags = {
-        "state": training.state,
-        "stage": training.stage,
-        "progress": f"{training.progress:.3f}",
-        "owner": training.owner,
-        "beat": f"{training.beat_at:.3f}",
-        "model": training.name,
-        "model_type": training.model_type,
-        "data_set": training.data_set,
-        "used": str(training.used).lower(),
-        "missing": " ".join(training.missing),
-        "seconds": orjson.dumps(dict(training.seconds)).decode(),
-        "notes": _written(training.notes),
-    }
-    if training.error is not None:
-        tags["error"] = training.error[:2000]
-    if training.fault is not None:
-        tags["fault"] = training.fault
-    if training.version is not None:
-        tags["version"] = str(training.version)
-        tags["metrics"] = orjson.dumps(dict(training.metrics)).decode()
-    return tags
-
-
-def _written(notes: Sequence[Note]) -> str:
-    """Return as many of the notes as a tag holds."""
-    for count in range(len(notes), -1, -1):
-        text = orjson.dumps([asdict(note) for note in notes[:count]]).decode()
-        if len(text) <= _LONGEST_TAG:
-            break
-    return text
-
-
-def _notes(text: str | None) -> tuple[Note, ...]:
-    try:
-        return msgspec.json.decode(text or "[]", type=tuple[Note, ...])
-    except msgspec.DecodeError:
-        return ()
-
-
-def _training(run: Any) -> Training:
-    """Read a run; any of its tags may have been changed in MLflow's page, so none is trusted."""
-    tags: Mapping[str, str] = run.data.tags
-    ended = run.info.end_time
-    state, version = tags.get("state", ""), tags.get("version", "")
-    return Training(
-        id=run.info.run_id,
-        state=state if state in _STATUS else "failed",
-        created_at=run.info.start_time / 1000,
-        name=tags.get("model", ""),
-        model_type=tags.get("model_type", ""),
-        stage=tags.get("stage", ""),
-        progress=min(1.0, max(0.0, _real(tags.get("progress")))),
-        finished_at=ended / 1000 if ended else None,
-        error=tags.get("error"),
-        fault=_FAULTS.get(tags.get("fault", "")),
-        version=int(version) if re.fullmatch(r"[1-9][0-9]{0,8}", version) else None,
-        metrics=_reals(tags.get("metrics")),
-        used=tags.get("used") == "true",
-        missing=tuple(tags.get("missing", "").split()),
-        seconds=_reals(tags.get("seconds")),
-        notes=_notes(tags.get("notes")),
-        data_set=tags.get("data_set", ""),
-        owner=tags.get("owner", ""),
-        beat_at=_real(tags.get("beat")),
-    )
-
-
-def _real(text: str | None) -> float:
-    try:
-        value = float(text or 0)
-    except ValueError:
-        return 0.0
-    return value if math.isfinite(value) else 0.0
-
-
-def _reals(text: str | None) -> dict[str, float]:
-    try:
-        value = orjson.loads(text or "{}")
-    except orjson.JSONDecodeError:
-        return {}
-    if not isinstance(value, dict):
-        return {}
-    return {key: item for key, item in value.items() if isinstance(item, int | float)}

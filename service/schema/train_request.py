@@ -9,7 +9,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, field_validator
 
-from service.common.domain import LOG_OF_USE, NEW_MODEL_NAME, is_new_model_name
+from service.common.domain import (
+    IF_BETTER,
+    LOG_OF_USE,
+    NEW_MODEL_NAME,
+    UseWish,
+    is_new_model_name,
+)
 from service.schema.file_options import FileOptions
 
 MAX_CANDIDATES = 200
@@ -82,7 +88,11 @@ class TrainRequest(FileOptions):
     )
     unknown_categories: Literal["refuse", "ignore"] = "refuse"
     refit: bool = Field(False, description="fit again on all rows after it was measured")
-    use: bool | None = Field(None, description="put it in use when it is ready; default true")
+    use: UseWish | None = Field(
+        None,
+        description="put it in use when it is ready; default true. `if-better`: only if it answers "
+        "the held-out rows better than the version in use",
+    )
     wait: float | None = Field(
         None, ge=0, le=300, description="seconds to wait for the end; default 30"
     )
@@ -92,6 +102,13 @@ class TrainRequest(FileOptions):
     def folds(self) -> int:
         """The number of folds of a search or a cross-validation; 0 where there is neither."""
         return self.cv or (5 if self.search else 0)
+
+    @field_validator("use", mode="before")
+    @classmethod
+    def _wish(cls, value: object) -> object:
+        if value is None or isinstance(value, bool) or value == IF_BETTER:
+            return value
+        raise ValueError(f'must be true, false or "{IF_BETTER}"')
 
     @field_validator("class_weight", mode="before")
     @classmethod

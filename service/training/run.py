@@ -4,15 +4,27 @@ import logging
 import shutil
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from service.common.disk_errors import lack
-from service.common.domain import DataSet, Fault, NewVersion, Note, Training, TrainingState
+from service.common.domain import (
+    IF_BETTER,
+    DataSet,
+    Fault,
+    NewVersion,
+    Note,
+    Training,
+    TrainingState,
+    UseWish,
+    Version,
+)
 from service.common.errors import (
     Conflict,
+    EpochConflict,
     InvalidRequest,
     JobFailed,
     JobStopped,
@@ -26,6 +38,8 @@ from service.processes.job import Job
 from service.processes.limits import JobLimits
 from service.processes.pool import WorkerPool
 from service.rollout.coordinator import Coordinator
+from service.serving.current_model import CurrentModel
+from service.training.comparison import Compared, compare
 
 logger = logging.getLogger(__name__)
 
@@ -48,11 +62,13 @@ class TrainingSpec:
     name: str
     model_type: str
     data_set: DataSet
-    use: bool
+    use: UseWish
     folder: Path
     """Holds the rows that the check wrote; removed at the end."""
     request: str = ""
     """The request in full, as the worker that checked it wrote it, for the one that trains."""
+    refit: bool = False
+    """Whether it is fitted again, on all rows, after it was measured."""
     only_first: bool = False
     """Whether it is put in use only if no model is."""
 
@@ -64,6 +80,7 @@ class TrainingServices:
     registry: Registry
     workers: WorkerPool
     coordinator: Coordinator
+    current_model: CurrentModel
     limits: Limits
 
 
@@ -135,11 +152,9 @@ class TrainingRun:
         spec, limits, registry = self._spec, services.limits, services.registry
         self._raise_if_stopped()
         self._record(registry, state="running", stage="starting")
-        with self._lock:
-            self._raise_if_stopped()
-            request = {"request": spec.request}
-            job = self._job = services.workers.start("train", spec.folder, request, limits.each)
-        result = self._follow(job, start + limits.each.seconds)
+        deadline = start + limits.each.seconds
+        result = self._work(services, "train", {"request": spec.request}, deadline)
+        compared = self._compare(services, deadline) if spec.use == IF_BETTER else None
         seconds = {**result["seconds"], "total": time.monotonic() - start}
         self._record(
             registry,
@@ -148,8 +163,8 @@ class TrainingRun:
             metrics=result["metrics"],
             seconds=seconds,
         )
-        notes = tuple(Note(None, text) for text in result["notes"])
-        self.training = replace(self.training, notes=(*self.training.notes, *notes))
+        for text in result["notes"]:
+            self._note(text)
         registry.record_result(
             self.training, result["params"], spec.data_set, spec.folder / files.REPORT
         )
@@ -167,11 +182,7 @@ class TrainingRun:
             )
         )
         self._record(registry, stage="putting in use", progress=0.95, version=version.version)
-        used = False
-        missing: tuple[str, ...] = ()
-        if spec.use and not (spec.only_first and registry.newest_use() is not None):
-            change = services.coordinator.use(version, f"training {self.training.id}")
-            used, missing = not change.missing, tuple(change.missing)
+        used, missing = self._use(services, version, compared)
         return replace(
             self.training,
             state="succeeded",
@@ -181,6 +192,67 @@ class TrainingRun:
             missing=missing,
             seconds={**seconds, "total": time.monotonic() - start},
         )
+
+    def _use(
+        self, services: TrainingServices, version: Version, compared: Compared | None
+    ) -> tuple[bool, tuple[str, ...]]:
+        """Put the version in use if that is wished and it may be.
+
+        Return whether all replicas confirm that, and those that do not.
+        """
+        spec, by = self._spec, f"training {self.training.id}"
+        if not spec.use or (spec.only_first and services.registry.newest_use() is not None):
+            return False, ()
+        epoch = None
+        if compared is not None:
+            if compared.comparison.verdict != "better":
+                return False, ()
+            epoch = compared.epoch
+        try:
+            change = services.coordinator.use(version, by, epoch)
+        except EpochConflict as error:
+            self._note(
+                "It was not put in use, as the model in use changed after they were compared: "
+                f"the epoch was {epoch} and is {error.found}."
+            )
+            return False, ()
+        return not change.missing, tuple(change.missing)
+
+    def _compare(self, services: TrainingServices, deadline: float) -> Compared:
+        """Compare the new version with the one in use, and keep what came of it."""
+        self.training = replace(self.training, stage="comparing")
+        limits = services.limits
+
+        def check() -> None:
+            self._raise_if_stopped()
+            if time.monotonic() > deadline:
+                raise JobStopped(f"It took longer than the limit of {limits.each.seconds:g} s.")
+
+        compared = compare(
+            self._spec.folder,
+            services.current_model,
+            lambda spec: self._work(services, "held_out", spec, deadline),
+            check,
+        )
+        self.training = replace(self.training, comparison=compared.comparison)
+        for note in compared.notes:
+            self._note(note)
+        if self._spec.refit:
+            self._note("The version was compared before it was fitted again on all rows.")
+        return compared
+
+    def _note(self, message: str) -> None:
+        self.training = replace(self.training, notes=(*self.training.notes, Note(None, message)))
+
+    def _work(
+        self, services: TrainingServices, kind: str, spec: Mapping[str, Any], deadline: float
+    ) -> dict[str, Any]:
+        """Have a worker do a job in the folder, and return its result."""
+        with self._lock:
+            self._raise_if_stopped()
+            limits = services.limits.each
+            job = self._job = services.workers.start(kind, self._spec.folder, spec, limits)
+        return self._follow(job, deadline)
 
     def _raise_if_stopped(self) -> None:
         """Raise JobStopped after `cancel` or `drain`."""

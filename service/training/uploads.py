@@ -143,6 +143,7 @@ class Uploads:
                 use=checked["use"],
                 folder=upload.folder,
                 request=checked["request"],
+                refit=checked["refit"],
             ),
             checked["wait"],
         )

@@ -99,5 +99,6 @@ JOBS: Mapping[str, Callable[[Task], Any]] = {
     "train": train,
     "adopt": _adopt,
     "matrix": matrix_job.read,
+    "held_out": matrix_job.read_held_out,
     "arrow_answers": matrix_job.write_arrow,
 }

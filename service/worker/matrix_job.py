@@ -6,10 +6,19 @@ import numpy as np
 import pyarrow as pa
 
 from service.common.errors import InvalidInput, UnusableData
-from service.processes.job_files import LABELS, MATRIX, PROBABILITIES, ROWS, save
+from service.processes.job_files import (
+    HELD_OUT,
+    LABELS,
+    MATRIX,
+    PROBABILITIES,
+    REFUSED,
+    ROWS,
+    TABLE,
+    save,
+)
 from service.schema.contract import decode, spelling
-from service.worker.data.matrix import read_matrix
-from service.worker.data.table import Limits
+from service.worker.data.matrix import matrix_of, read_matrix
+from service.worker.data.table import Limits, Table
 from service.worker.task import Task
 
 _ANSWERS = "answers.arrows"
@@ -27,6 +36,20 @@ def read(task: Task) -> Any:
     except UnusableData as error:
         raise InvalidInput(str(error), list(error.problems)) from error
     save(folder / MATRIX, matrix)
+    return {"rows": len(matrix)}
+
+
+def read_held_out(task: Task) -> Any:
+    """Write the matrix of the rows that a training held out, as another version reads them.
+
+    A row that its schema refuses is marked as such.
+    """
+    folder = task.folder
+    table = Table.from_parquet((folder / TABLE).read_bytes())
+    places = np.load(folder / HELD_OUT, allow_pickle=False)
+    matrix, refused = matrix_of(table.at(places), decode(task.spec["schema"].encode()))
+    save(folder / MATRIX, matrix)
+    save(folder / REFUSED, refused)
     return {"rows": len(matrix)}
 
 

@@ -11,10 +11,19 @@ from typing import Any
 import numpy as np
 from skops.io import dumps
 
+from service.common.domain import IF_BETTER
 from service.common.errors import clip
 from service.models.classifier import Classifier, answer
 from service.models.onnx_classifier import OnnxClassifier
-from service.processes.job_files import REPORT, TABLE, VERSION
+from service.processes.job_files import (
+    HELD_OUT,
+    REPORT,
+    TABLE,
+    TRUTH,
+    VERSION,
+    save,
+    write_answers,
+)
 from service.processes.messages import to_json
 from service.schema import reference
 from service.schema.contract import encode
@@ -69,6 +78,10 @@ def train(task: Task) -> Any:
     graph, parity, reason = _convert(fitted, names, planned.table.to_frame(names))
     _pack(version, fitted, names, graph)
     _keep(version, report, fitted)
+    if request.use == IF_BETTER:
+        save(folder / HELD_OUT, fitted.test)
+        save(folder / TRUTH, fitted.codes[fitted.test])
+        write_answers(folder, fitted.answered, fitted.held_out)
     seconds = {**fitted.seconds, "convert": time.perf_counter() - start}
     backend = "native" if graph is None else "onnx"
     serving = {

@@ -120,6 +120,7 @@ def inspect_training(task: Task) -> Any:
         "name": request.name,
         "model_type": request.model_type,
         "use": request.use,
+        "refit": request.refit,
         "wait": request.wait,
         "data_set": summary(data_name, table, request.target, notes),
     }

@@ -265,9 +265,11 @@ def test_training_and_putting_in_use_are_two_rights(locked: Client) -> None:
 
     quiet = locked.post("/train", json=body, headers=train)
     asked = locked.post("/train", json={**body, "use": True}, headers=train)
+    better = locked.post("/train", json={**body, "use": "if-better"}, headers=train)
 
     assert (quiet.status_code, quiet.json()["used"]) == (201, False)
-    assert (asked.status_code, asked.json()["type"]) == (403, "/problems/forbidden")
+    for refused in (asked, better):
+        assert (refused.status_code, refused.json()["type"]) == (403, "/problems/forbidden")
     admin = {"authorization": f"Bearer {SECRETS['admin']}"}
     assert locked.post("/train", json=body, headers=admin).json()["used"] is True
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service.common.domain import DataSet, Note, Training, Version
+from service.common.domain import Comparison, DataSet, Note, Training, Version
 from service.common.errors import (
     AliasNotFound,
     DataSetNotFound,
@@ -308,6 +308,7 @@ def test_a_training_is_followed_from_queue_to_end(registry: Registry) -> None:
         seconds={"fit": 0.25},
         notes=(Note("zip", "is kept as text"), Note(None, "'é' was read")),
         missing=("b", "c"),
+        comparison=Comparison(9, {"accuracy": 0.5}, "better", {"accuracy": 0.25}, 3, 1, 0.625),
         finished_at=round(time.time(), 3),
     )
     registry.close_training(ended)

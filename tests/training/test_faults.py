@@ -231,7 +231,7 @@ def test_a_training_that_is_opened_while_the_service_stops_is_closed(
     replicas = Coordinator(_local(registry, workers, tmp_path), NoPeers(), registry, metrics)
     limits = TrainingLimits(at_once=1, queued=1, each=LIMITS)
     training_queue = TrainingQueue(
-        "me", TrainingServices(registry, workers, replicas, limits), metrics
+        "me", TrainingServices(registry, workers, replicas, CurrentModel(), limits), metrics
     )
     training_queue.start()
 

@@ -12,6 +12,7 @@ from service.common.metrics import Metrics
 from service.processes.limits import JobLimits
 from service.processes.pool import WorkerPool
 from service.rollout.coordinator import Coordinator
+from service.serving.current_model import CurrentModel
 from service.training.heartbeats import ORPHAN_SECONDS
 from service.training.queue import TrainingQueue
 from service.training.run import Limits, TrainingServices
@@ -28,7 +29,9 @@ class Scene:
         local = FakeReplica("a", [], self.registry)
         self.replicas = Coordinator(local, FakePeers([self.b]), self.registry, Metrics())  # type: ignore[arg-type]
         limits = Limits(at_once=1, queued=1, each=JobLimits(seconds=60, memory_bytes=2**32))
-        services = TrainingServices(self.registry, WorkerPool(), self.replicas, limits)
+        services = TrainingServices(
+            self.registry, WorkerPool(), self.replicas, CurrentModel(), limits
+        )
         self.queue = TrainingQueue("a", services, Metrics())
 
     def open(self, owner: str = "b", age: float = 0.0) -> str:
@@ -92,7 +95,9 @@ def test_a_training_that_ends_while_its_owner_is_asked_keeps_its_end(scene: Scen
     )
     limits = Limits(at_once=1, queued=1, each=JobLimits(seconds=60, memory_bytes=2**32))
     queue = TrainingQueue(
-        "a", TrainingServices(scene.registry, WorkerPool(), scene.replicas, limits), Metrics()
+        "a",
+        TrainingServices(scene.registry, WorkerPool(), scene.replicas, CurrentModel(), limits),
+        Metrics(),
     )
 
     with pytest.raises(TrainingEnded):

@@ -30,7 +30,7 @@ from service.worker.data.cells import (
 from service.worker.data.csv import read_fields, read_numbers_at_once
 from service.worker.data.number_texts import doubles_of
 from service.worker.data.parquet import index_of_pandas, read_arrow_table
-from service.worker.data.table import Limits, check_names, nameless, refuse
+from service.worker.data.table import Limits, Table, check_names, nameless, refuse
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +78,33 @@ def read_matrix(
         if file.looks_like_data:
             raise refuse("The first line looks like data; it has to name the features.", "")
         raise _explained(schema, columns, [0], rows, rows, file)
+    matrix, wrong = _cells(schema, columns, file.from_csv, file.comma_is_decimal)
+    if wrong.any():
+        first = np.flatnonzero(wrong)[:MOST].tolist()
+        raise _explained(schema, columns, first, rows, int(wrong.sum()), file)
+    return matrix
+
+
+def matrix_of(table: Table, schema: Schema) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the matrix [rows, features] of a table, and which of its rows the schema refuses.
+
+    The table has all features, each of its type.
+    """
+    arrays = {feature.name: table.columns[feature.name].arrow() for feature in schema.features}
+    return _cells(schema, arrays, from_csv=False, comma_is_decimal=False)
+
+
+def _cells(
+    schema: Schema, columns: Mapping[str, Any], from_csv: bool, comma_is_decimal: bool
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the matrix of all features' columns, and which of the rows are refused."""
+    rows = len(next(iter(columns.values())))
     # Column-major, as it is filled; the prediction copies it row-major part by part.
     matrix = np.empty((rows, len(schema.features)), order="F")
     wrong = np.zeros(rows, np.bool_)
     for index, feature in enumerate(schema.features):
         array = columns[feature.name]
-        matrix[:, index], bad = cells_of(feature, array, file.from_csv, file.comma_is_decimal)
+        matrix[:, index], bad = cells_of(feature, array, from_csv, comma_is_decimal)
         if feature.type == "number":
             values = matrix[:, index]
             bad = bad | (values < feature.low) | (values > feature.high)
@@ -93,10 +114,7 @@ def read_matrix(
         if not feature.nullable:
             bad = bad | missing_cells(array)
         wrong |= bad
-    if wrong.any():
-        first = np.flatnonzero(wrong)[:MOST].tolist()
-        raise _explained(schema, columns, first, rows, int(wrong.sum()), file)
-    return matrix
+    return matrix, wrong
 
 
 def _mapped(path: Path) -> Any:

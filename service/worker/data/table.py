@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -102,6 +102,14 @@ class Table:
     def missing(self, name: str) -> int:
         """Count the rows without a value in the column."""
         return int(np.count_nonzero(self.columns[name].missing))
+
+    def at(self, places: NDArray[np.int64]) -> "Table":
+        """Return a table of the rows at these places."""
+        columns = {
+            name: replace(column, values=column.values[places])
+            for name, column in self.columns.items()
+        }
+        return replace(self, columns=columns)
 
     def to_frame(self, names: Sequence[str]) -> pd.DataFrame:
         """Return the columns as scikit-learn is fitted on them: float64, and text as object.

@@ -61,6 +61,8 @@ class Fitted:
     """What `pipeline.predict` gives for the checked rows, as an index into the classes."""
     probabilities: NDArray[np.float64] | None
     """What `pipeline.predict_proba` gives for the checked rows, where there is such a thing."""
+    answered: NDArray[np.int64]
+    """The classes of the test rows by the pipeline that was measured, before a refit."""
     held_out: NDArray[np.float64] | None
     """The probabilities of the test rows by the pipeline that was measured, before a refit."""
     metrics: Mapping[str, float]
@@ -180,6 +182,7 @@ def fit(plan: Plan, progress: Progress = lambda _stage, _share: None) -> Fitted:
         checked=checked,
         predicted=predicted,
         probabilities=probabilities,
+        answered=answered,
         held_out=held_out,
         metrics=metrics,
         report=report,

@@ -7,6 +7,7 @@ import orjson
 from pydantic import ValidationError
 
 from service.common.did_you_mean import did_you_mean
+from service.common.domain import IF_BETTER
 from service.common.errors import InvalidRequest, Problem, clip, escape, pointer_to
 from service.schema.file_options import FileOptions
 from service.schema.train_request import Search, TrainRequest
@@ -73,7 +74,7 @@ def _from_texts(fields: Mapping[str, str], data_keys: Sequence[str]) -> dict[str
         if key in _TEXTS or (key == "class_weight" and not text.lstrip().startswith("{")):
             value[key] = text
             continue
-        if key not in KEYS:
+        if key not in KEYS or (key == "use" and text == IF_BETTER):
             value[key] = text
             continue
         try:

@@ -44,7 +44,7 @@ WRONG: dict[str, list[object]] = {
     "preprocessing": ["all", True, ["auto"]],
     "unknown_categories": ["accept", 1],
     "refit": [1, "true"],
-    "use": [0, "yes"],
+    "use": [0, 1, "yes", "true", "if better", ["if-better"]],
     "params": [[], "C=1"],
     "class_weight": ["even", {}, {"a": 0}, {"a": -1}, {"a": "1"}, 3],
     "search": [[], {}, {"params": []}, {"params": {}}],
@@ -151,6 +151,12 @@ def test_form_with_a_wrong_value_points_at_it(key: str, text: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         parse_form({"model_type": "SVC", key: text})
     assert [problem.pointer for problem in caught.value.problems] == [f"/{key}"]
+
+
+def test_the_wish_to_use_a_better_version_is_plain_text_in_a_form() -> None:
+    assert parse_request({"use": "if-better"}).use == "if-better"
+    assert parse_form({"use": "if-better"}).use == "if-better"
+    assert parse_form({"use": '"if-better"'}).use == "if-better"
 
 
 @pytest.mark.parametrize("key", ["name", "model_type", "target"])
