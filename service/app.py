@@ -34,6 +34,7 @@ from service.serving.current_model import CurrentModel
 from service.serving.file_predictions import FilePredictions
 from service.serving.loaded_versions import LoadedVersions
 from service.serving.loader import Loader
+from service.serving.outcome_log import OutcomeLog
 from service.serving.version_list import VersionListing
 from service.skew.collector import SkewCollector
 from service.skew.keeper import Keeper
@@ -204,6 +205,7 @@ def _services(
         model_types=ModelTypes(workers, folder.work),
         uploads=uploads,
         file_predictions=FilePredictions(workers, settings),
+        outcome_log=OutcomeLog(registry),
         cores=cores,
         bootstrap=Bootstrap(settings.starter_model, registry, coordinator, uploads, training_queue),
         skew=Keeper(

@@ -23,9 +23,9 @@ _OPEN_BELOW = ("/console/", "/docs/assets/", "/internal/")
 
 _PREDICTS = re.compile(
     "/predict|/invocations|/models/[^/]+/versions/[^/]+/predict|/v2/models/[^/]+(/versions/[^/]+)?/infer"
-    "|/v1/models/[^/]+:predict|/v2/repository/index"
+    "|/v1/models/[^/]+:predict|/v2/repository/index|/outcomes"
 )
-"""Posts that change nothing."""
+"""Posts that change neither models nor data."""
 
 _DISCARDED_BYTES = 65_536
 """A body of up to this size is discarded after the answer, and the connection kept."""

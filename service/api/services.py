@@ -27,6 +27,7 @@ from service.rollout.poller import Poller
 from service.serving.core_pool import CorePool
 from service.serving.current_model import CurrentModel
 from service.serving.file_predictions import FilePredictions
+from service.serving.outcome_log import OutcomeLog
 from service.serving.version_list import VersionListing
 from service.skew.keeper import Keeper
 from service.training.bootstrap import Bootstrap
@@ -65,6 +66,7 @@ class Services:
     model_types: ModelTypes
     uploads: Uploads
     file_predictions: FilePredictions
+    outcome_log: OutcomeLog
     cores: CorePool
     bootstrap: Bootstrap
     retention: Retention

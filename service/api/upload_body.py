@@ -41,9 +41,15 @@ async def receive_upload(
     await _write(stream, services, upload)
 
 
-async def receive_rows(request: Request, services: Services, upload: Upload) -> None:
-    """Write the body of a request to the folder of an upload, whatever it is."""
-    await _write(capped(request, services.settings.max_upload_bytes), services, upload)
+async def receive_rows(
+    request: Request, services: Services, upload: Upload, limit: int | None = None
+) -> None:
+    """Write the body of a request to the folder of an upload, whatever it is.
+
+    `limit` is the most bytes that it may have; without it, what the settings allow for a file.
+    """
+    most = services.settings.max_upload_bytes if limit is None else limit
+    await _write(capped(request, most), services, upload)
 
 
 async def _write(stream: AsyncIterator[bytes], services: Services, upload: Upload) -> None:

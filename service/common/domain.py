@@ -1,5 +1,6 @@
 """The values of the domain."""
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -96,6 +97,12 @@ class Version:
     def digest(self) -> str:
         """The digest of the artifact that serves it."""
         return self.sha256.get("model.onnx") or self.sha256.get("model.skops", "")
+
+    @property
+    def identity(self) -> str:
+        """A digest of what it keeps when its model is renamed, and no other version has."""
+        kept = f"{self.run_id} {self.digest} {round(self.created_at * 1000)}"
+        return hashlib.sha256(kept.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)

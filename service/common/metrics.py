@@ -10,10 +10,16 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, PlatformCollect
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 
+from service.common.outcomes import Label, OutcomeCounts
+
 LATENCY_BUCKETS = (
     0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005,
     0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 )  # fmt: skip
+
+MOST_SHOWN = 50
+"""Classes that are labels of their own; those of a version's schema, never a client's text."""
+OTHER = "other"
 
 _MAX_VERSIONS = 25
 """Versions whose latencies are shown; those that answer now are never forgotten."""
@@ -177,6 +183,12 @@ class Metrics:
         self.in_flight = gauge(
             "service_predictions_in_flight", "Predictions under way in threads now."
         )
+        self._outcomes = counter(
+            "service_outcomes_total",
+            "Rows whose truth was told, by predicted and true class.",
+            ("predicted", "label"),
+        )
+        self._outcome_classes = FewLabels(MOST_SHOWN)
         # Known from the start: the first event of a counter that was not there is no increase.
         for state in ("succeeded", "failed", "cancelled"):
             self.trainings.labels(state)
@@ -186,6 +198,39 @@ class Metrics:
         for outcome in ("ok", "unavailable", "unservable", "error"):
             self.polls.labels(outcome)
         self.invalid.labels("queue-full")
+
+    def count_outcomes(self, counts: OutcomeCounts) -> None:
+        """Count rows by predicted and true class; those of too many classes are all `other`."""
+        if counts.confusion is None or counts.labels is None:
+            self._outcomes.labels(OTHER, OTHER).inc(counts.rows)
+            return
+        shown = [self._outcome_classes.of(spelled(label)) for label in counts.labels]
+        for label, row in zip(shown, counts.confusion, strict=True):
+            for predicted, rows in zip(shown, row, strict=True):
+                if rows:
+                    self._outcomes.labels(predicted, label).inc(rows)
+
+
+class FewLabels:
+    """Gives the first `most` values of a metric's label their own name, and `other` to the rest."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._known: set[str] = set()
+        self._lock = threading.Lock()
+
+    def of(self, value: str) -> str:
+        """Return the label of a value."""
+        with self._lock:
+            if value not in self._known and len(self._known) >= self._most:
+                return OTHER
+            self._known.add(value)
+        return value
+
+
+def spelled(label: Label) -> str:
+    """Write a class as a label, booleans as JSON does."""
+    return str(label).lower() if isinstance(label, bool) else str(label)
 
 
 def value_of(gauge: Gauge) -> float:

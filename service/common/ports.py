@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from service.common.domain import DataSet, NewVersion, Page, Training, Use, Version
+from service.common.outcomes import OutcomeRecord, Receipt
 
 
 class Versions(Protocol):
@@ -156,7 +157,23 @@ class DataSets(Protocol):
         """Delete one with its rows, permanently, unless it was uploaded again since then."""
 
 
-class Registry(Versions, Uses, Trainings, RunFiles, DataSets, Protocol):
+class Outcomes(Protocol):
+    """How right versions were, by version, day and replica."""
+
+    def write_outcomes(self, record: OutcomeRecord, receipt: Receipt | None) -> OutcomeRecord:
+        """Write a record with a receipt in one step; return it with its id.
+
+        One with an id replaces what was written under it; its receipts stay.
+        """
+
+    def receipt_of_key(self, key: str) -> Receipt | None:
+        """Return the receipt of the request that had this key, or None."""
+
+    def list_outcomes(self, since: str, of: str | None = None) -> Sequence[OutcomeRecord]:
+        """Return the records from a day on, of one version or all; unreadable ones are left out."""
+
+
+class Registry(Versions, Uses, Trainings, RunFiles, DataSets, Outcomes, Protocol):
     """All that is kept in MLflow."""
 
     def close(self) -> None:

@@ -51,7 +51,7 @@ _STORAGE_SECONDS = 2.0
 _OF_MODELS = {"mlflow.experimentKind": "custom_model_development"}
 """Makes MLflow's page open on runs and models rather than on traces of language models."""
 
-EXPERIMENTS = ("trainings", "datasets")
+EXPERIMENTS = ("trainings", "datasets", "outcomes")
 
 
 class Connection:

@@ -4,13 +4,16 @@ from pathlib import Path
 
 from service.registry.connection import Connection
 from service.registry.data_sets import MlflowDataSets
+from service.registry.outcomes import MlflowOutcomes
 from service.registry.run_files import MlflowRunFiles
 from service.registry.trainings import MlflowTrainings
 from service.registry.use_log import MlflowUses
 from service.registry.versions import MlflowVersions
 
 
-class MlflowRegistry(MlflowVersions, MlflowUses, MlflowTrainings, MlflowRunFiles, MlflowDataSets):
+class MlflowRegistry(
+    MlflowVersions, MlflowUses, MlflowTrainings, MlflowRunFiles, MlflowDataSets, MlflowOutcomes
+):
     """The port `Registry` on MLflow: a server over HTTP, or a store in the data folder."""
 
     def __init__(self, uri: str, data_dir: Path) -> None:

@@ -2,7 +2,7 @@
 
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from service.common.domain import RowsMedia
 from service.common.errors import BodyTooLarge, ClientGone, InvalidRequest, JobFailed, Overloaded
+from service.common.outcomes import OutcomeCounts
 from service.common.settings import Settings
 from service.processes.job import Job
-from service.processes.job_files import MATRIX, write_answers
+from service.processes.job_files import MATRIX, TRUTH, write_answers
 from service.processes.limits import JobLimits
 from service.processes.pool import WorkerPool
 from service.schema.contract import encode, spelling
+from service.serving.outcomes import count
 from service.serving.predictor import Predictor
 from service.serving.reply_encoder import ReplyEncoder
 
@@ -102,7 +104,8 @@ class FilePredictions:
         """
         if probabilities:
             predictor.classification.check_has_probabilities()
-        matrix = self._matrix(predictor, folder, media, deadline, encoding, form == "scoring")
+        more = {"drop_others": form == "scoring"}
+        matrix = self._matrix("matrix", predictor, folder, media, deadline, encoding, more)
         if probabilities and len(matrix) * len(predictor.schema.classes) > MAX_PROBABILITIES:
             what = "The number of probabilities (rows x classes)"
             raise BodyTooLarge(what, MAX_PROBABILITIES, "in a reply")
@@ -123,24 +126,45 @@ class FilePredictions:
         file = self._run("arrow_answers", folder, spec, deadline)["file"]
         return (folder / file).read_bytes(), len(matrix)
 
-    def _matrix(
+    def answer_beside_truth(
         self,
         predictor: Predictor,
         folder: Path,
         media: RowsMedia,
         deadline: Deadline,
+        encoding: str = "utf-8",
+    ) -> OutcomeCounts:
+        """Answer the rows that were uploaded with their labels, and count how right that is.
+
+        Raises as `answer` does.
+        """
+        matrix = self._matrix("outcomes", predictor, folder, media, deadline, encoding)
+        truth = np.load(folder / TRUTH, allow_pickle=False)
+        labels, rows = predictor.classification.classify(
+            matrix, predictor.classifier.has_probabilities, folder / MATRIX, deadline.check
+        )
+        return count(predictor.schema, truth, labels, rows)
+
+    def _matrix(
+        self,
+        kind: str,
+        predictor: Predictor,
+        folder: Path,
+        media: RowsMedia,
+        deadline: Deadline,
         encoding: str,
-        drop_others: bool,
+        more: Mapping[str, bool] | None = None,
     ) -> NDArray[np.float64]:
+        """Have a worker read the rows: `kind` is its job, `more` what only that one needs."""
         spec = {
-            "drop_others": drop_others,
+            **(more or {}),
             "media": media,
             "encoding": encoding,
             "schema": encode(predictor.schema).decode(),
             "max_rows": self._settings.max_bulk_rows,
             "max_columns": self._settings.max_columns,
         }
-        self._run("matrix", folder, spec, deadline)
+        self._run(kind, folder, spec, deadline)
         matrix: NDArray[np.float64] = np.load(folder / MATRIX, mmap_mode="r", allow_pickle=False)
         return matrix
 

@@ -53,13 +53,16 @@ class ClassCounts:
         }
 
 
-def log_losses(truth: Ints, probabilities: Floats) -> Floats | None:
+def has_likelihoods(probabilities: Floats) -> bool:
+    """Return whether every row of [N, K] has a likelihood: it is finite, and not all of it zero."""
+    return bool(np.isfinite(probabilities).all() and (probabilities.sum(axis=1) > 0).all())
+
+
+def log_losses(truth: Ints, probabilities: Floats) -> Floats:
     """Return the log loss of each row, [N], of probabilities [N, K].
 
-    None where a row has no likelihood: it is not finite, or all of it is zero.
+    The class of a row whose probabilities are all zero counts as the least likely there can be.
     """
-    if not np.isfinite(probabilities).all() or not (probabilities.sum(axis=1) > 0).all():
-        return None
     given = probabilities[np.arange(len(truth)), truth]
     losses: Floats = -np.log(np.clip(given, _SMALLEST, 1 - _SMALLEST))
     return losses

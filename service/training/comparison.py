@@ -15,7 +15,7 @@ from service.schema.contract import Schema, decode, encode, spelling
 from service.serving.classification import Classification
 from service.serving.current_model import CurrentModel
 from service.serving.predictor import Predictor
-from service.serving.quality import ClassCounts, Ints, log_losses, mcnemar
+from service.serving.quality import ClassCounts, Ints, has_likelihoods, log_losses, mcnemar
 
 Read = Callable[[Mapping[str, Any]], object]
 """Has a worker read the held-out rows by a schema; raises what ends the job."""
@@ -111,10 +111,8 @@ class _Answers:
 
     def metrics(self, truth: Ints, classes: int) -> dict[str, float]:
         measured = ClassCounts.of(truth, self.labels, classes).metrics()
-        if self.probabilities is not None:
-            losses = log_losses(truth, self.probabilities)
-            if losses is not None:
-                measured["log_loss"] = float(losses.mean())
+        if self.probabilities is not None and has_likelihoods(self.probabilities):
+            measured["log_loss"] = float(log_losses(truth, self.probabilities).mean())
         return measured
 
 

@@ -99,6 +99,7 @@ JOBS: Mapping[str, Callable[[Task], Any]] = {
     "train": train,
     "adopt": _adopt,
     "matrix": matrix_job.read,
+    "outcomes": matrix_job.read_outcomes,
     "held_out": matrix_job.read_held_out,
     "arrow_answers": matrix_job.write_arrow,
 }

@@ -14,9 +14,11 @@ from service.processes.job_files import (
     REFUSED,
     ROWS,
     TABLE,
+    TRUTH,
     save,
 )
 from service.schema.contract import decode, spelling
+from service.worker.data import outcome_rows
 from service.worker.data.matrix import matrix_of, read_matrix
 from service.worker.data.table import Limits, Table
 from service.worker.task import Task
@@ -36,6 +38,22 @@ def read(task: Task) -> Any:
     except UnusableData as error:
         raise InvalidInput(str(error), list(error.problems)) from error
     save(folder / MATRIX, matrix)
+    return {"rows": len(matrix)}
+
+
+def read_outcomes(task: Task) -> Any:
+    """Write the matrix of the uploaded rows and their true classes; raises as `read` does."""
+    folder, spec = task.folder, task.spec
+    limits = Limits(rows=spec["max_rows"], columns=spec["max_columns"])
+    schema = decode(spec["schema"].encode())
+    try:
+        matrix, truth = outcome_rows.read_outcomes(
+            folder / ROWS, spec["media"], schema, limits, spec["encoding"]
+        )
+    except UnusableData as error:
+        raise InvalidInput(str(error), list(error.problems)) from error
+    save(folder / MATRIX, matrix)
+    save(folder / TRUTH, truth)
     return {"rows": len(matrix)}
 
 

@@ -175,6 +175,8 @@ NEEDED = {
     ("GET", "/schema"): "predict",
     ("GET", "/use-model"): "predict",
     ("GET", "/access"): "predict",
+    ("GET", "/outcomes"): "predict",
+    ("POST", "/outcomes"): "predict",
     ("GET", "/figures"): "predict",
     ("GET", "/skew"): "predict",
     ("GET", "/models"): "predict",

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from service.api import schemas, use_model_schemas
 from service.api.figures import FiguresReply
 from service.api.inference.schemas import ErrorReply
+from service.api.outcome_schemas import CountedReply, OutcomesList
 from service.api.scoring.routes import ScoringErrorReply
 from service.api.skew import SkewReply
 from service.schema.contract import Feature, Schema
@@ -37,6 +38,7 @@ SERVED: dict[str, tuple[str, type[BaseModel]]] = {
     "get /models/{name}/versions/{version}": ("/models/iris/versions/1", schemas.VersionDetail),
     "get /trainings": ("/trainings", schemas.TrainingList),
     "get /use-model": ("/use-model", use_model_schemas.UseReply),
+    "get /outcomes": ("/outcomes", OutcomesList),
     "get /access": ("/access", schemas.AccessReply),
     "get /figures": ("/figures", FiguresReply),
     "get /skew": ("/skew", SkewReply),
@@ -74,7 +76,7 @@ def test_the_documented_examples_work(client: Client, document: dict[str, Any]) 
     }
 
     repository = {f"/v2/repository/models/{{name}}/{act}" for act in ("load", "unload")}
-    own = {"/predict", OF_VERSION, "/train", "/datasets", "/use-model"}
+    own = {"/predict", OF_VERSION, "/train", "/datasets", "/use-model", "/outcomes"}
     assert set(posts) == {*own, *PREDICTIONS, "/v2/repository/index", *repository}
     del posts["/v2/repository/models/{name}/unload"]  # the one in use cannot be unloaded
     posts = {re.sub("{name}", "iris", path): body for path, body in posts.items()}
@@ -92,7 +94,14 @@ def test_replies_to_changes_are_what_openapi_says(client: Client) -> None:
     changed = client.post("/use-model", json={"name": "checked"})
     predicted = client.predict({**client.get("/schema").json()["example"], "probabilities": True})
 
+    instances = client.get("/schema").json()["example"]["instances"]
+    labels = predicted.json()["predictions"]
+    version = predicted.json()["version"]
+    told = {"version": version, "instances": instances, "labels": labels}
+    counted = client.post("/outcomes", json=told)
+
     schemas.TrainingReply.model_validate_json(trained.content)
+    CountedReply.model_validate_json(counted.content)
     use_model_schemas.ChangeReply.model_validate_json(changed.content)
     schemas.PredictReply.model_validate_json(predicted.content)
 

@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from sklearn import metrics
 
-from service.serving.quality import ClassCounts, brier_scores, log_losses, mcnemar, wilson
+from service.serving.quality import (
+    ClassCounts,
+    brier_scores,
+    has_likelihoods,
+    log_losses,
+    mcnemar,
+    wilson,
+)
 
 Ints = NDArray[np.int64]
 
@@ -49,7 +56,6 @@ def test_losses_are_those_of_scikit_learn(seed: int, rows: int, classes: int) ->
 
     losses, scores = log_losses(truth, chances), brier_scores(truth, chances)
 
-    assert losses is not None
     assert losses.mean() == pytest.approx(metrics.log_loss(truth, chances, labels=labels))
     brier = metrics.brier_score_loss(truth, chances, labels=labels, scale_by_half=False)
     assert scores.mean() == pytest.approx(brier)
@@ -68,8 +74,9 @@ def test_a_row_without_an_answer_is_wrong_and_predicts_no_class() -> None:
 
 
 @pytest.mark.parametrize("row", [[0.0, 0.0], [np.nan, 1.0], [np.inf, 0.0]])
-def test_what_is_no_likelihood_has_no_log_loss(row: list[float]) -> None:
-    assert log_losses(np.array([0, 1]), np.array([row, [0.5, 0.5]])) is None
+def test_what_is_no_likelihood_is_told_from_one(row: list[float]) -> None:
+    assert not has_likelihoods(np.array([row, [0.5, 0.5]]))
+    assert has_likelihoods(np.array([[1.0, 0.0], [0.5, 0.5]]))
 
 
 @settings(max_examples=200, deadline=None)

@@ -73,6 +73,16 @@ ERRORS: dict[str, tuple[str, bytes | None, dict[str, str]]] = {
         b"",
         JSON,
     ),
+    "post /outcomes 400": ("/outcomes", b"{}", JSON),
+    "post /outcomes 404": (
+        "/outcomes",
+        b'{"version": 99, "instances": [[5, 3, 1, 0]], "labels": ["setosa"]}',
+        JSON,
+    ),
+    "post /outcomes 413": ("/outcomes", b" " * (8 * 2**20 + 1), JSON),
+    "post /outcomes 415": ("/outcomes", b"{}", {"content-type": "text/plain"}),
+    "get /outcomes 400": ("/outcomes?days=0", None, {}),
+    "get /outcomes 404": ("/outcomes?name=nobody", None, {}),
     "post /train 400": ("/train", b"{}", JSON),
     "post /train 404": ("/train", b'{"dataset": "nobody", "model_type": "SVC"}', JSON),
     "post /train 413": ("/train", TOO_LONG, JSON),
@@ -103,6 +113,8 @@ ERRORS: dict[str, tuple[str, bytes | None, dict[str, str]]] = {
 
 NO_MLFLOW: dict[str, tuple[str, bytes | None]] = {
     "post /train 503": ("/train", b'{"dataset": "iris", "model_type": "SVC"}'),
+    "post /outcomes 503": ("/outcomes", b"{}"),
+    "get /outcomes 503": ("/outcomes?name=iris", None),
     "get /trainings 503": ("/trainings", None),
     "get /trainings/{training} 503": (f"/trainings/{NOTHING}", None),
     "delete /trainings/{training} 503": (f"/trainings/{NOTHING}", None),
@@ -177,6 +189,7 @@ MADE_ELSEWHERE = {
     "get /skew 409": "tests/api/test_skew.py",
     "post /use-model 409": "tests/worker/sklearn_models/test_external_model.py",
     "delete /trainings/{training} 409": "tests/api/test_train.py",
+    "post /outcomes 409": "tests/api/test_outcomes.py",
     "post /train 409": "tests/api/test_bad_input.py",
     "post /train 429": "tests/api/test_train.py",
 }

@@ -24,6 +24,7 @@ from service.common.errors import (
     VersionNotFound,
     VersionNotServable,
 )
+from service.common.outcomes import OutcomeRecord, Receipt
 from service.registry.download import BOUNDS, FolderSource, NotFetchable, download
 from service.registry.versions import refusal_of_name
 
@@ -50,6 +51,8 @@ class FakeRegistry:
         self.data_sets: list[DataSet] = []
         self.uploaded: dict[str, float] = {}
         self.numbers: dict[str, int] = {}
+        self.outcomes: dict[str, OutcomeRecord] = {}
+        self.receipts: dict[str, Receipt] = {}
         self._lock = threading.Lock()
         self._clock = itertools.count(1)
 
@@ -350,6 +353,25 @@ class FakeRegistry:
         if self.uploaded[data_set.id] < before:
             self.data_sets = [known for known in self.data_sets if known.id != data_set.id]
             shutil.rmtree(self.folder / "datasets" / data_set.id, ignore_errors=True)
+
+    def write_outcomes(self, record: OutcomeRecord, receipt: Receipt | None) -> OutcomeRecord:
+        self._look()
+        with self._lock:
+            kept = replace(record, id=record.id or uuid.uuid4().hex)
+            self.outcomes[kept.id] = kept
+            if receipt is not None:
+                self.receipts[receipt.key] = receipt
+        return kept
+
+    def receipt_of_key(self, key: str) -> Receipt | None:
+        self._look()
+        return self.receipts.get(key)
+
+    def list_outcomes(self, since: str, of: str | None = None) -> Sequence[OutcomeRecord]:
+        self._look()
+        with self._lock:
+            records = list(self.outcomes.values())
+        return [one for one in records if one.day >= since and of in (None, one.of)]
 
     def close(self) -> None:
         """Do nothing, as nothing is open."""

@@ -34,7 +34,7 @@ from service.worker.data.table import Limits, Table, check_names, nameless, refu
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
+class Rows:
     """The columns of a file, in its order."""
 
     names: Sequence[str]
@@ -44,6 +44,23 @@ class _Rows:
     from_csv: bool = False
     comma_is_decimal: bool = False
     looks_like_data: bool = False
+
+    def select(self, schema: Schema) -> dict[str, Any]:
+        """Return the columns by the names of features, without those that training left out."""
+        features = {feature.name for feature in schema.features}
+        trimmed = {name.strip(): name for name in features}
+        kept: list[tuple[int, str]] = []
+        for place, (name, array) in enumerate(zip(self.names, self.columns, strict=True)):
+            called = name if name in features else trimmed.get(name.strip(), name.strip())
+            if called not in features:
+                known = called or nameless(place)
+                if called in self.index or known in schema.excluded:
+                    continue
+                if known == nameless(0) and _is_whole(array):
+                    continue
+            kept.append((place, called))
+        check_names(kept, "")
+        return {name: self.columns[place] for place, name in kept}
 
 
 def read_matrix(
@@ -61,16 +78,30 @@ def read_matrix(
     Raises InvalidInput with what the schema refuses, UnusableData or UnsupportedMediaType for what
     cannot be read at all, or BodyTooLarge.
     """
-    if media == "csv":
-        file = _read_csv(path.read_bytes(), schema, limits, encoding)
-    elif media == "parquet":
-        file = _plain(read_arrow_table(_mapped(path), limits))
-    else:
-        file = _read_stream(_mapped(path), limits)
-    columns = _select(file, schema)
-    rows = len(file.columns[0])
+    file = open_rows(path, media, schema, limits, encoding)
+    columns = file.select(schema)
     if drop_others and all(feature.name in columns for feature in schema.features):
         columns = {feature.name: columns[feature.name] for feature in schema.features}
+    return matrix_of_columns(file, columns, schema)
+
+
+def open_rows(
+    path: Path, media: RowsMedia, schema: Schema, limits: Limits, encoding: str = "utf-8"
+) -> Rows:
+    """Return the columns of a file; raises UnusableData, UnsupportedMediaType or BodyTooLarge."""
+    if media == "csv":
+        return _read_csv(path.read_bytes(), schema, limits, encoding)
+    if media == "parquet":
+        return _plain(read_arrow_table(_mapped(path), limits))
+    return _read_stream(_mapped(path), limits)
+
+
+def matrix_of_columns(
+    file: Rows, columns: Mapping[str, Any], schema: Schema
+) -> NDArray[np.float64]:
+    """Return the matrix of columns that were selected from a file; raises InvalidInput."""
+    rows = len(file.columns[0])
+    columns = dict(columns)
     for feature in schema.features:
         if feature.name in columns:
             columns[feature.name] = as_read(columns[feature.name], feature, schema)
@@ -123,18 +154,18 @@ def _mapped(path: Path) -> Any:
         return file.read_buffer()
 
 
-def _read_csv(data: bytes, schema: Schema, limits: Limits, encoding: str) -> _Rows:
+def _read_csv(data: bytes, schema: Schema, limits: Limits, encoding: str) -> Rows:
     numbers = {feature.name for feature in schema.features if feature.type == "number"}
     at_once = read_numbers_at_once(data, numbers) if encoding == "utf-8" else None
     if at_once is not None and len(next(iter(at_once.values()))):
         limits.check(len(next(iter(at_once.values()))), len(at_once))
-        return _Rows(list(at_once), list(at_once.values()), from_csv=True)
+        return Rows(list(at_once), list(at_once.values()), from_csv=True)
     fields = read_fields(data, limits, encoding=encoding)
     comma_is_decimal, is_data = fields.dialect.comma_is_decimal, fields.looks_like_data
-    return _Rows(fields.names, fields.columns, frozenset(), True, comma_is_decimal, is_data)
+    return Rows(fields.names, fields.columns, frozenset(), True, comma_is_decimal, is_data)
 
 
-def _read_stream(data: Any, limits: Limits) -> _Rows:
+def _read_stream(data: Any, limits: Limits) -> Rows:
     """Read an Arrow IPC stream."""
     try:
         with pa.ipc.open_stream(pa.BufferReader(data)) as reader:
@@ -155,7 +186,7 @@ def _read_stream(data: Any, limits: Limits) -> _Rows:
     return _plain(table)
 
 
-def _plain(table: Any) -> _Rows:
+def _plain(table: Any) -> Rows:
     """Return a table's columns, each of one chunk, and none as codes of a dictionary."""
     columns: list[Any] = []
     try:
@@ -167,25 +198,7 @@ def _plain(table: Any) -> _Rows:
         if pa.types.is_dictionary(chunks.type):
             chunks = chunks.cast(chunks.type.value_type)
         columns.append(chunks.combine_chunks())
-    return _Rows(names, columns, index_of_pandas(table.schema))
-
-
-def _select(file: _Rows, schema: Schema) -> dict[str, Any]:
-    """Return the columns by the names of features, without those that training left out too."""
-    features = {feature.name for feature in schema.features}
-    trimmed = {name.strip(): name for name in features}
-    kept: list[tuple[int, str]] = []
-    for place, (name, array) in enumerate(zip(file.names, file.columns, strict=True)):
-        called = name if name in features else trimmed.get(name.strip(), name.strip())
-        if called not in features:
-            known = called or nameless(place)
-            if called in file.index or known in schema.excluded:
-                continue
-            if known == nameless(0) and _is_whole(array):
-                continue
-        kept.append((place, called))
-    check_names(kept, "")
-    return {name: file.columns[place] for place, name in kept}
+    return Rows(names, columns, index_of_pandas(table.schema))
 
 
 def _is_whole(array: Any) -> bool:
@@ -202,7 +215,7 @@ def _explained(
     wrong: list[int],
     rows: int,
     count: int,
-    file: _Rows,
+    file: Rows,
 ) -> Exception:
     """Return what is wrong with these rows, as if they had been sent as JSON."""
     features = {feature.name: feature for feature in schema.features}
@@ -213,7 +226,7 @@ def _explained(
     return StrictDecoder(schema, rows, 1).of_rows(instances, rows, count)
 
 
-def _value(scalar: Any, feature: Feature | None, file: _Rows) -> Any:
+def _value(scalar: Any, feature: Feature | None, file: Rows) -> Any:
     """Return a cell as it would be in JSON: as its feature reads it, if it can."""
     value = scalar.as_py()
     if feature is not None and value is not None:

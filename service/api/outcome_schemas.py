@@ -1,0 +1,85 @@
+"""The bodies of `/outcomes`, as OpenAPI shows them."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.common.outcomes import MOST_CONFUSED
+from service.schema.contract import Label
+
+
+class OutcomesRequest(BaseModel):
+    """Instances and what was really so of each."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str | None = Field(None, description="the model's; else that of the one in use")
+    version: int = Field(ge=1, description="the version that answers again")
+    instances: list[dict[str, Any] | list[Any]] = Field(
+        min_length=1, description="as in POST /predict"
+    )
+    labels: list[Label] = Field(
+        min_length=1, description="the true class of each instance, of the type of the classes"
+    )
+
+
+class CalibrationReply(BaseModel):
+    """The rows whose largest probability lies in one tenth of 0 to 1."""
+
+    model_config = ConfigDict(extra="forbid", serialize_by_alias=True)
+
+    from_: float = Field(alias="from", description="exclusive")
+    to: float
+    rows: int
+    predicted: float = Field(description="the mean of these probabilities")
+    observed: float = Field(description="the share of rows that are of the class so predicted")
+    low: float = Field(description="of the 95 % interval (Wilson's) of `observed`")
+    high: float
+
+
+class OutcomesReply(BaseModel):
+    """How right a version was on the outcomes of one day, by all replicas."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    version: int
+    day: str = Field(description="in UTC, when the outcomes were posted")
+    rows: int
+    classes: list[Label] | None = Field(description="null for too many classes, as is `confusion`")
+    confusion: list[list[int]] | None = Field(
+        description="rows by true class, then by predicted one, in the order of `classes`; null "
+        f"for more than {MOST_CONFUSED}"
+    )
+    accuracy: float
+    balanced_accuracy: float
+    f1: float = Field(description="the mean over the classes that occur or are predicted")
+    log_loss: float | None = Field(description="null without probabilities, as is what follows")
+    brier: float | None = Field(description="summed over the classes")
+    calibration: list[CalibrationReply] | None = Field(
+        description="of the class that is given the largest probability; tenths that have rows"
+    )
+
+
+class CountedReply(BaseModel):
+    """What was counted of a request, and the figures of its day with it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    version: int
+    day: str
+    rows: int = Field(description="of this request")
+    outcomes: OutcomesReply
+
+
+class OutcomesList(BaseModel):
+    """The outcomes of a model by day and version, the newest first."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    outcomes: list[OutcomesReply]
+    training: dict[str, float] | None = Field(
+        description="the metrics of the training of the version asked for, else of the first that "
+        "is listed"
+    )

@@ -1,0 +1,305 @@
+"""`/outcomes`: what was really so, and how right each version was. No instance is kept."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request
+from pydantic import StringConstraints
+from pydantic.json_schema import SkipJsonSchema
+
+from service.api.outcome_body import OutcomeBody, answer_beside_truth, read_body
+from service.api.outcome_schemas import (
+    CalibrationReply,
+    CountedReply,
+    OutcomesList,
+    OutcomesReply,
+    OutcomesRequest,
+)
+from service.api.parameters import STRICT_QUERY, ModelName
+from service.api.predict_file import MEDIA
+from service.api.request_body import csv_encoding, media_type
+from service.api.schemas import ProblemReply
+from service.api.services import Services, services_of
+from service.api.upload_body import receive_rows
+from service.common.domain import LOG_OF_USE, Version
+from service.common.errors import (
+    IdempotencyConflict,
+    InvalidRequest,
+    ModelNotFound,
+    Problem,
+    UnsupportedMediaType,
+    VersionNotFound,
+    clip,
+)
+from service.common.outcomes import OutcomeCounts, OutcomeRecord, Receipt, total
+from service.serving.file_predictions import Deadline
+from service.serving.outcomes import calibration_of, metrics_of
+from service.training.uploads import Upload
+
+router = APIRouter(tags=["outcomes"])
+
+_PROBLEM = {"model": ProblemReply}
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_JSON = "application/json"
+_MOST_VERSIONS = 1000
+"""Versions of a model whose outcomes are looked for, where none is named."""
+
+_Version = Annotated[int, Query(ge=1, le=999_999_999)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A request, whatever its format."""
+
+    name: str | None
+    version: int
+    body: OutcomeBody | None
+    """None where it is a file."""
+
+
+@router.post(
+    "/outcomes",
+    summary="Tell what was really so; the version answers again, and is counted",
+    dependencies=STRICT_QUERY,
+    responses=dict.fromkeys((400, 404, 409, 413, 415, 503), _PROBLEM),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                _JSON: {
+                    "schema": OutcomesRequest.model_json_schema(),
+                    "example": {
+                        "name": "iris",
+                        "version": 1,
+                        "instances": [[5.1, 3.5, 1.4, 0.2]],
+                        "labels": ["setosa"],
+                    },
+                },
+                "text/csv": {"schema": {"type": "string"}},
+                "application/vnd.apache.parquet": _BINARY,
+                "application/vnd.apache.arrow.stream": _BINARY,
+            },
+        },
+    },
+)
+async def add_outcomes(
+    request: Request,
+    name: Annotated[
+        ModelName | SkipJsonSchema[None],
+        Query(description="Of a file: the model's; else that of the one in use."),
+    ] = None,
+    version: Annotated[
+        _Version | SkipJsonSchema[None],
+        Query(description="Of a file: the version that answers again. Required."),
+    ] = None,
+    idempotency_key: Annotated[
+        Annotated[str, StringConstraints(min_length=1, max_length=255)] | SkipJsonSchema[None],
+        Header(description="Sent again with the same body, the request is not counted again."),
+    ] = None,
+) -> CountedReply:
+    """Count how right a version is on instances whose truth is known.
+
+    A file has a column with the true labels, which is called as the target was in training.
+    """
+    services = services_of(request)
+    media = _media(request)
+    await services.ask(services.registry.newest_use)  # whether MLflow answers
+    with services.file_predictions.admit():
+        upload = await services.run(services.uploads.open)
+        try:
+            limits = services.settings
+            limit = limits.max_body_bytes if media == _JSON else limits.max_upload_bytes
+            await receive_rows(request, services, upload, limit)
+            sent = await _sent(services, upload, media, name, version)
+            if idempotency_key is None:
+                return await _count(request, services, upload, sent, None)
+            receipt = await services.run(_receipt, upload, media, name, version, idempotency_key)
+            async with services.one_per_key(receipt.key):
+                return await _count(request, services, upload, sent, receipt)
+        finally:
+            await services.run(services.uploads.close, upload)
+
+
+def _media(request: Request) -> str:
+    kind = media_type(request)
+    accepted = [_JSON, *(name.decode() for name in MEDIA)]
+    if kind not in accepted:
+        raise UnsupportedMediaType(clip(kind), accepted)
+    return kind
+
+
+async def _sent(
+    services: Services, upload: Upload, media: str, name: str | None, version: int | None
+) -> _Sent:
+    if media == _JSON:
+        if name is not None or version is not None:
+            key = "version" if name is None else "name"
+            raise InvalidRequest(f"Send {key} in the body, beside the instances.")
+        settings = services.settings
+        body = await services.run(
+            lambda: read_body(upload.rows.read_bytes(), settings.max_json_depth, settings.max_rows)
+        )
+        return _Sent(body.name, body.version, body)
+    if version is None:
+        message = "is missing: name the version that answered, as in ?version=7"
+        raise InvalidRequest(f"The parameter version {message}.", [Problem("/version", message)])
+    return _Sent(name, version, None)
+
+
+def _receipt(
+    upload: Upload, media: str, name: str | None, version: int | None, key: str
+) -> Receipt:
+    """Return what tells whether a request is the same as an earlier one."""
+    digest = hashlib.sha256(repr((media, name, version)).encode())
+    with upload.rows.open("rb") as file:
+        while part := file.read(1024 * 1024):
+            digest.update(part)
+    return Receipt(hashlib.sha256(f"outcomes {key}".encode()).hexdigest(), digest.hexdigest())
+
+
+async def _count(
+    request: Request, services: Services, upload: Upload, sent: _Sent, receipt: Receipt | None
+) -> CountedReply:
+    name = sent.name or services.current_model.get().name
+    record = await _record_of(services, name, sent.version)
+    if receipt is not None:
+        earlier = await services.ask(services.registry.receipt_of_key, receipt.key)
+        if earlier is not None:
+            if earlier.request != receipt.request:
+                raise IdempotencyConflict
+            known = await _of_day(services, record, earlier.day)
+            return _counted(record, earlier.day, earlier.rows, [one.counts for one in known])
+    served = await services.answering.find(name, str(sent.version), None)
+    assert served is not None
+    if served.loaded.sha256 != record.digest:
+        raise VersionNotFound(name, sent.version)  # its number was given to another one
+    deadline = Deadline()
+    if sent.body is not None:
+        counts = await services.run(answer_beside_truth, served.predictor, sent.body, deadline)
+    else:
+        counts = await services.run(
+            services.file_predictions.answer_beside_truth,
+            served.predictor,
+            upload.folder,
+            MEDIA[media_type(request).encode()],
+            deadline,
+            csv_encoding(request),
+        )
+    day = _day()
+    # Read before the counts are stored: from then on nothing may fail.
+    before = await _of_day(services, record, day)
+    if receipt is not None:
+        receipt = Receipt(receipt.key, receipt.request, day=day, rows=counts.rows)
+    stored = await services.run(services.outcome_log.add, record, counts, receipt, day)
+    services.metrics.count_outcomes(counts)
+    others = [one.counts for one in before if one.id != stored.id]
+    return _counted(record, day, counts.rows, [stored.counts, *others])
+
+
+async def _record_of(services: Services, name: str, version: int) -> Version:
+    if name == LOG_OF_USE:
+        raise ModelNotFound(name)
+    return await services.ask(services.registry.get_version, name, version)
+
+
+async def _of_day(services: Services, version: Version, day: str) -> Sequence[OutcomeRecord]:
+    found = await services.ask(services.registry.list_outcomes, day, version.identity)
+    return [one for one in found if one.day == day]
+
+
+def _day(ago: int = 0) -> str:
+    return (datetime.now(UTC) - timedelta(days=ago)).date().isoformat()
+
+
+def _counted(
+    version: Version, day: str, rows: int, counts: Iterable[OutcomeCounts]
+) -> CountedReply:
+    return CountedReply(
+        name=version.name,
+        version=version.version,
+        day=day,
+        rows=rows,
+        outcomes=_reply(version, day, counts),
+    )
+
+
+def _reply(version: Version, day: str, counts: Iterable[OutcomeCounts]) -> OutcomesReply:
+    summed = total(counts)
+    assert summed is not None
+    metrics = metrics_of(summed)
+    calibration = calibration_of(summed)
+    return OutcomesReply(
+        name=version.name,
+        version=version.version,
+        day=day,
+        rows=summed.rows,
+        classes=None if summed.labels is None else list(summed.labels),
+        confusion=None if summed.confusion is None else [list(row) for row in summed.confusion],
+        accuracy=metrics["accuracy"],
+        balanced_accuracy=metrics["balanced_accuracy"],
+        f1=metrics["f1"],
+        log_loss=metrics.get("log_loss"),
+        brier=metrics.get("brier"),
+        calibration=None
+        if calibration is None
+        else [
+            CalibrationReply(
+                **{"from": one.from_},
+                to=one.to,
+                rows=one.rows,
+                predicted=one.predicted,
+                observed=one.observed,
+                low=one.low,
+                high=one.high,
+            )
+            for one in calibration
+        ],
+    )
+
+
+@router.get(
+    "/outcomes",
+    summary="Show how right the versions of a model were, by day",
+    dependencies=STRICT_QUERY,
+    responses=dict.fromkeys((400, 404, 503), _PROBLEM),
+)
+async def get_outcomes(
+    request: Request,
+    name: Annotated[
+        ModelName | SkipJsonSchema[None],
+        Query(description="The model's; else that of the one in use."),
+    ] = None,
+    version: Annotated[
+        _Version | SkipJsonSchema[None], Query(description="One version; else all of the model.")
+    ] = None,
+    days: Annotated[int, Query(ge=1, le=366, description="Today is one of them.")] = 30,
+) -> OutcomesList:
+    """Return the outcomes of all replicas, the newest day and version first."""
+    services = services_of(request)
+    name = name or services.current_model.get().name
+    if version is not None:
+        versions: Sequence[Version] = [await _record_of(services, name, version)]
+    else:
+        registry = services.registry
+        versions = (await services.ask(registry.list_versions, name, _MOST_VERSIONS, None)).items
+        if not versions:
+            raise ModelNotFound(name)
+    known = {one.identity: one for one in versions}
+    of = versions[0].identity if version is not None else None
+    records = await services.ask(services.registry.list_outcomes, _day(days - 1), of)
+    by_day: dict[tuple[str, int, str], list[OutcomeCounts]] = {}
+    for one in records:
+        if one.of in known:
+            key = one.day, known[one.of].version, one.of
+            by_day.setdefault(key, []).append(one.counts)
+    listed = [
+        _reply(known[of], day, by_day[day, number, of])
+        for day, number, of in sorted(by_day, reverse=True)
+    ]
+    shown = versions[0] if version is not None else None
+    if shown is None and listed:
+        shown = next(one for one in versions if one.version == listed[0].version)
+    return OutcomesList(outcomes=listed, training=None if shown is None else dict(shown.metrics))

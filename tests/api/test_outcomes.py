@@ -1,0 +1,459 @@
+"""`/outcomes` over HTTP: the version answers again, and what is counted is how right it is."""
+
+import io
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from scipy.stats import binomtest
+from sklearn import metrics
+
+from service.common.outcomes import OutcomeCounts
+from service.registry.mlflow_registry import MlflowRegistry
+from tests.support.fakes import FakeRegistry
+from tests.support.server import Client, serve, settings_for
+from tests.support.stores import with_tables
+
+CITIES = ("Rio", "Natal", "Belém")
+
+
+def made(rows: int, seed: int) -> list[dict[str, Any]]:
+    """Return rows of three features of three types, and what is to be predicted of them."""
+    random = np.random.default_rng(seed)
+    made = []
+    for _ in range(rows):
+        age, city, vip = float(random.normal()), CITIES[random.integers(3)], random.random() < 0.5
+        score = age + CITIES.index(city) + vip + float(random.normal())
+        row = {"age": age, "city": city, "vip": bool(vip)}
+        made.append({**row, "churned": "yes" if score > 1.5 else "no"})
+    return made
+
+
+ROWS = made(200, 1)
+TRUTH = [row["churned"] for row in ROWS]
+INSTANCES = [{key: row[key] for key in ("age", "city", "vip")} for row in ROWS]
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> FakeRegistry:
+    return FakeRegistry(tmp_path_factory.mktemp("registry"))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def served(registry: FakeRegistry, data: Path) -> Iterator[Client]:
+    with serve(settings_for(data, max_rows=500), registry) as client:
+        client.train(
+            name="churn",
+            model_type="RandomForestClassifier",
+            params={"n_estimators": 5, "max_depth": 3},
+            dataset={"records": made(300, 0)},
+            target="churned",
+        )
+        yield client
+
+
+@pytest.fixture
+def client(served: Client, registry: FakeRegistry) -> Iterator[Client]:
+    """The service, which was told nothing yet of this test's version."""
+    registry.outcomes.clear()
+    yield served
+    registry.down = False
+    # The records that it holds open are another version's from now on.
+    known = registry.versions["churn", 1]
+    registry.versions["churn", 1] = replace(known, created_at=known.created_at + 1)
+
+
+def tell(client: Client, **changes: Any) -> httpx.Response:
+    body = {"version": 1, "instances": INSTANCES, "labels": TRUTH, **changes}
+    return client.post("/outcomes", json={k: v for k, v in body.items() if v is not None})
+
+
+def told(client: Client, **changes: Any) -> dict[str, Any]:
+    response = tell(client, **changes)
+    assert response.status_code == 200, response.text
+    found: dict[str, Any] = response.json()
+    return found
+
+
+def today() -> str:
+    return datetime.now(UTC).date().isoformat()
+
+
+def test_the_figures_are_those_of_the_answers_that_the_version_gives(client: Client) -> None:
+    answers = client.predict({"instances": INSTANCES, "probabilities": True}).json()
+
+    reply = told(client)
+
+    predicted, chances = answers["predictions"], np.array(answers["probabilities"])
+    labels = answers["classes"]
+    assert {key: reply[key] for key in ("name", "version", "day", "rows")} == {
+        "name": "churn",
+        "version": 1,
+        "day": today(),
+        "rows": 200,
+    }
+    found = reply["outcomes"]
+    assert (found["rows"], found["classes"]) == (200, labels)
+    assert found["confusion"] == metrics.confusion_matrix(TRUTH, predicted).tolist()
+    assert found["accuracy"] == pytest.approx(metrics.accuracy_score(TRUTH, predicted))
+    assert found["balanced_accuracy"] == pytest.approx(
+        metrics.balanced_accuracy_score(TRUTH, predicted)
+    )
+    assert found["f1"] == pytest.approx(metrics.f1_score(TRUTH, predicted, average="macro"))
+    assert found["log_loss"] == pytest.approx(metrics.log_loss(TRUTH, chances))
+    brier = metrics.brier_score_loss(TRUTH, chances, labels=labels, scale_by_half=False)
+    assert found["brier"] == pytest.approx(brier)
+    largest = chances.max(axis=1)
+    right = np.array(labels)[chances.argmax(axis=1)] == TRUTH
+    assert sum(one["rows"] for one in found["calibration"]) == 200
+    for one in found["calibration"]:
+        inside = (largest > one["from"]) & (largest <= one["to"])
+        assert one["rows"] == inside.sum()
+        assert one["predicted"] == pytest.approx(largest[inside].mean())
+        assert one["observed"] == pytest.approx(right[inside].mean())
+        interval = binomtest(int(right[inside].sum()), one["rows"]).proportion_ci(method="wilson")
+        assert (one["low"], one["high"]) == pytest.approx((interval.low, interval.high), abs=1e-9)
+
+
+def encoded(rows: list[dict[str, Any]], media: str) -> tuple[bytes, str]:
+    table = pa.Table.from_pylist(rows)
+    if media == "csv":
+        names = ",".join(rows[0])
+        lines = [",".join(str(value) for value in row.values()) for row in rows]
+        return "\n".join([names, *lines, ""]).encode(), "text/csv"
+    sink = io.BytesIO()
+    if media == "parquet":
+        pq.write_table(table, sink)
+        return sink.getvalue(), "application/vnd.apache.parquet"
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue(), "application/vnd.apache.arrow.stream"
+
+
+@pytest.mark.parametrize("media", ["csv", "parquet", "arrow"])
+def test_a_file_counts_as_the_same_rows_in_json(client: Client, media: str) -> None:
+    body, kind = encoded(ROWS, media)
+    half, _ = encoded(ROWS[:100], media)
+
+    response = client.post(
+        "/outcomes?name=churn&version=1", content=body, headers={"content-type": kind}
+    )
+    assert response.status_code == 200, response.text
+    again = told(client)["outcomes"]
+    client.post("/outcomes?version=1", content=half, headers={"content-type": kind})
+
+    once = response.json()["outcomes"]
+    assert again["confusion"] == [[2 * cell for cell in row] for row in once["confusion"]]
+    assert again["brier"] == pytest.approx(once["brier"])
+    assert client.get("/outcomes").json()["outcomes"][0]["rows"] == 500
+
+
+def test_outcomes_are_listed_by_day_and_version_with_the_metrics_of_the_training(
+    client: Client, registry: FakeRegistry
+) -> None:
+    trained = client.train(
+        name="churn",
+        model_type="GaussianNB",
+        dataset={"records": ROWS},
+        target="churned",
+        use=False,
+    )
+    version = registry.versions["churn", 1]
+    counts = OutcomeCounts(2, 4, ("no", "yes"), ((1, 1), (0, 2)))
+    told(client)
+    record = registry.list_outcomes(today(), version.identity)[0]
+    days = [(datetime.now(UTC) - timedelta(days=ago)).date().isoformat() for ago in (1, 2, 40)]
+    for day in days:
+        registry.write_outcomes(replace(record, id="", day=day, counts=counts), None)
+    registry.write_outcomes(replace(record, id="", day=days[0], counts=counts), None)
+    told(client, version=trained["version"])
+
+    every = client.get("/outcomes?name=churn").json()
+    one = client.get("/outcomes?version=1&days=2").json()
+
+    shown = [(item["day"], item["version"], item["rows"]) for item in every["outcomes"]]
+    assert shown == [
+        (today(), trained["version"], 200),
+        (today(), 1, 200),
+        (days[0], 1, 8),  # two replicas
+        (days[1], 1, 4),
+    ]
+    assert every["training"] == trained["metrics"]
+    assert [(item["day"], item["version"]) for item in one["outcomes"]] == [
+        (today(), 1),
+        (days[0], 1),
+    ]
+    assert one["training"] == client.get("/models/churn/versions/1").json()["metrics"]
+    assert one["outcomes"][1]["log_loss"] is None
+    assert one["outcomes"][1]["balanced_accuracy"] == pytest.approx(0.75)
+
+
+def test_a_version_without_outcomes_has_an_empty_list_and_its_training(client: Client) -> None:
+    shown = client.get("/outcomes?version=1").json()
+
+    assert shown["outcomes"] == []
+    assert shown["training"]["accuracy"] > 0.5
+    assert client.get("/outcomes").json() == {"outcomes": [], "training": None}
+
+
+def test_no_instance_is_stored(
+    client: Client, registry: FakeRegistry, data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    marked = [{**INSTANCES[0], "age": 1234.5678}]
+    body, kind = encoded([{**ROWS[0], "age": 1234.5678}], "csv")
+
+    told(client, instances=marked, labels=TRUTH[:1])
+    client.post("/outcomes?version=1", content=body, headers={"content-type": kind})
+
+    assert client.get("/outcomes").json()["outcomes"][0]["rows"] == 2
+    files = [path for top in (registry.folder, data) for path in top.rglob("*") if path.is_file()]
+    assert len(files) > 4
+    assert not any(b"1234.5678" in path.read_bytes() for path in files)
+    assert "1234" not in repr(registry.outcomes) + repr(registry.receipts) + caplog.text
+
+
+def test_the_same_key_and_body_count_once(client: Client, registry: FakeRegistry) -> None:
+    registry.receipts.clear()
+    key = {"idempotency-key": "monday"}
+    body = {"version": 1, "instances": INSTANCES[:9], "labels": TRUTH[:9]}
+
+    first = client.post("/outcomes", json=body, headers=key)
+    turned = [*TRUTH[:8], "no" if TRUTH[8] == "yes" else "yes"]
+    other = client.post("/outcomes", json={**body, "labels": turned}, headers=key)
+    told(client, instances=INSTANCES[:1], labels=TRUTH[:1])
+    again = client.post("/outcomes", json=body, headers=key)
+
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert again.json()["rows"] == 9
+    assert again.json()["outcomes"]["rows"] == 10
+    assert (other.status_code, other.json()["type"]) == (409, "/problems/idempotency-conflict")
+
+
+def test_the_same_key_at_one_time_counts_once(client: Client, registry: FakeRegistry) -> None:
+    registry.receipts.clear()
+    body, kind = encoded(ROWS[:10], "csv")
+    headers = {"content-type": kind, "idempotency-key": "twice"}
+
+    with ThreadPoolExecutor(6) as pool:
+        replies = list(
+            pool.map(
+                lambda _: client.post("/outcomes?version=1", content=body, headers=headers),
+                range(6),
+            )
+        )
+
+    assert {reply.status_code for reply in replies} == {200}
+    assert client.get("/outcomes").json()["outcomes"][0]["rows"] == 10
+
+
+WRONG: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
+    "an unknown key": ({"instance": []}, {"/instance": "did you mean 'instances'"}),
+    "no version": ({"version": None}, {"/version": "is missing"}),
+    "a version in text": ({"version": "1"}, {"/version": "must be a whole number"}),
+    "a version that is true": ({"version": True}, {"/version": "must be a whole number"}),
+    "a bad name": ({"name": "a/b"}, {"/name": "must be 1 to 256 characters"}),
+    "no labels": ({"labels": None}, {"/labels": "is missing"}),
+    "labels that are none": ({"labels": "no"}, {"/labels": "must be a list"}),
+    "fewer labels": ({"labels": TRUTH[:3]}, {"/labels": "has 3 labels for 200 instances"}),
+    "nothing": (
+        {"instances": [], "labels": []},
+        {"/instances": "is empty", "/labels": "is empty"},
+    ),
+    "unknown labels": (
+        {"labels": ["yse", *TRUTH[1:-1], "maybe"]},
+        {"/labels/0": "did you mean 'yes'", "/labels/199": "is no class"},
+    ),
+    "a label that is null": ({"labels": [None, *TRUTH[1:]]}, {"/labels/0": "is missing"}),
+    "a label that is a list": ({"labels": [[1], *TRUTH[1:]]}, {"/labels/0": "no class"}),
+    "a wrong instance and a wrong label": (
+        {"instances": [{**INSTANCES[0], "city": "Lima"}, *INSTANCES[1:]],
+         "labels": [*TRUTH[:-1], 1]},
+        {"/instances/0/city": "training did not see", "/labels/199": "no class"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_outcomes_are_refused_with_every_problem_and_nothing_is_counted(
+    client: Client, registry: FakeRegistry, case: str
+) -> None:
+    changes, expected = WRONG[case]
+
+    response = tell(client, **changes)
+
+    assert response.status_code == 400, response.text
+    problems = {one["pointer"]: one["message"] for one in response.json()["errors"]}
+    assert set(problems) == set(expected)
+    for pointer, message in expected.items():
+        assert message in problems[pointer]
+    assert not registry.outcomes
+
+
+@pytest.mark.parametrize("media", ["csv", "parquet", "arrow"])
+def test_wrong_rows_and_labels_of_a_file_are_all_told(
+    client: Client, registry: FakeRegistry, media: str
+) -> None:
+    rows = [{**ROWS[0], "city": "Lima"}, {**ROWS[1], "churned": "maybe"}, *ROWS[2:]]
+    body, kind = encoded(rows, media)
+
+    response = client.post("/outcomes?version=1", content=body, headers={"content-type": kind})
+
+    assert response.status_code == 400
+    pointers = [one["pointer"] for one in response.json()["errors"]]
+    assert pointers == ["/instances/0/city", "/instances/1/churned"]
+    assert not registry.outcomes
+
+
+def test_a_file_without_the_column_of_the_target_is_refused(client: Client) -> None:
+    body, kind = encoded(INSTANCES, "csv")
+
+    response = client.post("/outcomes?version=1", content=body, headers={"content-type": kind})
+
+    assert response.status_code == 400
+    assert "has no column 'churned'" in response.json()["detail"]
+
+
+def test_a_file_needs_its_version_in_the_query_and_json_in_the_body(client: Client) -> None:
+    body, kind = encoded(ROWS, "csv")
+
+    missing = client.post("/outcomes", content=body, headers={"content-type": kind})
+    twice = client.post("/outcomes?version=1", json={})
+
+    assert (missing.status_code, twice.status_code) == (400, 400)
+    assert "?version=7" in missing.json()["detail"]
+    assert "in the body" in twice.json()["detail"]
+
+
+def test_labels_have_the_type_of_the_classes(served: Client) -> None:
+    rows = {"columns": ["x", "y"], "rows": [[at, at % 2] for at in range(20)]}
+    result = served.train(
+        name="whole", model_type="GaussianNB", dataset=rows, target="y", use=False
+    )
+    sent = {"name": "whole", "version": result["version"], "instances": [[1.0], [2.0]]}
+
+    good = served.post("/outcomes", json={**sent, "labels": [0, 1]})
+    texts = served.post("/outcomes", json={**sent, "labels": ["0", True]})
+    csv = served.post(
+        f"/outcomes?name=whole&version={result['version']}",
+        content="x,y\n1,0\n2,1.0\n",
+        headers={"content-type": "text/csv"},
+    )
+
+    assert good.status_code == 200
+    assert texts.status_code == 400
+    assert [one["pointer"] for one in texts.json()["errors"]] == ["/labels/0", "/labels/1"]
+    assert "is '0' as a text" in texts.json()["errors"][0]["message"]
+    assert csv.status_code == 200, csv.text
+    assert csv.json()["outcomes"]["rows"] == 4
+
+
+def test_a_version_without_probabilities_has_no_losses(served: Client) -> None:
+    result = served.train(
+        name="unsure",
+        model_type="LinearSVC",
+        dataset={"records": ROWS},
+        target="churned",
+        use=False,
+    )
+
+    found = told(served, name="unsure", version=result["version"])["outcomes"]
+
+    assert (found["log_loss"], found["brier"], found["calibration"]) == (None, None, None)
+    assert found["accuracy"] > 0.5
+
+
+def test_a_native_version_answers_too(served: Client) -> None:
+    result = served.train(
+        name="near",
+        model_type="KNeighborsClassifier",
+        dataset={"records": ROWS},
+        target="churned",
+        use=False,
+    )
+
+    found = told(served, name="near", version=result["version"])["outcomes"]
+
+    assert found["log_loss"] is not None
+    assert sum(one["rows"] for one in found["calibration"]) == 200
+
+
+def test_versions_and_models_that_are_not_there_are_not_found(client: Client) -> None:
+    for changes in ({"version": 99}, {"name": "nobody"}, {"name": "in-use"}):
+        assert tell(client, **changes).status_code == 404
+    for query in ("name=nobody", "version=99", "name=in-use", "name=nobody&version=1"):
+        assert client.get(f"/outcomes?{query}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "query", ["days=0", "days=367", "days=x", "version=0", "name=a/b", "day=1"]
+)
+def test_a_query_that_is_not_documented_is_refused(client: Client, query: str) -> None:
+    assert client.get(f"/outcomes?{query}").status_code == 400
+
+
+def test_more_rows_than_a_prediction_may_have_are_too_many(client: Client) -> None:
+    response = tell(client, instances=INSTANCES * 3, labels=TRUTH * 3)
+
+    assert response.status_code == 413
+
+
+def test_while_mlflow_is_away_nothing_is_counted(client: Client, registry: FakeRegistry) -> None:
+    registry.down = True
+
+    assert tell(client).status_code == 503
+    assert client.get("/outcomes").status_code == 503
+    assert not registry.outcomes
+
+
+def test_prometheus_counts_rows_by_predicted_and_true_class(client: Client) -> None:
+    def counted() -> dict[tuple[str, str], float]:
+        return {
+            (sample.labels["label"], sample.labels["predicted"]): sample.value
+            for family in text_string_to_metric_families(client.get("/metrics").text)
+            for sample in family.samples
+            if sample.name == "service_outcomes_total"
+        }
+
+    before = counted()
+    found = told(client)["outcomes"]
+
+    labels = found["classes"]
+    for label, row in zip(labels, found["confusion"], strict=True):
+        for predicted, rows in zip(labels, row, strict=True):
+            key = label, predicted
+            assert counted().get(key, 0.0) == before.get(key, 0.0) + rows
+
+
+def test_outcomes_outlive_the_service_and_replicas_add_up(tmp_path: Path) -> None:
+    store = with_tables(tmp_path / "store")
+    body = {"version": 1, "instances": [[5.1, 3.5, 1.4, 0.2]] * 3, "labels": ["setosa"] * 3}
+    key = {"idempotency-key": "once"}
+    for _ in range(2):
+        with serve(settings_for(tmp_path / "data"), MlflowRegistry("", store)) as client:
+            if not client.get("/models").json()["models"]:
+                client.train(dataset="iris", model_type="GaussianNB")
+            assert client.post("/outcomes", json=body).status_code == 200
+            reply = client.post("/outcomes", json=body, headers=key)
+            assert reply.status_code == 200, reply.text
+            listed = client.get("/outcomes").json()
+
+    assert reply.json()["rows"] == 3
+    (day,) = listed["outcomes"]
+    assert day == reply.json()["outcomes"]
+    assert (day["rows"], day["confusion"]) == (9, [[9, 0, 0], [0, 0, 0], [0, 0, 0]])
+    assert json.dumps(listed["training"])
