@@ -52,7 +52,7 @@ def test_with_a_key_to_train_a_version_is_trained_and_not_put_in_use(
     page = visitor.open(keyed, "#/train?dataset=wine")
     _give(page, KEYS["train"])
 
-    expect(page.get_by_label("Put it in use when it is ready")).to_be_disabled()
+    expect(page.get_by_label("Put it in use")).to_be_disabled()
     page.get_by_label("Classifier").select_option("GaussianNB")
     page.get_by_role("button", name="Train", exact=True).click()
 

@@ -45,7 +45,7 @@ def walk(page: Page, key: str | None = None, milliseconds: float = 30_000) -> No
     expect(start).to_be_enabled(timeout=milliseconds)
     tab_to(page, start)
     page.keyboard.press("Enter")
-    used = page.get_by_text("The version is in use in every replica.")
+    used = page.get_by_text("The version was put in use in every replica.")
     expect(used).to_be_visible(timeout=milliseconds)
     tab_to(page, page.get_by_role("link", name="Try it"))
     page.keyboard.press("Enter")

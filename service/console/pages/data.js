@@ -132,7 +132,7 @@ function Keep() {
         result &&
         html`<div class="notice" role="status">
           <p>
-            ${t("data.stored", { name: result.name, rows: formatCount(result.rows) })}
+            ${t("data.stored", { name: result.name, rows: formatCount(result.rows) })}${" "}
             <a href=${address(["train"], { dataset: result.name })}>${t("data.train")}</a>
           </p>
           <${Notes} notes=${result.notes} />

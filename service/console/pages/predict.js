@@ -44,7 +44,7 @@ export function Predict({ query }) {
     <p class="lead">
       ${
         query.name
-          ? html`${t("predict.version", { name: query.name, version: query.version })}
+          ? html`${t("predict.version", { name: query.name, version: query.version })}${" "}
               <a href="#/predict">${t("predict.useInUse")}</a>`
           : html`${t("predict.lead")} <a href="#/models">${t("predict.another")}</a>`
       }

@@ -1,17 +1,17 @@
 // One training: followed while it goes on, and what came of it.
 
 import { refresh, send } from "../lib/api.js";
-import { formatSeconds } from "../lib/format.js";
+import { formatNumber, formatSeconds } from "../lib/format.js";
 import { useAction, useLoad } from "../lib/load.js";
 import { address } from "../lib/router.js";
-import { t } from "../lib/text.js";
+import { formatCount, t } from "../lib/text.js";
 import { html, useEffect, useRef } from "../lib/ui.js";
 import { RoleButton } from "../parts/access.js";
 import { Age, Card, Facts, Loading, Notes, Progress } from "../parts/basics.js";
 import { Curl } from "../parts/curl.js";
 import { Problem } from "../parts/problem.js";
 import { isOpen, State } from "./trainings.js";
-import { VersionReport } from "./version_report.js";
+import { Metrics, VersionReport } from "./version_report.js";
 
 const FOLLOW_MILLISECONDS = 1000;
 
@@ -57,6 +57,7 @@ export function Training({ id }) {
               ],
             ]}
           />
+          ${data.comparison && html`<${Comparison} comparison=${data.comparison} />`}
           <${Notes} notes=${data.notes} />
           ${isOpen(data) && html`<${Cancel} id=${id} reload=${reload} />`}
           ${
@@ -76,6 +77,33 @@ export function Training({ id }) {
         ${data.state === "succeeded" && html`<${VersionReport} name=${data.name} version=${String(data.version)} />`}`
     }
     <${Curl} call=${call} />
+  `;
+}
+
+function Comparison({ comparison }) {
+  const { rows, new: own, in_use: other, verdict, p_value: p } = comparison;
+  const columns = [
+    { title: t("comparison.new"), metrics: own },
+    { title: t("comparison.inUse"), metrics: other },
+  ];
+  return html`
+    <h3>${t("comparison.title")}</h3>
+    <p>${t(`comparison.${verdict}`)}</p>
+    ${
+      own &&
+      other &&
+      html`
+        <${Metrics} columns=${columns} />
+        <p class="quiet">
+          ${t("comparison.only", {
+            rows: formatCount(rows),
+            new: formatCount(comparison.only_new_right),
+            inUse: formatCount(comparison.only_in_use_right),
+            p: formatNumber(p),
+          })}
+        </p>
+      `
+    }
   `;
 }
 

@@ -10,6 +10,7 @@ import { RoleButton } from "../parts/access.js";
 import { Age, Card, Dialog, Facts, Loading, Table, numeric } from "../parts/basics.js";
 import { SearchField } from "../parts/fields.js";
 import { Curl } from "../parts/curl.js";
+import { Outcomes } from "../parts/outcomes.js";
 import { Problem } from "../parts/problem.js";
 import { useCall } from "../parts/use.js";
 import { VersionState } from "./models.js";
@@ -54,6 +55,16 @@ export function Version({ name, version }) {
       ${data.aliases.map((alias) => html`<${Follow} name=${name} alias=${alias} />`)}
     <//>
     <${VersionReport} name=${name} version=${version} />
+    ${
+      data.schema &&
+      data.example &&
+      html`<${Outcomes}
+        model=${name}
+        version=${data.version}
+        example=${data.example}
+        classes=${data.schema.classes}
+      />`
+    }
     ${data.schema && html`<${Contract} schema=${data.schema} />`}
     ${
       Object.keys(data.sha256).length > 0 &&
@@ -147,7 +158,7 @@ function Contract({ schema: { features, classes } }) {
   return html`
     <${Card} title=${t("version.expects")}>
       <p>
-        ${t("version.classes")}:
+        ${t("version.classes")}:${" "}
         ${classes.slice(0, SHOWN).map((label) => html`<code><bdi>${spell(label)}</bdi></code> `)}
         ${classes.length > SHOWN && t("predict.moreClasses", { n: formatCount(classes.length - SHOWN) })}
       </p>

@@ -2,12 +2,14 @@
 
 import { formatBytes } from "../lib/format.js";
 import { useLoad } from "../lib/load.js";
+import { address, navigate } from "../lib/router.js";
 import { rates } from "../lib/rates.js";
 import { formatCount, t } from "../lib/text.js";
 import { html, useMemo } from "../lib/ui.js";
 import { Age, Badge, Card, Facts, Loading, Table, numeric } from "../parts/basics.js";
 import { Curl } from "../parts/curl.js";
 import { Problem } from "../parts/problem.js";
+import { Skew } from "../parts/skew.js";
 import { Series } from "../parts/series.js";
 
 const EVERY_MILLISECONDS = 2000;
@@ -15,7 +17,7 @@ const EVERY_MILLISECONDS = 2000;
 /** Kept while the console is open, so that who comes back finds the last minutes. */
 const history = rates();
 
-export function Watch() {
+export function Watch({ query }) {
   const call = { path: ["figures"] };
   const { data, problem, loading, reload } = useLoad(call, { every: EVERY_MILLISECONDS });
   const use = useLoad({ path: ["use-model"] }, { every: 5 * EVERY_MILLISECONDS });
@@ -23,6 +25,7 @@ export function Watch() {
     if (data) history.take(data, Date.now() / 1000);
     return history.series();
   }, [data]);
+  const choose = (window) => navigate(address(["watch"], { ...query, window }), { replace: true });
   if (loading) return html`<${Loading} />`;
   return html`
     <p class="lead">${t("watch.lead")}</p>
@@ -40,6 +43,7 @@ export function Watch() {
         }
       <//>`
     }
+    <${Skew} range=${query.window ?? "1h"} onRange=${choose} />
     ${series
       .filter(({ id }) => data?.replicas.some((replica) => replica.id === id))
       .map(

@@ -35,10 +35,15 @@ export const CheckField = ({ label, hint, error, checked, disabled, onChange }) 
 `;
 
 /** A choice among few; `options` are pairs of a value and what is shown for it. */
-export const SelectField = ({ label, hint, error, options, value, onChange }) => html`
+export const SelectField = ({ label, hint, error, options, value, disabled, onChange }) => html`
   <${Field} label=${label} hint=${hint} error=${error}>
     ${(tied) => html`
-      <select ...${tied} value=${value} onChange=${(event) => onChange(event.target.value)}>
+      <select
+        ...${tied}
+        value=${value}
+        disabled=${disabled}
+        onChange=${(event) => onChange(event.target.value)}
+      >
         ${options.map(
           ([each, shown]) =>
             html`<option value=${each} selected=${each === value}>${shown}</option>`,

@@ -4,36 +4,12 @@ import { formatCount, t } from "../lib/text.js";
 import { formatShare, spell } from "../lib/format.js";
 import { html } from "../lib/ui.js";
 import { Table, numeric } from "./basics.js";
+import { Square, at } from "./square.js";
 
-const SIZE = 220;
-const EDGE = 34;
 const MOST_NUMBERS = 12;
 
-const at = (share) => share * SIZE;
 const path = (points) =>
   points.map(([x, y], i) => `${i ? "L" : "M"}${at(x).toFixed(1)} ${at(1 - y).toFixed(1)}`).join("");
-
-/** A square from 0 to 1 both ways, with a diagonal to compare with. */
-const Square = ({ title, x, y, children }) => html`
-  <svg
-    viewBox=${`${-EDGE} -8 ${SIZE + EDGE + 10} ${SIZE + EDGE + 8}`}
-    role="img"
-    aria-label=${title}
-    class="plot"
-  >
-    <path class="axis" d=${`M0 0V${SIZE}H${SIZE}`} />
-    <path class="diagonal" d=${`M0 ${SIZE}L${SIZE} 0`} />
-    ${[0, 0.5, 1].map(
-      (tick) => html`
-        <text x=${at(tick)} y=${SIZE + 14} text-anchor="middle">${tick}</text>
-        <text x="-6" y=${at(1 - tick) + 4} text-anchor="end">${tick}</text>
-      `,
-    )}
-    <text x=${SIZE / 2} y=${SIZE + 28} text-anchor="middle">${x}</text>
-    <text transform=${`translate(-24 ${SIZE / 2}) rotate(-90)`} text-anchor="middle">${y}</text>
-    ${children}
-  </svg>
-`;
 
 const Legend = ({ entries }) => html`
   <ul class="legend">

@@ -51,7 +51,7 @@ export function LastChange() {
   return html`
     <div class="notice" role="status">
       <p>
-        ${t("use.done", { name, version, n: replicas.length, time: formatSeconds(seconds) })}
+        ${t("use.done", { name, version, n: replicas.length, time: formatSeconds(seconds) })}${" "}
         ${missing.length > 0 && html`<strong>${t("use.missing", { names: missing.join(", ") })}</strong>`}
       </p>
       <div class="actions">
