@@ -66,6 +66,16 @@ def _burns() -> Iterator[Case]:
         yield case("Slowly", "9 of 50", False, (DAY, 50 / DAY, 0.18))
 
 
+def _drifted(psi: str, limit: str) -> list[tuple[str, str]]:
+    """Return series of one feature in one replica, and of another that never differs."""
+    names = ("service_feature_psi", "service_feature_psi_limit")
+    moved = [series(n, v, feature="age") for n, v in zip(names, (psi, limit), strict=True)]
+    still = [
+        series(n, v, feature="city") for n, v in zip(names, ("0.01x45", "0.25x45"), strict=True)
+    ]
+    return [*moved, *still]
+
+
 def _polls(instance: str, ok: float, failed: float) -> list[tuple[str, str]]:
     return [
         series("service_mlflow_polls_total", counter((30, growth)), instance, outcome=outcome)
@@ -137,6 +147,12 @@ def _symptoms() -> Iterator[Case]:
     yield Case("DesafioAliasNotFollowed", "for 6 min in one of two", failing, 12, True)
     yield Case("DesafioAliasNotFollowed", "for 4 min", failing, 10, False)
     yield Case("DesafioAliasNotFollowed", "no more", failing, 14, False)
+
+    yield Case(
+        "DesafioInputDrifts", "one feature for 11 min", _drifted("0.9x45", "0.25x45"), 16, True
+    )
+    yield Case("DesafioInputDrifts", "for 9 min", _drifted("0.1x5 0.9x40", "0.25x45"), 14, False)
+    yield Case("DesafioInputDrifts", "within the limit", _drifted("0.2x45", "0.25x45"), 16, False)
 
     yield Case("DesafioTrainingsFail", "4 of 6", _ended(2, 4), 30, True)
     yield Case("DesafioTrainingsFail", "4 of 10", _ended(6, 4), 30, False)

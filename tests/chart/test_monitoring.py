@@ -8,6 +8,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import yaml
 from prometheus_client import Counter, Gauge, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -15,9 +16,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from service.api.problems import PLAIN, TABLE
 from service.common.domain import TrainingState
 from service.common.metrics import LATENCY_BUCKETS, OUTCOMES, Metrics
+from service.skew.collector import SkewCollector
+from service.skew.tallies import Tallies
 from tests.support.alerts import needs_promtool, rule_groups, rules
 from tests.support.chart import CHART, NAMESPACE, RELEASE, Resource, needs_helm, of_kind, render
+from tests.support.fakes import make_version
 from tests.support.promql import grouped_by, selectors
+from tests.support.references import FAR_MORE, MIXED, FakeClock, mixed_rows, reference_of
 from tests.support.server import Client
 
 pytestmark = needs_helm
@@ -40,12 +45,25 @@ def _exposed() -> dict[str, set[str]]:
     for metric in vars(metrics).values():
         if isinstance(metric, Counter | Gauge) and metric._labelnames:
             metric.labels(*metric._labelnames)
+    metrics.registry.register(_asked())
     families = text_string_to_metric_families(generate_latest(metrics.registry).decode())
     found: dict[str, set[str]] = {}
     for sample in (sample for family in families for sample in family.samples):
         if not sample.name.endswith("_created"):  # every counter has one, and it is not needed here
             found.setdefault(sample.name, set()).update(sample.labels)
     return found
+
+
+def _asked() -> SkewCollector:
+    """Return what shows the rows that a version was asked, enough for each of its metrics."""
+    rows = mixed_rows(1000)
+    tallies = Tallies(FAR_MORE, FakeClock())
+    tally = tallies.open(make_version(), *reference_of(MIXED, rows, np.full(2, 50)))
+    assert tally is not None
+    tally.add_matrix(rows, np.zeros(len(rows), int), None)
+    collector = SkewCollector(tallies, lambda: tally)
+    collector.refresh()
+    return collector
 
 
 def _panels(dashboard: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -97,7 +115,7 @@ def test_every_query_asks_for_values_that_the_service_gives(client: Client) -> N
         "route": routes,
         "reason": slugs,
         "state": set(get_args(TrainingState)),
-        "outcome": set(OUTCOMES),
+        "outcome": {*OUTCOMES, "inside", "below", "above", "missing", "unseen"},
         "le": bounds,
     }
     asked = set()
