@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import orjson
 
-from service.api.parameters import MODEL_NAMES
+from service.api.parameters import MODEL_NAMES, NAMES
 from service.common.did_you_mean import did_you_mean
-from service.common.domain import is_model_name
+from service.common.domain import is_model_name, is_name
 from service.common.errors import BodyTooLarge, InvalidInput, InvalidRequest, Problem, escape
 from service.common.outcomes import OutcomeCounts
 from service.schema import strict_json
@@ -19,7 +19,7 @@ from service.serving.outcomes import count
 from service.serving.predictor import Predictor
 from service.serving.quality import Ints
 
-KEYS = ("name", "version", "instances", "labels")
+KEYS = ("name", "version", "instances", "labels", "append_to")
 _MOST_VERSION = 999_999_999
 
 
@@ -31,6 +31,7 @@ class OutcomeBody:
     version: int
     instances: list[Any]
     labels: list[Any]
+    append_to: str | None = None
 
 
 def read_body(body: bytes, max_depth: int, max_rows: int) -> OutcomeBody:
@@ -44,9 +45,11 @@ def read_body(body: bytes, max_depth: int, max_rows: int) -> OutcomeBody:
         for key in value
         if key not in KEYS
     ]
-    name, version = sent.get("name"), sent.get("version")
+    name, version, append_to = sent.get("name"), sent.get("version"), sent.get("append_to")
     if name is not None and not (isinstance(name, str) and is_model_name(name)):
         problems.append(Problem("/name", MODEL_NAMES))
+    if append_to is not None and not (isinstance(append_to, str) and is_name(append_to)):
+        problems.append(Problem("/append_to", NAMES))
     if version is None:
         problems.append(Problem("/version", "is missing: name the version that answered"))
     elif type(version) is not int or not 1 <= version <= _MOST_VERSION:
@@ -71,7 +74,7 @@ def read_body(body: bytes, max_depth: int, max_rows: int) -> OutcomeBody:
     assert isinstance(version, int)
     assert isinstance(instances, list)
     assert isinstance(labels, list)
-    return OutcomeBody(name, version, instances, labels)
+    return OutcomeBody(name, version, instances, labels, append_to)
 
 
 def answer_beside_truth(

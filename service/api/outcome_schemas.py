@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.common.domain import NAME
 from service.common.outcomes import MOST_CONFUSED
 from service.schema.contract import Label
 
@@ -20,6 +21,11 @@ class OutcomesRequest(BaseModel):
     )
     labels: list[Label] = Field(
         min_length=1, description="the true class of each instance, of the type of the classes"
+    )
+    append_to: str | None = Field(
+        None,
+        description="a data set to whose rows these are added, with the labels as its target",
+        json_schema_extra={"pattern": f"^{NAME}$"},
     )
 
 
@@ -61,6 +67,16 @@ class OutcomesReply(BaseModel):
     )
 
 
+class AppendedReply(BaseModel):
+    """The content of a data set after rows were added to it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    sha256: str
+    rows: int
+
+
 class CountedReply(BaseModel):
     """What was counted of a request, and the figures of its day with it."""
 
@@ -71,6 +87,9 @@ class CountedReply(BaseModel):
     day: str
     rows: int = Field(description="of this request")
     outcomes: OutcomesReply
+    data_set: AppendedReply | None = Field(
+        None, description="to which the rows were added, if that was asked for"
+    )
 
 
 class OutcomesList(BaseModel):

@@ -1,7 +1,8 @@
 """`/outcomes`: what was really so, and how right each version was. No instance is kept."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -11,21 +12,22 @@ from pydantic import StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 
 from service.api.outcome_body import OutcomeBody, answer_beside_truth, read_body
+from service.api.outcome_replies import appended_reply, counted_reply, outcomes_reply
 from service.api.outcome_schemas import (
-    CalibrationReply,
     CountedReply,
     OutcomesList,
-    OutcomesReply,
     OutcomesRequest,
 )
-from service.api.parameters import STRICT_QUERY, ModelName
+from service.api.parameters import STRICT_QUERY, ModelName, Name
 from service.api.predict_file import MEDIA
 from service.api.request_body import csv_encoding, media_type
 from service.api.schemas import ProblemReply
 from service.api.services import Services, services_of
 from service.api.upload_body import receive_rows
-from service.common.domain import LOG_OF_USE, Version
+from service.common.domain import BUILT_IN_DATA_SETS, LOG_OF_USE, Version
 from service.common.errors import (
+    DataSetConflict,
+    Forbidden,
     IdempotencyConflict,
     InvalidRequest,
     ModelNotFound,
@@ -34,9 +36,8 @@ from service.common.errors import (
     VersionNotFound,
     clip,
 )
-from service.common.outcomes import OutcomeCounts, OutcomeRecord, Receipt, total
+from service.common.outcomes import OutcomeCounts, OutcomeRecord, Receipt
 from service.serving.file_predictions import Deadline
-from service.serving.outcomes import calibration_of, metrics_of
 from service.training.uploads import Upload
 
 router = APIRouter(tags=["outcomes"])
@@ -56,6 +57,7 @@ class _Sent:
 
     name: str | None
     version: int
+    append_to: str | None
     body: OutcomeBody | None
     """None where it is a file."""
 
@@ -64,6 +66,7 @@ class _Sent:
     "/outcomes",
     summary="Tell what was really so; the version answers again, and is counted",
     dependencies=STRICT_QUERY,
+    response_model_exclude_unset=True,
     responses=dict.fromkeys((400, 404, 409, 413, 415, 503), _PROBLEM),
     openapi_extra={
         "requestBody": {
@@ -95,6 +98,10 @@ async def add_outcomes(
         _Version | SkipJsonSchema[None],
         Query(description="Of a file: the version that answers again. Required."),
     ] = None,
+    append_to: Annotated[
+        Name | SkipJsonSchema[None],
+        Query(description="Of a file: a data set to whose rows these are added."),
+    ] = None,
     idempotency_key: Annotated[
         Annotated[str, StringConstraints(min_length=1, max_length=255)] | SkipJsonSchema[None],
         Header(description="Sent again with the same body, the request is not counted again."),
@@ -113,10 +120,13 @@ async def add_outcomes(
             limits = services.settings
             limit = limits.max_body_bytes if media == _JSON else limits.max_upload_bytes
             await receive_rows(request, services, upload, limit)
-            sent = await _sent(services, upload, media, name, version)
+            sent = await _sent(services, upload, media, _Sent(name, version or 0, append_to, None))
+            if sent.append_to is not None:
+                await _check_data_set(request, services, sent.append_to)
             if idempotency_key is None:
                 return await _count(request, services, upload, sent, None)
-            receipt = await services.run(_receipt, upload, media, name, version, idempotency_key)
+            named = (media, name, version, append_to)
+            receipt = await services.run(_receipt, upload, named, idempotency_key)
             async with services.one_per_key(receipt.key):
                 return await _count(request, services, upload, sent, receipt)
         finally:
@@ -131,29 +141,35 @@ def _media(request: Request) -> str:
     return kind
 
 
-async def _sent(
-    services: Services, upload: Upload, media: str, name: str | None, version: int | None
-) -> _Sent:
+async def _sent(services: Services, upload: Upload, media: str, query: _Sent) -> _Sent:
+    """Return what a request is about: JSON says that in its body, a file in the query."""
     if media == _JSON:
-        if name is not None or version is not None:
-            key = "version" if name is None else "name"
-            raise InvalidRequest(f"Send {key} in the body, beside the instances.")
+        if query != _Sent(None, 0, None, None):
+            raise InvalidRequest("Send the parameters in the body, beside the instances.")
         settings = services.settings
         body = await services.run(
             lambda: read_body(upload.rows.read_bytes(), settings.max_json_depth, settings.max_rows)
         )
-        return _Sent(body.name, body.version, body)
-    if version is None:
+        return _Sent(body.name, body.version, body.append_to, body)
+    if not query.version:
         message = "is missing: name the version that answered, as in ?version=7"
         raise InvalidRequest(f"The parameter version {message}.", [Problem("/version", message)])
-    return _Sent(name, version, None)
+    return query
 
 
-def _receipt(
-    upload: Upload, media: str, name: str | None, version: int | None, key: str
-) -> Receipt:
+async def _check_data_set(request: Request, services: Services, name: str) -> None:
+    """Raise Forbidden, DataSetConflict or DataSetNotFound where no rows may be added to it."""
+    role = request.scope.get("role", "admin")
+    if role == "predict":
+        raise Forbidden("train", role, "Adding rows to a data set")
+    if name in BUILT_IN_DATA_SETS:
+        raise DataSetConflict(name)
+    await services.ask(services.registry.get_data_set, name)
+
+
+def _receipt(upload: Upload, named: object, key: str) -> Receipt:
     """Return what tells whether a request is the same as an earlier one."""
-    digest = hashlib.sha256(repr((media, name, version)).encode())
+    digest = hashlib.sha256(repr(named).encode())
     with upload.rows.open("rb") as file:
         while part := file.read(1024 * 1024):
             digest.update(part)
@@ -171,7 +187,13 @@ async def _count(
             if earlier.request != receipt.request:
                 raise IdempotencyConflict
             known = await _of_day(services, record, earlier.day)
-            return _counted(record, earlier.day, earlier.rows, [one.counts for one in known])
+            reply = counted_reply(record, earlier.day, earlier.rows, [one.counts for one in known])
+            if sent.append_to is not None:
+                appended_by = services.registry.appended_by
+                data_set = await services.ask(appended_by, sent.append_to, receipt.key)
+                if data_set is not None:
+                    reply.data_set = appended_reply(data_set)
+            return reply
     served = await services.answering.find(name, str(sent.version), None)
     assert served is not None
     if served.loaded.sha256 != record.digest:
@@ -188,6 +210,19 @@ async def _count(
             deadline,
             csv_encoding(request),
         )
+    data_set = None
+    if sent.append_to is not None:
+        # First, since it may be refused. If the rest fails, the key adds no row a second time.
+        async with services.reading:
+            data_set = await services.run(
+                services.uploads.append,
+                upload,
+                sent.append_to,
+                "json" if sent.body is not None else MEDIA[media_type(request).encode()],
+                served.predictor.schema,
+                csv_encoding(request),
+                uuid.uuid4().hex if receipt is None else receipt.key,
+            )
     day = _day()
     # Read before the counts are stored: from then on nothing may fail.
     before = await _of_day(services, record, day)
@@ -196,7 +231,10 @@ async def _count(
     stored = await services.run(services.outcome_log.add, record, counts, receipt, day)
     services.metrics.count_outcomes(counts)
     others = [one.counts for one in before if one.id != stored.id]
-    return _counted(record, day, counts.rows, [stored.counts, *others])
+    reply = counted_reply(record, day, counts.rows, [stored.counts, *others])
+    if data_set is not None:
+        reply.data_set = appended_reply(data_set)
+    return reply
 
 
 async def _record_of(services: Services, name: str, version: int) -> Version:
@@ -212,52 +250,6 @@ async def _of_day(services: Services, version: Version, day: str) -> Sequence[Ou
 
 def _day(ago: int = 0) -> str:
     return (datetime.now(UTC) - timedelta(days=ago)).date().isoformat()
-
-
-def _counted(
-    version: Version, day: str, rows: int, counts: Iterable[OutcomeCounts]
-) -> CountedReply:
-    return CountedReply(
-        name=version.name,
-        version=version.version,
-        day=day,
-        rows=rows,
-        outcomes=_reply(version, day, counts),
-    )
-
-
-def _reply(version: Version, day: str, counts: Iterable[OutcomeCounts]) -> OutcomesReply:
-    summed = total(counts)
-    assert summed is not None
-    metrics = metrics_of(summed)
-    calibration = calibration_of(summed)
-    return OutcomesReply(
-        name=version.name,
-        version=version.version,
-        day=day,
-        rows=summed.rows,
-        classes=None if summed.labels is None else list(summed.labels),
-        confusion=None if summed.confusion is None else [list(row) for row in summed.confusion],
-        accuracy=metrics["accuracy"],
-        balanced_accuracy=metrics["balanced_accuracy"],
-        f1=metrics["f1"],
-        log_loss=metrics.get("log_loss"),
-        brier=metrics.get("brier"),
-        calibration=None
-        if calibration is None
-        else [
-            CalibrationReply(
-                **{"from": one.from_},
-                to=one.to,
-                rows=one.rows,
-                predicted=one.predicted,
-                observed=one.observed,
-                low=one.low,
-                high=one.high,
-            )
-            for one in calibration
-        ],
-    )
 
 
 @router.get(
@@ -296,7 +288,7 @@ async def get_outcomes(
             key = one.day, known[one.of].version, one.of
             by_day.setdefault(key, []).append(one.counts)
     listed = [
-        _reply(known[of], day, by_day[day, number, of])
+        outcomes_reply(known[of], day, by_day[day, number, of])
         for day, number, of in sorted(by_day, reverse=True)
     ]
     shown = versions[0] if version is not None else None

@@ -14,7 +14,7 @@ ServiceError
     Unavailable             NoModelInUse, RegistryUnavailable, ReplicaSilent, ReplicaDown,
                             ChangeUnderWay, EpochNotReached, QueueFull, NotReady, Overloaded,
                             StorageUnavailable, WorkersUnavailable, WorkerCrashed,
-                            ClassifierUnavailable, TrainingLost, RateExceeded
+                            ClassifierUnavailable, TrainingLost, RateExceeded, DataSetBusy
     StartError              the process cannot start; its sentence is printed, no traceback
 """
 
@@ -404,6 +404,19 @@ class RateExceeded(Unavailable):
 
 class NotReady(Unavailable):
     """The process is starting or stopping."""
+
+
+class DataSetBusy(Unavailable):
+    """Other requests add rows to the same data set at the same time; nothing has been changed."""
+
+    retry_after = 1
+    outcome = "unchanged"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"Other requests change data set {quoted(name)} at the moment; nothing has changed, "
+            "send it again."
+        )
 
 
 class Overloaded(Unavailable):

@@ -138,6 +138,16 @@ class DataSets(Protocol):
     def add_data_set(self, data_set: DataSet, parquet: Path) -> DataSet:
         """Keep the rows; the same content under the same name again changes nothing."""
 
+    def append_rows(self, data_set: DataSet, parquet: Path, base: DataSet, key: str) -> DataSet:
+        """Keep the rows of `base` with others behind them, as the next content of its name.
+
+        `key` identifies the request. Raises DataSetBusy, and keeps nothing, where `base` is not the
+        newest of its name, or may soon not be.
+        """
+
+    def appended_by(self, name: str, key: str) -> DataSet | None:
+        """Return the content of a data set that the request of this key made; None if none did."""
+
     def get_data_set(self, name: str) -> DataSet:
         """Return the newest of that name; raises DataSetNotFound."""
 

@@ -6,7 +6,8 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import msgspec
 import orjson
 
 from service.common.domain import DataSet
-from service.common.errors import DataSetNotFound, clip
+from service.common.errors import DataSetBusy, DataSetNotFound, ServiceError, clip
 from service.registry.connection import RegistryPart
 from service.registry.download import NotFetchable
 from service.registry.trainings import as_input
@@ -25,6 +26,12 @@ logger = logging.getLogger(__name__)
 ROWS = "rows.parquet"
 _UPLOADED = "uploaded_at"
 """Tag: when the same rows were uploaded last; the run's start is when they were first."""
+_APPENDING = "appending"
+"""Tag: the name of the data set to whose rows others were added."""
+_APPENDED_BY = "appended_by"
+"""Tag: the key of the request that added them."""
+_APPENDING_SECONDS = 600
+"""How long one that appends is waited for; then its process is taken for gone."""
 _OLD_RECORD = "dataset.json"
 """The artifact in which version 0.1.0 kept the record."""
 _CONVERTED_AT_ONCE = 20
@@ -51,6 +58,12 @@ class MlflowDataSets(RegistryPart):
             with self._connection.calls():
                 self._client.set_tag(newest.id, _UPLOADED, f"{time.time():.3f}")
             return newest
+        run = self._upload(data_set, parquet, {})
+        self._publish(run, data_set.name)
+        return _of_run(run, data_set)
+
+    def _upload(self, data_set: DataSet, parquet: Path, more: Mapping[str, str]) -> Any:
+        """Upload the rows and their record; nobody finds them before they are published."""
         with self._connection.calls(), tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             shutil.copy(parquet, folder / ROWS)
@@ -62,14 +75,58 @@ class MlflowDataSets(RegistryPart):
                     "rows": str(data_set.rows),
                     "columns": str(len(data_set.columns)),
                     "target": data_set.target or "",
+                    **more,
                 },
             )
             self._client.log_artifacts(run.info.run_id, name)
             self._log_record(run.info.run_id, data_set)
+        return run
+
+    def _publish(self, run: Any, name: str) -> None:
+        with self._connection.calls():
             # The tag by which it is found comes last, so that a partial upload is never found.
-            self._client.set_tag(run.info.run_id, "data_set", data_set.name)
+            self._client.set_tag(run.info.run_id, "data_set", name)
             self._client.set_terminated(run.info.run_id)
+
+    def append_rows(self, data_set: DataSet, parquet: Path, base: DataSet, key: str) -> DataSet:
+        """Keep the rows of `base` with others behind them, as the next content of its name.
+
+        MLflow has no compare-and-set. So each that appends announces itself first and looks around
+        then: of two at one time, at least one sees the other, and gives way. Raises DataSetBusy.
+        """
+        name = data_set.name
+        run = self._upload(data_set, parquet, {_APPENDED_BY: key})
+        try:
+            with self._connection.calls():
+                self._client.set_tag(run.info.run_id, _APPENDING, name)
+            since = int((run.info.start_time / 1000 - _APPENDING_SECONDS) * 1000)
+            recent = f"attributes.start_time > {since}"
+            # In this order: one that is published in between is seen as the newest.
+            announced = self._runs(f"tags.{_APPENDING} = '{name}' and {recent}")
+            others = [
+                one
+                for one in announced
+                if "data_set" not in one.data.tags and one.info.run_id != run.info.run_id
+            ]
+            newest = self._runs(f"tags.data_set = '{name}'", 1)
+            if others or [one.info.run_id for one in newest] != [base.id]:
+                raise DataSetBusy(name)
+        except ServiceError:
+            self._withdraw(run, name)
+            raise
+        self._publish(run, name)
         return _of_run(run, data_set)
+
+    def _withdraw(self, run: Any, name: str) -> None:
+        """Delete rows that were not published; what fails is left, and nobody finds it."""
+        with suppress(ServiceError), self._connection.calls(DataSetNotFound(name)):
+            self._client.delete_run(run.info.run_id)
+            self._delete_rows(run, name)
+
+    def appended_by(self, name: str, key: str) -> DataSet | None:
+        """Return the content of a data set that the request of this key made; None if none did."""
+        runs = self._runs(f"tags.data_set = '{name}' and tags.{_APPENDED_BY} = '{key}'", 1)
+        return _read(runs[0]) if runs else None
 
     def _log_record(self, identifier: str, data_set: DataSet) -> None:
         from mlflow.entities import DatasetInput
@@ -162,13 +219,15 @@ class MlflowDataSets(RegistryPart):
             if run.info.lifecycle_stage != "active" or _uploaded_at(run) >= before:
                 return
             self._client.delete_run(data_set.id)
-            try:
-                self._connection.source(run.info.artifact_uri).delete(ROWS)
-            except NotFetchable:
-                logger.warning(
-                    "the rows of %s are outside of MLflow's storage and are not deleted",
-                    data_set.name,
-                )
+            self._delete_rows(run, data_set.name)
+
+    def _delete_rows(self, run: Any, name: str) -> None:
+        try:
+            self._connection.source(run.info.artifact_uri).delete(ROWS)
+        except NotFetchable:
+            logger.warning(
+                "the rows of %s are outside of MLflow's storage and are not deleted", name
+            )
 
     def _runs(self, wanted: str, most: int | None = None) -> Sequence[Any]:
         """Return runs, the newest first: all of them, or the first `most`."""

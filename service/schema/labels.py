@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from service.common.did_you_mean import Names
 from service.common.errors import InvalidInput, Problem, quoted
-from service.schema.contract import Label, spelling
+from service.schema.contract import FeatureType, Label, spelling
 from service.schema.explanation import MOST
 
 _FEW = 5
@@ -20,6 +20,13 @@ class Labels:
         self._kinds = {type(label) for label in classes}
         self._names = Names(self._texts)
         self._shown = ", ".join(quoted(text, 24) for text in self._texts)
+
+    @property
+    def type(self) -> FeatureType:
+        """The type of a column that holds them."""
+        if self._kinds == {bool}:
+            return "boolean"
+        return "number" if self._kinds == {int} else "text"
 
     def code(self, label: object) -> int | None:
         """Return the index of the class of a JSON value, which has its type; None: it has none."""

@@ -1,29 +1,34 @@
 """What clients upload, checked in a worker process before it is used."""
 
 import contextlib
+import secrets
 import shutil
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import orjson
 
-from service.common.domain import DataSet, Note, Version
-from service.common.errors import Forbidden, InvalidRequest, JobFailed
+from service.common.domain import DataSet, Note, RowsMedia, Version
+from service.common.errors import DataSetBusy, Forbidden, InvalidRequest, JobFailed
 from service.common.ports import DataSets
 from service.common.settings import Settings
 from service.processes.job_files import ROWS, TABLE
 from service.processes.limits import JobLimits
 from service.processes.pool import WorkerPool
+from service.schema.contract import Schema, encode
 from service.training.run import TrainingSpec
 
 Media = Literal["json", "csv", "parquet"]
 
 _SECONDS = 60.0
+_WAITS = (0.1, 0.2, 0.4, 0.8, 1.6)
+"""Seconds before rows are added again where another replica adds some to the same data set."""
 _LARGEST_LOOK = 8 * 2**20
 
 
@@ -66,6 +71,7 @@ class Uploads:
         self._workers = workers
         self._work = work
         self._settings = settings
+        self._appending = threading.Lock()
         work.mkdir(parents=True, exist_ok=True)
         # Python finds the temporary folder by writing to it, which would fail on a full disk later.
         with contextlib.suppress(FileNotFoundError):
@@ -97,6 +103,48 @@ class Uploads:
         job_spec = {"name": name, "target": target, "options": dict(options)}
         job_spec |= self._upload_spec(upload)
         return _data_set(self._run("data_set", upload, job_spec))
+
+    def append(
+        self,
+        upload: Upload,
+        name: str,
+        media: Literal["json"] | RowsMedia,
+        schema: Schema,
+        encoding: str,
+        key: str,
+    ) -> DataSet:
+        """Add uploaded rows, with their labels, to a data set as its next content.
+
+        A version with this `schema` has accepted them. `key` identifies the request: sent again, it
+        adds nothing. Raises DataSetNotFound, InvalidRequest where the columns differ, BodyTooLarge,
+        RegistryUnavailable, or DataSetBusy where others add rows all the time.
+        """
+        with self._appending:
+            for wait in (*_WAITS, None):
+                earlier = self._data_sets.appended_by(name, key)
+                if earlier is not None:
+                    return earlier
+                base = self._data_sets.get_data_set(name)
+                folder = upload.folder / f"base-{uuid.uuid4().hex}"
+                path = self._data_sets.fetch_data_set(base, folder)
+                job_spec = {
+                    **self._upload_spec(upload),
+                    "media": media,
+                    "name": name,
+                    "target": base.target,
+                    "schema": encode(schema).decode(),
+                    "encoding": encoding,
+                    "base": f"{folder.name}/{path.name}",
+                }
+                data_set = _data_set(self._run("append", upload, job_spec))
+                data_set = replace(data_set, notes=base.notes)
+                try:
+                    return self._data_sets.append_rows(data_set, upload.table, base, key)
+                except DataSetBusy:
+                    if wait is None:
+                        raise
+                    time.sleep(wait * secrets.SystemRandom().uniform(0.5, 1.5))
+        raise AssertionError(name)
 
     def wait_of(self, upload: Upload, default: float) -> float:
         """Return the `wait` of a repeated request, in seconds."""

@@ -25,6 +25,7 @@ from service.processes.messages import (
     to_json,
 )
 from service.worker import matrix_job
+from service.worker.append_job import append
 from service.worker.data.table import BUILT_IN, built_in
 from service.worker.learning import classifiers
 from service.worker.sklearn_models.external_model import adopt
@@ -100,6 +101,7 @@ JOBS: Mapping[str, Callable[[Task], Any]] = {
     "adopt": _adopt,
     "matrix": matrix_job.read,
     "outcomes": matrix_job.read_outcomes,
+    "append": append,
     "held_out": matrix_job.read_held_out,
     "arrow_answers": matrix_job.write_arrow,
 }

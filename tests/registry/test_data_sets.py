@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from service.common.domain import DataSet
-from service.common.errors import DataSetNotFound
+from service.common.errors import DataSetBusy, DataSetNotFound
 from service.registry.connection import Connection
 from service.registry.data_sets import MlflowDataSets
 from tests.support.stores import with_tables
@@ -117,3 +117,24 @@ def test_names_beyond_one_page_are_listed_without_a_call_for_each(
     data_sets = MlflowDataSets(connection)
     data_sets.runs_at_once = 2
     assert [one.name for one in data_sets.list_data_sets()] == names
+
+
+@pytest.mark.parametrize(("age", "gives_way"), [(0.0, True), (3600.0, False)])
+def test_rows_are_not_added_while_another_request_adds_some(
+    connection: Connection, rows: Path, age: float, gives_way: bool
+) -> None:
+    data_sets = MlflowDataSets(connection)
+    base = data_sets.add_data_set(_data_set("grown"), rows)
+    connection.client.create_run(
+        connection.experiment("datasets"),
+        start_time=int((time.time() - age) * 1000),
+        tags={"appending": "grown"},
+    )
+    grown = replace(_data_set("grown"), rows=11, sha256="2" * 64)
+
+    if gives_way:
+        with pytest.raises(DataSetBusy):
+            data_sets.append_rows(grown, rows, base, "k")
+        assert data_sets.get_data_set("grown") == base
+    else:
+        assert data_sets.append_rows(grown, rows, base, "k").rows == 11

@@ -79,6 +79,11 @@ ERRORS: dict[str, tuple[str, bytes | None, dict[str, str]]] = {
         b'{"version": 99, "instances": [[5, 3, 1, 0]], "labels": ["setosa"]}',
         JSON,
     ),
+    "post /outcomes 409": (
+        "/outcomes",
+        b'{"version": 1, "append_to": "iris", "instances": [[5, 3, 1, 0]], "labels": ["setosa"]}',
+        JSON,
+    ),
     "post /outcomes 413": ("/outcomes", b" " * (8 * 2**20 + 1), JSON),
     "post /outcomes 415": ("/outcomes", b"{}", {"content-type": "text/plain"}),
     "get /outcomes 400": ("/outcomes?days=0", None, {}),
@@ -189,7 +194,6 @@ MADE_ELSEWHERE = {
     "get /skew 409": "tests/api/test_skew.py",
     "post /use-model 409": "tests/worker/sklearn_models/test_external_model.py",
     "delete /trainings/{training} 409": "tests/api/test_train.py",
-    "post /outcomes 409": "tests/api/test_outcomes.py",
     "post /train 409": "tests/api/test_bad_input.py",
     "post /train 429": "tests/api/test_train.py",
 }

@@ -15,6 +15,7 @@ from typing import TypeVar
 from service.common.domain import LOG_OF_USE, DataSet, NewVersion, Page, Training, Use, Version
 from service.common.errors import (
     AliasNotFound,
+    DataSetBusy,
     DataSetNotFound,
     EpochConflict,
     InvalidRequest,
@@ -53,6 +54,7 @@ class FakeRegistry:
         self.numbers: dict[str, int] = {}
         self.outcomes: dict[str, OutcomeRecord] = {}
         self.receipts: dict[str, Receipt] = {}
+        self.appended: dict[tuple[str, str], DataSet] = {}
         self._lock = threading.Lock()
         self._clock = itertools.count(1)
 
@@ -292,6 +294,21 @@ class FakeRegistry:
                 if same == (data_set.sha256, data_set.target, data_set.notes):
                     return known
                 break
+        return self._keep(data_set, parquet)
+
+    def append_rows(self, data_set: DataSet, parquet: Path, base: DataSet, key: str) -> DataSet:
+        self._look()
+        with self._lock:
+            if self.get_data_set(data_set.name).id != base.id:
+                raise DataSetBusy(data_set.name)
+            kept = self.appended[data_set.name, key] = self._keep(data_set, parquet)
+        return kept
+
+    def appended_by(self, name: str, key: str) -> DataSet | None:
+        self._look()
+        return self.appended.get((name, key))
+
+    def _keep(self, data_set: DataSet, parquet: Path) -> DataSet:
         kept = replace(data_set, id=uuid.uuid4().hex)
         folder = self.folder / "datasets" / kept.id
         folder.mkdir(parents=True)

@@ -1,5 +1,6 @@
 """Rows of a file whose truth is known: the matrix of a schema, and the class of each."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ from service.common.errors import InvalidInput, Problem, escape, quoted
 from service.schema.contract import Schema
 from service.schema.explanation import MOST
 from service.schema.labels import Labels, refuse_labels
-from service.worker.data.cells import spelled
+from service.worker.data.cells import as_read, spelled
 from service.worker.data.matrix import matrix_of_columns, open_rows
-from service.worker.data.table import Limits
+from service.worker.data.table import Column, Limits
 
 
 def read_outcomes(
@@ -44,6 +45,30 @@ def read_outcomes(
         }
         raise refuse_labels(pointers, len(wrong), len(codes), error)
     return matrix, codes
+
+
+def table_of_file(
+    path: Path, media: RowsMedia, schema: Schema, limits: Limits, encoding: str = "utf-8"
+) -> Mapping[str, Column]:
+    """Return the columns of a file that `read_outcomes` reads, as a training would have them.
+
+    Texts are as in the file, and missing where the schema says so.
+    """
+    file = open_rows(path, media, schema, limits, encoding)
+    columns = file.select(schema)
+    labels = Labels(schema.classes)
+    codes = _codes(columns.pop(schema.target), labels)
+    matrix = matrix_of_columns(file, columns, schema)
+    read: dict[str, Column] = {}
+    for place, feature in enumerate(schema.features):
+        if feature.type == "text":
+            texts = spelled(as_read(columns[feature.name], feature, schema))
+            read[feature.name] = Column("text", texts.to_numpy(zero_copy_only=False))
+        else:
+            read[feature.name] = Column(feature.type, matrix[:, place])
+    kind = object if labels.type == "text" else np.float64
+    read[schema.target] = Column(labels.type, np.array(schema.classes, kind)[codes])
+    return read
 
 
 def _codes(array: Any, labels: Labels) -> NDArray[np.int64]:
