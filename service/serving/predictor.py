@@ -185,8 +185,10 @@ class Predictor(ExpectedTimes):
         if probabilities:
             return self._with_probabilities(bound, rows)
         labels, replies = bound.labels.tolist(), self.replies.single
-        if self.tally is not None:
-            self.tally.add_rows(rows, labels)
+        if self.tally is not None and self._missing_texts:
+            self.tally.add_rows(rows, labels)  # the buffer does not show which are missing
+        elif self.tally is not None:
+            self.tally.add_run(bound.inputs, bound.labels)
         return [replies[label] for label in labels]
 
     def _with_probabilities(

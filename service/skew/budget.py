@@ -32,9 +32,7 @@ class Budget:
 
         `cost` is that of one row, 1 for an ordinary one.
         """
-        arrived = self._arrived = self._arrived + rows * cost
-        if arrived > self._most * self.stride:
-            self.stride *= 2  # until the next `renew` knows better
+        self._arrive(rows * cost)
         stride = self.stride
         if rows * cost > self._most * stride:
             stride = ceil(rows * cost / self._most)
@@ -42,6 +40,19 @@ class Budget:
             return 0, 1
         self._phase = (self._phase + _GOLDEN) % 1.0
         return int(self._phase * stride), stride
+
+    def takes(self, rows: int, cost: float) -> bool:
+        """Return whether to count these few rows, all or none: quicker than `take` for a run."""
+        self._arrive(rows * cost)
+        if self.stride == 1:
+            return True
+        self._phase = (self._phase + _GOLDEN) % 1.0
+        return self._phase * self.stride < 1.0
+
+    def _arrive(self, cost: float) -> None:
+        arrived = self._arrived = self._arrived + cost
+        if arrived > self._most * self.stride:
+            self.stride *= 2  # until the next `renew` knows better
 
     def renew(self) -> None:
         """Begin another second: the last one shows how many rows come."""

@@ -3,8 +3,8 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain, islice
-from typing import Any
+from itertools import chain
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ _CELLS = 16_384
 
 _Rows = tuple[int, Sequence[Row], Sequence[int], Sequence[float] | None]
 _Part = tuple[int, Matrix, Labels, Matrix | None]
+
+T = TypeVar("T", _Rows, _Part)
 
 
 class Tally:
@@ -59,6 +61,9 @@ class Tally:
         """Rows that were answered in this process."""
         self.lock = threading.Lock()
         """Held while counts are read or changed."""
+        self._left_out = 0
+        """Rows that were added and not counted; only the event loop's thread changes it."""
+        self._left_out_before = 0
         self._budget = budget
         self._cost = max(1.0, len(self.layout.features) / CELLS_A_ROW)
         self._chunk = max(1, min(_ROWS, _CELLS // self.layout.numbers_a_row))
@@ -68,38 +73,49 @@ class Tally:
     def add_rows(
         self, rows: Sequence[Row], labels: Sequence[int], confidence: Sequence[float] | None = None
     ) -> None:
-        """Count rows as the decoder makes them one by one, with the indexes of their classes.
+        """Count the few rows of one run, as the decoder makes them, with their classes' indexes.
 
         Nothing of it may change afterwards. `confidence` are the largest probabilities, if known.
         """
-        total = len(rows)
-        first, stride = self._budget.take(total, self._cost)
-        if stride > 1:
-            rows, labels = rows[first::stride], labels[first::stride]
-            confidence = None if confidence is None else confidence[first::stride]
-        self._rows.append((total, rows, labels, confidence))
+        if self._budget.takes(len(rows), self._cost):
+            self._rows.append((len(rows), rows, labels, confidence))
+        else:
+            self._left_out += len(rows)
+
+    def add_run(self, X: Matrix, labels: Labels) -> None:
+        """Count the few rows of one run [N, F] with their classes [N]; both are copied.
+
+        Like `add_rows`, it is for the event loop's thread alone.
+        """
+        if self._budget.takes(len(X), self._cost):
+            # Arrays, unlike lists, are nothing that the garbage collector has to look at.
+            self._parts.append((len(X), X.copy(), labels.copy(), None))
+        else:
+            self._left_out += len(X)
 
     def add_matrix(
         self, X: Matrix, labels: Labels, probabilities: Matrix | None, keep: bool = True
     ) -> None:
         """Count rows [N, F] with the indexes of their classes [N].
 
-        `keep`: the matrix does not change afterwards; otherwise what is counted of it is copied.
+        `keep`: the arrays do not change afterwards; otherwise what is counted of them is copied.
         """
         total = len(X)
         first, stride = self._budget.take(total, self._cost)
         X, labels = X[first::stride], labels[first::stride]
         confidence = None
-        if probabilities is not None and len(labels):
+        if probabilities is not None:
             confidence = probabilities[first::stride].max(axis=1)
         if stride > 1 or not keep:
-            X = np.array(X)
+            X, labels = np.array(X), np.array(labels)
         self._parts.append((total, X, labels, confidence))
 
     def drain(self) -> bool:
         """Put what has been added into the bins; return whether there was anything."""
         with self.lock:
-            total, counts = 0, np.zeros(self.layout.size, np.int64)
+            left_out = self._left_out
+            total, self._left_out_before = left_out - self._left_out_before, left_out
+            counts = np.zeros(self.layout.size, np.int64)
             for rows, X, labels, confidence in chain(self._batches(), self._matrices()):
                 total += rows
                 for start in range(0, len(X), self._chunk):
@@ -119,34 +135,41 @@ class Tally:
             return self.windows.window(seconds)
 
     def _matrices(self) -> Iterator[_Part]:
-        for _ in range(len(self._parts)):
-            yield self._parts.popleft()
+        """Yield what `add_matrix` took, small ones together."""
+        for parts in self._grouped(self._parts):
+            if len(parts) == 1:
+                yield parts[0]
+                continue
+            totals, matrices, labels, confidences = zip(*parts, strict=True)
+            known = None if confidences[0] is None else np.concatenate(confidences)
+            yield sum(totals), np.concatenate(matrices), np.concatenate(labels), known
 
     def _batches(self) -> Iterator[_Part]:
-        """Yield single rows as matrices: of those with a known confidence, and of the others."""
-        waiting: dict[bool, list[_Rows]] = {False: [], True: []}
+        """Yield what `add_rows` took as matrices."""
+        for parts in self._grouped(self._rows):
+            total = sum(part[0] for part in parts)
+            rows = list(chain.from_iterable(part[1] for part in parts))
+            labels = np.fromiter(chain.from_iterable(part[2] for part in parts), np.int64)
+            confidence = None
+            if parts[0][3] is not None:
+                shares = chain.from_iterable(part[3] or () for part in parts)
+                confidence = np.fromiter(shares, np.float64)
+            width = len(self.schema.features)
+            yield total, np.array(rows, np.float64).reshape(-1, width), labels, confidence
+
+    def _grouped(self, queue: deque[T]) -> Iterator[list[T]]:
+        """Empty a queue; yield together what has about as many rows as are counted at a time.
+
+        The confidence is known of all in a group, or of none.
+        """
+        groups: dict[bool, list[T]] = {False: [], True: []}
         held = {False: 0, True: 0}
-        for _ in range(len(self._rows)):
-            item = self._rows.popleft()
+        for _ in range(len(queue)):
+            item = queue.popleft()
             known = item[3] is not None
-            waiting[known].append(item)
+            groups[known].append(item)
             held[known] += len(item[1])
             if held[known] >= self._chunk:
-                yield self._matrix(waiting[known], known)
-                waiting[known], held[known] = [], 0
-        for known, items in waiting.items():
-            if items:
-                yield self._matrix(items, known)
-
-    def _matrix(self, items: Sequence[_Rows], known: bool) -> _Part:
-        total = sum(item[0] for item in items)
-        rows = list(chain.from_iterable(item[1] for item in items))
-        if not rows:
-            empty: Any = np.empty((0, len(self.schema.features)))
-            return total, empty, np.empty(0, np.int64), None
-        labels = np.fromiter(chain.from_iterable(item[2] for item in items), np.int64, len(rows))
-        confidence = None
-        if known:
-            shares = chain.from_iterable(item[3] or () for item in items)
-            confidence = np.fromiter(islice(shares, len(rows)), np.float64, len(rows))
-        return total, np.array(rows, np.float64), labels, confidence
+                yield groups[known]
+                groups[known], held[known] = [], 0
+        yield from filter(None, groups.values())

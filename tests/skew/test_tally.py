@@ -153,6 +153,33 @@ def test_regular_traffic_is_sampled_evenly() -> None:
     assert chosen.max() < 140
 
 
+def test_runs_of_regular_traffic_are_counted_whole_one_in_k() -> None:
+    budget = Budget(1000, FakeClock())
+    budget.stride = 8
+
+    taken = [budget.takes(32, 0.0) for _ in range(8000)]
+
+    assert sum(taken) == pytest.approx(1000, rel=0.02)
+    by_turn = [sum(taken[turn::16]) for turn in range(16)]
+    assert min(by_turn) > 50, "runs that alternate are all counted"
+    assert max(by_turn) < 75
+
+
+def test_a_run_is_copied_and_what_is_left_out_of_runs_is_counted() -> None:
+    budget = Budget(100, FakeClock())
+    tally = tally_of(budget=budget)
+    buffer, labels = mixed_rows(10), np.zeros(10, np.int64)
+    for _ in range(1000):
+        tally.add_run(buffer, labels)
+    buffer[:] = 0
+
+    sampled = counted(tally)
+
+    assert 100 <= sampled < 1500
+    assert tally.rows == 10_000
+    assert tally.total[tally.layout.features[0].outside] == 0, "no row of zeros is there"
+
+
 def test_a_file_of_a_million_rows_costs_no_more_than_a_second() -> None:
     budget = Budget(5000, FakeClock())
     tally = tally_of(budget=budget)
