@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.common.domain import NAME
+from service.common.domain import MODEL_NAME, NAME
 from service.common.outcomes import MOST_CONFUSED
 from service.schema.contract import Label
 
@@ -14,7 +14,11 @@ class OutcomesRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: str | None = Field(None, description="the model's; else that of the one in use")
+    name: str | None = Field(
+        None,
+        description="the model's; else that of the one in use",
+        json_schema_extra={"pattern": f"^{MODEL_NAME}$"},
+    )
     version: int = Field(ge=1, description="the version that answers again")
     instances: list[dict[str, Any] | list[Any]] = Field(
         min_length=1, description="as in POST /predict"

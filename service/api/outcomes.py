@@ -16,6 +16,7 @@ from service.api.outcome_replies import appended_reply, counted_reply, outcomes_
 from service.api.outcome_schemas import (
     CountedReply,
     OutcomesList,
+    OutcomesReply,
     OutcomesRequest,
 )
 from service.api.parameters import STRICT_QUERY, ModelName, Name
@@ -37,6 +38,7 @@ from service.common.errors import (
     clip,
 )
 from service.common.outcomes import OutcomeCounts, OutcomeRecord, Receipt
+from service.common.ports import Registry
 from service.serving.file_predictions import Deadline
 from service.training.uploads import Upload
 
@@ -279,19 +281,27 @@ async def get_outcomes(
         versions = (await services.ask(registry.list_versions, name, _MOST_VERSIONS, None)).items
         if not versions:
             raise ModelNotFound(name)
-    known = {one.identity: one for one in versions}
-    of = versions[0].identity if version is not None else None
-    records = await services.ask(services.registry.list_outcomes, _day(days - 1), of)
-    by_day: dict[tuple[str, int, str], list[OutcomeCounts]] = {}
-    for one in records:
-        if one.of in known:
-            key = one.day, known[one.of].version, one.of
-            by_day.setdefault(key, []).append(one.counts)
-    listed = [
-        outcomes_reply(known[of], day, by_day[day, number, of])
-        for day, number, of in sorted(by_day, reverse=True)
-    ]
+    # In a thread, and without a limit of time: a year of many versions takes a second or more.
+    listed = await services.run(
+        _listed, services.registry, versions, _day(days - 1), version is not None
+    )
     shown = versions[0] if version is not None else None
     if shown is None and listed:
         shown = next(one for one in versions if one.version == listed[0].version)
     return OutcomesList(outcomes=listed, training=None if shown is None else dict(shown.metrics))
+
+
+def _listed(
+    registry: Registry, versions: Sequence[Version], since: str, only_one: bool
+) -> list[OutcomesReply]:
+    """Return the sums of all replicas' records by day and version, the newest first."""
+    known = {one.identity: one for one in versions}
+    by_day: dict[tuple[str, int, str], list[OutcomeCounts]] = {}
+    for one in registry.list_outcomes(since, versions[0].identity if only_one else None):
+        if one.of in known:
+            key = one.day, known[one.of].version, one.of
+            by_day.setdefault(key, []).append(one.counts)
+    return [
+        outcomes_reply(known[of], day, by_day[day, number, of])
+        for day, number, of in sorted(by_day, reverse=True)
+    ]
