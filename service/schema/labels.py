@@ -72,9 +72,9 @@ def refuse_labels(
     `wrong` has the messages of the first of them by pointer, `error` what the instances have.
     """
     problems = [Problem(pointer, message) for pointer, message in wrong.items()]
-    first = f"{problems[0].pointer} {problems[0].message}" if problems else ""
-    many = "1 label is" if count == 1 else f"{count:,} labels are"
-    detail = f"{many} wrong, of {total:,}: {first}; nothing was counted."
+    first = f"{problems[0].pointer} {problems[0].message.split(';')[0]}" if problems else ""
+    many = "1 label" if count == 1 else f"{count:,} labels"
+    detail = f"{many} of {total:,}: {first}. Nothing was counted."
     if error is None:
         return InvalidInput(detail, problems[:MOST])
     if not count:
