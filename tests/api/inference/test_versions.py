@@ -103,7 +103,9 @@ def test_the_index_has_every_version_with_its_state(
 
     assert whole["iris", "1"] == whole[other, "1"] == whole[other, "2"] == "READY"
     assert whole["broken", "1"] == "UNAVAILABLE"
-    assert set(whole) - set(ready) == {("broken", "1")}
+    # Other tests may have left versions that are not ready either.
+    left_out = {key for key in set(whole) - set(ready) if key[0] in ("iris", other, "broken")}
+    assert left_out == {("broken", "1")}
 
 
 def test_load_puts_a_version_in_use_and_unload_keeps_it_there(client: Client, other: str) -> None:
