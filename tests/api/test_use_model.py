@@ -227,7 +227,9 @@ def test_a_version_shows_its_schema_example_and_training(client: Client, two: st
 
     assert version["schema"]["classes"] == ["setosa", "versicolor", "virginica"]
     assert version["schema"]["target"] == "target"
-    assert set(version["sha256"]) == {"schema.json", "model.onnx", "model.skops", "golden.npz"}
+    assert set(version["sha256"]) == {
+        *("schema.json", "model.onnx", "model.skops", "golden.npz", "reference.json"),
+    }
     assert client.get(f"/trainings/{version['training']}").json()["version"] == 2
     assert version["data_set"] == "iris"
     client.post("/use-model", json={"name": two, "version": 2})
