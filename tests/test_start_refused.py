@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.process import fail_to_start
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_port_in_use_is_reported_in_a_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:

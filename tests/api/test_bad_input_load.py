@@ -12,6 +12,8 @@ from tests.support.bad_input import CSV, GOOD, PREDICT, RAW_TRAIN, ROUTES, TRAIN
 from tests.support.server import Client
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 CONNECTIONS = 4
 ROW = {"instances": [GOOD]}
 ROWS = {"instances": [GOOD] * 50, "probabilities": True}

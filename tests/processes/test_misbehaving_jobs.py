@@ -14,6 +14,8 @@ from service.processes.limits import JobLimits
 from tests.support.misbehaving_workers import MisbehavingWorkers
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 LIMITS = JobLimits(seconds=60, memory_bytes=2**29, disk_bytes=64 * 2**20)
 
 
@@ -182,7 +184,6 @@ def test_a_job_that_sends_an_invalid_message_is_killed(start: Any) -> None:
     assert crash(start("talks_nonsense")) == "It sent something that is no message."
 
 
-@pytest.mark.slow
 def test_a_job_that_ignores_the_signal_of_its_processor_limit_exceeded_that_limit(
     start: Any,
 ) -> None:
@@ -241,7 +242,6 @@ def test_processes_that_a_job_hid_end_with_a_killed_host(start: Any) -> None:
     start("behaves").wait(60)
 
 
-@pytest.mark.slow
 def test_a_host_that_a_job_has_stopped_is_replaced_when_that_job_is_over_its_time(
     start: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -256,7 +256,6 @@ def test_a_host_that_a_job_has_stopped_is_replaced_when_that_job_is_over_its_tim
     assert "the worker host does not answer and is killed" in caplog.text
 
 
-@pytest.mark.slow
 def test_a_host_that_a_job_has_stopped_is_replaced_even_if_the_job_is_polled_constantly(
     start: Any,
 ) -> None:

@@ -45,6 +45,8 @@ from tests.support.server import ENDLESS, Client, serve, settings_for
 from tests.support.stores import with_tables
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 LIMITS = JobLimits(seconds=60, memory_bytes=2**32)
 
 
