@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from sklearn.datasets import load_iris
 
 from tests.e2e.cluster import CHART, Cluster
 from tests.e2e.conftest import Note
@@ -142,6 +143,13 @@ def _use(api: httpx.Client) -> None:
     for _ in range(20):
         assert api.post("/predict", json=example).status_code == 200
         assert api.post("/predict", json={"instances": []}).status_code == 400
+    # As many rows as a verdict needs, and what was really so; the starter model is of iris.
+    iris = load_iris()
+    instances = iris.data.tolist()
+    assert api.post("/predict", json={"instances": instances * 4}).status_code == 200
+    labels = iris.target_names[iris.target].tolist()
+    truth = {"version": in_use["version"], "instances": instances, "labels": labels}
+    assert api.post("/outcomes", json=truth).status_code == 200
 
 
 def test_every_replica_is_scraped_once(prometheus: Prometheus, release: Cluster) -> None:
