@@ -51,6 +51,12 @@ class Classification:
             title, self._classifier, self._cores, self._alternate, self._missing_texts
         )
 
+    def alone(self) -> "Classification":
+        """Return one that works on the calling thread, without scikit-learn beside a graph."""
+        return Classification(
+            self._title, self._classifier, None, missing_texts=self._missing_texts
+        )
+
     def classify(
         self,
         matrix: Floats,

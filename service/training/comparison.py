@@ -12,7 +12,6 @@ from service.common.errors import ClassifierUnavailable, InvalidInput, quoted
 from service.models.classifier import Floats
 from service.processes import job_files as files
 from service.schema.contract import Schema, decode, encode, spelling
-from service.serving.classification import Classification
 from service.serving.current_model import CurrentModel
 from service.serving.predictor import Predictor
 from service.serving.quality import ClassCounts, Ints, has_likelihoods, log_losses, mcnemar
@@ -96,13 +95,12 @@ class _Answers:
         """Have the version in use answer, on this thread alone: predictions go first."""
         matrix: Floats = np.load(folder / files.MATRIX, allow_pickle=False)
         refused = np.load(folder / files.REFUSED, allow_pickle=False)
-        classifier = predictor.classifier
-        alone = Classification(f"Model {quoted(predictor.name)}", classifier, None)
+        classification = predictor.classification.alone()
         labels = np.full(len(matrix), -1)
         probabilities = None
         if not refused.all():
-            asked = classifier.has_probabilities
-            found, probabilities = alone.classify(matrix[~refused], asked, check=check)
+            asked = predictor.classifier.has_probabilities
+            found, probabilities = classification.classify(matrix[~refused], asked, check=check)
             places = [predictor.schema.classes.index(label) for label in new.classes]
             labels[~refused] = np.argsort(places)[found]
             probabilities = None if probabilities is None else probabilities[:, places]

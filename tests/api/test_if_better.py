@@ -185,3 +185,21 @@ def test_the_comparison_outlives_the_service(tmp_path: Path) -> None:
         listed = client.get("/trainings").json()["trainings"][0]
 
     assert shown["comparison"] == listed["comparison"] == result["comparison"]
+
+
+def test_a_missing_text_is_answered_as_a_prediction_of_it_would_be(client: Client) -> None:
+    cities = ["Rio", "Rio", "Natal", None]
+    rows = [[cities[n % 4], n % 7, "no" if cities[n % 4] == "Natal" else "yes"] for n in range(80)]
+    missing: dict[str, Any] = {
+        "name": "missing",
+        "model_type": "LogisticRegression",
+        "dataset": {"columns": ["city", "days", "left"], "rows": rows},
+        "target": "left",
+    }
+    before = client.train(**missing)
+
+    comparison = client.train(**missing, use="if-better")["comparison"]
+
+    recorded = {name: before["metrics"][name] for name in comparison["in_use"]}
+    assert comparison["in_use"] == pytest.approx(recorded)
+    assert comparison["in_use"]["accuracy"] == 1.0
