@@ -4,10 +4,11 @@ from dataclasses import asdict
 
 import psutil
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from service.api.health import check_ready
 from service.api.models import timestamp
+from service.api.schemas import Reply
 from service.api.services import Services, services_of
 from service.common.errors import ServiceError
 from service.common.metrics import LATENCY_BUCKETS, value_of
@@ -16,18 +17,14 @@ from service.rollout.figures import Figures, Latency, Requests, Trainings
 router = APIRouter(tags=["health"])
 
 
-class _Reply(BaseModel):
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
-
-
-class TrainingFigures(_Reply):
+class TrainingFigures(Reply):
     """The trainings of a replica now."""
 
     running: int
     queued: int
 
 
-class RequestFigures(_Reply):
+class RequestFigures(Reply):
     """Requests for predictions, of all versions and in every protocol."""
 
     ok: int = Field(description="answered")
@@ -36,14 +33,14 @@ class RequestFigures(_Reply):
     error: int = Field(description="the service's fault")
 
 
-class LatencyFigures(_Reply):
+class LatencyFigures(Reply):
     """The durations of the requests that are `ok`."""
 
     bounds: list[float] = Field(description="the longest that each count includes, in seconds")
     counts: list[int] = Field(description="one more than bounds: the last is of those beyond")
 
 
-class ReplicaFigures(_Reply):
+class ReplicaFigures(Reply):
     """One replica. Counts are those since `started_at`, and never fall until it starts again."""
 
     id: str
@@ -61,7 +58,7 @@ class ReplicaFigures(_Reply):
     latency: LatencyFigures
 
 
-class FiguresReply(_Reply):
+class FiguresReply(Reply):
     """All replicas."""
 
     replicas: list[ReplicaFigures] = Field(description="by id")

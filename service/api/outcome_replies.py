@@ -1,6 +1,7 @@
 """Counts of outcomes as the API shows them."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
 
 from service.api.outcome_schemas import (
     AppendedReply,
@@ -51,16 +52,5 @@ def outcomes_reply(version: Version, day: str, counts: Iterable[OutcomeCounts]) 
         brier=metrics.get("brier"),
         calibration=None
         if calibration is None
-        else [
-            CalibrationReply(
-                **{"from": one.from_},
-                to=one.to,
-                rows=one.rows,
-                predicted=one.predicted,
-                observed=one.observed,
-                low=one.low,
-                high=one.high,
-            )
-            for one in calibration
-        ],
+        else [CalibrationReply(**asdict(one)) for one in calibration],
     )

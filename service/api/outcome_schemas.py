@@ -2,17 +2,16 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from service.api.schemas import Reply, Request
 from service.common.domain import MODEL_NAME, NAME
 from service.common.outcomes import MOST_CONFUSED
 from service.schema.contract import Label
 
 
-class OutcomesRequest(BaseModel):
+class OutcomesRequest(Request):
     """Instances and what was really so of each."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     name: str | None = Field(
         None,
@@ -33,10 +32,10 @@ class OutcomesRequest(BaseModel):
     )
 
 
-class CalibrationReply(BaseModel):
+class CalibrationReply(Reply):
     """The rows whose largest probability lies in one tenth of 0 to 1."""
 
-    model_config = ConfigDict(extra="forbid", serialize_by_alias=True)
+    model_config = ConfigDict(serialize_by_alias=True, validate_by_name=True)
 
     from_: float = Field(alias="from", description="exclusive")
     to: float
@@ -47,10 +46,8 @@ class CalibrationReply(BaseModel):
     high: float
 
 
-class OutcomesReply(BaseModel):
+class OutcomesReply(Reply):
     """How right a version was on the outcomes of one day, by all replicas."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: str
     version: int
@@ -71,20 +68,16 @@ class OutcomesReply(BaseModel):
     )
 
 
-class AppendedReply(BaseModel):
+class AppendedReply(Reply):
     """The content of a data set after rows were added to it."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: str
     sha256: str
     rows: int
 
 
-class CountedReply(BaseModel):
+class CountedReply(Reply):
     """What was counted of a request, and the figures of its day with it."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: str
     version: int
@@ -96,10 +89,8 @@ class CountedReply(BaseModel):
     )
 
 
-class OutcomesList(BaseModel):
+class OutcomesList(Reply):
     """The outcomes of a model by day and version, the newest first."""
-
-    model_config = ConfigDict(extra="forbid")
 
     outcomes: list[OutcomesReply]
     training: dict[str, float] | None = Field(

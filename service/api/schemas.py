@@ -10,15 +10,19 @@ from service.schema.train_request import TrainRequest
 Label = str | int | bool
 
 
-class _Request(BaseModel):
+class Request(BaseModel):
+    """A body that is taken: no other keys, and values of their own types."""
+
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class _Reply(BaseModel):
+class Reply(BaseModel):
+    """A body that is given: what it has is described."""
+
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
 
-class ProblemItem(_Reply):
+class ProblemItem(Reply):
     """One thing wrong with a body."""
 
     pointer: str = Field(description="RFC 6901 pointer into the body as sent")
@@ -37,7 +41,7 @@ class ProblemReply(BaseModel):
     errors: list[ProblemItem] | None = None
 
 
-class PredictRequest(_Request):
+class PredictRequest(Request):
     """Instances to classify."""
 
     instances: list[dict[str, float | str | bool | None] | list[float | str | bool | None]] = Field(
@@ -46,7 +50,7 @@ class PredictRequest(_Request):
     probabilities: bool = False
 
 
-class PredictReply(_Reply):
+class PredictReply(Reply):
     """One prediction for each instance, in the order of the request."""
 
     model: str
@@ -56,7 +60,7 @@ class PredictReply(_Reply):
     probabilities: list[list[float]] | None = None
 
 
-class FeatureReply(_Reply):
+class FeatureReply(Reply):
     """A feature that the model expects."""
 
     name: str
@@ -72,7 +76,7 @@ class FeatureReply(_Reply):
     )
 
 
-class SchemaReply(_Reply):
+class SchemaReply(Reply):
     """What the model in use expects."""
 
     model: str
@@ -83,7 +87,7 @@ class SchemaReply(_Reply):
     example: dict[str, Any]
 
 
-class AccessReply(_Reply):
+class AccessReply(Reply):
     """What a client may do."""
 
     keys: bool = Field(description="whether the service has keys")
@@ -92,13 +96,13 @@ class AccessReply(_Reply):
     )
 
 
-class HealthReply(_Reply):
+class HealthReply(Reply):
     """The event loop responds."""
 
     status: Literal["ok"]
 
 
-class ReadyReply(_Reply):
+class ReadyReply(Reply):
     """Predictions are answered, and from which version."""
 
     status: Literal["ready"]
@@ -106,7 +110,7 @@ class ReadyReply(_Reply):
     version: int
 
 
-class VersionReply(_Reply):
+class VersionReply(Reply):
     """A version of a model."""
 
     name: str
@@ -120,7 +124,7 @@ class VersionReply(_Reply):
     reason: str | None = Field(None, description="why it is not servable")
 
 
-class VersionList(_Reply):
+class VersionList(Reply):
     """Some of the versions, the newest first."""
 
     models: list[VersionReply]
@@ -144,14 +148,14 @@ class VersionDetail(VersionReply):
     )
 
 
-class NoteReply(_Reply):
+class NoteReply(Reply):
     """Something that was decided about the rows, for their owner to know."""
 
     column: str | None
     message: str
 
 
-class ComparisonReply(_Reply):
+class ComparisonReply(Reply):
     """How a new version and the one in use answered the same held-out rows."""
 
     rows: int
@@ -165,7 +169,7 @@ class ComparisonReply(_Reply):
     verdict: Literal["better", "not better", "incomparable"]
 
 
-class TrainingReply(_Reply):
+class TrainingReply(Reply):
     """A training; what is not known yet is left out."""
 
     id: str
@@ -191,7 +195,7 @@ class TrainingReply(_Reply):
     )
 
 
-class ColumnFound(_Reply):
+class ColumnFound(Reply):
     """A column of a file, as a training would see it."""
 
     name: str
@@ -201,14 +205,14 @@ class ColumnFound(_Reply):
     role: Literal["feature", "target", "excluded"]
 
 
-class ClassFound(_Reply):
+class ClassFound(Reply):
     """A class of the target and the number of its rows."""
 
     label: Label
     rows: int
 
 
-class DryRunReply(_Reply):
+class DryRunReply(Reply):
     """What a training would see, and every reason why it would be refused."""
 
     rows: int
@@ -218,14 +222,14 @@ class DryRunReply(_Reply):
     errors: list[ProblemItem]
 
 
-class TrainingList(_Reply):
+class TrainingList(Reply):
     """Some of the trainings, the newest first."""
 
     trainings: list[TrainingReply]
     next_page_token: str | None
 
 
-class ColumnReply(_Reply):
+class ColumnReply(Reply):
     """A column of a data set."""
 
     name: str
@@ -233,7 +237,7 @@ class ColumnReply(_Reply):
     missing: int
 
 
-class DataSetReply(_Reply):
+class DataSetReply(Reply):
     """Rows kept under a name."""
 
     name: str
@@ -246,13 +250,13 @@ class DataSetReply(_Reply):
     notes: list[NoteReply] = []
 
 
-class DataSetList(_Reply):
+class DataSetList(Reply):
     """All data sets: those that scikit-learn ships, and the uploaded ones."""
 
     datasets: list[DataSetReply]
 
 
-class ModelTypeReply(_Reply):
+class ModelTypeReply(Reply):
     """A classifier that can be trained."""
 
     name: str
@@ -261,7 +265,7 @@ class ModelTypeReply(_Reply):
     params: dict[str, dict[str, Any]]
 
 
-class ModelTypeList(_Reply):
+class ModelTypeList(Reply):
     """All classifiers that can be trained."""
 
     model_types: list[ModelTypeReply]

@@ -2,21 +2,21 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any
+from dataclasses import asdict, dataclass
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from service.api.models import timestamp
 from service.api.parameters import STRICT_QUERY
-from service.api.schemas import ProblemReply
+from service.api.schemas import ProblemReply, Reply
 from service.api.services import Services, services_of
 from service.common.errors import NothingToCompare
 from service.rollout.replica_skew import ReplicaSkew
 from service.serving.current_model import LoadedVersion
 from service.skew.report import Bin, FeatureSkew, SkewReport, report
-from service.skew.statistics import Divergence, Verdict
+from service.skew.statistics import Verdict
 from service.skew.tally import Tally
 from service.skew.windows import DAY, HOUR, LONGEST, MINUTE, Window
 
@@ -49,11 +49,7 @@ WindowText = Annotated[
 ]
 
 
-class _Reply(BaseModel):
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
-
-
-class BinReply(_Reply):
+class BinReply(Reply):
     """One bin."""
 
     label: str
@@ -61,7 +57,7 @@ class BinReply(_Reply):
     expected: float = Field(description="of the rows that the version was fitted on")
 
 
-class _Divergence(_Reply):
+class _Divergence(Reply):
     psi: float = Field(description="the population stability index")
     js: float = Field(description="the Jensen-Shannon divergence, in bits")
     limit: float = Field(description="the PSI above which it is drift, at this many rows")
@@ -80,7 +76,7 @@ class FeatureSkewReply(_Divergence):
     bins: list[BinReply]
 
 
-class ClassSkewReply(_Reply):
+class ClassSkewReply(Reply):
     """How often a class was the answer."""
 
     label: str | int | bool
@@ -101,7 +97,7 @@ class PredictionSkewReply(_Divergence):
     confidence: ConfidenceReply | None
 
 
-class SkewReply(_Reply):
+class SkewReply(Reply):
     """The model in use, in all replicas."""
 
     model: str
@@ -189,7 +185,7 @@ def _reply(
     confidence = None
     if found.confidence is not None:
         divergence, bins = found.confidence
-        confidence = ConfidenceReply(**_members(divergence), bins=_bins(bins))
+        confidence = ConfidenceReply(**asdict(divergence), bins=_bins(bins))
     return SkewReply(
         model=in_use.name,
         version=in_use.version,
@@ -200,7 +196,7 @@ def _reply(
         features=[_feature(one) for one in found.features],
         uncounted=found.uncounted,
         predictions=PredictionSkewReply(
-            **_members(found.answers), classes=classes, confidence=confidence
+            **asdict(found.answers), classes=classes, confidence=confidence
         ),
         missing=collected.missing,
         complete=collected.is_complete,
@@ -208,21 +204,9 @@ def _reply(
 
 
 def _feature(one: FeatureSkew) -> FeatureSkewReply:
-    return FeatureSkewReply(
-        **_members(one.divergence),
-        name=one.name,
-        missing=one.missing,
-        expected_missing=one.expected_missing,
-        below=one.below,
-        above=one.above,
-        unseen=one.unseen,
-        bins=_bins(one.bins),
-    )
+    members = asdict(one)
+    return FeatureSkewReply(**members.pop("divergence"), **members)
 
 
 def _bins(bins: Sequence[Bin]) -> list[BinReply]:
-    return [BinReply(label=one.label, share=one.share, expected=one.expected) for one in bins]
-
-
-def _members(one: Divergence) -> dict[str, Any]:
-    return {"psi": one.psi, "js": one.js, "limit": one.limit, "verdict": one.verdict}
+    return [BinReply(**asdict(one)) for one in bins]

@@ -3,6 +3,7 @@
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from service.api.parameters import ModelName
+from service.api.schemas import Reply
 
 _DIGITS = "in digits alone: 1.0, which JSON Schema takes for an integer, is refused"
 
@@ -55,11 +56,7 @@ class UseModelRequest(BaseModel):
         return follow
 
 
-class _Reply(BaseModel):
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
-
-
-class EpochReply(_Reply):
+class EpochReply(Reply):
     """A version under the epoch in which it was put in use."""
 
     name: str
@@ -67,7 +64,7 @@ class EpochReply(_Reply):
     epoch: int
 
 
-class ReplicaReply(_Reply):
+class ReplicaReply(Reply):
     """A replica and the epoch that it serves."""
 
     id: str
@@ -75,7 +72,7 @@ class ReplicaReply(_Reply):
     epoch: int
 
 
-class FollowReply(_Reply):
+class FollowReply(Reply):
     """An alias of a model that is followed."""
 
     name: str

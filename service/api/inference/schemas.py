@@ -2,20 +2,18 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from service.api.schemas import Reply
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
-
-
-class ErrorReply(_Body):
+class ErrorReply(Reply):
     """Whatever went wrong, in one sentence, with a request that works where one helps."""
 
     error: str
 
 
-class ServerReply(_Body):
+class ServerReply(Reply):
     """The server's metadata."""
 
     name: str
@@ -23,32 +21,32 @@ class ServerReply(_Body):
     extensions: list[str]
 
 
-class LiveReply(_Body):
+class LiveReply(Reply):
     """Liveness."""
 
     live: bool
 
 
-class ServerReadyReply(_Body):
+class ServerReadyReply(Reply):
     """Readiness of the server."""
 
     ready: bool
 
 
-class ModelReadyReply(_Body):
+class ModelReadyReply(Reply):
     """Readiness of a model."""
 
     name: str
     ready: bool
 
 
-class NamesReply(_Body):
+class NamesReply(Reply):
     """The names of all models."""
 
     models: list[str]
 
 
-class TensorMetadata(_Body):
+class TensorMetadata(Reply):
     """An input or an output of a model."""
 
     name: str
@@ -57,7 +55,7 @@ class TensorMetadata(_Body):
     parameters: dict[str, str] | None = None
 
 
-class ModelReply(_Body):
+class ModelReply(Reply):
     """A model's metadata."""
 
     name: str
@@ -68,7 +66,7 @@ class ModelReply(_Body):
     parameters: dict[str, str]
 
 
-class ConfigTensor(_Body):
+class ConfigTensor(Reply):
     """An input or an output in a model's configuration."""
 
     name: str
@@ -76,7 +74,7 @@ class ConfigTensor(_Body):
     dims: list[int]
 
 
-class ConfigReply(_Body):
+class ConfigReply(Reply):
     """A model's configuration, as perf_analyzer asks for it."""
 
     name: str
@@ -88,7 +86,7 @@ class ConfigReply(_Body):
     version_policy: dict[str, dict[str, int]]
 
 
-class IndexItem(_Body):
+class IndexItem(Reply):
     """A version in the index of the repository."""
 
     name: str
@@ -97,21 +95,21 @@ class IndexItem(_Body):
     reason: str
 
 
-class LoadReply(_Body):
+class LoadReply(Reply):
     """A model that was put in use."""
 
     name: str
     load: bool
 
 
-class UnloadReply(_Body):
+class UnloadReply(Reply):
     """A model that was let go from memory."""
 
     name: str
     unload: bool
 
 
-class InferReply(_Body):
+class InferReply(Reply):
     """The answer to an inference."""
 
     model_name: str
@@ -120,7 +118,7 @@ class InferReply(_Body):
     outputs: list[dict[str, Any]]
 
 
-class V1Reply(_Body):
+class V1Reply(Reply):
     """The answer to a prediction of V1."""
 
     predictions: list[str | int | bool]

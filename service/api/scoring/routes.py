@@ -5,29 +5,25 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
-from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from service.api.answering import only_described
 from service.api.health import readyz
+from service.api.schemas import Reply
 from service.api.scoring.invocations import INVOCATIONS
 from service.api.services import services_of
 
 
-class ScoringErrorReply(BaseModel):
+class ScoringErrorReply(Reply):
     """Whatever went wrong, as MLflow's server says it, with a request that works."""
-
-    model_config = ConfigDict(extra="forbid")
 
     error_code: str
     message: str
     example: dict[str, object] | None = None
 
 
-class InvocationsReply(BaseModel):
+class InvocationsReply(Reply):
     """A label for each row, or with `predict_proba` the probability of each class."""
-
-    model_config = ConfigDict(extra="forbid")
 
     predictions: list[str | int | bool] | list[list[float]]
 
