@@ -5,9 +5,8 @@ from typing import Any
 from pydantic import ConfigDict, Field
 
 from service.api.schemas import Reply, Request
-from service.common.domain import MODEL_NAME, NAME
+from service.common.domain import MODEL_NAME, NAME, Label
 from service.common.outcomes import MOST_CONFUSED
-from service.schema.contract import Label
 
 
 class OutcomesRequest(Request):

@@ -4,10 +4,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.common.domain import Label
 from service.schema.evaluation import Evaluation
 from service.schema.train_request import TrainRequest
-
-Label = str | int | bool
 
 
 class Request(BaseModel):

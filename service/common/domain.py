@@ -27,6 +27,9 @@ BUILT_IN_DATA_SETS = ("breast_cancer", "digits", "iris", "wine")
 LOG_OF_USE = "in-use"
 """The registered model whose newest version names the one in use; its name is reserved."""
 
+Label = str | int | bool
+"""A class, as the data set has it."""
+
 RowsMedia = Literal["csv", "parquet", "arrow"]
 """The formats of a file of rows to predict."""
 
@@ -49,6 +52,11 @@ FIRST_ARTIFACTS = ("schema.json", "model.onnx", "model.skops", "golden.npz")
 
 ARTIFACTS = (*FIRST_ARTIFACTS, "reference.json")
 """The files of a version that was trained here; those of older releases have no reference."""
+
+
+def spelling(value: object) -> str:
+    """Write a label or a value as text, booleans as JSON does."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def is_name(text: str) -> bool:

@@ -10,7 +10,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, PlatformCollect
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from service.common.outcomes import Label, OutcomeCounts
+from service.common.domain import spelling
+from service.common.outcomes import OutcomeCounts
 
 LATENCY_BUCKETS = (
     0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005,
@@ -204,7 +205,7 @@ class Metrics:
         if counts.confusion is None or counts.labels is None:
             self._outcomes.labels(OTHER, OTHER).inc(counts.rows)
             return
-        shown = [self._outcome_classes.of(spelled(label)) for label in counts.labels]
+        shown = [self._outcome_classes.of(spelling(label)) for label in counts.labels]
         for label, row in zip(shown, counts.confusion, strict=True):
             for predicted, rows in zip(shown, row, strict=True):
                 if rows:
@@ -226,11 +227,6 @@ class FewLabels:
                 return OTHER
             self._known.add(value)
         return value
-
-
-def spelled(label: Label) -> str:
-    """Write a class as a label, booleans as JSON does."""
-    return str(label).lower() if isinstance(label, bool) else str(label)
 
 
 def value_of(gauge: Gauge) -> float:

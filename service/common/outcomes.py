@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from service.common.domain import Label
+
 MOST_CONFUSED = 50
 """Classes up to which rows are counted by true and predicted class."""
 BINS = 10
 """Of the largest probability, from 0 to 1; a value on an edge belongs to the bin below."""
-
-Label = str | int | bool
 
 
 @dataclass(frozen=True, slots=True)

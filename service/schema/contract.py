@@ -5,12 +5,13 @@ from typing import Literal
 
 import msgspec
 
+from service.common.domain import Label
+
 FeatureType = Literal["number", "text", "boolean"]
 Written = Literal["", "plain", "decimal comma", "thousands", "percent"]
 """How the texts of a column are written that are read as numbers; empty where it has numbers."""
 
 Value = float | str | bool
-Label = str | int | bool
 
 LARGEST = 1.7976931348623157e308
 """The largest finite float64."""
@@ -79,8 +80,3 @@ def decode(data: bytes) -> Schema:
     if len(schema.classes) < 2:
         raise ValueError("a schema has at least two classes")
     return schema
-
-
-def spelling(value: object) -> str:
-    """Write a label or a value as text, booleans as JSON does."""
-    return str(value).lower() if isinstance(value, bool) else str(value)

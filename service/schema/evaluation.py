@@ -9,6 +9,8 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from service.common.domain import Label
+
 FILE = "evaluation.json"
 
 MOST_BYTES = 2**20
@@ -22,7 +24,6 @@ MOST_CURVES = 10
 MOST_POINTS = 200
 BINS = 10
 
-Label = str | int | bool
 Share = Annotated[float, Field(ge=0, le=1)]
 Rows = Annotated[int, Field(ge=0)]
 

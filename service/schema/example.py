@@ -7,7 +7,8 @@ from typing import Any
 
 import orjson
 
-from service.schema.contract import Feature, Schema, spelling
+from service.common.domain import spelling
+from service.schema.contract import Feature, Schema
 
 _MOST_BYTES = 16 * 1024
 """Of an example, and of the features shown, in the reply to a request that was wrong."""

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from service.common.did_you_mean import Names
+from service.common.domain import Label, spelling
 from service.common.errors import InvalidInput, Problem, quoted
-from service.schema.contract import FeatureType, Label, spelling
+from service.schema.contract import FeatureType
 from service.schema.explanation import MOST
 
 _FEW = 5

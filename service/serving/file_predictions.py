@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from service.common.domain import RowsMedia
+from service.common.domain import RowsMedia, spelling
 from service.common.errors import BodyTooLarge, ClientGone, InvalidRequest, JobFailed, Overloaded
 from service.common.outcomes import OutcomeCounts
 from service.common.settings import Settings
@@ -20,7 +20,7 @@ from service.processes.job import Job
 from service.processes.job_files import MATRIX, TRUTH, write_answers
 from service.processes.limits import JobLimits
 from service.processes.pool import WorkerPool
-from service.schema.contract import encode, spelling
+from service.schema.contract import encode
 from service.serving.outcomes import count
 from service.serving.predictor import Predictor
 from service.serving.reply_encoder import ReplyEncoder

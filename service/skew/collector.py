@@ -11,18 +11,17 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from service.common.domain import spelling
 from service.common.errors import clip
-from service.schema.contract import spelling
+from service.common.metrics import MOST_SHOWN, OTHER
 from service.skew.report import feature_divergence
 from service.skew.tallies import Tallies
 from service.skew.tally import Tally
 from service.skew.windows import HOUR
 
 MOST_FEATURES = 50
-MOST_CLASSES = 50
-"""Labels of each kind; what is beyond is in `OTHER`."""
+"""Features that are labels of their own; what is beyond is in `OTHER`, as are classes."""
 
-OTHER = "other"
 _LONGEST = 100
 """Characters of a label."""
 
@@ -119,7 +118,7 @@ def _labels(tally: Tally) -> list[str]:
 
 
 def _classes(tally: Tally) -> list[str]:
-    return _labels(tally)[:MOST_CLASSES]
+    return _labels(tally)[:MOST_SHOWN]
 
 
 def _indexes(tally: Tally) -> dict[str, tuple[float, float]]:

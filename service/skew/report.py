@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from service.schema.contract import Feature, spelling
+from service.common.domain import spelling
+from service.schema.contract import Feature
 from service.schema.reference import CONFIDENCE_BINS, FeatureReference
 from service.skew.layout import Counts, FeatureBins
 from service.skew.statistics import Divergence, diverge

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from service.common.domain import Comparison
+from service.common.domain import Comparison, spelling
 from service.common.errors import ClassifierUnavailable, InvalidInput, quoted
 from service.models.classifier import Floats
 from service.processes import job_files as files
-from service.schema.contract import Schema, decode, encode, spelling
+from service.schema.contract import Schema, decode, encode
 from service.serving.current_model import CurrentModel
 from service.serving.predictor import Predictor
 from service.serving.quality import ClassCounts, Ints, has_likelihoods, log_losses, mcnemar

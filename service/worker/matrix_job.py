@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from service.common.domain import spelling
 from service.common.errors import InvalidInput, UnusableData
 from service.processes.job_files import (
     HELD_OUT,
@@ -17,7 +18,7 @@ from service.processes.job_files import (
     TRUTH,
     save,
 )
-from service.schema.contract import decode, spelling
+from service.schema.contract import decode
 from service.worker.data import outcome_rows
 from service.worker.data.matrix import matrix_of, read_matrix
 from service.worker.data.table import Limits, Table

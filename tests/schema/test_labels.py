@@ -2,8 +2,9 @@
 
 import pytest
 
+from service.common.domain import Label
 from service.common.errors import InvalidInput, Problem
-from service.schema.contract import FeatureType, Label
+from service.schema.contract import FeatureType
 from service.schema.labels import Labels, refuse_labels
 
 TEXTS, NUMBERS, FLAGS = ("no", "yes"), (0, 1, 10), (False, True)

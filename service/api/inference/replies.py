@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from service.api.inference.requests import PREDICT, Wanted
 from service.api.written import Written
+from service.common.domain import Label, spelling
 from service.models.classifier import Floats, Labels
-from service.schema.contract import Label, spelling
 from service.serving.served_model import JSON
 
 _BINARY = (b"content-type", b"application/octet-stream")

@@ -10,9 +10,9 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from service.common.domain import Note
+from service.common.domain import Label, Note
 from service.common.errors import Problem, clip, quoted
-from service.schema.contract import Label, Written
+from service.schema.contract import Written
 from service.schema.file_options import MARKERS
 from service.worker.data.number_texts import written_as
 from service.worker.data.table import Column, Table

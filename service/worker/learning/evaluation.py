@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics
 
+from service.common.domain import Label
 from service.models.classifier import Floats
-from service.schema.contract import Label
 from service.schema.evaluation import (
     MOST_BYTES,
     MOST_CLASSES,

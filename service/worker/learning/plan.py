@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.common.did_you_mean import did_you_mean
-from service.common.domain import Note
+from service.common.domain import Label, Note, spelling
 from service.common.errors import Problem, UnusableData, clip, escape, quoted
-from service.schema.contract import Label, spelling
 from service.schema.train_request import TrainRequest
 from service.worker.data.table import Table
 from service.worker.learning import classifiers, column_checks

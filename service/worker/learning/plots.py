@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from sklearn.calibration import CalibrationDisplay
 from sklearn.metrics import ConfusionMatrixDisplay, RocCurveDisplay
 
+from service.common.domain import spelling
 from service.common.errors import clip
-from service.schema.contract import spelling
 from service.worker.learning.curves import Calibration, Curve, pooled
 from service.worker.learning.fitting import Fitted
 

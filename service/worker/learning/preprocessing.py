@@ -12,8 +12,9 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 
+from service.common.domain import Label
 from service.models.classifier import Floats
-from service.schema.contract import Feature, Label, Schema, Value
+from service.schema.contract import Feature, Schema, Value
 from service.worker.data.table import Column, Table
 from service.worker.learning.classifiers import Scale
 from service.worker.learning.column_checks import power_of_two

@@ -12,9 +12,10 @@ from typing import Any
 
 import yaml
 
+from service.common.domain import Label
 from service.common.errors import clip
 from service.models.onnx_classifier import load_onnx
-from service.schema.contract import Label, Schema, encode
+from service.schema.contract import Schema, encode
 from service.worker.sklearn_models.estimator_walk import text_columns
 from service.worker.sklearn_models.external_features import (
     LARGEST_TEXT,
