@@ -1,5 +1,6 @@
 """The JSON body of `POST /outcomes`, read strictly: an envelope, instances and their labels."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,6 +108,4 @@ def _written(instances: list[Any]) -> bytes:
     try:
         return orjson.dumps({"instances": instances})
     except TypeError:  # a whole number of more than 64 bits
-        import json
-
         return json.dumps({"instances": instances}).encode()

@@ -2,13 +2,12 @@
 
 import hashlib
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
-from pydantic import StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 
 from service.api.outcome_body import OutcomeBody, answer_beside_truth, read_body
@@ -19,7 +18,7 @@ from service.api.outcome_schemas import (
     OutcomesReply,
     OutcomesRequest,
 )
-from service.api.parameters import STRICT_QUERY, ModelName, Name
+from service.api.parameters import STRICT_QUERY, IdempotencyKey, ModelName, Name
 from service.api.predict_file import MEDIA
 from service.api.request_body import csv_encoding, media_type
 from service.api.schemas import ProblemReply
@@ -40,13 +39,18 @@ from service.common.errors import (
 from service.common.outcomes import OutcomeCounts, OutcomeRecord, Receipt
 from service.common.ports import Registry
 from service.serving.file_predictions import Deadline
-from service.training.uploads import Upload
+from service.serving.predictor import Predictor
+from service.training.uploads import Upload, UploadMedia
 
 router = APIRouter(tags=["outcomes"])
 
 _PROBLEM = {"model": ProblemReply}
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _JSON = "application/json"
+_MEDIA: Mapping[str, UploadMedia] = {
+    _JSON: "json",
+    **{kind.decode(): media for kind, media in MEDIA.items()},
+}
 _MOST_VERSIONS = 1000
 """Versions of a model whose outcomes are looked for, where none is named."""
 
@@ -57,10 +61,13 @@ _Version = Annotated[int, Query(ge=1, le=999_999_999)]
 class _Sent:
     """A request, whatever its format."""
 
+    media: UploadMedia
     name: str | None
     version: int
     append_to: str | None
-    body: OutcomeBody | None
+    encoding: str = "utf-8"
+    """Of a CSV file."""
+    body: OutcomeBody | None = None
     """None where it is a file."""
 
 
@@ -105,7 +112,7 @@ async def add_outcomes(
         Query(description="Of a file: a data set to whose rows these are added."),
     ] = None,
     idempotency_key: Annotated[
-        Annotated[str, StringConstraints(min_length=1, max_length=255)] | SkipJsonSchema[None],
+        IdempotencyKey | SkipJsonSchema[None],
         Header(description="Sent again with the same body, the request is not counted again."),
     ] = None,
 ) -> CountedReply:
@@ -114,49 +121,53 @@ async def add_outcomes(
     A file has a column with the true labels, which is called as the target was in training.
     """
     services = services_of(request)
-    media = _media(request)
+    query = _Sent(_media(request), name, version or 0, append_to)
     await services.ask(services.registry.newest_use)  # whether MLflow answers
     with services.file_predictions.admit():
         upload = await services.run(services.uploads.open)
         try:
             limits = services.settings
-            limit = limits.max_body_bytes if media == _JSON else limits.max_upload_bytes
+            is_json = query.media == "json"
+            limit = limits.max_body_bytes if is_json else limits.max_upload_bytes
             await receive_rows(request, services, upload, limit)
-            sent = await _sent(services, upload, media, _Sent(name, version or 0, append_to, None))
+            sent = await _of_json(services, upload, query) if is_json else _of_file(request, query)
             if sent.append_to is not None:
                 await _check_data_set(request, services, sent.append_to)
             if idempotency_key is None:
-                return await _count(request, services, upload, sent, None)
-            named = (media, name, version, append_to)
+                return await _count(services, upload, sent, None)
+            named = (media_type(request), name, version, append_to)
             receipt = await services.run(_receipt, upload, named, idempotency_key)
             async with services.one_per_key(receipt.key):
-                return await _count(request, services, upload, sent, receipt)
+                return await _count(services, upload, sent, receipt)
         finally:
             await services.run(services.uploads.close, upload)
 
 
-def _media(request: Request) -> str:
+def _media(request: Request) -> UploadMedia:
     kind = media_type(request)
-    accepted = [_JSON, *(name.decode() for name in MEDIA)]
-    if kind not in accepted:
-        raise UnsupportedMediaType(clip(kind), accepted)
-    return kind
+    media = _MEDIA.get(kind)
+    if media is None:
+        raise UnsupportedMediaType(clip(kind), list(_MEDIA))
+    return media
 
 
-async def _sent(services: Services, upload: Upload, media: str, query: _Sent) -> _Sent:
-    """Return what a request is about: JSON says that in its body, a file in the query."""
-    if media == _JSON:
-        if query != _Sent(None, 0, None, None):
-            raise InvalidRequest("Send the parameters in the body, beside the instances.")
-        settings = services.settings
-        body = await services.run(
-            lambda: read_body(upload.rows.read_bytes(), settings.max_json_depth, settings.max_rows)
-        )
-        return _Sent(body.name, body.version, body.append_to, body)
+async def _of_json(services: Services, upload: Upload, query: _Sent) -> _Sent:
+    """Return what a JSON body is about, which it says itself."""
+    if (query.name, query.version, query.append_to) != (None, 0, None):
+        raise InvalidRequest("Send the parameters in the body, beside the instances.")
+    settings = services.settings
+    body = await services.run(
+        lambda: read_body(upload.rows.read_bytes(), settings.max_json_depth, settings.max_rows)
+    )
+    return _Sent("json", body.name, body.version, body.append_to, body=body)
+
+
+def _of_file(request: Request, query: _Sent) -> _Sent:
+    """Return what a file is about, which its query says."""
     if not query.version:
         message = "is missing: name the version that answered, as in ?version=7"
         raise InvalidRequest(f"The parameter version {message}.", [Problem("/version", message)])
-    return query
+    return replace(query, encoding=csv_encoding(request))
 
 
 async def _check_data_set(request: Request, services: Services, name: str) -> None:
@@ -171,75 +182,94 @@ async def _check_data_set(request: Request, services: Services, name: str) -> No
 
 def _receipt(upload: Upload, named: object, key: str) -> Receipt:
     """Return what tells whether a request is the same as an earlier one."""
-    digest = hashlib.sha256(repr(named).encode())
-    with upload.rows.open("rb") as file:
-        while part := file.read(1024 * 1024):
-            digest.update(part)
-    return Receipt(hashlib.sha256(f"outcomes {key}".encode()).hexdigest(), digest.hexdigest())
+    return Receipt(hashlib.sha256(f"outcomes {key}".encode()).hexdigest(), upload.digest(named))
 
 
 async def _count(
-    request: Request, services: Services, upload: Upload, sent: _Sent, receipt: Receipt | None
+    services: Services, upload: Upload, sent: _Sent, receipt: Receipt | None
 ) -> CountedReply:
     name = sent.name or services.current_model.get().name
-    record = await _record_of(services, name, sent.version)
+    version = await _version(services, name, sent.version)
     if receipt is not None:
-        earlier = await services.ask(services.registry.receipt_of_key, receipt.key)
+        earlier = await _earlier(services, version, sent, receipt)
         if earlier is not None:
-            if earlier.request != receipt.request:
-                raise IdempotencyConflict
-            known = await _of_day(services, record, earlier.day)
-            reply = counted_reply(record, earlier.day, earlier.rows, [one.counts for one in known])
-            if sent.append_to is not None:
-                appended_by = services.registry.appended_by
-                data_set = await services.ask(appended_by, sent.append_to, receipt.key)
-                if data_set is not None:
-                    reply.data_set = appended_reply(data_set)
-            return reply
-    served = await services.answering.find(name, str(sent.version), None)
-    assert served is not None
-    if served.loaded.sha256 != record.digest:
-        raise VersionNotFound(name, sent.version)  # its number was given to another one
-    deadline = Deadline()
-    if sent.body is not None:
-        counts = await services.run(answer_beside_truth, served.predictor, sent.body, deadline)
-    else:
-        counts = await services.run(
-            services.file_predictions.answer_beside_truth,
-            served.predictor,
-            upload.folder,
-            MEDIA[media_type(request).encode()],
-            deadline,
-            csv_encoding(request),
-        )
+            return earlier
+    predictor = await _predictor(services, name, version)
+    counts = await _answer(services, upload, sent, predictor)
     data_set = None
     if sent.append_to is not None:
         # First, since it may be refused. If the rest fails, the key adds no row a second time.
+        key = uuid.uuid4().hex if receipt is None else receipt.key
         async with services.reading:
             data_set = await services.run(
                 services.uploads.append,
                 upload,
                 sent.append_to,
-                "json" if sent.body is not None else MEDIA[media_type(request).encode()],
-                served.predictor.schema,
-                csv_encoding(request),
-                uuid.uuid4().hex if receipt is None else receipt.key,
+                sent.media,
+                predictor.schema,
+                sent.encoding,
+                key,
             )
     day = _day()
     # Read before the counts are stored: from then on nothing may fail.
-    before = await _of_day(services, record, day)
+    before = await _of_day(services, version, day)
     if receipt is not None:
-        receipt = Receipt(receipt.key, receipt.request, day=day, rows=counts.rows)
-    stored = await services.run(services.outcome_log.add, record, counts, receipt, day)
+        receipt = replace(receipt, day=day, rows=counts.rows)
+    stored = await services.run(services.outcome_log.add, version, counts, receipt, day)
     services.metrics.count_outcomes(counts)
     others = [one.counts for one in before if one.id != stored.id]
-    reply = counted_reply(record, day, counts.rows, [stored.counts, *others])
+    reply = counted_reply(version, day, counts.rows, [stored.counts, *others])
     if data_set is not None:
         reply.data_set = appended_reply(data_set)
     return reply
 
 
-async def _record_of(services: Services, name: str, version: int) -> Version:
+async def _earlier(
+    services: Services, version: Version, sent: _Sent, receipt: Receipt
+) -> CountedReply | None:
+    """Return the reply to a request that was counted already; None for a new one."""
+    earlier = await services.ask(services.registry.receipt_of_key, receipt.key)
+    if earlier is None:
+        return None
+    if earlier.request != receipt.request:
+        raise IdempotencyConflict
+    known = await _of_day(services, version, earlier.day)
+    reply = counted_reply(version, earlier.day, earlier.rows, [one.counts for one in known])
+    if sent.append_to is not None:
+        appended_by = services.registry.appended_by
+        data_set = await services.ask(appended_by, sent.append_to, receipt.key)
+        if data_set is not None:
+            reply.data_set = appended_reply(data_set)
+    return reply
+
+
+async def _predictor(services: Services, name: str, version: Version) -> Predictor:
+    """Return what answers as a version does; raises VersionNotFound or VersionNotServable."""
+    served = await services.answering.find(name, str(version.version), None)
+    assert served is not None
+    if served.loaded.sha256 != version.digest:
+        raise VersionNotFound(name, version.version)  # its number was given to another one
+    return served.predictor
+
+
+async def _answer(
+    services: Services, upload: Upload, sent: _Sent, predictor: Predictor
+) -> OutcomeCounts:
+    deadline = Deadline()
+    if sent.body is not None:
+        return await services.run(answer_beside_truth, predictor, sent.body, deadline)
+    assert sent.media != "json"
+    return await services.run(
+        services.file_predictions.answer_beside_truth,
+        predictor,
+        upload.folder,
+        sent.media,
+        deadline,
+        sent.encoding,
+    )
+
+
+async def _version(services: Services, name: str, version: int) -> Version:
     if name == LOG_OF_USE:
         raise ModelNotFound(name)
     return await services.ask(services.registry.get_version, name, version)
@@ -275,7 +305,7 @@ async def get_outcomes(
     services = services_of(request)
     name = name or services.current_model.get().name
     if version is not None:
-        versions: Sequence[Version] = [await _record_of(services, name, version)]
+        versions: Sequence[Version] = [await _version(services, name, version)]
     else:
         registry = services.registry
         versions = (await services.ask(registry.list_versions, name, _MOST_VERSIONS, None)).items

@@ -46,6 +46,9 @@ ModelName = Annotated[
 ]
 """The name of a model in a query or a body; one that is ill-formed is 400."""
 
+IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+"""The key of a request that may be sent again."""
+
 Limit = Annotated[int, Query(ge=1, le=1000)]
 """The most items of a page."""
 

@@ -7,10 +7,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 
-from service.api.parameters import STRICT_QUERY
+from service.api.parameters import STRICT_QUERY, IdempotencyKey
 from service.api.request_body import media_type
 from service.api.schemas import (
     DryRunReply,
@@ -114,7 +113,7 @@ async def train(
     request: Request,
     response: Response,
     idempotency_key: Annotated[
-        Annotated[str, StringConstraints(min_length=1, max_length=255)] | SkipJsonSchema[None],
+        IdempotencyKey | SkipJsonSchema[None],
         Header(
             description="Sent again with the same body, the request gets the first one's training. "
             "Two replicas that receive it within milliseconds may both train."
@@ -186,15 +185,9 @@ async def _version_in_use(services: Services) -> Version | None:
 
 def _identity(key: str, upload: Upload) -> dict[str, str]:
     """Return what tells whether a request is the same as an earlier one."""
-    identity = (upload.media, upload.file_name, sorted(upload.fields.items()))
-    digest = hashlib.sha256(repr(identity).encode())
-    if upload.rows.is_file():
-        with upload.rows.open("rb") as file:
-            while chunk := file.read(1024 * 1024):
-                digest.update(chunk)
     return {
         "idempotency_key": hashlib.sha256(key.encode()).hexdigest(),
-        "request": digest.hexdigest(),
+        "request": upload.digest(upload.media, upload.file_name, sorted(upload.fields.items())),
     }
 
 

@@ -1,6 +1,7 @@
 """What clients upload, checked in a worker process before it is used."""
 
 import contextlib
+import hashlib
 import secrets
 import shutil
 import tempfile
@@ -25,11 +26,14 @@ from service.schema.contract import Schema, encode
 from service.training.run import TrainingSpec
 
 Media = Literal["json", "csv", "parquet"]
+UploadMedia = Literal["json"] | RowsMedia
+"""The formats of rows with their labels."""
 
 _SECONDS = 60.0
 _WAITS = (0.1, 0.2, 0.4, 0.8, 1.6)
 """Seconds before rows are added again where another replica adds some to the same data set."""
 _LARGEST_LOOK = 8 * 2**20
+_PART = 2**20
 
 
 @dataclass(slots=True)
@@ -52,6 +56,15 @@ class Upload:
     def table(self) -> Path:
         """The path where a worker process writes the rows in their canonical form."""
         return self.folder / TABLE
+
+    def digest(self, *more: object) -> str:
+        """Return what only a request with the same rows, and the same `more`, has."""
+        digest = hashlib.sha256(repr(more).encode())
+        if self.rows.is_file():
+            with self.rows.open("rb") as file:
+                while part := file.read(_PART):
+                    digest.update(part)
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +121,7 @@ class Uploads:
         self,
         upload: Upload,
         name: str,
-        media: Literal["json"] | RowsMedia,
+        media: UploadMedia,
         schema: Schema,
         encoding: str,
         key: str,
