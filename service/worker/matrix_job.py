@@ -1,11 +1,14 @@
 """The jobs for a file of rows to predict: read it into a matrix, and write answers as Arrow."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from service.common.domain import spelling
+from service.common.domain import RowsMedia, spelling
 from service.common.errors import InvalidInput, UnusableData
 from service.processes.job_files import (
     HELD_OUT,
@@ -18,7 +21,7 @@ from service.processes.job_files import (
     TRUTH,
     save,
 )
-from service.schema.contract import decode
+from service.schema.contract import Schema, decode
 from service.worker.data import outcome_rows
 from service.worker.data.matrix import matrix_of, read_matrix
 from service.worker.data.table import Limits, Table
@@ -29,33 +32,36 @@ _ANSWERS = "answers.arrows"
 
 def read(task: Task) -> Any:
     """Write the matrix of the uploaded rows; raises InvalidInput with what is wrong with them."""
-    folder, spec = task.folder, task.spec
-    limits = Limits(rows=spec["max_rows"], columns=spec["max_columns"])
-    schema = decode(spec["schema"].encode())
-    try:
-        matrix = read_matrix(
-            folder / ROWS, spec["media"], schema, limits, spec["encoding"], spec["drop_others"]
-        )
-    except UnusableData as error:
-        raise InvalidInput(str(error), list(error.problems)) from error
-    save(folder / MATRIX, matrix)
+    with _told_as_input():
+        matrix = read_matrix(*_uploaded(task), task.spec["drop_others"])
+    save(task.folder / MATRIX, matrix)
     return {"rows": len(matrix)}
 
 
 def read_outcomes(task: Task) -> Any:
     """Write the matrix of the uploaded rows and their true classes; raises as `read` does."""
-    folder, spec = task.folder, task.spec
+    with _told_as_input():
+        matrix, truth = outcome_rows.read_outcomes(*_uploaded(task))
+    save(task.folder / MATRIX, matrix)
+    save(task.folder / TRUTH, truth)
+    return {"rows": len(matrix)}
+
+
+def _uploaded(task: Task) -> tuple[Path, RowsMedia, Schema, Limits, str]:
+    """Return where the uploaded rows are, and how they are read."""
+    spec = task.spec
     limits = Limits(rows=spec["max_rows"], columns=spec["max_columns"])
     schema = decode(spec["schema"].encode())
+    return task.folder / ROWS, spec["media"], schema, limits, spec["encoding"]
+
+
+@contextmanager
+def _told_as_input() -> Iterator[None]:
+    """Raise InvalidInput where rows cannot be read at all."""
     try:
-        matrix, truth = outcome_rows.read_outcomes(
-            folder / ROWS, spec["media"], schema, limits, spec["encoding"]
-        )
+        yield
     except UnusableData as error:
         raise InvalidInput(str(error), list(error.problems)) from error
-    save(folder / MATRIX, matrix)
-    save(folder / TRUTH, truth)
-    return {"rows": len(matrix)}
 
 
 def read_held_out(task: Task) -> Any:
