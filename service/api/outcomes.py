@@ -1,17 +1,16 @@
 """`/outcomes`: what was really so, and how right each version was. No instance is kept."""
 
 import hashlib
-import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
 from pydantic.json_schema import SkipJsonSchema
 
-from service.api.outcome_body import OutcomeBody, answer_beside_truth, read_body
-from service.api.outcome_replies import appended_reply, counted_reply, outcomes_reply
+from service.api.outcome_body import read_body
+from service.api.outcome_counting import SentOutcomes, count_outcomes, find_version, utc_day
+from service.api.outcome_replies import outcomes_reply
 from service.api.outcome_schemas import (
     CountedReply,
     OutcomesList,
@@ -24,22 +23,18 @@ from service.api.request_body import csv_encoding, media_type
 from service.api.schemas import ProblemReply
 from service.api.services import Services, services_of
 from service.api.upload_body import receive_rows
-from service.common.domain import BUILT_IN_DATA_SETS, LOG_OF_USE, Version
+from service.common.domain import BUILT_IN_DATA_SETS, Version
 from service.common.errors import (
     DataSetConflict,
     Forbidden,
-    IdempotencyConflict,
     InvalidRequest,
     ModelNotFound,
     Problem,
     UnsupportedMediaType,
-    VersionNotFound,
     clip,
 )
-from service.common.outcomes import OutcomeCounts, OutcomeRecord, Receipt
+from service.common.outcomes import OutcomeCounts, Receipt
 from service.common.ports import Registry
-from service.serving.file_predictions import Deadline
-from service.serving.predictor import Predictor
 from service.training.uploads import Upload, UploadMedia
 
 router = APIRouter(tags=["outcomes"])
@@ -55,20 +50,6 @@ _MOST_VERSIONS = 1000
 """Versions of a model whose outcomes are looked for, where none is named."""
 
 _Version = Annotated[int, Query(ge=1, le=999_999_999)]
-
-
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    """A request, whatever its format."""
-
-    media: UploadMedia
-    name: str | None
-    version: int
-    append_to: str | None
-    encoding: str = "utf-8"
-    """Of a CSV file."""
-    body: OutcomeBody | None = None
-    """None where it is a file."""
 
 
 @router.post(
@@ -121,7 +102,7 @@ async def add_outcomes(
     A file has a column with the true labels, which is called as the target was in training.
     """
     services = services_of(request)
-    query = _Sent(_media(request), name, version or 0, append_to)
+    query = SentOutcomes(_media(request), name, version or 0, append_to)
     await services.ask(services.registry.newest_use)  # whether MLflow answers
     with services.file_predictions.admit():
         upload = await services.run(services.uploads.open)
@@ -134,11 +115,11 @@ async def add_outcomes(
             if sent.append_to is not None:
                 await _check_data_set(request, services, sent.append_to)
             if idempotency_key is None:
-                return await _count(services, upload, sent, None)
+                return await count_outcomes(services, upload, sent, None)
             named = (media_type(request), name, version, append_to)
             receipt = await services.run(_receipt, upload, named, idempotency_key)
             async with services.one_per_key(receipt.key):
-                return await _count(services, upload, sent, receipt)
+                return await count_outcomes(services, upload, sent, receipt)
         finally:
             await services.run(services.uploads.close, upload)
 
@@ -151,7 +132,7 @@ def _media(request: Request) -> UploadMedia:
     return media
 
 
-async def _of_json(services: Services, upload: Upload, query: _Sent) -> _Sent:
+async def _of_json(services: Services, upload: Upload, query: SentOutcomes) -> SentOutcomes:
     """Return what a JSON body is about, which it says itself."""
     if (query.name, query.version, query.append_to) != (None, 0, None):
         raise InvalidRequest("Send the parameters in the body, beside the instances.")
@@ -159,10 +140,10 @@ async def _of_json(services: Services, upload: Upload, query: _Sent) -> _Sent:
     body = await services.run(
         lambda: read_body(upload.rows.read_bytes(), settings.max_json_depth, settings.max_rows)
     )
-    return _Sent("json", body.name, body.version, body.append_to, body=body)
+    return SentOutcomes("json", body.name, body.version, body.append_to, body=body)
 
 
-def _of_file(request: Request, query: _Sent) -> _Sent:
+def _of_file(request: Request, query: SentOutcomes) -> SentOutcomes:
     """Return what a file is about, which its query says."""
     if not query.version:
         message = "is missing: name the version that answered, as in ?version=7"
@@ -183,105 +164,6 @@ async def _check_data_set(request: Request, services: Services, name: str) -> No
 def _receipt(upload: Upload, named: object, key: str) -> Receipt:
     """Return what tells whether a request is the same as an earlier one."""
     return Receipt(hashlib.sha256(f"outcomes {key}".encode()).hexdigest(), upload.digest(named))
-
-
-async def _count(
-    services: Services, upload: Upload, sent: _Sent, receipt: Receipt | None
-) -> CountedReply:
-    name = sent.name or services.current_model.get().name
-    version = await _version(services, name, sent.version)
-    if receipt is not None:
-        earlier = await _earlier(services, version, sent, receipt)
-        if earlier is not None:
-            return earlier
-    predictor = await _predictor(services, name, version)
-    counts = await _answer(services, upload, sent, predictor)
-    data_set = None
-    if sent.append_to is not None:
-        # First, since it may be refused. If the rest fails, the key adds no row a second time.
-        key = uuid.uuid4().hex if receipt is None else receipt.key
-        async with services.reading:
-            data_set = await services.run(
-                services.uploads.append,
-                upload,
-                sent.append_to,
-                sent.media,
-                predictor.schema,
-                sent.encoding,
-                key,
-            )
-    day = _day()
-    # Read before the counts are stored: from then on nothing may fail.
-    before = await _of_day(services, version, day)
-    if receipt is not None:
-        receipt = replace(receipt, day=day, rows=counts.rows)
-    stored = await services.run(services.outcome_log.add, version, counts, receipt, day)
-    services.metrics.count_outcomes(counts)
-    others = [one.counts for one in before if one.id != stored.id]
-    reply = counted_reply(version, day, counts.rows, [stored.counts, *others])
-    if data_set is not None:
-        reply.data_set = appended_reply(data_set)
-    return reply
-
-
-async def _earlier(
-    services: Services, version: Version, sent: _Sent, receipt: Receipt
-) -> CountedReply | None:
-    """Return the reply to a request that was counted already; None for a new one."""
-    earlier = await services.ask(services.registry.receipt_of_key, receipt.key)
-    if earlier is None:
-        return None
-    if earlier.request != receipt.request:
-        raise IdempotencyConflict
-    known = await _of_day(services, version, earlier.day)
-    reply = counted_reply(version, earlier.day, earlier.rows, [one.counts for one in known])
-    if sent.append_to is not None:
-        appended_by = services.registry.appended_by
-        data_set = await services.ask(appended_by, sent.append_to, receipt.key)
-        if data_set is not None:
-            reply.data_set = appended_reply(data_set)
-    return reply
-
-
-async def _predictor(services: Services, name: str, version: Version) -> Predictor:
-    """Return what answers as a version does; raises VersionNotFound or VersionNotServable."""
-    served = await services.answering.find(name, str(version.version), None)
-    assert served is not None
-    if served.loaded.sha256 != version.digest:
-        raise VersionNotFound(name, version.version)  # its number was given to another one
-    return served.predictor
-
-
-async def _answer(
-    services: Services, upload: Upload, sent: _Sent, predictor: Predictor
-) -> OutcomeCounts:
-    deadline = Deadline()
-    if sent.body is not None:
-        return await services.run(answer_beside_truth, predictor, sent.body, deadline)
-    assert sent.media != "json"
-    return await services.run(
-        services.file_predictions.answer_beside_truth,
-        predictor,
-        upload.folder,
-        sent.media,
-        deadline,
-        sent.encoding,
-    )
-
-
-async def _version(services: Services, name: str, version: int) -> Version:
-    if name == LOG_OF_USE:
-        raise ModelNotFound(name)
-    return await services.ask(services.registry.get_version, name, version)
-
-
-async def _of_day(services: Services, version: Version, day: str) -> Sequence[OutcomeRecord]:
-    found = await services.ask(services.registry.list_outcomes, day, version.identity)
-    return [one for one in found if one.day == day]
-
-
-def _day(ago: int = 0) -> str:
-    return (datetime.now(UTC) - timedelta(days=ago)).date().isoformat()
 
 
 @router.get(
@@ -305,7 +187,7 @@ async def get_outcomes(
     services = services_of(request)
     name = name or services.current_model.get().name
     if version is not None:
-        versions: Sequence[Version] = [await _version(services, name, version)]
+        versions: Sequence[Version] = [await find_version(services, name, version)]
     else:
         registry = services.registry
         versions = (await services.ask(registry.list_versions, name, _MOST_VERSIONS, None)).items
@@ -313,7 +195,7 @@ async def get_outcomes(
             raise ModelNotFound(name)
     # In a thread, and without a limit of time: a year of many versions takes a second or more.
     listed = await services.run(
-        _listed, services.registry, versions, _day(days - 1), version is not None
+        _listed, services.registry, versions, utc_day(days - 1), version is not None
     )
     shown = versions[0] if version is not None else None
     if shown is None and listed:

@@ -1,0 +1,133 @@
+"""A request of `/outcomes` that was read: answered again, counted, kept, and its rows added."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from service.api.outcome_body import OutcomeBody, answer_beside_truth
+from service.api.outcome_replies import appended_reply, counted_reply
+from service.api.outcome_schemas import CountedReply
+from service.api.services import Services
+from service.common.domain import LOG_OF_USE, Version
+from service.common.errors import IdempotencyConflict, ModelNotFound, VersionNotFound
+from service.common.outcomes import OutcomeCounts, OutcomeRecord, Receipt
+from service.serving.file_predictions import Deadline
+from service.serving.predictor import Predictor
+from service.training.uploads import Upload, UploadMedia
+
+
+@dataclass(frozen=True, slots=True)
+class SentOutcomes:
+    """A request, whatever its format."""
+
+    media: UploadMedia
+    name: str | None
+    version: int
+    append_to: str | None
+    encoding: str = "utf-8"
+    """Of a CSV file."""
+    body: OutcomeBody | None = None
+    """None where it is a file."""
+
+
+async def count_outcomes(
+    services: Services, upload: Upload, sent: SentOutcomes, receipt: Receipt | None
+) -> CountedReply:
+    """Count how right a version is, once for each receipt; return what is told of it."""
+    name = sent.name or services.current_model.get().name
+    version = await find_version(services, name, sent.version)
+    if receipt is not None:
+        earlier = await _earlier(services, version, sent, receipt)
+        if earlier is not None:
+            return earlier
+    predictor = await _predictor(services, name, version)
+    counts = await _answer(services, upload, sent, predictor)
+    data_set = None
+    if sent.append_to is not None:
+        # First, since it may be refused. If the rest fails, the key adds no row a second time.
+        key = uuid.uuid4().hex if receipt is None else receipt.key
+        async with services.reading:
+            data_set = await services.run(
+                services.uploads.append,
+                upload,
+                sent.append_to,
+                sent.media,
+                predictor.schema,
+                sent.encoding,
+                key,
+            )
+    day = utc_day(0)
+    # Read before the counts are stored: from then on nothing may fail.
+    before = await _of_day(services, version, day)
+    if receipt is not None:
+        receipt = replace(receipt, day=day, rows=counts.rows)
+    stored = await services.run(services.outcome_log.add, version, counts, receipt, day)
+    services.metrics.count_outcomes(counts)
+    others = [one.counts for one in before if one.id != stored.id]
+    reply = counted_reply(version, day, counts.rows, [stored.counts, *others])
+    if data_set is not None:
+        reply.data_set = appended_reply(data_set)
+    return reply
+
+
+async def _earlier(
+    services: Services, version: Version, sent: SentOutcomes, receipt: Receipt
+) -> CountedReply | None:
+    """Return the reply to a request that was counted already; None for a new one."""
+    earlier = await services.ask(services.registry.receipt_of_key, receipt.key)
+    if earlier is None:
+        return None
+    if earlier.request != receipt.request:
+        raise IdempotencyConflict
+    known = await _of_day(services, version, earlier.day)
+    reply = counted_reply(version, earlier.day, earlier.rows, [one.counts for one in known])
+    if sent.append_to is not None:
+        appended_by = services.registry.appended_by
+        data_set = await services.ask(appended_by, sent.append_to, receipt.key)
+        if data_set is not None:
+            reply.data_set = appended_reply(data_set)
+    return reply
+
+
+async def _predictor(services: Services, name: str, version: Version) -> Predictor:
+    """Return what answers as a version does; raises VersionNotFound or VersionNotServable."""
+    served = await services.answering.find(name, str(version.version), None)
+    assert served is not None
+    if served.loaded.sha256 != version.digest:
+        raise VersionNotFound(name, version.version)  # its number was given to another one
+    return served.predictor
+
+
+async def _answer(
+    services: Services, upload: Upload, sent: SentOutcomes, predictor: Predictor
+) -> OutcomeCounts:
+    deadline = Deadline()
+    if sent.body is not None:
+        return await services.run(answer_beside_truth, predictor, sent.body, deadline)
+    assert sent.media != "json"
+    return await services.run(
+        services.file_predictions.answer_beside_truth,
+        predictor,
+        upload.folder,
+        sent.media,
+        deadline,
+        sent.encoding,
+    )
+
+
+async def find_version(services: Services, name: str, version: int) -> Version:
+    """Return a version; raises ModelNotFound or VersionNotFound."""
+    if name == LOG_OF_USE:
+        raise ModelNotFound(name)
+    return await services.ask(services.registry.get_version, name, version)
+
+
+async def _of_day(services: Services, version: Version, day: str) -> Sequence[OutcomeRecord]:
+    found = await services.ask(services.registry.list_outcomes, day, version.identity)
+    return [one for one in found if one.day == day]
+
+
+def utc_day(ago: int) -> str:
+    """Return the day, in UTC, that was this many days ago."""
+    return (datetime.now(UTC) - timedelta(days=ago)).date().isoformat()
