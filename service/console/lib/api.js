@@ -19,7 +19,7 @@ export class Problem extends Error {
 }
 
 /** No answer at all: the service is away, or starts again. */
-export class Unreachable extends Error {
+class Unreachable extends Error {
   constructor() {
     super(t("problem.unreachable"));
     this.status = 0;

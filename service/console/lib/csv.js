@@ -3,7 +3,7 @@
 const SEPARATORS = [",", ";", "\t", "|"];
 
 /** Return the separator that the first line has most of. */
-export function separatorOf(text) {
+function separatorOf(text) {
   const [, named] = text.match(/^\uFEFF?sep=(.)\r?\n/) ?? [];
   if (named) return named;
   const line = text

@@ -18,6 +18,9 @@ export const formatShare = (share) => percent.format(share);
 /** Write a metric: most of them are shares, but a log loss has no upper bound. */
 export const formatMetric = (value) => (value === undefined ? "" : value.toFixed(4));
 
+/** Write the name of a metric. */
+export const metricName = (name) => name.replaceAll("_", " ");
+
 /** Write a difference with its sign. */
 export function formatDifference(value) {
   const digits = Math.abs(value).toFixed(4);

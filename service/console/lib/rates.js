@@ -39,7 +39,7 @@ function point({ at: before, answer: old }, now, at) {
 }
 
 /** Return a quantile in ms of counts in buckets, linear within a bucket as Prometheus has it; null of none. */
-export function quantile(bounds, counts, share) {
+function quantile(bounds, counts, share) {
   const total = counts.reduce((sum, count) => sum + count, 0);
   if (total === 0) return null;
   let left = share * total;

@@ -23,7 +23,7 @@ const NUMBERS = ["test_size", "cv", "seed"];
 const LISTS = /\s*[,;]\s*/;
 
 /** Return what was chosen as members of a JSON body; a number that is none is sent as it was written. */
-export function members(chosen) {
+function members(chosen) {
   const body = {};
   for (const [name, value] of Object.entries(chosen)) {
     if (value === "" || value === null || value === false) continue;

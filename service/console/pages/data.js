@@ -1,9 +1,8 @@
 // Data: rows kept under a name, to train on again.
 
 import { refresh, upload } from "../lib/api.js";
-import { send } from "../lib/api.js";
 import { useAction, useLoad } from "../lib/load.js";
-import { address, navigate } from "../lib/router.js";
+import { address } from "../lib/router.js";
 import { formatCount, t } from "../lib/text.js";
 import { html, useState } from "../lib/ui.js";
 import { RoleButton } from "../parts/access.js";
@@ -11,7 +10,6 @@ import {
   Age,
   Badge,
   Card,
-  Dialog,
   Facts,
   Loading,
   Notes,
@@ -21,6 +19,7 @@ import {
 } from "../parts/basics.js";
 import { SearchField, TextField } from "../parts/fields.js";
 import { Curl } from "../parts/curl.js";
+import { DeleteButton } from "../parts/delete_button.js";
 import { FileDrop } from "../parts/file_drop.js";
 import { errorAt, Problem } from "../parts/problem.js";
 
@@ -156,7 +155,15 @@ export function DataSet({ name }) {
           aside=${html`<a class="button primary" href=${address(["train"], { dataset: name })}
               >${t("data.train")}</a
             >
-            ${!data.built_in && html`<${Delete} name=${name} />`}`}
+            ${
+              !data.built_in &&
+              html`<${DeleteButton}
+                path=${call.path}
+                next="#/data"
+                question=${t("data.deleteTitle", { name })}
+                why=${t("data.deleteWhy")}
+              />`
+            }`}
         >
           <${Facts}
             facts=${[
@@ -194,28 +201,3 @@ const Columns = ({ columns }) => html`
   <//>
   ${columns.length > SHOWN && html`<p class="quiet">${t("predict.shown", { n: SHOWN, all: formatCount(columns.length) })}</p>`}
 `;
-
-function Delete({ name }) {
-  const [asking, setAsking] = useState(false);
-  const { busy, problem, run } = useAction(async () => {
-    await send({ method: "DELETE", path: ["datasets", name] });
-    refresh();
-    navigate("#/data");
-  });
-  return html`
-    <${RoleButton} role="admin" onClick=${() => setAsking(true)}>${t("delete")}<//>
-    ${
-      asking &&
-      html`<${Dialog} title=${t("data.deleteTitle", { name })} onClose=${() => setAsking(false)}>
-        <p>${t("data.deleteWhy")}</p>
-        <${Problem} problem=${problem} />
-        <div class="actions">
-          <button type="button" class="danger" disabled=${busy} onClick=${run}>
-            ${t("delete")}
-          </button>
-          <button type="button" onClick=${() => setAsking(false)}>${t("cancel")}</button>
-        </div>
-      <//>`
-    }
-  `;
-}

@@ -1,14 +1,15 @@
 // Models: every version that MLflow holds, the newest first.
 
-import { send } from "../lib/api.js";
 import { formatMetric, formatSeconds } from "../lib/format.js";
-import { useAction, useLoad, useSettled } from "../lib/load.js";
+import { useSettled } from "../lib/load.js";
+import { usePages } from "../lib/pages.js";
 import { address, navigate } from "../lib/router.js";
 import { t } from "../lib/text.js";
 import { html, useEffect, useState } from "../lib/ui.js";
 import { Age, Badge, Card, Loading, Table, numeric } from "../parts/basics.js";
 import { SearchField } from "../parts/fields.js";
 import { Curl } from "../parts/curl.js";
+import { MoreButton } from "../parts/more_button.js";
 import { Problem } from "../parts/problem.js";
 
 const REFRESH_MILLISECONDS = 10_000;
@@ -46,29 +47,21 @@ export function Models({ query }) {
 }
 
 function Versions({ call, picked, onPick }) {
-  const first = useLoad(call, { every: REFRESH_MILLISECONDS });
-  const [older, setOlder] = useState({ models: [], token: undefined });
-  const token = older.token === undefined ? first.data?.next_page_token : older.token;
-  const more = useAction(async () => {
-    const { data } = await send({ ...call, query: { ...call.query, page_token: token } });
-    setOlder({ models: [...older.models, ...data.models], token: data.next_page_token });
-  });
-  if (first.loading) return html`<${Loading} />`;
   const idOf = ({ name, version }) => `${name}/${version}`;
-  const newest = first.data?.models ?? [];
-  const known = new Set(newest.map(idOf));
-  const shown = [...newest, ...older.models.filter((version) => !known.has(idOf(version)))];
+  const pages = usePages(call, { list: "models", idOf, every: REFRESH_MILLISECONDS });
+  const { data, problem, loading, shown, reload } = pages;
+  if (loading) return html`<${Loading} />`;
   const toggle = (id) =>
     onPick(
       picked.includes(id) ? picked.filter((other) => other !== id) : [...picked, id].slice(-2),
     );
   return html`
     <${Card}>
-      <${Problem} problem=${first.problem} retry=${first.reload} />
+      <${Problem} problem=${problem} retry=${reload} />
       ${
-        first.data?.stale &&
+        data?.stale &&
         html`<p class="problem" role="status">
-          ${t("models.stale", { age: formatSeconds(first.data.age_seconds) })}
+          ${t("models.stale", { age: formatSeconds(data.age_seconds) })}
         </p>`
       }
       <div class="actions">
@@ -118,8 +111,7 @@ function Versions({ call, picked, onPick }) {
               )}
             <//>`
       }
-      ${token && html`<button type="button" disabled=${more.busy} onClick=${more.run}>${t("more")}</button>`}
-      <${Problem} problem=${more.problem} />
+      <${MoreButton} pages=${pages} />
     <//>
   `;
 }

@@ -1,9 +1,8 @@
 // One instance as a form. What differs from the version's example is kept in the address.
 
-import { send } from "../lib/api.js";
+import { revision, send } from "../lib/api.js";
 import { formatNumber, formatShare, spell } from "../lib/format.js";
 import { useSettled } from "../lib/load.js";
-import { revision } from "../lib/api.js";
 import { useStore } from "../lib/store.js";
 import { formatCount, t } from "../lib/text.js";
 import { html, useEffect, useMemo, useState } from "../lib/ui.js";

@@ -1,12 +1,12 @@
 // The trainings that were, are and will be, the newest first.
 
-import { send } from "../lib/api.js";
 import { formatMetric } from "../lib/format.js";
-import { useAction, useLoad } from "../lib/load.js";
+import { usePages } from "../lib/pages.js";
 import { address } from "../lib/router.js";
 import { t } from "../lib/text.js";
-import { html, useState } from "../lib/ui.js";
+import { html } from "../lib/ui.js";
 import { Age, Badge, Card, Table, numeric } from "../parts/basics.js";
+import { MoreButton } from "../parts/more_button.js";
 import { Problem } from "../parts/problem.js";
 
 const KINDS = { succeeded: "good", failed: "bad", running: "busy", queued: "busy", cancelled: "" };
@@ -19,26 +19,20 @@ export const State = ({ training }) => html`
 `;
 
 export function Trainings() {
-  const first = useLoad(
+  const pages = usePages(
     { path: ["trainings"], query: { limit: "20" } },
-    { every: (data) => (data?.trainings.some(isOpen) ? 2000 : 15_000) },
+    {
+      list: "trainings",
+      idOf: ({ id }) => id,
+      every: (data) => (data?.trainings.some(isOpen) ? 2000 : 15_000),
+      later: { limit: "100" },
+    },
   );
-  const [older, setOlder] = useState({ trainings: [], token: undefined });
-  const token = older.token === undefined ? first.data?.next_page_token : older.token;
-  const more = useAction(async () => {
-    const { data } = await send({
-      path: ["trainings"],
-      query: { limit: "100", page_token: token },
-    });
-    setOlder({ trainings: [...older.trainings, ...data.trainings], token: data.next_page_token });
-  });
-  const newest = first.data?.trainings ?? [];
-  const known = new Set(newest.map(({ id }) => id));
-  const shown = [...newest, ...older.trainings.filter(({ id }) => !known.has(id))];
-  if (shown.length === 0 && !first.problem) return null;
+  const { problem, shown, reload } = pages;
+  if (shown.length === 0 && !problem) return null;
   return html`
     <${Card} title=${t("trainings.title")}>
-      <${Problem} problem=${first.problem} retry=${first.reload} />
+      <${Problem} problem=${problem} retry=${reload} />
       ${
         shown.length > 0 &&
         html`<${Table}
@@ -61,8 +55,7 @@ export function Trainings() {
           )}
         <//>`
       }
-      ${token && html`<button type="button" disabled=${more.busy} onClick=${more.run}>${t("more")}</button>`}
-      <${Problem} problem=${more.problem} />
+      <${MoreButton} pages=${pages} />
     <//>
   `;
 }

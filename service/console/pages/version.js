@@ -3,16 +3,17 @@
 import { refresh, send } from "../lib/api.js";
 import { formatNumber, formatShare, spell } from "../lib/format.js";
 import { useAction, useLoad } from "../lib/load.js";
-import { address, navigate } from "../lib/router.js";
+import { address } from "../lib/router.js";
 import { formatCount, t } from "../lib/text.js";
 import { html, useState } from "../lib/ui.js";
 import { RoleButton } from "../parts/access.js";
-import { Age, Card, Dialog, Facts, Loading, Table, numeric } from "../parts/basics.js";
+import { Age, Card, Facts, Loading, Table, numeric } from "../parts/basics.js";
 import { SearchField } from "../parts/fields.js";
 import { Curl } from "../parts/curl.js";
+import { DeleteButton } from "../parts/delete_button.js";
 import { Outcomes } from "../parts/outcomes.js";
 import { Problem } from "../parts/problem.js";
-import { useCall } from "../parts/use.js";
+import { changeCall } from "../parts/use.js";
 import { VersionState } from "./models.js";
 import { VersionReport } from "./version_report.js";
 
@@ -34,7 +35,13 @@ export function Version({ name, version }) {
       aside=${html`<a class="button" href=${address(["predict"], { name, version })}
           >${t("version.try")}</a
         >
-        <${Delete} name=${name} version=${data.version} inUse=${data.in_use} />`}
+        <${DeleteButton}
+          path=${call.path}
+          next=${address(["models"])}
+          question=${t("version.deleteTitle", { name, version })}
+          why=${t("version.deleteWhy")}
+          refusal=${data.in_use ? t("version.cannotDelete") : undefined}
+        />`}
     >
       <p><${VersionState} version=${data} /></p>
       <${Facts}
@@ -89,43 +96,8 @@ export function Version({ name, version }) {
         call=${{ method: "POST", path: [...call.path, "predict"], json: { ...data.example, probabilities: true } }}
       />`
     }
-    <${Curl} title=${t("curl.use")} call=${useCall(name, data.version)} />
+    <${Curl} title=${t("curl.use")} call=${changeCall(name, data.version)} />
     <${Curl} call=${call} />
-  `;
-}
-
-function Delete({ name, version, inUse }) {
-  const [asking, setAsking] = useState(false);
-  const { busy, problem, run, clear } = useAction(async () => {
-    await send({ method: "DELETE", path: ["models", name, "versions", String(version)] });
-    refresh();
-    navigate(address(["models"]));
-  });
-  const close = () => {
-    setAsking(false);
-    clear();
-  };
-  return html`
-    <${RoleButton}
-      role="admin"
-      disabled=${inUse}
-      title=${inUse ? t("version.cannotDelete") : undefined}
-      onClick=${() => setAsking(true)}
-      >${t("delete")}<//
-    >
-    ${
-      asking &&
-      html`<${Dialog} title=${t("version.deleteTitle", { name, version })} onClose=${close}>
-        <p>${t("version.deleteWhy")}</p>
-        <${Problem} problem=${problem} />
-        <div class="actions">
-          <button type="button" class="danger" disabled=${busy} onClick=${run}>
-            ${t("delete")}
-          </button>
-          <button type="button" onClick=${close}>${t("cancel")}</button>
-        </div>
-      <//>`
-    }
   `;
 }
 

@@ -1,6 +1,6 @@
 // What is known of a version: its metrics beside those of the one in use, and its pictures.
 
-import { formatDifference, formatMetric } from "../lib/format.js";
+import { formatDifference, formatMetric, metricName } from "../lib/format.js";
 import { useLoad } from "../lib/load.js";
 import { address } from "../lib/router.js";
 import { t } from "../lib/text.js";
@@ -12,8 +12,6 @@ import { UseButton } from "../parts/use.js";
 
 /** Metrics of which less is better. */
 const LOSSES = ["log_loss"];
-
-export const metricName = (name) => name.replaceAll("_", " ");
 
 /** Show metrics of versions in columns; with two, how the first differs from the second. */
 export function Metrics({ columns }) {

@@ -1,7 +1,6 @@
 // A place to drop a file, which is also a button that asks for one.
 
 import { formatBytes } from "../lib/format.js";
-import { t } from "../lib/text.js";
 import { html, names, useId, useState } from "../lib/ui.js";
 
 export function FileDrop({ file, onFile, label, accept = ".csv,.tsv,.txt,.parquet" }) {

@@ -1,6 +1,6 @@
 // How right a version was, day by day, once the truth was told.
 
-import { formatMetric, formatShare } from "../lib/format.js";
+import { formatMetric, formatShare, metricName } from "../lib/format.js";
 import { useLoad } from "../lib/load.js";
 import { formatCount, t } from "../lib/text.js";
 import { html } from "../lib/ui.js";
@@ -11,8 +11,6 @@ import { Square, at } from "./square.js";
 
 const METRICS = ["accuracy", "balanced_accuracy", "f1", "log_loss", "brier"];
 const DAYS = "30";
-
-const name = (metric) => metric.replaceAll("_", " ");
 
 /** Each tenth with its 95 % interval: right where the line crosses the diagonal. */
 const Calibration = ({ bins, title }) => html`
@@ -37,7 +35,7 @@ const Calibration = ({ bins, title }) => html`
 const Days = ({ outcomes, training }) => html`
   <${Table}
     label=${t("outcomes.title")}
-    head=${[t("outcomes.day"), ...["", ...METRICS].map((metric) => numeric(metric ? name(metric) : t("rows")))]}
+    head=${[t("outcomes.day"), ...["", ...METRICS].map((metric) => numeric(metric ? metricName(metric) : t("rows")))]}
   >
     ${
       training &&

@@ -10,9 +10,9 @@ import { RoleButton } from "./access.js";
 import { Problem } from "./problem.js";
 
 /** The last change that was made here: the API's reply. It can be taken back. */
-export const lastChange = store(null);
+const lastChange = store(null);
 
-export const useCall = (name, version, expected) => ({
+export const changeCall = (name, version, expected) => ({
   method: "POST",
   path: ["use-model"],
   json: { name, version, ...(expected != null && { expected_epoch: expected }) },
@@ -33,7 +33,7 @@ export function UseButton({ version: { name, version, in_use: inUse, servable } 
       role="admin"
       class="primary"
       disabled=${busy || servable === false}
-      onClick=${() => run(useCall(name, version))}
+      onClick=${() => run(changeCall(name, version))}
       >${busy ? t("use.busy") : t("use.do")}<//
     >
     <${Problem} problem=${problem} />
@@ -60,7 +60,7 @@ export function LastChange() {
           html`<${RoleButton}
             role="admin"
             disabled=${busy}
-            onClick=${() => run(useCall(back.name, back.version, epoch))}
+            onClick=${() => run(changeCall(back.name, back.version, epoch))}
           >
             ${t("use.back", { name: back.name, version: back.version })}
           <//>`
