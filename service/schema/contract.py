@@ -5,7 +5,8 @@ from typing import Literal
 
 import msgspec
 
-from service.common.domain import Label
+from service.common.domain import Label, spelling
+from service.common.errors import quoted
 
 FeatureType = Literal["number", "text", "boolean"]
 Written = Literal["", "plain", "decimal comma", "thousands", "percent"]
@@ -80,3 +81,23 @@ def decode(data: bytes) -> Schema:
     if len(schema.classes) < 2:
         raise ValueError("a schema has at least two classes")
     return schema
+
+
+def contract_difference(new: Schema, in_use: Schema) -> str:
+    """Return how two contracts differ; empty where their features and classes are the same."""
+    features = {feature.name: feature.type for feature in new.features}
+    known = {feature.name: feature.type for feature in in_use.features}
+    for name in features.keys() - known.keys():
+        return f"it has no feature {quoted(name)}"
+    for name in known.keys() - features.keys():
+        return f"it has the feature {quoted(name)}, and the new version does not"
+    for name, kind in features.items():
+        if kind != known[name]:
+            return f"its feature {quoted(name)} is a {known[name]}, not a {kind}"
+    classes = {(type(label), label) for label in new.classes}
+    known_classes = {(type(label), label) for label in in_use.classes}
+    for _, label in classes - known_classes:
+        return f"it has no class {quoted(spelling(label))}"
+    for _, label in known_classes - classes:
+        return f"it has the class {quoted(spelling(label))}, and the new version does not"
+    return ""

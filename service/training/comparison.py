@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from service.common.domain import Comparison, spelling
+from service.common.domain import Comparison
 from service.common.errors import ClassifierUnavailable, InvalidInput, quoted
 from service.models.classifier import Floats
 from service.processes import job_files as files
-from service.schema.contract import Schema, decode, encode
+from service.schema.contract import Schema, contract_difference, decode, encode
 from service.serving.current_model import CurrentModel
 from service.serving.predictor import Predictor
 from service.serving.quality import ClassCounts, Ints, has_likelihoods, log_losses, mcnemar
@@ -49,7 +49,7 @@ def compare(
         return _incomparable(truth, metrics, 0, reason)
     predictor = in_use.predictor
     title = f"{quoted(predictor.name)} version {predictor.version}"
-    difference = _difference(schema, predictor.schema)
+    difference = contract_difference(schema, predictor.schema)
     if difference:
         return _incomparable(truth, metrics, in_use.epoch, f"{title} is in use; {difference}.")
     read({"schema": encode(predictor.schema).decode()})
@@ -146,23 +146,3 @@ def _notes(
 def _incomparable(truth: Ints, metrics: Mapping[str, float], epoch: int, reason: str) -> Compared:
     comparison = Comparison(rows=len(truth), new=metrics, verdict="incomparable")
     return Compared(comparison, epoch, (f"It was not put in use, as nothing compares. {reason}",))
-
-
-def _difference(new: Schema, in_use: Schema) -> str:
-    """Return how two contracts differ; empty where their features and classes are the same."""
-    features = {feature.name: feature.type for feature in new.features}
-    known = {feature.name: feature.type for feature in in_use.features}
-    for name in features.keys() - known.keys():
-        return f"it has no feature {quoted(name)}"
-    for name in known.keys() - features.keys():
-        return f"it has the feature {quoted(name)}, and the new version does not"
-    for name, kind in features.items():
-        if kind != known[name]:
-            return f"its feature {quoted(name)} is a {known[name]}, not a {kind}"
-    classes = {(type(label), label) for label in new.classes}
-    known_classes = {(type(label), label) for label in in_use.classes}
-    for _, label in classes - known_classes:
-        return f"it has no class {quoted(spelling(label))}"
-    for _, label in known_classes - classes:
-        return f"it has the class {quoted(spelling(label))}, and the new version does not"
-    return ""
