@@ -1,5 +1,6 @@
 """What all requests for predictions share: what answers them, admission, bodies, threads."""
 
+from collections.abc import Mapping
 from typing import NoReturn, TypeVar
 
 from starlette.exceptions import HTTPException
@@ -24,6 +25,7 @@ from service.serving.loaded_versions import LoadedVersions
 from service.serving.predictor import Predictor
 from service.serving.question import Question, Reader
 from service.serving.served_model import ServedModel
+from service.serving.split import goes_to_second
 
 T = TypeVar("T")
 
@@ -49,6 +51,7 @@ class Answering:
         self.thread_batcher = ThreadBatcher(self.admission, threads)
         self._current_model = current_model
         self._served: ServedModel | None = None
+        self._second: ServedModel | None = None
 
     def close(self) -> None:
         """Let the threads and the versions go."""
@@ -62,30 +65,50 @@ class Answering:
         if in_use is None:
             return None
         if served is None or served.loaded is not in_use:
-            if served is not None:
-                served.close()
+            for old in (served, self._second):
+                if old is not None:
+                    old.close()
             self._served = served = ServedModel(in_use, self.metrics)
+            second = in_use.second
+            self._second = None if second is None else ServedModel(second, self.metrics)
         return served
 
+    def _shared(self, served: ServedModel, headers: Mapping[bytes, bytes] | None) -> ServedModel:
+        """Return what answers a request to the version in use: while traffic is split, either."""
+        traffic = served.loaded.traffic
+        second = self._second
+        if traffic is None or second is None or headers is None:
+            return served
+        return second if goes_to_second(traffic, headers) else served
+
     async def find(
-        self, name: str | None, version: str | None, min_epoch: bytes | None
+        self,
+        name: str | None,
+        version: str | None,
+        headers: Mapping[bytes, bytes] | None = None,
     ) -> ServedModel | None:
         """Return what answers a request; None where no model is in use and none is named.
 
         Without `name` that is the model in use; with it and without `version` the version in use of
-        that model, or its newest one that can be served. Raises EpochNotReached, NoModelInUse where
-        the version in use is meant and not served yet, or what `LoadedVersions.get` raises.
+        that model, or its newest one that can be served. `headers` are those of a prediction, with
+        names in lower case: where traffic is split, they decide whether the second version answers
+        instead of the one in use. Without them it is never the second one.
+
+        Raises EpochNotReached, NoModelInUse where the version in use is meant and not served yet,
+        or what `LoadedVersions.get` raises.
         """
+        min_epoch = None if headers is None else headers.get(b"x-min-epoch")
         if self.hold.event is not None:
             await self.hold.event.wait()
         if min_epoch is not None:
             _check_epoch(min_epoch, self._current_model.epoch)
         served = self.in_use()
         if name is None:
-            return served
+            return None if served is None else self._shared(served, headers)
         number = checked_version(name, version)
         if served is not None and served.loaded.name == name:
-            number = number or served.loaded.version
+            if number is None:
+                return self._shared(served, headers)
             if number == served.loaded.version:
                 return served
         if number is None:

@@ -92,7 +92,7 @@ async def _earlier(
 
 async def _predictor(services: Services, name: str, version: Version) -> Predictor:
     """Return what answers as a version does; raises VersionNotFound or VersionNotServable."""
-    served = await services.answering.find(name, str(version.version), None)
+    served = await services.answering.find(name, str(version.version))
     assert served is not None
     if served.loaded.sha256 != version.digest:
         raise VersionNotFound(name, version.version)  # its number was given to another one

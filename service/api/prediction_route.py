@@ -55,7 +55,7 @@ class PredictionRoute(ABC):
         sent_id = headers.get(b"x-request-id")
         served: ServedModel | None = None
         try:
-            served = await self.answering.find(name, version, headers.get(b"x-min-epoch"))
+            served = await self.answering.find(name, version, headers)
             written, rows = await self._answer(served, scope, receive, headers)
         except ServiceError as error:
             if served is None and name is None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, Literal, Self, TypeVar
 
+from service.common.traffic import Traffic
+
 T = TypeVar("T")
 
 NAME = r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,128}"
@@ -131,9 +133,22 @@ class Use:
     release."""
     follows: str = ""
     """The alias of the model that is followed from this epoch on; empty: none."""
+    traffic: Traffic | None = None
+    """The second version beside it from this epoch on; None where there is none."""
+    decision: str = ""
+    """What was decided by the rules of the traffic before, with its figures; empty: nothing."""
 
     @classmethod
-    def begin(cls, epoch: int, version: Version, by: str, at: float, follows: str = "") -> Self:
+    def begin(
+        cls,
+        epoch: int,
+        version: Version,
+        by: str,
+        at: float,
+        follows: str = "",
+        traffic: Traffic | None = None,
+        decision: str = "",
+    ) -> Self:
         """Make the entry of a version."""
         return cls(
             epoch,
@@ -145,6 +160,23 @@ class Use:
             version.run_id,
             version.created_at,
             follows,
+            traffic,
+            decision,
+        )
+
+    @property
+    def second(self) -> Self | None:
+        """The entry as if it were about its second version; None where it has none."""
+        if self.traffic is None:
+            return None
+        return replace(
+            self,
+            name=self.traffic.name,
+            version=self.traffic.version,
+            sha256=self.traffic.sha256,
+            run_id=self.traffic.run_id,
+            created_at=self.traffic.created_at,
+            traffic=None,
         )
 
     def identified(self, version: Version) -> Self:

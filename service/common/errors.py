@@ -8,7 +8,7 @@ ServiceError
                             DataSetNotFound, ModelTypeNotFound, ServiceNotFound
     Conflict                VersionInUse, VersionNotServable, DataSetConflict, IdempotencyConflict,
                             TrainingRefused, TrainingEnded, TrainingCancelled, EpochConflict,
-                            NothingToCompare
+                            NothingToCompare, TrafficRefused
     JobFailed, JobStopped
     Unauthorized, Forbidden, NotAPeer, ForeignOrigin
     Unavailable             NoModelInUse, RegistryUnavailable, ReplicaSilent, ReplicaDown,
@@ -155,12 +155,13 @@ class Conflict(ServiceError):
 
 
 class VersionInUse(Conflict):
-    """The version in use cannot be deleted."""
+    """The version in use, or the second one beside it, cannot be deleted."""
 
-    def __init__(self, name: str, version: int) -> None:
-        super().__init__(
-            f"Model {quoted(name)} version {version} is in use; put another one in use first."
-        )
+    def __init__(self, name: str, version: int, is_second: bool = False) -> None:
+        reason = "is in use; put another one in use first"
+        if is_second:
+            reason = "has traffic beside the one in use; end it first (DELETE /traffic)"
+        super().__init__(f"Model {quoted(name)} version {version} {reason}.")
 
 
 class VersionNotServable(Conflict):
@@ -213,6 +214,17 @@ class NothingToCompare(Conflict):
         super().__init__(
             f"Model {quoted(name)} version {version} has nothing to be compared with: {reason}."
         )
+
+
+class TrafficRefused(Conflict):
+    """A version cannot be put beside the one in use."""
+
+    def __init__(self, name: str, version: int, reason: str) -> None:
+        super().__init__(
+            f"Model {quoted(name)} version {version} gets no traffic beside the one in use: "
+            f"{reason}. Nothing has changed."
+        )
+        self.outcome = "unchanged"
 
 
 class EpochConflict(Conflict):

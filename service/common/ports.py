@@ -6,6 +6,7 @@ from typing import Protocol
 
 from service.common.domain import DataSet, NewVersion, Page, Training, Use, Version
 from service.common.outcomes import OutcomeRecord, Receipt
+from service.common.traffic import Traffic
 
 
 class Versions(Protocol):
@@ -55,12 +56,19 @@ class Uses(Protocol):
         """Return the newest entry that counts, or None before the first."""
 
     def commit_use(
-        self, version: Version, by: str, expected_epoch: int | None = None, follows: str = ""
+        self,
+        version: Version,
+        by: str,
+        expected_epoch: int | None = None,
+        follows: str = "",
+        traffic: Traffic | None = None,
+        decision: str = "",
     ) -> Use:
         """Append an entry: this is the change. Its epoch is higher than all before it.
 
         With `expected_epoch` it counts only if that is the newest epoch; raises EpochConflict.
-        `follows`: the alias of the model that is followed from then on; empty: none.
+        `follows`: the alias of the model that is followed from then on; empty: none. `traffic`: the
+        second version beside it. `decision`: why, where rules of traffic decided it.
         """
 
     def claim(self, name: str) -> bool:

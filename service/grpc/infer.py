@@ -31,7 +31,7 @@ class Infer:
         try:
             target = parsed(_Target, body, _Request)
             served = await self._answering.find(
-                target.model_name, target.model_version or None, call.headers.get(b"x-min-epoch")
+                target.model_name, target.model_version or None, call.headers
             )
             assert served is not None
             reader = MessageReader(served.codec(InferenceCodec))

@@ -2,10 +2,12 @@
 
 import logging
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from service.common.domain import LOG_OF_USE, Use, Version
 from service.common.errors import EpochConflict, ModelNotFound, RegistryUnavailable, ServiceError
+from service.common.traffic import Traffic, decode_traffic
 from service.registry.connection import RegistryPart
 from service.registry.errors import may_have_arrived, unless_it_exists
 
@@ -15,6 +17,9 @@ _NEWEST = ["version_number DESC"]
 _EXPECTED = "expected_epoch"
 _FOLLOWS = "follows"
 """Tag of an entry since which an alias of its model is followed."""
+_TRAFFIC = "traffic"
+"""Tag of an entry with a second version, which older releases do not read: they serve the first."""
+_DECISION = "decision"
 _COUNTS = "counts"
 """Tag of an entry that was found to follow the epoch it expects; readers need not look further
 back than such an entry."""
@@ -68,14 +73,23 @@ class MlflowUses(RegistryPart):
                 return entries[::-1]
 
     def commit_use(
-        self, version: Version, by: str, expected_epoch: int | None = None, follows: str = ""
+        self,
+        version: Version,
+        by: str,
+        expected_epoch: int | None = None,
+        follows: str = "",
+        traffic: Traffic | None = None,
+        decision: str = "",
     ) -> Use:
         """Append an entry: this is the change. Its epoch is higher than all before it.
 
         Raises EpochConflict where another entry came before, or RegistryUnavailable whose outcome
         says whether the change may have happened.
         """
-        use = self._append(version, by, expected_epoch, follows)
+        tags = _tags_of(version, by, follows, traffic, decision)
+        if expected_epoch is not None:
+            tags[_EXPECTED] = str(expected_epoch)
+        use = self._append(version, tags)
         if expected_epoch is None:
             return use
         try:
@@ -97,22 +111,9 @@ class MlflowUses(RegistryPart):
         except ServiceError as error:  # the change is made, whatever becomes of its mark
             logger.debug("epoch %d is not marked as counting: %s", use.epoch, error)
 
-    def _append(self, version: Version, by: str, expected_epoch: int | None, follows: str) -> Use:
+    def _append(self, version: Version, tags: dict[str, str]) -> Use:
         self._connection.select()
-        nonce = uuid.uuid4().hex
-        tags = {
-            "model": version.name,
-            "version": str(version.version),
-            "sha256": version.digest,
-            "run": version.run_id,
-            "created": str(round(version.created_at * 1000)),
-            "by": by,
-            "nonce": nonce,
-        }
-        if expected_epoch is not None:
-            tags[_EXPECTED] = str(expected_epoch)
-        if follows:
-            tags[_FOLLOWS] = follows
+        nonce = tags["nonce"] = uuid.uuid4().hex
         try:
             created = self._create(version, tags)
         except RegistryUnavailable as error:
@@ -174,6 +175,26 @@ def _counting(tail: list[Any]) -> list[Any]:
     return counting
 
 
+def _tags_of(
+    version: Version, by: str, follows: str, traffic: Traffic | None, decision: str
+) -> dict[str, str]:
+    tags = {
+        "model": version.name,
+        "version": str(version.version),
+        "sha256": version.digest,
+        "run": version.run_id,
+        "created": str(round(version.created_at * 1000)),
+        "by": by,
+    }
+    if follows:
+        tags[_FOLLOWS] = follows
+    if traffic is not None:
+        tags[_TRAFFIC] = traffic.encode()
+    if decision:
+        tags[_DECISION] = decision
+    return tags
+
+
 def _use(item: Any, tags: dict[str, str] | None = None) -> Use:
     tags = dict(item.tags) if tags is None else tags
     # An entry that was made by hand in MLflow's page has a source, and may have no tags.
@@ -191,4 +212,15 @@ def _use(item: Any, tags: dict[str, str] | None = None) -> Use:
         run_id=tags.get("run", ""),
         created_at=int(created) / 1000 if created.isdigit() else 0.0,
         follows=tags.get(_FOLLOWS, ""),
+        traffic=_traffic(item, tags),
+        decision=tags.get(_DECISION, ""),
     )
+
+
+def _traffic(item: Any, tags: Mapping[str, str]) -> Traffic | None:
+    """Return the second version of an entry; None where its tag was made unreadable by hand."""
+    try:
+        return decode_traffic(tags[_TRAFFIC]) if _TRAFFIC in tags else None
+    except ValueError as error:
+        logger.warning("the traffic of epoch %s cannot be read: %s", item.version, error)
+        return None

@@ -20,6 +20,7 @@ from service.common.domain import Use, Version
 from service.common.errors import (
     ChangeUnderWay,
     EpochConflict,
+    NoModelInUse,
     ReplicaDown,
     ReplicaSilent,
     ServiceError,
@@ -28,6 +29,7 @@ from service.common.errors import (
 )
 from service.common.metrics import Metrics
 from service.common.ports import Registry
+from service.common.traffic import Traffic
 from service.rollout.local_replica import LEASE_SECONDS, LocalReplica
 from service.rollout.peers import Peers
 from service.rollout.replica import Confirmation, Replica, Swapped
@@ -84,23 +86,71 @@ class Coordinator:
         expected_epoch: int | None = None,
         follows: str = "",
         wait: float | None = None,
+        decision: str = "",
     ) -> Change:
-        """Put a version in use in every replica.
+        """Put a version in use in every replica; traffic to a second version ends.
 
         `follows`: the alias of its model that is followed from then on; empty: none. `wait`: how
-        long a change led by another replica may take to end. Raises VersionNotServable,
-        RegistryUnavailable, ReplicaSilent, ChangeUnderWay or EpochConflict where nothing has
-        changed (RegistryUnavailable may say: unknown).
+        long a change led by another replica may take to end. `decision`: why, where rules of
+        traffic decided it. Raises VersionNotServable, RegistryUnavailable, ReplicaSilent,
+        ChangeUnderWay or EpochConflict where nothing has changed (RegistryUnavailable may say:
+        unknown).
         """
+
+        def commit(_: Use | None) -> Use:
+            return self._registry.commit_use(
+                version, by, expected_epoch, follows, decision=decision
+            )
+
+        return self._change(version, commit, expected_epoch, wait)
+
+    def direct(
+        self,
+        second: Version | None,
+        traffic: Traffic | None,
+        by: str,
+        expected_epoch: int | None,
+        decision: str = "",
+    ) -> Change:
+        """Put a second version beside the one in use, or none, in every replica.
+
+        The model in use stays, as does an alias that is followed. Raises like `use`, and
+        NoModelInUse.
+        """
+
+        def commit(previous: Use | None) -> Use:
+            if previous is None:
+                raise NoModelInUse(None)
+            # Expected in any case: this entry repeats the model in use, and must undo no change.
+            return self._registry.commit_use(
+                self._local.version_of(previous),
+                by,
+                previous.epoch,
+                previous.follows,
+                traffic,
+                decision,
+            )
+
+        return self._change(second, commit, expected_epoch)
+
+    def _change(
+        self,
+        version: Version | None,
+        commit: Callable[[Use | None], Use],
+        expected_epoch: int | None,
+        wait: float | None = None,
+    ) -> Change:
+        """Make a change: `version` is loaded everywhere, and `commit` appends the entry."""
         start = time.monotonic()
         try:
             with self._leases(self._wait_seconds if wait is None else wait) as (leader, replicas):
-                self._prepare(replicas, leader, version)
+                if version is not None:
+                    self._prepare(replicas, leader, version)
                 previous = self._local.present(self._registry.newest_use())
                 epoch = 0 if previous is None else previous.epoch
                 if expected_epoch is not None and epoch != expected_epoch:
                     raise EpochConflict(expected_epoch, epoch)
-                use = self._registry.commit_use(version, by, expected_epoch, follows)
+                use = commit(previous)
                 confirmations, missing = self._switch(replicas, leader, use.epoch)
         except ServiceError as error:
             refused = isinstance(error, VersionNotServable | EpochConflict)
@@ -113,8 +163,12 @@ class Coordinator:
         """Delete a version while no change can begin; raises VersionInUse."""
         with self._leases(self._wait_seconds):
             newest = self._local.present(self._registry.newest_use())
-            if newest is not None and newest.is_of(self._registry.get_version(name, version)):
-                raise VersionInUse(name, version)
+            if newest is not None:
+                wanted = self._registry.get_version(name, version)
+                if newest.is_of(wanted):
+                    raise VersionInUse(name, version)
+                if newest.second is not None and newest.second.is_of(wanted):
+                    raise VersionInUse(name, version, is_second=True)
             self._registry.delete_version(name, version)
 
     def catch_up(self, epoch: int) -> None:

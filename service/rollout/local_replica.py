@@ -8,19 +8,18 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from service.common.domain import Use, Version
 from service.common.errors import ChangeUnderWay, NotFound, VersionNotServable
 from service.common.metrics import Metrics
 from service.common.ports import Registry
+from service.rollout.entry_loader import EntryLoader, Prepared, Staged
 from service.rollout.hold import Hold
 from service.rollout.last_served import LastServed
 from service.rollout.registration import Registration
 from service.rollout.replica import Confirmation, Swapped
-from service.serving.current_model import CurrentModel, LoadedVersion
+from service.serving.current_model import CurrentModel
 from service.serving.loader import Loader
-from service.serving.predictor import Predictor
 
 logger = logging.getLogger(__name__)
 
@@ -29,13 +28,6 @@ LEASE_SECONDS = 3.0
 
 _RETRY_SECONDS = 30.0
 """How long an entry that cannot be served is not loaded again."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Staged:
-    use: Use
-    version: Version
-    predictor: Predictor
 
 
 class LocalReplica:
@@ -56,22 +48,22 @@ class LocalReplica:
     ) -> None:
         self.id = identifier
         self._registry = registry
-        self._loader = loader
         self._current_model = current_model
         self._metrics = metrics
         self._registration = Registration(registry, last_served, metrics, clock)
+        self._entries = EntryLoader(self._registration, loader, current_model)
         self._clock = clock
         self._lock = threading.Lock()
         self._lease_lock = threading.Lock()
         self._leader: str | None = None
         self._leased_until = 0.0
         self._preparing = 0
-        self._prepared: tuple[Version, Predictor] | None = None
-        self._staged: _Staged | None = None
+        self._prepared: Prepared | None = None
+        self._staged: Staged | None = None
         self._newest: Use | None = None
         self._retry_at = 0.0
         self._hold = Hold() if hold is None else hold
-        self._pin()  # a restart without MLflow needs the files of what was served before it
+        self._entries.pin()  # a restart without MLflow needs the files of what was served before it
 
     @property
     def newest(self) -> Use | None:
@@ -86,6 +78,13 @@ class LocalReplica:
         """Return whether the newest entry that was read is about this version."""
         newest = self.newest
         return newest is not None and (newest.name, newest.version) == (name, version)
+
+    def version_of(self, use: Use) -> Version:
+        """Return the version of an entry, also one that is served and was deleted in MLflow.
+
+        Raises NotFound, VersionNotServable or RegistryUnavailable.
+        """
+        return self._registration.find(use)
 
     @property
     def leader(self) -> str | None:
@@ -124,20 +123,14 @@ class LocalReplica:
         self._renew(leader, 1)
         try:
             with self._lock:
-                self._pin(version)
                 if self._prepared is None or self._prepared[0] != version:
-                    predictor = self._loader.load(version)
+                    predictor = self._entries.prepare(version)
                     with self._lease_lock:
                         # The leader may have given up while it was being loaded.
                         if self._leader == leader:
                             self._prepared = (version, predictor)
         finally:
             self._renew(leader, -1)
-
-    def _pin(self, *more: Version) -> None:
-        """Keep the files of the version that is served, and of these, in the cache."""
-        last = self._registration.last
-        self._loader.pin(*more, *(() if last is None else (last[1],)))
 
     def stage(self, leader: str) -> int:
         """Read the log of use and make its newest entry ready; return the epoch that can be served.
@@ -156,13 +149,15 @@ class LocalReplica:
                     and self._clock() < self._retry_at
                 )
                 self._newest = use
-                is_staged = self._staged is not None and self._staged.use == use
+                is_staged = self._staged is not None and self._staged.served.use == use
                 if use.epoch > self._current_model.epoch and not retry_later and not is_staged:
                     self._staged = self._load(use)
             with self._lease_lock:
                 if not self._is_leased():
                     self._prepared = None  # by a leader that has vanished
-            return self._current_model.epoch if self._staged is None else self._staged.use.epoch
+            return (
+                self._current_model.epoch if self._staged is None else self._staged.served.use.epoch
+            )
 
     def hold(self) -> None:
         """Make predictions wait until the swap, for a quarter of a second at most."""
@@ -193,31 +188,19 @@ class LocalReplica:
         For a start without MLflow, once a peer has confirmed the epoch. Raises VersionNotServable.
         """
         last = self._registration.last
-        if last is None or last[0].epoch != epoch:
+        if last is None or last.use.epoch != epoch:
             return False
-        use, version = last
-        predictor = self._loader.load(version)
+        staged = self._entries.load_served(last)
         with self._lock:
             # A newer one may have been read from MLflow meanwhile.
-            if self._newest is None or self._newest.epoch < use.epoch:
-                self._newest = use
-            self._serve(_Staged(use, version, predictor))
+            if self._newest is None or self._newest.epoch < epoch:
+                self._newest = last.use
+            self._serve(staged)
         return True
 
-    def _load(self, use: Use) -> _Staged:
-        before = self._current_model.in_use
-        prepared, predictor = self._prepared or (None, None)
+    def _load(self, use: Use) -> Staged:
         try:
-            if prepared is not None and use.created_at and use.is_of(prepared):
-                version = prepared  # MLflow has nothing to add
-            else:
-                version = self._registration.find(use)
-            self._pin(version)
-            if predictor is None or version != prepared:
-                if before is not None and _is_again(before, version):
-                    predictor = before.predictor
-                else:
-                    predictor = self._loader.load(version)
+            staged = self._entries.load(use, self._prepared)
         except (VersionNotServable, NotFound) as error:
             if self._current_model.load_error != str(error):
                 logger.error("epoch %d cannot be served: %s", use.epoch, error)
@@ -225,20 +208,27 @@ class LocalReplica:
             self._retry_at = self._clock() + _RETRY_SECONDS
             raise
         self._prepared = None
-        return _Staged(use, version, predictor)
+        return staged
 
-    def _serve(self, staged: _Staged) -> None:
-        use, before = staged.use, self._current_model.in_use
+    def _serve(self, staged: Staged) -> None:
+        use, before = staged.served.use, self._current_model.in_use
         self._current_model.load_error = None
-        if self._current_model.swap(staged.predictor, use.epoch, staged.version.digest):
+        if self._current_model.swap(staged.loaded()):
             if before is not None:
                 self._metrics.in_use.remove(before.name, str(before.version))
-            name, number = staged.version.name, staged.version.version
-            self._metrics.in_use.labels(name, str(number)).set(1)
+            version, second = staged.served.version, staged.served.second
+            self._metrics.in_use.labels(version.name, str(version.version)).set(1)
             self._metrics.epoch.set(use.epoch)
-            self._registration.record(use, staged.version)
-            self._pin()
-            logger.info("epoch %d: %s version %d is in use", use.epoch, name, number)
+            self._registration.record(*staged.served)
+            self._entries.pin()
+            logger.info("epoch %d: %s version %d is in use", use.epoch, *_names(version))
+            if use.traffic is not None and second is not None:
+                logger.info(
+                    "%s version %d is beside it: %s of %d %%",
+                    *_names(second),
+                    use.traffic.mode,
+                    use.traffic.percent,
+                )
 
     def check_registration(self, now: bool = False) -> None:
         """Follow a renaming of the version in use in MLflow, and say once that it was deleted.
@@ -250,16 +240,18 @@ class LocalReplica:
             return
         with self._lock:
             last, in_use = self._registration.last, self._current_model.in_use
-            if last is None or in_use is None or not last[0].identified(last[1]).is_of(version):
+            if (
+                last is None
+                or in_use is None
+                or not last.use.identified(last.version).is_of(version)
+            ):
                 return  # another version is in use by now
             self._current_model.rename(in_use.predictor.renamed(version.name), in_use.epoch)
             self._metrics.in_use.remove(in_use.name, str(in_use.version))
             self._metrics.in_use.labels(version.name, str(version.version)).set(1)
-            self._registration.record(last[0], version)
+            self._registration.record(last.use, version, last.second)
             logger.info("%s, which is in use, is called %s now", in_use.name, version.name)
 
 
-def _is_again(before: LoadedVersion, version: Version) -> bool:
-    """Return whether the version is the one that is served."""
-    served = (before.name, before.version, before.sha256)
-    return bool(version.digest) and served == (version.name, version.version, version.digest)
+def _names(version: Version) -> tuple[str, int]:
+    return version.name, version.version

@@ -12,7 +12,7 @@ from service.common.domain import Use, Version
 from service.common.errors import NotFound, ServiceError, VersionNotServable
 from service.common.metrics import Metrics
 from service.common.ports import Registry
-from service.rollout.last_served import LastServed
+from service.rollout.last_served import LastServed, Served
 
 logger = logging.getLogger(__name__)
 
@@ -41,9 +41,9 @@ class Registration:
 
     def present(self, use: Use | None) -> Use | None:
         """Return an entry with the present name of its model, as far as that is known here."""
-        if use is None or self.last is None or self.last[0].epoch != use.epoch:
+        if use is None or self.last is None or self.last.use.epoch != use.epoch:
             return use
-        return use.identified(self.last[1])
+        return use.identified(self.last.version)
 
     def find(self, use: Use) -> Version:
         """Return the version of an entry, also one that was deleted and may be in the cache.
@@ -53,10 +53,24 @@ class Registration:
         try:
             return self._find(self.present(use) or use)
         except (NotFound, VersionNotServable):
-            if self.last is None or self.last[0].epoch != use.epoch:
+            if self.last is None or self.last.use.epoch != use.epoch:
                 raise
-            self._say_deleted(use, self.last[1])
-            return self.last[1]
+            self._say_deleted(use, self.last.version)
+            return self.last.version
+
+    def find_second(self, use: Use) -> Version | None:
+        """Return the second version of an entry; None where it has none.
+
+        Raises NotFound, VersionNotServable or RegistryUnavailable.
+        """
+        if use.second is None:
+            return None
+        try:
+            return self._find(use.second)
+        except (NotFound, VersionNotServable):
+            if self.last is None or self.last.use.epoch != use.epoch or self.last.second is None:
+                raise
+            return self.last.second
 
     def _find(self, use: Use) -> Version:
         """Return the version of an entry under the name that its model has now."""
@@ -76,10 +90,10 @@ class Registration:
             raise missing
         return again
 
-    def record(self, use: Use, version: Version) -> None:
+    def record(self, use: Use, version: Version, second: Version | None = None) -> None:
         """Keep what is served from now on."""
-        self.last = use, version
-        self._file.write(use, version)
+        self.last = Served(use, version, second)
+        self._file.write(self.last)
         self._metrics.deleted.set(self._deleted_epoch == use.epoch)
 
     def renamed(self, now: bool = False) -> Version | None:
@@ -90,7 +104,7 @@ class Registration:
         """
         if self.last is None or not (now or self._clock() >= self._check_at):
             return None
-        use, known = self.last
+        use, known, _ = self.last
         if self._deleted_epoch == use.epoch:
             return None
         self._check_at = self._clock() + CHECK_SECONDS

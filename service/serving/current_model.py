@@ -1,8 +1,9 @@
 """The model in use: one reference, which a request reads once and a change replaces."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from service.common.errors import NoModelInUse
+from service.common.traffic import Traffic
 from service.serving.predictor import Predictor
 
 
@@ -13,6 +14,10 @@ class LoadedVersion:
     predictor: Predictor
     epoch: int
     sha256: str
+    traffic: Traffic | None = None
+    """How the second version is used; None where there is none."""
+    second: "LoadedVersion | None" = None
+    """The version beside it, under the same epoch."""
 
     @property
     def name(self) -> str:
@@ -50,11 +55,11 @@ class CurrentModel:
     def rename(self, predictor: Predictor, epoch: int) -> None:
         """Answer from the version in use under another name, unless another epoch is served."""
         if self.in_use is not None and epoch == self.epoch:
-            self.in_use = LoadedVersion(predictor, epoch, self.in_use.sha256)
+            self.in_use = replace(self.in_use, predictor=predictor)
 
-    def swap(self, predictor: Predictor, epoch: int, sha256: str) -> bool:
-        """Put `predictor` in use, unless a version of the same or a higher epoch is."""
-        if epoch <= self.epoch:
+    def swap(self, loaded: LoadedVersion) -> bool:
+        """Put a version in use, unless one of the same or a higher epoch is."""
+        if loaded.epoch <= self.epoch:
             return False
-        self.in_use = LoadedVersion(predictor, epoch, sha256)
+        self.in_use = loaded
         return True

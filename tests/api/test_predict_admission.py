@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from service.api.predict import Predict
 from service.common.metrics import Metrics
 from service.rollout.hold import Hold
-from service.serving.current_model import CurrentModel
+from service.serving.current_model import CurrentModel, LoadedVersion
 from tests.support.classifiers import FakeClassifier, predictor_of
 from tests.support.site import answering_of
 
@@ -65,7 +65,7 @@ def _serve(
 ) -> Any:
     async def run() -> Any:
         current_model = CurrentModel()
-        current_model.swap(predictor_of(classifier, width), 1, "")
+        current_model.swap(LoadedVersion(predictor_of(classifier, width), 1, ""))
         predict = Predict(answering_of(current_model, Hold(), Metrics(), most=most))
         try:
             return await scene(predict)

@@ -17,7 +17,7 @@ from service.grpc.calls import Calls
 from service.grpc.infer import Infer
 from service.grpc.messages import message
 from service.rollout.hold import Hold
-from service.serving.current_model import CurrentModel
+from service.serving.current_model import CurrentModel, LoadedVersion
 from tests.api.inference.test_infer import TENSOR
 from tests.grpc.conftest import Both
 from tests.support.classifiers import FakeClassifier, predictor_of
@@ -271,7 +271,7 @@ def _serve_stuck(scene: Callable[[Stuck, Metrics, Any], Any]) -> Any:
     async def run() -> Any:
         classifier, metrics, current_model = Stuck(), Metrics(), CurrentModel()
         classifier.go.set()
-        current_model.swap(predictor_of(classifier), 1, "")
+        current_model.swap(LoadedVersion(predictor_of(classifier), 1, ""))
         classifier.go.clear()
         answering = answering_of(current_model, Hold(), metrics)
         calls = Calls(None, metrics, idle_seconds=30, max_bytes=1000)

@@ -48,7 +48,7 @@ def _early(
 def _late(swap: Callable[..., Swapped], replica: LocalReplica) -> Swapped:
     """Confirm a version at once, and serve it half a second later."""
     staged = replica._staged
-    epoch = replica.confirm().epoch if staged is None else staged.use.epoch
+    epoch = replica.confirm().epoch if staged is None else staged.served.use.epoch
     replica._hold.engage(False)
     threading.Timer(_LATE_SECONDS, swap, (replica,)).start()
     return Swapped(Confirmation(replica.id, replica.url, epoch), held=True)

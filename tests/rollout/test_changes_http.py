@@ -3,11 +3,12 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from service.common.domain import Use, Version
+from service.common.domain import Use
 from tests.support.fakes import FakeRegistry
 from tests.support.server import Client, serve, settings_for
 
@@ -22,13 +23,11 @@ class Blocked(FakeRegistry):
         super().__init__(folder)
         self.committing, self.go_on = threading.Event(), threading.Event()
 
-    def commit_use(
-        self, version: Version, by: str, expected_epoch: int | None = None, follows: str = ""
-    ) -> Use:
+    def commit_use(self, *args: Any, **kwargs: Any) -> Use:
         if self.uses:
             self.committing.set()
             assert self.go_on.wait(60)
-        return super().commit_use(version, by, expected_epoch, follows)
+        return super().commit_use(*args, **kwargs)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -177,9 +178,9 @@ def test_a_replica_that_joins_during_the_change_follows_it_too(scene: Scene) -> 
     late = FakeReplica("d", scene.journal, scene.registry)
 
     class Joins(FakeRegistry):
-        def commit_use(self, *args: object) -> Use:
+        def commit_use(self, *args: Any, **kwargs: Any) -> Use:
             scene.peers.peers.append(late)
-            return FakeRegistry.commit_use(scene.registry, *args)  # type: ignore[arg-type]
+            return FakeRegistry.commit_use(scene.registry, *args, **kwargs)
 
     replicas = Coordinator(scene.a, scene.peers, Joins(scene.registry.folder), Metrics())  # type: ignore[arg-type]
     replicas.use(VERSION, "a test")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from service.processes import job_files as files
 from service.schema.contract import Feature, Schema, encode
 from service.schema.decoder import Limits
-from service.serving.current_model import CurrentModel
+from service.serving.current_model import CurrentModel, LoadedVersion
 from service.serving.predictor import Predictor
 from tests.support.classifiers import FakeClassifier
 
@@ -39,7 +39,7 @@ def in_use(classifier: FakeClassifier, epoch: int = 1, schema: Schema = SCHEMA) 
     """Return a current model that answers by this classifier."""
     predictor = Predictor("m", 3, schema, classifier, Limits())
     current_model = CurrentModel()
-    assert current_model.swap(predictor, epoch, "")
+    assert current_model.swap(LoadedVersion(predictor, epoch, ""))
     return current_model
 
 

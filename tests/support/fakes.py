@@ -26,6 +26,7 @@ from service.common.errors import (
     VersionNotServable,
 )
 from service.common.outcomes import OutcomeRecord, Receipt
+from service.common.traffic import Traffic
 from service.registry.download import BOUNDS, FolderSource, NotFetchable, download
 from service.registry.versions import refusal_of_name
 
@@ -185,13 +186,21 @@ class FakeRegistry:
         return self.uses[-1] if self.uses else None
 
     def commit_use(
-        self, version: Version, by: str, expected_epoch: int | None = None, follows: str = ""
+        self,
+        version: Version,
+        by: str,
+        expected_epoch: int | None = None,
+        follows: str = "",
+        traffic: Traffic | None = None,
+        decision: str = "",
     ) -> Use:
         self._look()
         with self._lock:
             if expected_epoch not in (None, len(self.uses)):
                 raise EpochConflict(expected_epoch, len(self.uses))
-            use = Use.begin(len(self.uses) + 1, version, by, self._now(), follows)
+            use = Use.begin(
+                len(self.uses) + 1, version, by, self._now(), follows, traffic, decision
+            )
             self.uses.append(use)
         return use
 

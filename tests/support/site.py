@@ -21,7 +21,7 @@ from service.rollout.hold import Hold
 from service.schema.contract import Schema
 from service.schema.decoder import Limits
 from service.server.server import server_config
-from service.serving.current_model import CurrentModel
+from service.serving.current_model import CurrentModel, LoadedVersion
 from service.serving.predictor import Predictor
 from service.serving.served_model import ServedModel
 from service.worker.onnx_export.builder import Answer, Graph
@@ -112,7 +112,7 @@ class Site:
         self.current_model, self.hold, self.metrics = CurrentModel(), Hold(), Metrics()
         self.hold.bind(asyncio.get_running_loop())
         if predictor is not None:
-            self.current_model.swap(predictor, 1, "")
+            self.current_model.swap(LoadedVersion(predictor, 1, ""))
         settings = Settings(**{"data_dir": Path("none"), **changes})
         self.answering = answering_of(
             self.current_model, self.hold, self.metrics, settings.max_body_bytes

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -517,13 +518,11 @@ def test_a_starter_model_that_could_not_be_put_in_use_is_put_in_use_later(
     class FailsOnce(FakeRegistry):
         refused = 0
 
-        def commit_use(
-            self, version: Version, by: str, expected_epoch: int | None = None, follows: str = ""
-        ) -> Use:
+        def commit_use(self, *args: Any, **kwargs: Any) -> Use:
             self.refused += 1
             if self.refused == 1:
                 raise RegistryUnavailable("it cannot be reached.")
-            return super().commit_use(version, by, expected_epoch, follows)
+            return super().commit_use(*args, **kwargs)
 
     monkeypatch.setattr(app, "RETRY_SECONDS", 0.05)
     registry = FailsOnce(tmp_path)

@@ -112,7 +112,7 @@ async def listed(services: Services, name: str | None) -> list[Version]:
 
 async def find(services: Services, name: str, version: str | None = None) -> ServedModel:
     """Return a version, or the one that answers for a model; raises like `Answering.find`."""
-    served = await services.answering.find(name, version, None)
+    served = await services.answering.find(name, version)
     assert served is not None
     return served
 

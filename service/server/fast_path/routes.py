@@ -61,6 +61,9 @@ class FastPath:
         return self._routes.get(url)
 
     def _routes_of(self, served: ServedModel) -> "dict[bytes, FastRoute]":
+        traffic = served.loaded.traffic
+        if traffic is not None and traffic.mode == "split":
+            return {}  # which version answers depends on headers, which the fast path does not read
         predictions = self._predictions
         name = quote(served.loaded.name, safe="").encode()
         made: dict[bytes, tuple[MakeReader, PredictReplies]] = {

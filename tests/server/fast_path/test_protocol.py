@@ -8,6 +8,7 @@ import pytest
 
 from service.api.predict_replies import DEFECT
 from service.schema.contract import Feature, Schema
+from service.serving.current_model import LoadedVersion
 from tests.support.scenes import (
     JSON,
     ROW,
@@ -189,7 +190,7 @@ def test_a_row_is_answered_by_the_model_that_it_was_decoded_for() -> None:
     async def scene(site: Site) -> None:
         await crowd(site)
         ((_, before),) = ask(site, request())
-        site.current_model.swap(predictor_for(SCHEMA, version=2), 2, "")
+        site.current_model.swap(LoadedVersion(predictor_for(SCHEMA, version=2), 2, ""))
         ((_, after),) = ask(site, request())
         await site.settle()
 
@@ -210,7 +211,7 @@ def test_while_the_gate_is_shut_a_request_waits_and_gets_the_new_model() -> None
             await asyncio.sleep(0)
         assert transport.written == b""
 
-        site.current_model.swap(predictor_for(SCHEMA, version=2), 2, "")
+        site.current_model.swap(LoadedVersion(predictor_for(SCHEMA, version=2), 2, ""))
         site.hold.end()
         await site.settle()
 

@@ -1,0 +1,31 @@
+"""Which of two versions answers a request while traffic is split: the same in all replicas."""
+
+import random
+from collections.abc import Mapping
+from hashlib import blake2b
+
+from service.common.traffic import Traffic
+
+_HASHES = 2**64
+
+
+def goes_to_second(traffic: Traffic, headers: Mapping[bytes, bytes]) -> bool:
+    """Return whether the second version answers a request with these headers.
+
+    Where the traffic names a header, its value alone decides: the same value goes the same way in
+    every replica, and a larger percentage only adds values to those that went to the second
+    version. A request without that header is answered by the version in use. Where it names none,
+    each request is drawn by itself.
+    """
+    if traffic.mode != "split":
+        return False
+    share = traffic.percent / 100
+    if not traffic.key:
+        return random.random() < share
+    value = headers.get(traffic.key.encode())
+    if value is None:
+        return False
+    # By the version too: of two experiments, each takes other clients.
+    salt = f"{traffic.run_id} {traffic.name} {traffic.version}\n".encode()
+    drawn = int.from_bytes(blake2b(salt + value, digest_size=8).digest())
+    return drawn < share * _HASHES
