@@ -28,6 +28,8 @@ from service.rollout.last_served import LastServed
 from service.rollout.local_replica import LocalReplica
 from service.rollout.peers import DiscoveredPeers, NoPeers
 from service.rollout.poller import Poller
+from service.rollout.referee import Referee
+from service.rollout.traffic_counts import TrafficCounts
 from service.schema.decoder import Limits
 from service.serving.core_pool import CorePool
 from service.serving.current_model import CurrentModel
@@ -176,7 +178,14 @@ def _services(
     peers = DiscoveredPeers(settings.replicas, identifier, key) if settings.replicas else NoPeers()
     coordinator = Coordinator(local, peers, registry, metrics)
     follower = Follower(local, coordinator, registry, metrics)
-    poller = Poller(local, coordinator, settings.poll_seconds, metrics, follow_alias=follower.poll)
+    counts = TrafficCounts(identifier, lambda _: None, peers)
+    referee = Referee(local, coordinator, counts)
+
+    def lead() -> None:
+        follower.poll()
+        referee.poll()
+
+    poller = Poller(local, coordinator, settings.poll_seconds, metrics, lead=lead)
     limits = TrainingLimits(
         settings.trainings_at_once,
         settings.trainings_queued,
@@ -213,6 +222,7 @@ def _services(
             Store(registry, identifier if settings.replicas else _ALONE),
             refresh=collector.refresh,
         ),
+        traffic_counts=counts,
         retention=Retention(registry, settings.keep_failed_days, settings.keep_datasets_days),
     )
 

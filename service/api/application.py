@@ -28,6 +28,7 @@ from service.api import (
     schema,
     skew,
     train,
+    traffic,
     trainings,
     use_model,
 )
@@ -179,6 +180,7 @@ def fastapi_application(
         datasets,
         models,
         use_model,
+        traffic,
         outcomes,
         access,
         figures,

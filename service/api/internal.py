@@ -74,6 +74,9 @@ _STEPS: Mapping[str, Callable[[Services, Members], Members | None]] = {
     "skew": lambda services, members: asdict(
         skew_of(services, _text(members, "version"), _number(members, "seconds"))
     ),
+    "traffic": lambda services, members: asdict(
+        services.traffic_counts.of_this(_number(members, "epoch"))
+    ),
 }
 
 

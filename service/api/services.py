@@ -24,6 +24,7 @@ from service.rollout.follower import Follower
 from service.rollout.local_replica import LocalReplica
 from service.rollout.peers import Peers
 from service.rollout.poller import Poller
+from service.rollout.traffic_counts import TrafficCounts
 from service.serving.core_pool import CorePool
 from service.serving.current_model import CurrentModel
 from service.serving.file_predictions import FilePredictions
@@ -71,6 +72,7 @@ class Services:
     bootstrap: Bootstrap
     retention: Retention
     skew: Keeper
+    traffic_counts: TrafficCounts
     started_at: float = field(default_factory=time.time)
     """Seconds since 1970."""
     draining: bool = False

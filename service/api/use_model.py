@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from service.api.request_body import StrictJsonRoute
 from service.api.schemas import ProblemReply
 from service.api.services import Services, services_of
+from service.api.traffic_setting import setting
 from service.api.use_model_schemas import (
     ChangeReply,
     EpochReply,
@@ -54,14 +55,18 @@ async def use_model(request: Request, wanted: UseModelRequest, response: Respons
     )
     if change.missing:
         response.status_code = 202
-    return ChangeReply(
-        **_entry(change.use).model_dump(),
+    reply = ChangeReply(
+        **entry_reply(change.use).model_dump(),
         follows=_followed(change.use),
-        previous=None if change.previous is None else _entry(change.previous),
-        replicas=[_replica(confirmation) for confirmation in change.replicas],
+        previous=None if change.previous is None else entry_reply(change.previous),
+        replicas=[replica_reply(confirmation) for confirmation in change.replicas],
         missing=list(change.missing),
         seconds=round(change.seconds, 4),
     )
+    ended = None if change.previous is None else change.previous.traffic
+    if ended is not None:
+        reply.ended_traffic = setting(ended)
+    return reply
 
 
 async def _find(services: Services, wanted: UseModelRequest) -> Version:
@@ -73,7 +78,8 @@ async def _find(services: Services, wanted: UseModelRequest) -> Version:
     return await services.ask(registry.newest_version, name)
 
 
-def _entry(use: Use) -> EpochReply:
+def entry_reply(use: Use) -> EpochReply:
+    """Return the version of an entry, as clients are told it."""
     return EpochReply(name=use.name, version=use.version, epoch=use.epoch)
 
 
@@ -81,7 +87,8 @@ def _followed(use: Use) -> FollowReply | None:
     return FollowReply(name=use.name, alias=use.follows) if use.follows else None
 
 
-def _replica(confirmation: Confirmation) -> ReplicaReply:
+def replica_reply(confirmation: Confirmation) -> ReplicaReply:
+    """Return a replica, as clients are told it."""
     return ReplicaReply(**asdict(confirmation))
 
 
@@ -98,12 +105,14 @@ async def get_use(request: Request) -> UseReply:
     if use is None:
         raise NoModelInUse(services.current_model.load_error)
     reply = UseReply(
-        **_entry(use).model_dump(),
+        **entry_reply(use).model_dump(),
         follows=_followed(use),
-        replicas=[_replica(confirmation) for confirmation in confirmations],
+        replicas=[replica_reply(confirmation) for confirmation in confirmations],
         missing=missing,
     )
     error = services.follower.error(use)
     if error is not None:
         reply.follow_error = error
+    if use.decision:
+        reply.decision = use.decision
     return reply

@@ -4,6 +4,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from service.api.parameters import ModelName
 from service.api.schemas import Reply
+from service.api.traffic_setting import TrafficSetting
 
 _DIGITS = "in digits alone: 1.0, which JSON Schema takes for an integer, is refused"
 
@@ -87,6 +88,7 @@ class UseReply(EpochReply):
         None, description="why the version that the alias names is not in use"
     )
 
+    decision: str = Field("", description="why, where rules of traffic put it in use or ended it")
     replicas: list[ReplicaReply]
     missing: list[str]
 
@@ -95,4 +97,7 @@ class ChangeReply(UseReply):
     """What became of a change."""
 
     previous: EpochReply | None
+    ended_traffic: TrafficSetting | None = Field(
+        None, description="the second version that was beside the previous one, if one was"
+    )
     seconds: float

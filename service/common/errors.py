@@ -5,7 +5,7 @@ ServiceError
         UnusableData        the rows sent for training cannot be trained on
     BodyTooLarge, UnsupportedMediaType
     NotFound                ModelNotFound, VersionNotFound, AliasNotFound, TrainingNotFound,
-                            DataSetNotFound, ModelTypeNotFound, ServiceNotFound
+                            DataSetNotFound, ModelTypeNotFound, ServiceNotFound, TrafficNotFound
     Conflict                VersionInUse, VersionNotServable, DataSetConflict, IdempotencyConflict,
                             TrainingRefused, TrainingEnded, TrainingCancelled, EpochConflict,
                             NothingToCompare, TrafficRefused
@@ -148,6 +148,13 @@ class ServiceNotFound(NotFound):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"There is no service {quoted(name)}.")
+
+
+class TrafficNotFound(NotFound):
+    """No second version is beside the one in use."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no second version beside the one in use (GET /traffic).")
 
 
 class Conflict(ServiceError):

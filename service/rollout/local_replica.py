@@ -86,6 +86,10 @@ class LocalReplica:
         """
         return self._registration.find(use)
 
+    def second_of(self, use: Use) -> Version | None:
+        """Return the second version of an entry; None where it has none. Raises as `version_of`."""
+        return self._registration.find_second(use)
+
     @property
     def leader(self) -> str | None:
         """The leader of the change under way, if there is one."""

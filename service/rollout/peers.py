@@ -24,14 +24,15 @@ from service.common.errors import (
     StorageUnavailable,
     VersionNotServable,
 )
-from service.rollout import replica_skew
+from service.rollout import replica_skew, replica_traffic
 from service.rollout.figures import Figures, read
 from service.rollout.replica import Confirmation, Replica, Swapped
 from service.rollout.replica_skew import ReplicaSkew
+from service.rollout.replica_traffic import ReplicaTraffic
 
 logger = logging.getLogger(__name__)
 
-R = TypeVar("R", Figures, ReplicaSkew)
+R = TypeVar("R", Figures, ReplicaSkew, ReplicaTraffic)
 
 PREPARE_SECONDS = 20.0
 """How long a replica may take before the commit; until then nothing has changed."""
@@ -66,6 +67,9 @@ class Peers(Protocol):
         `version` is the key of its counts, `seconds` the window, and `size` that of its layout.
         """
 
+    def traffic(self, epoch: int, /) -> tuple[Sequence[ReplicaTraffic], Sequence[str]]:
+        """Return what the others have counted since an epoch, and who does not answer."""
+
     def close(self) -> None:
         """Release threads and connections."""
 
@@ -86,6 +90,10 @@ class NoPeers:
         return (), ()
 
     def skew(self, *_: object) -> tuple[Sequence[ReplicaSkew], Sequence[str]]:
+        """Return none."""
+        return (), ()
+
+    def traffic(self, _: int) -> tuple[Sequence[ReplicaTraffic], Sequence[str]]:
         """Return none."""
         return (), ()
 
@@ -158,6 +166,13 @@ class Peer:
         members = {"version": version, "seconds": seconds}
         try:
             return replica_skew.read(self._call("skew", members, CONFIRM_SECONDS), size)
+        except ValueError as error:
+            raise ReplicaSilent(self.id) from error
+
+    def traffic(self, epoch: int) -> ReplicaTraffic:
+        """Ask what it has counted of the second version of an epoch."""
+        try:
+            return replica_traffic.read(self._call("traffic", {"epoch": epoch}, CONFIRM_SECONDS))
         except ValueError as error:
             raise ReplicaSilent(self.id) from error
 
@@ -247,6 +262,10 @@ class DiscoveredPeers:
     ) -> tuple[Sequence[ReplicaSkew], Sequence[str]]:
         """Return what the others have counted, and the addresses that do not answer."""
         return self._ask_all(lambda peer: peer.skew(version, seconds, size))
+
+    def traffic(self, epoch: int) -> tuple[Sequence[ReplicaTraffic], Sequence[str]]:
+        """Return what the others have counted since an epoch, and who does not answer."""
+        return self._ask_all(lambda peer: peer.traffic(epoch))
 
     def _ask_all(self, ask: Callable[[Peer], R]) -> tuple[Sequence[R], Sequence[str]]:
         """Ask each once, at the same time, so that this takes no longer than one confirmation."""

@@ -37,9 +37,9 @@ class Poller:
         seconds: float,
         metrics: Metrics,
         trim: Callable[[], None] = trim,
-        follow_alias: Callable[[], None] = lambda: None,
+        lead: Callable[[], None] = lambda: None,
     ) -> None:
-        """`follow_alias`: puts in use what the followed alias names, if an alias is followed."""
+        """`lead`: makes what changes are due, for an alias that is followed, or by rules."""
         self._local = local
         self._coordinator = coordinator
         self._seconds = seconds
@@ -51,7 +51,7 @@ class Poller:
         self.reached = False
         """Whether the newest entry has been served since the start."""
         self._trim = trim
-        self._follow_alias = follow_alias
+        self._lead = lead
         self._trimmed = 0
 
     def start(self) -> None:
@@ -119,20 +119,20 @@ class Poller:
                 self._local.swap()
 
     def poll_and_lead(self) -> None:
-        """Poll once, and change the model in use if the alias that is followed was moved.
+        """Poll once, and make the changes of the model in use that are due.
 
         Two steps, since a replica that starts waits for the first alone: a change may take long.
         """
         if not self.poll():
             return
         try:
-            self._follow_alias()
+            self._lead()
         except RegistryUnavailable as error:
             logger.debug("%s", error)
         except Exception:
             # A defect must not end the thread: the next poll may succeed.
             self._metrics.polls.labels("error").inc()
-            logger.exception("the alias that is followed met a defect")
+            logger.exception("a change that is due met a defect")
 
     def recover_if_unread(self) -> None:
         """Recover, unless the newest entry has been read from MLflow and is being loaded."""

@@ -33,6 +33,8 @@ def check(history: Iterable[Operation]) -> list[Violation]:
     acknowledged = [use for use in uses if use.outcome == "acknowledged"]
     found = [
         *_torn(reads, uses),
+        *_of_one_model(reads, uses),
+        *_sticky(reads),
         *_compare_and_set(uses),
         *_order_of_changes(acknowledged, uses),
         *_stale(reads, acknowledged),
@@ -48,7 +50,7 @@ def unavailability(history: Iterable[Operation]) -> Counter[str]:
 
 
 def _torn(reads: Sequence[Operation], uses: Sequence[Operation]) -> Iterable[Violation]:
-    """Find answers whose parts name different models, and epochs with more than one model."""
+    """Find answers whose parts name different models, and epochs of more than one change."""
     meaning: dict[int, Operation] = {}
     for use in uses:
         if use.epoch and use.outcome in ("acknowledged", "committed"):
@@ -63,16 +65,43 @@ def _torn(reads: Sequence[Operation], uses: Sequence[Operation]) -> Iterable[Vio
                 f"prediction is that of {read.label}",
                 (read,),
             )
-        first = meaning.setdefault(read.epoch, read)
-        if first.model != read.model:
-            yield Violation(
-                "one-epoch-one-model",
-                f"epoch {read.epoch} is {first.model} and {read.model}",
-                (first, read),
-            )
         if read.epoch < read.minimum:
             yield Violation(
                 "below-minimum", f"{read.epoch} is below X-Min-Epoch {read.minimum}", (read,)
+            )
+
+
+def _of_one_model(reads: Sequence[Operation], uses: Sequence[Operation]) -> Iterable[Violation]:
+    """Find epochs that were answered by another model than theirs, or than their two of a split."""
+    known = {
+        use.epoch: use for use in uses if use.outcome in ("acknowledged", "committed") and use.epoch
+    }
+    maybe_second = {use.second for use in uses if use.outcome == "unknown"} - {""}
+    seen: dict[int, dict[str, Operation]] = defaultdict(dict)
+    for read in reads:
+        seen[read.epoch].setdefault(read.model, read)
+    for epoch, by_model in seen.items():
+        models, use = set(by_model), known.get(epoch)
+        if use is not None:
+            wrong = models - {use.model, use.second}
+        else:  # a change of unknown outcome: of one model, or of two where it was a split
+            wrong = set(sorted(models - maybe_second)[1:]) or set(sorted(models)[2:])
+        for model in sorted(wrong):
+            told = " or ".join(sorted(models - {model})) if use is None else use.model
+            shown = (by_model[model],) if use is None else (use, by_model[model])
+            yield Violation("one-epoch-one-model", f"epoch {epoch} is {told} and {model}", shown)
+
+
+def _sticky(reads: Sequence[Operation]) -> Iterable[Violation]:
+    """Find clients that were answered by both versions of a split within one epoch."""
+    first_of: dict[tuple[int, str], Operation] = {}
+    for read in reads:
+        first = first_of.setdefault((read.epoch, read.key), read)
+        if read.key and first.model != read.model:
+            yield Violation(
+                "key-of-both",
+                f"{read.key} was answered by {first.model} and {read.model} in epoch {read.epoch}",
+                (first, read),
             )
 
 
@@ -145,7 +174,7 @@ def _future(reads: Sequence[Operation], uses: Sequence[Operation]) -> Iterable[V
     # them before it.
     for model, seen in unexplained.items():
         maybe = sorted(
-            (use for use in uses if use.outcome == "unknown" and use.model == model),
+            (use for use in uses if use.outcome == "unknown" and use.model in (model, "")),
             key=lambda use: use.start,
         )
         for k, read in enumerate(sorted(seen, key=lambda read: read.end)):

@@ -13,7 +13,7 @@ import orjson
 
 from tests.history.history import Operation, Outcome
 from tests.history.protocols import OWN, Protocol
-from tests.history.target import MODEL, Target
+from tests.history.target import KEY, MODEL, Target
 
 _READ_SECONDS = 5.0
 _USE_SECONDS = 60.0
@@ -102,7 +102,7 @@ class Reader:
             )
         minimum = self._seen if self._minimum else 0
         protocol = self._protocol
-        headers = dict(protocol.headers)
+        headers = {**protocol.headers, KEY: self._name}
         if minimum:
             headers["x-min-epoch"] = str(minimum)
         start = time.monotonic()
@@ -141,6 +141,7 @@ class Reader:
         return Operation(
             self._name, "read", replica.name, start, end, "ok", epoch, model,
             model if told.served is None else told.served, told.label[:-1], minimum,
+            key=self._name,
         )  # fmt: skip
 
 
@@ -208,6 +209,43 @@ def use(
     )  # fmt: skip
 
 
+def split(client: str, replica: Target, version: int, percent: int) -> Operation:
+    """Put a version beside the one in use, for a share of the clients; return the outcome."""
+    body = {"name": MODEL, "version": version, "mode": "split", "percent": percent, "key": KEY}
+    return _direct(client, replica, "PUT", body, f"{MODEL}/{version}")
+
+
+def end_split(client: str, replica: Target) -> Operation:
+    """Have the version in use answer alone; return the outcome."""
+    return _direct(client, replica, "DELETE", None, "")
+
+
+def _direct(client: str, replica: Target, method: str, body: object, second: str) -> Operation:
+    start = time.monotonic()
+    try:
+        status, told = replica.ask(method, "/traffic", body, _USE_SECONDS)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        sent = not isinstance(error, ConnectionRefusedError)
+        return Operation(
+            client, "use", replica.name, start, time.monotonic(),
+            "unknown" if sent else "unchanged", second=second, reason=type(error).__name__,
+        )  # fmt: skip
+    end = time.monotonic()
+    if status in (200, 202):
+        return Operation(
+            client, "use", replica.name, start, end,
+            "acknowledged" if status == 200 else "committed",
+            told["epoch"], f"{told['name']}/{told['version']}", second=second,
+            reason=f"{status} missing {', '.join(told['missing'])}",
+        )  # fmt: skip
+    slug = str(told.get("type", "")).rsplit("/", 1)[-1]
+    refused = status in (404, 409) or told.get("outcome") == "unchanged"
+    return Operation(
+        client, "use", replica.name, start, end, "unchanged" if refused else "unknown",
+        second=second, reason=f"{status} {slug} {told.get('detail', '')}"[:160],
+    )  # fmt: skip
+
+
 def use_acknowledged(client: str, replica: Target, version: int, alias: str = "") -> Operation:
     """Request changes until one is acknowledged: on a busy machine a hold may end too early."""
     for _ in range(_TRIES):
@@ -229,7 +267,9 @@ class Writer:
         record: Callable[[Operation], None],
         seed: int,
         compare_and_set: bool = False,
+        splits: bool = False,
     ) -> None:
+        """`splits`: of its changes, every other one is about a second version."""
         self._name = name
         self._replicas = replicas
         self._versions = versions
@@ -237,6 +277,7 @@ class Writer:
         self._record = record
         self._random = random.Random(seed)
         self._compare_and_set = compare_and_set
+        self._splits = splits
         self.acknowledged = 0
 
     def run(self, stop: threading.Event, most: int = 10_000) -> None:
@@ -245,8 +286,15 @@ class Writer:
             if stop.wait(self._pause * self._random.uniform(0.5, 1.5)):
                 return
             replica = self._random.choice(self._replicas)
-            # The client's epoch may be old: then another change must have come first.
-            expected = (replica.epoch() or None) if self._compare_and_set else None
-            done = use(self._name, replica, self._random.choice(self._versions), expected)
+            done = self._change(replica, self._random.choice(self._versions))
             self.acknowledged += done.outcome == "acknowledged"
             self._record(done)
+
+    def _change(self, replica: Target, version: int) -> Operation:
+        if self._splits and self._random.random() < 0.5:
+            if self._random.random() < 0.2:
+                return end_split(self._name, replica)
+            return split(self._name, replica, version, self._random.randint(1, 100))
+        # The client's epoch may be old: then another change must have come first.
+        expected = (replica.epoch() or None) if self._compare_and_set else None
+        return use(self._name, replica, version, expected)

@@ -39,6 +39,11 @@ class Operation:
     """The epoch that a use with compare-and-set expects."""
     previous: int | None = None
     """The previous epoch in the answer to a use."""
+    second: str = ""
+    """Of a use that puts a second version beside the one in use, which answers a share of the
+    clients: that one. Its `model` is empty where the answer did not tell which one is in use."""
+    key: str = ""
+    """Of a read: the value of the header by which a split is made."""
     reason: str = ""
     """Why it failed, or the service's message."""
 

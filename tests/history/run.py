@@ -101,10 +101,12 @@ def execute(
     fault_pause: float = 1.0,
     seed: int = 1,
     mover: Mover | None = None,
+    splits: bool = False,
 ) -> Run:
     """Run readers and writers for this many seconds, or until all faults or moves are over.
 
     `pauses`: of a writer without compare-and-set, then of those with it. Empty: no changes.
+    `splits`: they also split predictions between two versions.
     """
     run = Run()
     # The first change precedes all reads, so that the history explains what any reader sees.
@@ -137,7 +139,7 @@ def execute(
     writers = [
         Writer(
             f"writer {i}", cluster.replicas, versions, pause, run.history.append,
-            seed + i, compare_and_set=i > 0,
+            seed + i, compare_and_set=i > 0, splits=splits,
         )
         for i, pause in enumerate(pauses)
     ]  # fmt: skip

@@ -12,6 +12,9 @@ import orjson
 
 MODEL = "history"
 INSTANCE = {"x": 1.0, "y": 2.0}
+KEY = "x-customer"
+"""The header by which a split between two versions is made."""
+MOST_VERSIONS = 8
 TYPES = ("LogisticRegression", "GaussianNB", "DecisionTreeClassifier", "LinearDiscriminantAnalysis")
 
 
@@ -71,10 +74,14 @@ class Target:
 
 
 def order(number: int, model_type: str) -> dict[str, object]:
-    """Return the training request of version `number`, whose labels contain that number."""
-    one, other = f"{MODEL}/{number}a", f"{MODEL}/{number}b"
-    rows: list[list[object]] = [[1 + k / 40, 2 + k % 3, one] for k in range(30)]
-    rows += [[5 + k / 40, 7 - k % 3, other] for k in range(30)]
+    """Return the training request of version `number`, which predicts that number of `INSTANCE`.
+
+    All versions have the same classes, so that one may stand beside another.
+    """
+    rows: list[list[object]] = [[1 + k / 40, 2 + k % 3, f"{MODEL}/{number}a"] for k in range(30)]
+    for one in range(1, MOST_VERSIONS + 1):
+        if one != number:
+            rows += [[20 * one + k / 40, 9 * one - k % 3, f"{MODEL}/{one}a"] for k in range(30)]
     return {
         "name": MODEL,
         "model_type": model_type,

@@ -36,6 +36,19 @@ def test_changes_without_faults_cost_no_prediction(three: Cluster, store: Store)
     assert run.count("unknown") == 0, run.summary()
 
 
+def test_splits_among_the_changes_keep_every_promise(three: Cluster, store: Store) -> None:
+    run = execute(three, store.versions, 6, pauses=(0.3, 0.5, 0.5), splits=True)
+
+    violations = run.violations()
+    assert violations == [], describe(violations)
+    assert unavailability(run.history) == {}
+    assert run.count("unknown") == 0, run.summary()
+    splits = [one for one in run.uses if one.second and one.outcome == "acknowledged"]
+    assert len(splits) >= 3, run.summary()
+    answered = {one.model for one in run.history if one.kind == "read"}
+    assert answered & {one.second for one in splits}
+
+
 def test_moves_of_a_followed_alias_cost_no_prediction(three: Cluster, store: Store) -> None:
     mover = Mover(three, store.uri, store.versions, MOVES)
     before = mover.changes()

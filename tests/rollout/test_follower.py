@@ -43,7 +43,7 @@ class Member:
             local, self.coordinator, scene.registry, self.metrics, lambda: scene.now
         )
         self.poller = Poller(
-            local, self.coordinator, 1, self.metrics, follow_alias=self.follower.poll
+            local, self.coordinator, 1, self.metrics, lead=self.follower.poll
         )
 
     def poll(self) -> None:

@@ -10,6 +10,7 @@ from service.common.errors import ChangeUnderWay, VersionNotServable
 from service.rollout.figures import Figures
 from service.rollout.replica import Confirmation, Replica, Swapped
 from service.rollout.replica_skew import ReplicaSkew
+from service.rollout.replica_traffic import ReplicaTraffic
 from tests.support.fakes import FakeRegistry
 
 
@@ -127,6 +128,9 @@ class FakePeers:
         return (), ()
 
     def skew(self, *_: object) -> tuple[Sequence[ReplicaSkew], Sequence[str]]:
+        return (), ()
+
+    def traffic(self, _: int) -> tuple[Sequence[ReplicaTraffic], Sequence[str]]:
         return (), ()
 
     def close(self) -> None:

@@ -1,0 +1,136 @@
+"""`/traffic`: a second version beside the one in use, in every replica."""
+
+from fastapi import APIRouter, Request, Response
+
+from service.api.request_body import StrictJsonRoute
+from service.api.schemas import ProblemReply
+from service.api.services import services_of
+from service.api.traffic_replies import state
+from service.api.traffic_schemas import (
+    TrafficChangeReply,
+    TrafficReply,
+    TrafficRequest,
+)
+from service.api.traffic_setting import setting
+from service.api.use_model import entry_reply, replica_reply
+from service.common.domain import LOG_OF_USE, Version
+from service.common.errors import ModelNotFound, TrafficNotFound, TrafficRefused
+from service.common.traffic import Traffic
+from service.rollout.coordinator import Change
+from service.schema.contract import contract_difference
+from service.serving.current_model import LoadedVersion
+from service.serving.predictor import Predictor
+
+router = APIRouter(tags=["use"], route_class=StrictJsonRoute)
+
+_PROBLEM = {"model": ProblemReply}
+_CHANGE = {"model": TrafficChangeReply, "description": "A replica has not confirmed it yet"}
+
+
+@router.put(
+    "/traffic",
+    summary="Put a second version beside the one in use, in every replica",
+    responses={202: _CHANGE, **dict.fromkeys((400, 404, 409, 413, 415, 503), _PROBLEM)},
+    openapi_extra={
+        "requestBody": {
+            "content": {
+                "application/json": {
+                    "example": {"name": "iris", "version": 2, "mode": "shadow", "percent": 100}
+                }
+            }
+        }
+    },
+)
+async def put_traffic(
+    request: Request, wanted: TrafficRequest, response: Response
+) -> TrafficChangeReply:
+    """Have a second version answer beside the one in use: again, or a share of the clients.
+
+    Both must have the same features and classes. What is counted of both begins anew. Any change of
+    the model in use ends it.
+    """
+    services = services_of(request)
+    if wanted.name == LOG_OF_USE:
+        raise ModelNotFound(wanted.name)
+    version = await services.ask(services.registry.get_version, wanted.name, wanted.version)
+    in_use = services.current_model.get()
+    found = await services.answering.find(wanted.name, str(wanted.version))
+    assert found is not None
+    _check(in_use, version, found.predictor)
+    expected = in_use.epoch if wanted.expected_epoch is None else wanted.expected_epoch
+    traffic = Traffic(
+        version.name,
+        version.version,
+        version.digest,
+        version.run_id,
+        version.created_at,
+        wanted.mode,
+        wanted.percent,
+        (wanted.key or "").lower(),
+        None if wanted.rules is None else wanted.rules.value(),
+    )
+    by = f"replica {services.local.id}"
+    change = await services.change(services.coordinator.direct, version, traffic, by, expected)
+    return _reply(change, response)
+
+
+def _check(in_use: LoadedVersion, version: Version, second: Predictor) -> None:
+    """Raise TrafficRefused where a version cannot stand beside the one in use."""
+    name, number = version.name, version.version
+    if (in_use.name, in_use.version) == (name, number):
+        raise TrafficRefused(name, number, "it is the one in use")
+    difference = contract_difference(second.schema, in_use.predictor.schema)
+    if difference:
+        title = f"version {in_use.version} of {in_use.name!r} is in use"
+        raise TrafficRefused(name, number, f"{title}; {difference}")
+    if in_use.predictor.tally is None:
+        reason = "SERVICE_SKEW_ROWS_PER_SECOND is 0, so that no row is compared"
+        raise TrafficRefused(name, number, reason)
+
+
+@router.delete(
+    "/traffic",
+    summary="End the traffic to the second version, in every replica",
+    responses={202: _CHANGE, **dict.fromkeys((404, 409, 503), _PROBLEM)},
+)
+async def delete_traffic(request: Request, response: Response) -> TrafficChangeReply:
+    """Have the version in use answer alone again."""
+    services = services_of(request)
+    use = await services.ask(services.registry.newest_use)
+    if use is None or use.traffic is None:
+        raise TrafficNotFound
+    by = f"replica {services.local.id}"
+    change = await services.change(services.coordinator.direct, None, None, by, use.epoch)
+    return _reply(change, response)
+
+
+def _reply(change: Change, response: Response) -> TrafficChangeReply:
+    if change.missing:
+        response.status_code = 202
+    before = None if change.previous is None else change.previous.traffic
+    return TrafficChangeReply(
+        **entry_reply(change.use).model_dump(),
+        traffic=None if change.use.traffic is None else setting(change.use.traffic),
+        ended=None if before is None else setting(before),
+        replicas=[replica_reply(confirmation) for confirmation in change.replicas],
+        missing=list(change.missing),
+        seconds=round(change.seconds, 4),
+    )
+
+
+@router.get(
+    "/traffic",
+    summary="Show what is known of the second version beside the one in use",
+    responses={503: _PROBLEM},
+)
+async def get_traffic(request: Request) -> TrafficReply:
+    """Return how both versions answered since it began, in all replicas; null without a second."""
+    services = services_of(request)
+    in_use = services.current_model.get()
+    if in_use.traffic is None:
+        return TrafficReply(traffic=None)
+    async with services.comparing:
+        counts = await services.run(services.traffic_counts.of_all, in_use.epoch)
+    use = services.local.newest
+    since = use.at if use is not None and use.epoch == in_use.epoch else None
+    return TrafficReply(traffic=state(in_use, in_use.traffic, since, counts))

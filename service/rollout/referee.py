@@ -1,0 +1,75 @@
+"""Acts on the rules of the traffic: puts the second version in use, or ends its traffic.
+
+Every replica is asked once a minute, and the one with the smallest id acts. Its change expects the
+epoch of the traffic, so that one decision is one change whoever makes it.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+
+from service.common.domain import Use
+from service.common.errors import ChangeUnderWay, EpochConflict, ServiceError
+from service.rollout.coordinator import Coordinator
+from service.rollout.local_replica import LocalReplica
+from service.rollout.traffic_counts import TrafficCounts
+from service.traffic.rules import judge
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 60.0
+"""Between two looks; the first is that long after the traffic began."""
+
+BY = "rules of the traffic"
+"""Who made an entry that the rules decided."""
+
+
+class Referee:
+    """Looks at the rules once a minute; called by one thread."""
+
+    def __init__(
+        self,
+        local: LocalReplica,
+        coordinator: Coordinator,
+        counts: TrafficCounts,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._local = local
+        self._coordinator = coordinator
+        self._counts = counts
+        self._clock = clock
+        self._epoch = 0
+        self._look_at = 0.0
+
+    def poll(self) -> None:
+        """Look at the rules if it is time to; an error is logged, and the next look tries again."""
+        use = self._local.newest
+        rules = None if use is None or use.traffic is None else use.traffic.rules
+        if use is None or rules is None or not (rules.promote or rules.end):
+            return
+        if use.epoch != self._epoch:
+            self._epoch, self._look_at = use.epoch, self._clock() + LOOK_SECONDS
+        if self._clock() < self._look_at or self._local.leader is not None:
+            return
+        self._look_at = self._clock() + LOOK_SECONDS
+        counts = self._counts.of_all(use.epoch)
+        if counts.missing or not counts.ids or counts.ids[0] != self._local.id:
+            return  # not all rows are known, or another replica acts
+        judgement = judge(rules, counts.compared)
+        if judgement.decision != "wait":
+            self._act(use, judgement.decision == "promote", judgement.sentence)
+
+    def _act(self, use: Use, promote: bool, sentence: str) -> None:
+        try:
+            if promote:
+                version = self._local.second_of(use)
+                assert version is not None
+                self._coordinator.use(version, BY, use.epoch, wait=0, decision=sentence)
+            else:
+                self._coordinator.direct(None, None, BY, use.epoch, decision=sentence)
+        except (ChangeUnderWay, EpochConflict) as error:
+            logger.debug("the rules of epoch %d are left to another change: %s", use.epoch, error)
+        except ServiceError as error:
+            logger.warning("the rules of epoch %d cannot be acted on: %s", use.epoch, error)
+        else:
+            logger.info("%s", sentence)
