@@ -17,11 +17,12 @@ class Rules:
     """What the second version must show, and what follows; None: nothing is asked of it."""
 
     rows: int
-    """Rows that both versions answered, from which on the rules are looked at."""
+    """Rows that both versions answered, from which on the rules are looked at. What is asked of
+    errors is looked at from as many rows on that the second version was asked."""
     agreement: float | None = None
     """The least share of these that both answered alike."""
     errors: float | None = None
-    """The largest share that the second version could not answer."""
+    """The largest share, of the rows that the second version was asked, that it did not answer."""
     latency_ratio: float | None = None
     """The most times that it may take as long as the version in use, for one row."""
     quality: Quality | None = None
@@ -68,15 +69,18 @@ class Compared:
     second_rows: int = 0
     """Rows that the second version answered clients."""
     rows: int = 0
-    """Rows that both were asked, one of them off the path of requests."""
+    """Rows that both answered, one of them off the path of requests."""
     agreed: int = 0
     """Rows of the same class by both."""
     disagreed: Mapping[str, int] = field(default_factory=dict)
     """Rows by the two classes, as `disagreement` writes them."""
     errors: int = 0
-    """Rows that the other version could not answer."""
+    """Rows that the second version could not answer, beside `rows`."""
+    in_use_errors: int = 0
+    """Rows, of a split, that the second version answered and the one in use could not."""
     shed: int = 0
-    """Rows that were not compared, for lack of time."""
+    """Rows that were not compared: for lack of time, or because they hold a text that is unknown to
+    the version that answered, and that the other one may know."""
     timed: int = 0
     """Single rows with which both were timed, in turn."""
     in_use_seconds: float = 0.0
