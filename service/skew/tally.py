@@ -4,7 +4,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,19 @@ _Rows = tuple[int, Sequence[Row], Sequence[int], Sequence[float] | None]
 _Part = tuple[int, Matrix, Labels, Matrix | None]
 
 T = TypeVar("T", _Rows, _Part)
+
+
+class Watcher(Protocol):
+    """Gets the rows that a tally counts; its methods are called by one thread at a time."""
+
+    def take(self, X: Matrix, labels: Labels) -> None:
+        """Take rows [N, F], as decoders make them, with the indexes of their classes [N].
+
+        Nothing of it changes afterwards. The tally waits, so this has to be quick.
+        """
+
+    def leave_out(self, rows: int) -> None:
+        """Note that this many more rows were answered, which the budget left out."""
 
 
 class Tally:
@@ -69,6 +82,13 @@ class Tally:
         self._chunk = max(1, min(_ROWS, _CELLS // self.layout.numbers_a_row))
         self._rows: deque[_Rows] = deque()
         self._parts: deque[_Part] = deque()
+        self._watcher: Watcher | None = None
+
+    def watch(self, watcher: Watcher | None) -> None:
+        """Hand what is answered from now on to a watcher instead of any before; None: to nobody."""
+        self.drain()
+        with self.lock:
+            self._watcher = watcher
 
     def add_rows(
         self, rows: Sequence[Row], labels: Sequence[int], confidence: Sequence[float] | None = None
@@ -116,12 +136,18 @@ class Tally:
             left_out = self._left_out
             total, self._left_out_before = left_out - self._left_out_before, left_out
             counts = np.zeros(self.layout.size, np.int64)
+            taken = 0
             for rows, X, labels, confidence in chain(self._batches(), self._matrices()):
                 total += rows
+                taken += len(X)
+                if self._watcher is not None:
+                    self._watcher.take(X, labels)
                 for start in range(0, len(X), self._chunk):
                     part = slice(start, start + self._chunk)
                     some = None if confidence is None else confidence[part]
                     counts += self.layout.count(X[part], labels[part], some)
+            if self._watcher is not None and total > taken:
+                self._watcher.leave_out(total - taken)
             if total:
                 self.rows += total
                 self.total += counts

@@ -8,7 +8,7 @@ import pytest
 from service.skew.budget import Budget
 from service.skew.report import SkewReport, report
 from service.skew.tallies import Tallies
-from service.skew.tally import Tally
+from service.skew.tally import Labels, Matrix, Tally
 from service.skew.windows import HOUR
 from tests.support.fakes import make_version
 from tests.support.references import FAR_MORE, MIXED, FakeClock, mixed_rows, reference_of, tally_of
@@ -198,6 +198,69 @@ def test_the_first_second_of_a_flood_is_bounded_too() -> None:
         tally.add_matrix(np.zeros((200, 5)), np.zeros(200, np.int64), None)
 
     assert counted(tally) < 8000
+
+
+# What watches it
+
+
+class Watching:
+    """Keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.X: list[Matrix] = []
+        self.labels: list[int] = []
+        self.left_out = 0
+
+    def take(self, X: Matrix, labels: Labels) -> None:
+        self.X.append(X)
+        self.labels += labels.tolist()
+
+    def leave_out(self, rows: int) -> None:
+        self.left_out += rows
+
+
+def test_a_watcher_gets_every_row_with_its_class_however_it_was_added() -> None:
+    tally, watching = tally_of(), Watching()
+    rows, labels = mixed_rows(9), np.arange(9) % 2
+    tally.watch(watching)
+
+    tally.add_rows(list(map(tuple, rows[:3])), labels[:3].tolist())
+    tally.add_matrix(rows[3:6], labels[3:6], None)
+    tally.add_matrix(rows[6:], labels[6:], np.full((3, 2), 0.5))
+    tally.drain()
+
+    # Matrices with probabilities come in a group of their own, after those without.
+    np.testing.assert_array_equal(np.concatenate(watching.X), rows)
+    assert watching.labels == labels.tolist()
+    assert watching.left_out == 0
+    assert counted(tally) == 9, "they are counted all the same"
+
+
+def test_a_watcher_is_told_how_many_rows_the_budget_left_out() -> None:
+    tally, watching = tally_of(budget=Budget(100, FakeClock())), Watching()
+    buffer, labels = mixed_rows(10), np.zeros(10, np.int64)
+    tally.watch(watching)
+
+    for _ in range(1000):
+        tally.add_run(buffer, labels)
+    tally.add_matrix(np.zeros((5000, 5)), np.zeros(5000, np.int64), None, keep=False)
+
+    sampled = counted(tally)
+    assert len(watching.labels) == sampled
+    assert watching.left_out == tally.rows - sampled == 15_000 - sampled > 10_000
+
+
+def test_a_watcher_gets_what_is_answered_while_it_watches_and_nothing_else() -> None:
+    tally, first, second = tally_of(), Watching(), Watching()
+    zeros = np.zeros(1, np.int64)
+
+    for watcher in (None, first, second, None):
+        tally.watch(watcher)
+        tally.add_matrix(mixed_rows(1), zeros, None)
+    tally.drain()
+
+    assert (len(first.labels), len(second.labels)) == (1, 1)
+    assert counted(tally) == 4
 
 
 # What it says
