@@ -311,15 +311,19 @@ def test_both_are_timed_in_turn_with_the_same_row() -> None:
 
     in_use = version(told("in use"))
     stage = Stage(in_use, version(told("second")))
-    answer(in_use, [3, 4, 5])
-    order.clear()
+    begun = []
+    for _ in range(2):
+        answer(in_use, [3, 4, 5])
+        order.clear()
+        counts = stage.step()
+        begun.append(order[::2])
+        assert order[::2] != order[1::2]
 
-    counts = stage.step()
-
-    assert order == ["in use", "second", "second", "in use"] * 2
-    assert counts.timed == 4
-    assert counts.in_use_seconds == pytest.approx(0.004)
-    assert counts.second_seconds == pytest.approx(0.008)
+    one, other = ["in use", "second"], ["second", "in use"]
+    assert begun == [[*one, *one, "in use"], [*other, *other, "second"]]
+    assert counts.timed == 10
+    assert counts.in_use_seconds == pytest.approx(0.010)
+    assert counts.second_seconds == pytest.approx(0.020)
 
 
 def test_timing_takes_a_fifth_of_the_time_at_most_so_that_slow_versions_are_compared() -> None:
@@ -363,6 +367,10 @@ def test_rows_that_wait_are_bounded_and_what_does_not_fit_is_shed() -> None:
     assert waiting.rows == MOST_CELLS // 1000
     assert waiting.take(400)[0].shape == (300, 1000), "parts are not put together"
     assert rows.collect().rows == 0
+
+    rows.take(wide, np.zeros(300, np.int64))
+    assert rows.collect().rows == 300, "there is room again"
+    assert rows.shed == 500
 
 
 @pytest.mark.parametrize("ends", ["the comparison", "the service"])
@@ -438,6 +446,27 @@ def test_no_version_and_no_row_outlives_its_comparison() -> None:
     stage.comparer.step()
     gc.collect()
     assert second() is None
+
+
+@pytest.mark.parametrize("then", ["another comparison", "none", "the end of the service"])
+def test_no_row_is_kept_once_the_comparison_has_ended(then: str) -> None:
+    old = version()
+    stage = Stage(old, version())
+    if then == "the end of the service":
+        stage.comparer.stop()
+    else:
+        follows = Comparison(8, traffic(), version(), version())
+        stage.comparison = None if then == "none" else follows
+        stage.comparer.step()
+    X = np.array([[1.0], [2.0]])
+    row = weakref.ref(X)
+
+    old.count(X, np.array([0, 0]), None)
+    del X
+    drain(old)
+    gc.collect()
+
+    assert row() is None
 
 
 def test_outcomes_are_added_to_their_epoch_alone() -> None:
