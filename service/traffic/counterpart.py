@@ -83,7 +83,8 @@ class Counterpart:
         if not len(good):
             return None
         row = slice(good[0], good[0] + 1)
-        own, others = X[row], translated.matrix[row]
+        # Alike in memory, or one of them would seem to be slower.
+        own, others = (np.ascontiguousarray(matrix[row]) for matrix in (X, translated.matrix))
         try:
             if begins:
                 return self._seconds_of_first(own), self._seconds_of_other(others)

@@ -51,9 +51,10 @@ class Translation:
 
     def translate(self, rows: Matrix) -> Translated:
         """Translate rows, [N, F], which are left as they are."""
-        matrix = rows[:, self._places]
+        # Unlike rows[:, places], row by row in memory, as classifiers read them.
+        matrix: Matrix = np.take(rows, self._places, axis=1)
         refused = (np.isnan(matrix) & self._not_nullable).any(axis=1)
-        numbers = matrix[:, self._numbers]
+        numbers = np.take(matrix, self._numbers, axis=1)
         refused |= ((numbers < self._low) | (numbers > self._high)).any(axis=1)
         lost = np.zeros(len(matrix), np.bool_)
         for place, codes in self._texts:

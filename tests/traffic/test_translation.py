@@ -87,6 +87,7 @@ def test_translating_is_decoding_by_the_other_schema(data: st.DataObject) -> Non
     found = Translation(source, target).translate(matrix)
 
     np.testing.assert_array_equal(matrix, before)
+    assert found.matrix.flags.c_contiguous, "or the other version would seem to be slower"
     for place, (row, _) in enumerate(taken):
         expected = decoded(target, row)
         if found.lost[place]:
