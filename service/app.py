@@ -43,6 +43,8 @@ from service.skew.keeper import Keeper
 from service.skew.store import Store
 from service.skew.tallies import Tallies
 from service.skew.tally import Tally
+from service.traffic.comparer import Comparer
+from service.traffic.comparison import comparison_of
 from service.training.bootstrap import Bootstrap
 from service.training.heartbeats import ORPHAN_SECONDS
 from service.training.model_types import ModelTypes
@@ -110,6 +112,7 @@ def create_app(
         services.stopping.set()
         services.poller.stop()
         services.version_list.close()
+        await services.run(services.comparer.stop)
         await services.run(services.skew.stop)
         await services.run(services.training_queue.stop)
         services.workers.close()
@@ -178,7 +181,8 @@ def _services(
     peers = DiscoveredPeers(settings.replicas, identifier, key) if settings.replicas else NoPeers()
     coordinator = Coordinator(local, peers, registry, metrics)
     follower = Follower(local, coordinator, registry, metrics)
-    counts = TrafficCounts(identifier, lambda _: None, peers)
+    comparer = Comparer(lambda: comparison_of(current_model))
+    counts = TrafficCounts(identifier, comparer.compared, peers)
     referee = Referee(local, coordinator, counts)
 
     def lead() -> None:
@@ -222,6 +226,7 @@ def _services(
             Store(registry, identifier if settings.replicas else _ALONE),
             refresh=collector.refresh,
         ),
+        comparer=comparer,
         traffic_counts=counts,
         retention=Retention(registry, settings.keep_failed_days, settings.keep_datasets_days),
     )
@@ -252,6 +257,7 @@ def _begin(services: Services) -> None:
         services.poller.poll()
     services.version_list.start()
     services.skew.start()
+    services.comparer.start()
     services.training_queue.start()
     threading.Thread(target=_catch_up, args=(services,), name="starter", daemon=True).start()
     services.poller.start()

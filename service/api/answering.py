@@ -111,6 +111,9 @@ class Answering:
                 return self._shared(served, headers)
             if number == served.loaded.version:
                 return served
+        second = self._second
+        if second is not None and (name, number) == (second.loaded.name, second.loaded.version):
+            return second
         if number is None:
             self.check_in_use()
         return await self.versions.get(name, number)

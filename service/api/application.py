@@ -27,8 +27,8 @@ from service.api import (
     problems,
     schema,
     skew,
-    train,
     traffic,
+    train,
     trainings,
     use_model,
 )

@@ -15,7 +15,7 @@ from service.common.outcomes import OutcomeCounts
 from service.schema import strict_json
 from service.schema.explanation import MOST
 from service.schema.labels import Labels, refuse_labels
-from service.serving.file_predictions import Deadline
+from service.serving.file_predictions import Deadline, Watch
 from service.serving.outcomes import count
 from service.serving.predictor import Predictor
 from service.serving.quality import Ints
@@ -79,11 +79,12 @@ def read_body(body: bytes, max_depth: int, max_rows: int) -> OutcomeBody:
 
 
 def answer_beside_truth(
-    predictor: Predictor, body: OutcomeBody, deadline: Deadline
+    predictor: Predictor, body: OutcomeBody, deadline: Deadline, watch: Watch
 ) -> OutcomeCounts:
     """Have a version answer the instances, and count how right that is.
 
-    Raises InvalidInput with what is wrong with instances and labels.
+    `watch` is called with the rows, their true classes and the answers. Raises InvalidInput with
+    what is wrong with instances and labels.
     """
     labels = Labels(predictor.schema.classes)
     codes = [labels.code(label) for label in body.labels]
@@ -101,6 +102,7 @@ def answer_beside_truth(
     found, probabilities = predictor.classification.classify(
         matrix, predictor.classifier.has_probabilities, check=deadline.check
     )
+    watch(matrix, truth, found)
     return count(predictor.schema, truth, found, probabilities)
 
 

@@ -14,6 +14,8 @@ from service.common.errors import IdempotencyConflict, ModelNotFound, VersionNot
 from service.common.outcomes import OutcomeCounts, OutcomeRecord, Receipt
 from service.serving.file_predictions import Deadline
 from service.serving.predictor import Predictor
+from service.traffic.comparison import comparison_of
+from service.traffic.paired_outcomes import PairedOutcomes, paired_outcomes
 from service.training.uploads import Upload, UploadMedia
 
 
@@ -42,7 +44,8 @@ async def count_outcomes(
         if earlier is not None:
             return earlier
     predictor = await _predictor(services, name, version)
-    counts = await _answer(services, upload, sent, predictor)
+    pairs = paired_outcomes(comparison_of(services.current_model), predictor)
+    counts = await _answer(services, upload, sent, predictor, pairs)
     data_set = None
     if sent.append_to is not None:
         # First, since it may be refused. If the rest fails, the key adds no row a second time.
@@ -64,6 +67,14 @@ async def count_outcomes(
         receipt = replace(receipt, day=day, rows=counts.rows)
     stored = await services.run(services.outcome_log.add, version, counts, receipt, day)
     services.metrics.count_outcomes(counts)
+    if pairs is not None:
+        await services.run(
+            services.comparer.add_outcomes,
+            pairs.epoch,
+            pairs.only_in_use_right,
+            pairs.only_second_right,
+            pairs.rows,
+        )
     others = [one.counts for one in before if one.id != stored.id]
     reply = counted_reply(version, day, counts.rows, [stored.counts, *others])
     if data_set is not None:
@@ -100,11 +111,15 @@ async def _predictor(services: Services, name: str, version: Version) -> Predict
 
 
 async def _answer(
-    services: Services, upload: Upload, sent: SentOutcomes, predictor: Predictor
+    services: Services,
+    upload: Upload,
+    sent: SentOutcomes,
+    predictor: Predictor,
+    pairs: PairedOutcomes | None,
 ) -> OutcomeCounts:
-    deadline = Deadline()
+    deadline, watch = Deadline(), _unwatched if pairs is None else pairs.add
     if sent.body is not None:
-        return await services.run(answer_beside_truth, predictor, sent.body, deadline)
+        return await services.run(answer_beside_truth, predictor, sent.body, deadline, watch)
     assert sent.media != "json"
     return await services.run(
         services.file_predictions.answer_beside_truth,
@@ -113,7 +128,12 @@ async def _answer(
         sent.media,
         deadline,
         sent.encoding,
+        watch,
     )
+
+
+def _unwatched(*_: object) -> None:
+    """Do nothing: the version is compared with no other."""
 
 
 async def find_version(services: Services, name: str, version: int) -> Version:

@@ -31,6 +31,7 @@ from service.serving.file_predictions import FilePredictions
 from service.serving.outcome_log import OutcomeLog
 from service.serving.version_list import VersionListing
 from service.skew.keeper import Keeper
+from service.traffic.comparer import Comparer
 from service.training.bootstrap import Bootstrap
 from service.training.model_types import ModelTypes
 from service.training.queue import TrainingQueue
@@ -72,6 +73,7 @@ class Services:
     bootstrap: Bootstrap
     retention: Retention
     skew: Keeper
+    comparer: Comparer
     traffic_counts: TrafficCounts
     started_at: float = field(default_factory=time.time)
     """Seconds since 1970."""

@@ -91,7 +91,7 @@ def _check(in_use: LoadedVersion, version: Version, second: Predictor) -> None:
 @router.delete(
     "/traffic",
     summary="End the traffic to the second version, in every replica",
-    responses={202: _CHANGE, **dict.fromkeys((404, 409, 503), _PROBLEM)},
+    responses={202: _CHANGE, **dict.fromkeys((404, 503), _PROBLEM)},
 )
 async def delete_traffic(request: Request, response: Response) -> TrafficChangeReply:
     """Have the version in use answer alone again."""

@@ -15,10 +15,11 @@ from service.api.traffic_schemas import (
 from service.api.traffic_setting import setting
 from service.api.use_model_schemas import EpochReply
 from service.common.domain import Label
-from service.common.traffic import OTHER, Compared, Rules, Traffic
+from service.common.traffic import Compared, Rules, Traffic
 from service.rollout.traffic_counts import AllCounts
 from service.serving.current_model import LoadedVersion
 from service.serving.quality import wilson
+from service.traffic.comparison import OTHER_PAIRS
 from service.traffic.evidence import evidence
 from service.traffic.rules import judge
 
@@ -43,6 +44,7 @@ def state(
         high=high,
         disagreements=_disagreements(compared, in_use.predictor.schema.classes),
         errors=compared.errors,
+        in_use_errors=compared.in_use_errors,
         shed=compared.shed,
         latency=_latency(compared),
         outcomes=_truth(compared),
@@ -54,7 +56,7 @@ def state(
 def _disagreements(compared: Compared, classes: tuple[Label, ...]) -> list[DisagreementReply]:
     shown = []
     for pair, rows in Counter(compared.disagreed).most_common(_MOST_SHOWN):
-        if pair != OTHER:
+        if pair != OTHER_PAIRS:
             first, second = map(int, pair.split())
             shown.append(
                 DisagreementReply(in_use=classes[first], second=classes[second], rows=rows)
@@ -91,7 +93,7 @@ def _judgement(rules: Rules, compared: Compared) -> JudgementReply:
         decision=found.decision,
         checks=[
             CheckReply(name=one.name, value=one.value, bound=one.bound, holds=one.holds)
-            for one in found.checks
+            for one in found.figures
         ],
         sentence=found.sentence,
     )

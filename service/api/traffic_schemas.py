@@ -109,7 +109,7 @@ class CheckReply(Reply):
 
     name: str
     value: float | None
-    bound: float | str
+    bound: float
     holds: bool | None = Field(description="null while that is not known")
 
 
@@ -128,13 +128,14 @@ class TrafficState(TrafficSetting):
     since: str | None = Field(description="RFC 3339; null while MLflow has not told it")
     in_use_rows: int = Field(description="rows that the version in use answered clients")
     second_rows: int = Field(description="rows that the second version answered clients")
-    rows: int = Field(description="rows that both were asked")
+    rows: int = Field(description="rows that both answered")
     agreement: float | None = Field(description="the share that both answered alike")
     low: float | None = Field(description="of agreement, the 95 % interval")
     high: float | None
     disagreements: list[DisagreementReply] = Field(description="the most frequent first, up to 50")
-    errors: int = Field(description="rows that the other version could not answer")
-    shed: int = Field(description="rows that were not compared, for lack of time")
+    errors: int = Field(description="rows that the second version could not answer")
+    in_use_errors: int = Field(description="rows of a split that only the second could answer")
+    shed: int = Field(description="rows that were not compared, most for lack of time")
     latency: LatencyReply | None
     outcomes: TruthReply | None
     judgement: JudgementReply | None = Field(description="null without rules")

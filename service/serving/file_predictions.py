@@ -2,7 +2,7 @@
 
 import io
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
@@ -42,6 +42,10 @@ _JOBS_AT_ONCE = 2
 one training may."""
 
 _QUOTED = (b",", b'"', b"\n", b"\r")
+
+
+Watch = Callable[[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]], None]
+"""Gets rows [N, F] with the indexes of their true classes, and of the classes answered, [N]."""
 
 
 class Deadline:
@@ -132,17 +136,20 @@ class FilePredictions:
         folder: Path,
         media: RowsMedia,
         deadline: Deadline,
-        encoding: str = "utf-8",
+        encoding: str,
+        watch: Watch,
     ) -> OutcomeCounts:
         """Answer the rows that were uploaded with their labels, and count how right that is.
 
-        Raises as `answer` does.
+        `watch` is called with the rows, their true classes and the answers. Raises as `answer`
+        does.
         """
         matrix = self._matrix("outcomes", predictor, folder, media, deadline, encoding)
         truth = np.load(folder / TRUTH, allow_pickle=False)
         labels, rows = predictor.classification.classify(
             matrix, predictor.classifier.has_probabilities, folder / MATRIX, deadline.check
         )
+        watch(matrix, truth, labels)
         return count(predictor.schema, truth, labels, rows)
 
     def _matrix(

@@ -12,6 +12,7 @@ import numpy as np
 
 from service.common.traffic import Compared, Traffic, disagreement
 from service.models.classifier import Labels
+from service.serving.current_model import CurrentModel
 from service.serving.predictor import Predictor
 from service.traffic.answered_rows import AnsweredRows, Waiting
 from service.traffic.counterpart import FAILED, LOOKED_AT, NOT_ASKED, Counterpart
@@ -43,6 +44,19 @@ class Comparison:
     in_use: Predictor
     second: Predictor
     """Both are of the same contract."""
+
+
+def comparison_of(current_model: CurrentModel) -> Comparison | None:
+    """Return which two versions are to be compared now; None where there is no second one.
+
+    Nor is there a comparison where nothing is counted.
+    """
+    in_use = current_model.in_use
+    if in_use is None or in_use.traffic is None or in_use.second is None:
+        return None
+    if in_use.predictor.tally is None:
+        return None
+    return Comparison(in_use.epoch, in_use.traffic, in_use.predictor, in_use.second.predictor)
 
 
 class Allowance:

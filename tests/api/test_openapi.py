@@ -14,6 +14,7 @@ from service.api.inference.schemas import ErrorReply
 from service.api.outcome_schemas import CountedReply, OutcomesList
 from service.api.scoring.routes import ScoringErrorReply
 from service.api.skew import SkewReply
+from service.api.traffic_schemas import TrafficReply
 from service.schema.contract import Feature, Schema
 from service.schema.json_schema import MOST, request_schema
 from tests.support.documented import (
@@ -42,6 +43,7 @@ SERVED: dict[str, tuple[str, type[BaseModel]]] = {
     "get /access": ("/access", schemas.AccessReply),
     "get /figures": ("/figures", FiguresReply),
     "get /skew": ("/skew", SkewReply),
+    "get /traffic": ("/traffic", TrafficReply),
     "get /healthz": ("/healthz", schemas.HealthReply),
     "get /readyz": ("/readyz", schemas.ReadyReply),
 }

@@ -42,9 +42,7 @@ class Member:
         self.follower = Follower(
             local, self.coordinator, scene.registry, self.metrics, lambda: scene.now
         )
-        self.poller = Poller(
-            local, self.coordinator, 1, self.metrics, lead=self.follower.poll
-        )
+        self.poller = Poller(local, self.coordinator, 1, self.metrics, lead=self.follower.poll)
 
     def poll(self) -> None:
         self.poller.poll_and_lead()
