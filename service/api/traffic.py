@@ -71,6 +71,7 @@ async def put_traffic(
     )
     by = f"replica {services.local.id}"
     change = await services.change(services.coordinator.direct, version, traffic, by, expected)
+    await services.run(services.comparer.compared, change.use.epoch)  # it begins here at once
     return _reply(change, response)
 
 

@@ -6,19 +6,14 @@ replica and then the old model from another. docs/guarantee.md states what is pr
 """
 
 import logging
-import secrets
-import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
 from service.common.domain import Use, Version
 from service.common.errors import (
-    ChangeUnderWay,
     EpochConflict,
     NoModelInUse,
     ReplicaDown,
@@ -30,6 +25,7 @@ from service.common.errors import (
 from service.common.metrics import Metrics
 from service.common.ports import Registry
 from service.common.traffic import Traffic
+from service.rollout.leases import Leases
 from service.rollout.local_replica import LEASE_SECONDS, LocalReplica
 from service.rollout.peers import Peers
 from service.rollout.replica import Confirmation, Replica, Swapped
@@ -70,9 +66,8 @@ class Coordinator:
         self._peers = peers
         self._registry = registry
         self._metrics = metrics
-        self._wait_seconds = wait_seconds
-        self._one_change = threading.Lock()
         self._pool = ThreadPoolExecutor(16, thread_name_prefix="replicas")
+        self._leases = Leases(self._replicas, self._each, wait_seconds)
 
     def close(self) -> None:
         """Release threads and connections."""
@@ -143,7 +138,10 @@ class Coordinator:
         """Make a change: `version` is loaded everywhere, and `commit` appends the entry."""
         start = time.monotonic()
         try:
-            with self._leases(self._wait_seconds if wait is None else wait) as (leader, replicas):
+            with self._leases.take(wait) as (
+                leader,
+                replicas,
+            ):
                 if version is not None:
                     self._prepare(replicas, leader, version)
                 previous = self._local.present(self._registry.newest_use())
@@ -161,7 +159,7 @@ class Coordinator:
 
     def delete(self, name: str, version: int) -> None:
         """Delete a version while no change can begin; raises VersionInUse."""
-        with self._leases(self._wait_seconds):
+        with self._leases.take():
             newest = self._local.present(self._registry.newest_use())
             if newest is not None:
                 wanted = self._registry.get_version(name, version)
@@ -177,7 +175,7 @@ class Coordinator:
         For an entry whose leader is gone, or that was made by hand. Raises ReplicaSilent or
         ChangeUnderWay where that cannot be done now.
         """
-        with self._leases(0) as (leader, replicas):
+        with self._leases.take(0) as (leader, replicas):
             self._switch(replicas, leader, epoch)
 
     def status(self) -> tuple[Use | None, list[Confirmation], list[str]]:
@@ -212,33 +210,6 @@ class Coordinator:
         if owner not in (self._local.id, *denials):
             raise ReplicaSilent(owner)
         return False
-
-    @contextmanager
-    def _leases(self, wait: float) -> Iterator[tuple[str, list[Replica]]]:
-        """Find the replicas and reserve each for this change.
-
-        All changes ask in the same order, so that of two concurrent ones one is granted all
-        replicas. `wait`: how long one led by another replica may take to end; then ChangeUnderWay
-        is raised. Raises ReplicaSilent where a replica does not answer: it may still be serving.
-        """
-        deadline = time.monotonic() + wait
-        if not self._one_change.acquire(timeout=self._wait_seconds):
-            raise ChangeUnderWay
-        try:
-            leader = uuid.uuid4().hex
-            granted: list[Replica] = []
-            try:
-                for replica in self._replicas():
-                    try:
-                        _await_grant(replica, leader, deadline)
-                    except ReplicaDown:
-                        continue  # it serves no client
-                    granted.append(replica)
-                yield leader, granted
-            finally:
-                list(self._each(granted, lambda replica: replica.release(leader)))
-        finally:
-            self._one_change.release()
 
     def _replicas(self) -> list[Replica]:
         return sorted([self._local, *self._peers.find()], key=lambda replica: replica.id)
@@ -345,17 +316,6 @@ class Coordinator:
                 confirmed[replica.id] = answer
             else:
                 unresponsive.setdefault(replica.id, _lag(replica, answer))
-
-
-def _await_grant(replica: Replica, leader: str, deadline: float) -> None:
-    """Reserve a replica as soon as no other change holds it; raises its error at the deadline."""
-    while True:
-        try:
-            return replica.grant(leader)
-        except ChangeUnderWay:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(secrets.SystemRandom().uniform(0.01, 0.05))
 
 
 def _lag(replica: Replica, answer: object) -> ServiceError:

@@ -205,7 +205,7 @@ def test_rules_are_told_with_what_they_say_now(client: Client) -> None:
         **rules, "errors": None, "latency_ratio": None, "quality": None
     }  # fmt: skip
     assert found["judgement"]["decision"] == "promote"
-    assert "All rules hold" in found["judgement"]["sentence"]
+    assert "since all rules hold" in found["judgement"]["sentence"]
     assert {one["name"]: one["holds"] for one in found["judgement"]["checks"]} == {
         "rows": True, "agreement": True
     }  # fmt: skip

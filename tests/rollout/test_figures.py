@@ -118,7 +118,7 @@ def test_what_a_newer_release_adds_is_ignored(peers: Callable[..., DiscoveredPee
 def test_one_that_is_silent_or_down_is_named_and_keeps_the_others_from_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, peers: Callable[..., DiscoveredPeers]
 ) -> None:
-    monkeypatch.setattr("service.rollout.peers.CONFIRM_SECONDS", 0.2)
+    monkeypatch.setattr("service.rollout.peer.CONFIRM_SECONDS", 0.2)
     listener = listen(settings_for(tmp_path))
     mute, down = url(listener), f"http://127.0.0.1:{free_port()}"
     with answering(orjson.dumps(asdict(FIGURES))) as (address, _):

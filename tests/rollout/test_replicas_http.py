@@ -12,7 +12,8 @@ import urllib3
 from service.auth.peer_signatures import HEADER, sign
 from service.common.errors import ReplicaDown, ReplicaSilent
 from service.common.settings import Settings
-from service.rollout.peers import DiscoveredPeers, Peer
+from service.rollout.peer import Peer
+from service.rollout.peers import DiscoveredPeers
 from service.server.server import listen, url
 from tests.support.fakes import FakeRegistry
 from tests.support.mlflow_server import free_port
@@ -234,7 +235,7 @@ def test_calls_between_replicas_need_the_signature(tmp_path: Path, step: str) ->
 def test_a_closed_port_is_down_and_a_mute_one_silent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.rollout.peers.CONFIRM_SECONDS", 0.2)
+    monkeypatch.setattr("service.rollout.peer.CONFIRM_SECONDS", 0.2)
     pool = urllib3.PoolManager(retries=False)
     listener = listen(settings_for(tmp_path))
     mute = Peer(url(listener), "mute", "", pool)
@@ -249,7 +250,7 @@ def test_a_closed_port_is_down_and_a_mute_one_silent(
 def test_a_replica_that_was_silent_just_now_is_not_awaited_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.rollout.peers.CONFIRM_SECONDS", 0.2)
+    monkeypatch.setattr("service.rollout.peer.CONFIRM_SECONDS", 0.2)
     listener = listen(settings_for(tmp_path))
     peers = DiscoveredPeers([url(listener)], "me", "")
     (mute,) = peers.find()

@@ -173,6 +173,7 @@ NO_MLFLOW: dict[str, tuple[str, bytes | None]] = {
 NO_MODEL = {
     "get /schema 503": ("/schema", None),
     "get /skew 503": ("/skew", None),
+    "get /traffic 503": ("/traffic", None),
     "post /predict 503": ("/predict", b"{}"),
     f"post {OF_VERSION} 503": (IRIS, b"{}"),
     "get /use-model 503": ("/use-model", None),

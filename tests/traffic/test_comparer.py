@@ -513,7 +513,6 @@ def test_the_thread_compares_by_itself_until_it_is_stopped() -> None:
     assert isinstance(counts, Compared)
     assert (counts.rows, counts.agreed) == (3, 3)
     assert comparer.compared(7) is None
-    assert "traffic" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_a_defect_of_one_step_is_logged_and_the_next_step_goes_on(
