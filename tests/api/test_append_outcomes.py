@@ -1,16 +1,15 @@
 """`append_to` in `/outcomes`: rows with their labels become part of a data set's next content."""
 
-import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.support.columnar import encoded
 from tests.support.fakes import FakeRegistry
 from tests.support.keys import line
 from tests.support.server import Client, serve, settings_for
@@ -62,19 +61,8 @@ def content(registry: FakeRegistry, name: str = "customers") -> list[list[Any]]:
     return [[row[column] for column in COLUMNS] for row in table.to_pylist()]
 
 
-def encoded(rows: list[list[Any]], media: str) -> tuple[bytes, str]:
-    table = pa.Table.from_pylist([dict(zip(COLUMNS, row, strict=True)) for row in rows])
-    if media == "csv":
-        lines = [["" if value is None else str(value) for value in row] for row in rows]
-        text = "\n".join(",".join(fields) for fields in (COLUMNS, *lines))
-        return f"{text}\n".encode(), "text/csv"
-    sink = io.BytesIO()
-    if media == "parquet":
-        pq.write_table(table, sink)
-        return sink.getvalue(), "application/vnd.apache.parquet"
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return sink.getvalue(), "application/vnd.apache.arrow.stream"
+def named(rows: list[list[Any]]) -> list[dict[str, Any]]:
+    return [dict(zip(COLUMNS, row, strict=True)) for row in rows]
 
 
 def test_rows_and_labels_stand_behind_those_of_the_data_set(
@@ -93,7 +81,7 @@ def test_rows_and_labels_stand_behind_those_of_the_data_set(
 
 @pytest.mark.parametrize("media", ["csv", "parquet", "arrow"])
 def test_a_file_adds_the_same_rows(client: Client, registry: FakeRegistry, media: str) -> None:
-    body, kind = encoded(NEW, media)
+    body, kind = encoded(named(NEW), media)
 
     response = client.post(
         "/outcomes?version=1&append_to=customers", content=body, headers={"content-type": kind}
@@ -222,7 +210,7 @@ def test_adding_rows_needs_another_role_than_telling_outcomes(tmp_path: Path) ->
 
         plain = tell(client, append_to=None, headers=bearer("predict"))
         refused = tell(client, headers=bearer("predict"))
-        body, kind = encoded(NEW, "csv")
+        body, kind = encoded(named(NEW), "csv")
         file = client.post(
             "/outcomes?version=1&append_to=customers",
             content=body,

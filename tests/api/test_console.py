@@ -1,16 +1,13 @@
 """The console as it is served, and what its files may hold."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from service.api.console import FOLDER, HEADERS
 from tests.support.console_files import Console, breaches, document_of
-from tests.support.fakes import FakeRegistry
-from tests.support.keys import line
-from tests.support.server import Client, serve, settings_for
+from tests.support.server import Client
 from tests.support.sockets import talk
 
 CONSOLE = Console(FOLDER)
@@ -107,16 +104,6 @@ def test_nothing_but_the_files_of_the_console_is_there(client: Client, path: str
 
     assert reply.startswith(b"HTTP/1.1 404 ")
     assert b"content-type: application/problem+json" in reply
-
-
-@pytest.fixture(scope="module")
-def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A service that asks for keys."""
-    folder = tmp_path_factory.mktemp("locked")
-    (folder / "keys").write_text(line("predict", "some"))
-    settings = settings_for(folder / "data", api_keys_file=folder / "keys")
-    with serve(settings, FakeRegistry(folder)) as client:
-        yield client
 
 
 @pytest.mark.parametrize("address", ADDRESSES)

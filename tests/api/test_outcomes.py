@@ -1,6 +1,5 @@
 """`/outcomes` over HTTP: the version answers again, and what is counted is how right it is."""
 
-import io
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,8 +10,6 @@ from typing import Any
 
 import httpx
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from scipy.stats import binomtest
@@ -20,6 +17,7 @@ from sklearn import metrics
 
 from service.common.outcomes import OutcomeCounts
 from service.registry.mlflow_registry import MlflowRegistry
+from tests.support.columnar import encoded
 from tests.support.fakes import FakeRegistry
 from tests.support.server import Client, serve, settings_for
 from tests.support.stores import with_tables
@@ -128,21 +126,6 @@ def test_the_figures_are_those_of_the_answers_that_the_version_gives(client: Cli
         assert one["observed"] == pytest.approx(right[inside].mean())
         interval = binomtest(int(right[inside].sum()), one["rows"]).proportion_ci(method="wilson")
         assert (one["low"], one["high"]) == pytest.approx((interval.low, interval.high), abs=1e-9)
-
-
-def encoded(rows: list[dict[str, Any]], media: str) -> tuple[bytes, str]:
-    table = pa.Table.from_pylist(rows)
-    if media == "csv":
-        names = ",".join(rows[0])
-        lines = [",".join(str(value) for value in row.values()) for row in rows]
-        return "\n".join([names, *lines, ""]).encode(), "text/csv"
-    sink = io.BytesIO()
-    if media == "parquet":
-        pq.write_table(table, sink)
-        return sink.getvalue(), "application/vnd.apache.parquet"
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return sink.getvalue(), "application/vnd.apache.arrow.stream"
 
 
 @pytest.mark.parametrize("media", ["csv", "parquet", "arrow"])

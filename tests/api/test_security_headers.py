@@ -1,13 +1,11 @@
 """Replies tell browsers to do nothing with them; predictions on the fast path are as they were."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from service.api.security_headers import SECURITY_HEADERS
 from tests.support.fakes import FakeRegistry
-from tests.support.keys import line
 from tests.support.process import ROW
 from tests.support.server import Client, serve, settings_for
 
@@ -42,16 +40,6 @@ def test_what_is_refused_before_its_route_is_found_has_the_headers(
     assert _missing(client, "POST", "/train", origin="http://evil.example") == set()
     assert _missing(locked, "GET", "/models") == set()
     assert _missing(locked, "POST", "/train", authorization="Bearer some") == set()
-
-
-@pytest.fixture(scope="module")
-def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A service that asks for keys."""
-    folder = tmp_path_factory.mktemp("locked")
-    (folder / "keys").write_text(line("predict", "some"))
-    settings = settings_for(folder / "data", api_keys_file=folder / "keys")
-    with serve(settings, FakeRegistry(folder)) as client:
-        yield client
 
 
 def test_a_page_has_its_own_policy_once(client: Client) -> None:
