@@ -1,5 +1,6 @@
 """A restart loses a minute of counts at most, in a service alone and in one of several."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,14 @@ class Replica:
     def ask(self, rows: int) -> None:
         self.tally.add_matrix(mixed_rows(rows), np.zeros(rows, np.int64), None)
 
+    def ask_and_write(self, rows: int) -> None:
+        self.ask(rows)
+        self.minute()
+
+    def read_back(self) -> None:
+        self.tally.drain()
+        self.keeper.step()
+
     def rows(self, alive: list[str] | None = None, seconds: int = HOUR) -> int:
         """Return the rows of this replica, and of those that have ended."""
         total = self.tally.window(seconds)
@@ -50,164 +59,145 @@ class Replica:
         self.keeper.step()
 
 
+class Replicas:
+    """Starts replicas that share a clock, a registry and the training of their version."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = FakeClock()
+        self.registry = FakeRegistry(folder)
+        self.run = open_training(self.registry).id
+
+    def start(self, own: str = "alone") -> Replica:
+        return Replica(self.registry, self.run, own, self.clock)
+
+    def files(self) -> Sequence[str]:
+        return self.registry.list_files(self.run, "skew")
+
+
+@pytest.fixture
+def replicas(tmp_path: Path) -> Replicas:
+    return Replicas(tmp_path)
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture
-def registry(tmp_path: Path) -> FakeRegistry:
-    return FakeRegistry(tmp_path)
-
-
-@pytest.fixture
-def run(registry: FakeRegistry) -> str:
-    return open_training(registry).id
-
-
-def test_a_restart_loses_what_was_counted_since_the_last_minute_alone(
-    registry: FakeRegistry, run: str, clock: FakeClock
-) -> None:
-    first = Replica(registry, run, "alone", clock)
-    first.ask(40)
-    first.minute()
+def test_a_restart_loses_what_was_counted_since_the_last_minute_alone(replicas: Replicas) -> None:
+    first = replicas.start()
+    first.ask_and_write(40)
     first.ask(3)
     first.keeper.step()
 
-    second = Replica(registry, run, "alone", clock)
+    second = replicas.start()
     second.ask(2)
     second.keeper.step()
 
     assert second.rows() == 42
     second.minute()
-    assert Replica(registry, run, "alone", clock).rows() == 0, "it has not read its file yet"
-    third = Replica(registry, run, "alone", clock)
-    third.tally.drain()
-    third.keeper.step()
+    assert replicas.start().rows() == 0, "it has not read its file yet"
+    third = replicas.start()
+    third.read_back()
     assert third.rows() == 42
 
 
-def test_counts_are_written_once_a_minute_and_only_when_there_are_more(
-    registry: FakeRegistry, run: str, clock: FakeClock
-) -> None:
-    replica = Replica(registry, run, "alone", clock)
+def test_counts_are_written_once_a_minute_and_only_when_there_are_more(replicas: Replicas) -> None:
+    replica = replicas.start()
     replica.ask(1)
     for _ in range(59):
-        clock.now += 1
+        replicas.clock.now += 1
         replica.keeper.step()
-    assert registry.written == 0
+    assert replicas.registry.written == 0
 
     replica.minute()
     replica.minute()
-    assert registry.written == 1
+    assert replicas.registry.written == 1
 
-    replica.ask(1)
-    replica.minute()
-    assert registry.written == 2
+    replica.ask_and_write(1)
+    assert replicas.registry.written == 2
 
 
-def test_nothing_is_written_before_what_was_written_has_been_read(
-    registry: FakeRegistry, run: str, clock: FakeClock
-) -> None:
-    first = Replica(registry, run, "alone", clock)
-    first.ask(40)
-    first.minute()
-    registry.down = True
-    second = Replica(registry, run, "alone", clock)
-    second.ask(5)
-    second.minute()
+def test_nothing_is_written_before_what_was_written_has_been_read(replicas: Replicas) -> None:
+    first = replicas.start()
+    first.ask_and_write(40)
+    replicas.registry.down = True
+    second = replicas.start()
+    second.ask_and_write(5)
     assert second.rows() == 5
-    registry.down = False
+    replicas.registry.down = False
 
     second.minute()
 
     assert second.rows() == 45
-    third = Replica(registry, run, "alone", clock)
-    third.tally.drain()
-    third.keeper.step()
+    third = replicas.start()
+    third.read_back()
     assert third.rows() == 45
 
 
-def test_replicas_that_have_ended_count_and_those_that_live_count_once(
-    registry: FakeRegistry, run: str, clock: FakeClock
-) -> None:
-    ended, other, own = (Replica(registry, run, name, clock) for name in ("a", "b", "c"))
+def test_replicas_that_have_ended_count_and_those_that_live_count_once(replicas: Replicas) -> None:
+    ended, other, own = (replicas.start(name) for name in ("a", "b", "c"))
     for replica, rows in ((ended, 10), (other, 20), (own, 30)):
-        replica.ask(rows)
-        replica.minute()
+        replica.ask_and_write(rows)
 
     assert own.rows(alive=["b"]) == 30 + 10
     assert own.rows() == 30 + 10 + 20
-    other.ask(1)
-    other.minute()
+    other.ask_and_write(1)
     assert own.rows(alive=["b"]) == 30 + 10
     assert own.rows() == 30 + 10 + 21, "one that lived meanwhile has written more"
 
 
-def test_what_was_read_counts_while_mlflow_is_away_and_that_is_said(
-    registry: FakeRegistry, run: str, clock: FakeClock
-) -> None:
-    ended, own = Replica(registry, run, "a", clock), Replica(registry, run, "b", clock)
-    ended.ask(10)
-    ended.minute()
+def test_what_was_read_counts_while_mlflow_is_away_and_that_is_said(replicas: Replicas) -> None:
+    ended, own = replicas.start("a"), replicas.start("b")
+    ended.ask_and_write(10)
     assert own.rows() == 10
-    registry.down = True
-    clock.now += 2 * MINUTE
+    replicas.registry.down = True
+    replicas.clock.now += 2 * MINUTE
 
     found, is_all = own.store.of_ended(own.tally, [], HOUR)
 
     assert (found.rows, is_all) == (10, False)
 
 
-def test_counts_that_no_window_reaches_are_deleted(
-    registry: FakeRegistry, run: str, clock: FakeClock
-) -> None:
-    ended, own = Replica(registry, run, "a", clock), Replica(registry, run, "b", clock)
-    ended.ask(10)
-    ended.minute()
+def test_counts_that_no_window_reaches_are_deleted(replicas: Replicas) -> None:
+    ended, own = replicas.start("a"), replicas.start("b")
+    ended.ask_and_write(10)
     assert own.rows(seconds=LONGEST) == 10
-    clock.now += 15 * DAY
+    replicas.clock.now += 15 * DAY
 
     assert own.rows(seconds=LONGEST) == 0
-    assert registry.list_files(run, "skew") == []
+    assert replicas.files() == []
 
 
-def test_counts_of_a_version_whose_training_is_deleted_stay_in_memory(
-    registry: FakeRegistry, run: str, clock: FakeClock
-) -> None:
-    replica = Replica(registry, run, "alone", clock)
+def test_counts_of_a_version_whose_training_is_deleted_stay_in_memory(replicas: Replicas) -> None:
+    replica = replicas.start()
     replica.ask(4)
-    registry.delete_training(run)
+    replicas.registry.delete_training(replicas.run)
 
     replica.minute()
 
     assert replica.rows() == 4
 
 
-def test_a_registry_that_fails_ends_no_count(
-    registry: FakeRegistry, run: str, clock: FakeClock
-) -> None:
-    replica = Replica(registry, run, "alone", clock)
-    registry.down = True
+def test_a_registry_that_fails_ends_no_count(replicas: Replicas) -> None:
+    replica = replicas.start()
+    replicas.registry.down = True
     replica.ask(4)
 
     replica.minute()
 
     with pytest.raises(RegistryUnavailable):
-        registry.list_files(run, "skew")
+        replicas.files()
     assert replica.rows() == 4
 
 
-def test_what_another_writer_put_there_counts_nothing(
-    registry: FakeRegistry, run: str, clock: FakeClock
-) -> None:
-    replica = Replica(registry, run, "b", clock)
-    replica.ask(1)
-    replica.minute()
-    (path,) = registry.list_files(run, "skew")
-    for name, data in (("x", b"no counts"), ("y", b""), ("z", encode(Windows(3, clock)))):
-        registry.write_file(run, path.removesuffix("b") + name, data)
-    clock.now += 2 * MINUTE
+def test_what_another_writer_put_there_counts_nothing(replicas: Replicas) -> None:
+    replica = replicas.start("b")
+    replica.ask_and_write(1)
+    (path,) = replicas.files()
+    for name, data in (("x", b"no counts"), ("y", b""), ("z", encode(Windows(3, replicas.clock)))):
+        replicas.registry.write_file(replicas.run, path.removesuffix("b") + name, data)
+    replicas.clock.now += 2 * MINUTE
 
     assert replica.rows() == 1
 
