@@ -1,14 +1,11 @@
-"""`/outcomes` over HTTP: the version answers again, and what is counted is how right it is."""
+"""`/outcomes` in JSON: the version answers again, and what is counted is how right it is."""
 
 import json
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -17,79 +14,11 @@ from sklearn import metrics
 
 from service.common.outcomes import OutcomeCounts
 from service.registry.mlflow_registry import MlflowRegistry
+from tests.support.churn import INSTANCES, ROWS, TRUTH, tell, today, told
 from tests.support.columnar import encoded
 from tests.support.fakes import FakeRegistry
 from tests.support.server import Client, serve, settings_for
 from tests.support.stores import with_tables
-
-CITIES = ("Rio", "Natal", "Belém")
-
-
-def made(rows: int, seed: int) -> list[dict[str, Any]]:
-    """Return rows of three features of three types, and what is to be predicted of them."""
-    random = np.random.default_rng(seed)
-    made = []
-    for _ in range(rows):
-        age, city, vip = float(random.normal()), CITIES[random.integers(3)], random.random() < 0.5
-        score = age + CITIES.index(city) + vip + float(random.normal())
-        row = {"age": age, "city": city, "vip": bool(vip)}
-        made.append({**row, "churned": "yes" if score > 1.5 else "no"})
-    return made
-
-
-ROWS = made(200, 1)
-TRUTH = [row["churned"] for row in ROWS]
-INSTANCES = [{key: row[key] for key in ("age", "city", "vip")} for row in ROWS]
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> FakeRegistry:
-    return FakeRegistry(tmp_path_factory.mktemp("registry"))
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("data")
-
-
-@pytest.fixture(scope="module")
-def served(registry: FakeRegistry, data: Path) -> Iterator[Client]:
-    with serve(settings_for(data, max_rows=500), registry) as client:
-        client.train(
-            name="churn",
-            model_type="RandomForestClassifier",
-            params={"n_estimators": 5, "max_depth": 3},
-            dataset={"records": made(300, 0)},
-            target="churned",
-        )
-        yield client
-
-
-@pytest.fixture
-def client(served: Client, registry: FakeRegistry) -> Iterator[Client]:
-    """The service, which was told nothing yet of this test's version."""
-    registry.outcomes.clear()
-    yield served
-    registry.down = False
-    # The records that it holds open are another version's from now on.
-    known = registry.versions["churn", 1]
-    registry.versions["churn", 1] = replace(known, created_at=known.created_at + 1)
-
-
-def tell(client: Client, **changes: Any) -> httpx.Response:
-    body = {"version": 1, "instances": INSTANCES, "labels": TRUTH, **changes}
-    return client.post("/outcomes", json={k: v for k, v in body.items() if v is not None})
-
-
-def told(client: Client, **changes: Any) -> dict[str, Any]:
-    response = tell(client, **changes)
-    assert response.status_code == 200, response.text
-    found: dict[str, Any] = response.json()
-    return found
-
-
-def today() -> str:
-    return datetime.now(UTC).date().isoformat()
 
 
 def test_the_figures_are_those_of_the_answers_that_the_version_gives(client: Client) -> None:
@@ -126,24 +55,6 @@ def test_the_figures_are_those_of_the_answers_that_the_version_gives(client: Cli
         assert one["observed"] == pytest.approx(right[inside].mean())
         interval = binomtest(int(right[inside].sum()), one["rows"]).proportion_ci(method="wilson")
         assert (one["low"], one["high"]) == pytest.approx((interval.low, interval.high), abs=1e-9)
-
-
-@pytest.mark.parametrize("media", ["csv", "parquet", "arrow"])
-def test_a_file_counts_as_the_same_rows_in_json(client: Client, media: str) -> None:
-    body, kind = encoded(ROWS, media)
-    half, _ = encoded(ROWS[:100], media)
-
-    response = client.post(
-        "/outcomes?name=churn&version=1", content=body, headers={"content-type": kind}
-    )
-    assert response.status_code == 200, response.text
-    again = told(client)["outcomes"]
-    client.post("/outcomes?version=1", content=half, headers={"content-type": kind})
-
-    once = response.json()["outcomes"]
-    assert again["confusion"] == [[2 * cell for cell in row] for row in once["confusion"]]
-    assert again["brier"] == pytest.approx(once["brier"])
-    assert client.get("/outcomes").json()["outcomes"][0]["rows"] == 500
 
 
 def test_outcomes_are_listed_by_day_and_version_with_the_metrics_of_the_training(
@@ -227,23 +138,6 @@ def test_the_same_key_and_body_count_once(client: Client, registry: FakeRegistry
     assert (other.status_code, other.json()["type"]) == (409, "/problems/idempotency-conflict")
 
 
-def test_the_same_key_at_one_time_counts_once(client: Client, registry: FakeRegistry) -> None:
-    registry.receipts.clear()
-    body, kind = encoded(ROWS[:10], "csv")
-    headers = {"content-type": kind, "idempotency-key": "twice"}
-
-    with ThreadPoolExecutor(6) as pool:
-        replies = list(
-            pool.map(
-                lambda _: client.post("/outcomes?version=1", content=body, headers=headers),
-                range(6),
-            )
-        )
-
-    assert {reply.status_code for reply in replies} == {200}
-    assert client.get("/outcomes").json()["outcomes"][0]["rows"] == 10
-
-
 WRONG: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "an unknown key": ({"instance": []}, {"/instance": "did you mean 'instances'"}),
     "no version": ({"version": None}, {"/version": "is missing"}),
@@ -285,41 +179,6 @@ def test_wrong_outcomes_are_refused_with_every_problem_and_nothing_is_counted(
     for pointer, message in expected.items():
         assert message in problems[pointer]
     assert not registry.outcomes
-
-
-@pytest.mark.parametrize("media", ["csv", "parquet", "arrow"])
-def test_wrong_rows_and_labels_of_a_file_are_all_told(
-    client: Client, registry: FakeRegistry, media: str
-) -> None:
-    rows = [{**ROWS[0], "city": "Lima"}, {**ROWS[1], "churned": "maybe"}, *ROWS[2:]]
-    body, kind = encoded(rows, media)
-
-    response = client.post("/outcomes?version=1", content=body, headers={"content-type": kind})
-
-    assert response.status_code == 400
-    pointers = [one["pointer"] for one in response.json()["errors"]]
-    assert pointers == ["/instances/0/city", "/instances/1/churned"]
-    assert not registry.outcomes
-
-
-def test_a_file_without_the_column_of_the_target_is_refused(client: Client) -> None:
-    body, kind = encoded(INSTANCES, "csv")
-
-    response = client.post("/outcomes?version=1", content=body, headers={"content-type": kind})
-
-    assert response.status_code == 400
-    assert "has no column 'churned'" in response.json()["detail"]
-
-
-def test_a_file_needs_its_version_in_the_query_and_json_in_the_body(client: Client) -> None:
-    body, kind = encoded(ROWS, "csv")
-
-    missing = client.post("/outcomes", content=body, headers={"content-type": kind})
-    twice = client.post("/outcomes?version=1", json={})
-
-    assert (missing.status_code, twice.status_code) == (400, 400)
-    assert "?version=7" in missing.json()["detail"]
-    assert "in the body" in twice.json()["detail"]
 
 
 def test_labels_have_the_type_of_the_classes(served: Client) -> None:
