@@ -112,7 +112,8 @@ def test_too_many_rows_are_refused_before_anything_is_built(body: bytes) -> None
     finally:
         tracemalloc.stop()
 
-    assert peak < 100_000
+    # Threads of other tests' services may allocate a little; the rows would take 100 MB.
+    assert peak < 1_000_000
 
 
 def test_rows_are_counted_to_the_last_and_only_in_a_list() -> None:
