@@ -6,6 +6,7 @@ from hypothesis import settings
 
 from service.auth.api_keys import ApiKeys
 from tests.support.fakes import FakeRegistry
+from tests.support.mlflow_server import mlflow_server
 from tests.support.server import Client, serve, settings_for
 
 # For `make fuzz`: python -m pytest --hypothesis-profile long …
@@ -60,3 +61,10 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     settings = settings_for(folder / "data", idle_seconds=2.0)
     with serve(settings, FakeRegistry(folder)) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an MLflow server, which takes seconds to start: all tests may share it."""
+    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as uri:
+        yield uri

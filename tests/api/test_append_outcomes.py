@@ -24,16 +24,25 @@ NEW: list[list[Any]] = [
 TRAINING = {"name": "churn", "dataset": "customers", "model_type": "DecisionTreeClassifier"}
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> FakeRegistry:
+    """A registry with the data set `customers` and a version that was trained on it."""
+    folder = tmp_path_factory.mktemp("trained")
+    registry = FakeRegistry(folder / "registry")
+    with serve(settings_for(folder / "data"), registry) as client:
+        store(client, "customers", COLUMNS, STORED)
+        client.train(**TRAINING)
+    return registry
+
+
 @pytest.fixture
-def registry(tmp_path: Path) -> FakeRegistry:
-    return FakeRegistry(tmp_path / "registry")
+def registry(trained: FakeRegistry, tmp_path: Path) -> FakeRegistry:
+    return trained.copy(tmp_path / "registry")
 
 
 @pytest.fixture
 def client(registry: FakeRegistry, tmp_path: Path) -> Iterator[Client]:
     with serve(settings_for(tmp_path / "data"), registry) as client:
-        store(client, "customers", COLUMNS, STORED)
-        client.train(**TRAINING)
         yield client
 
 

@@ -32,14 +32,19 @@ class Scene:
             yield client
 
 
-@pytest.fixture
-def scene(tmp_path: Path) -> Scene:
-    """Train two models, and end the service that did it."""
-    scene = Scene(tmp_path, FakeRegistry(tmp_path))
-    with scene.serve() as client:
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> FakeRegistry:
+    """Train two models, and end the service that did it; its data are in the registry's folder."""
+    registry = FakeRegistry(tmp_path_factory.mktemp("trained"))
+    with Scene(registry.folder, registry).serve() as client:
         for name in ("other", "iris"):
             client.train(name=name, dataset="iris", model_type="LogisticRegression")
-    return scene
+    return registry
+
+
+@pytest.fixture
+def scene(trained: FakeRegistry, tmp_path: Path) -> Scene:
+    return Scene(tmp_path, trained.copy(tmp_path))
 
 
 @pytest.fixture

@@ -7,14 +7,7 @@ import pytest
 from service.common.ports import Registry
 from service.registry.mlflow_registry import MlflowRegistry
 from tests.support.fakes import FakeRegistry
-from tests.support.mlflow_server import mlflow_server
 from tests.support.stores import with_tables
-
-
-@pytest.fixture(scope="package")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as uri:
-        yield uri
 
 
 @pytest.fixture(scope="module", params=["fake", "embedded", "server"])
@@ -28,6 +21,6 @@ def registry(
     elif request.param == "embedded":
         made = MlflowRegistry("", with_tables(folder))
     else:
-        made = MlflowRegistry(request.getfixturevalue("server"), folder)
+        made = MlflowRegistry(request.getfixturevalue("mlflow_uri"), folder)
     yield made
     made.close()

@@ -59,6 +59,15 @@ class FakeRegistry:
         self._lock = threading.Lock()
         self._clock = itertools.count(1)
 
+    def copy(self, folder: Path) -> "FakeRegistry":
+        """Return a registry of its own, in another folder, that holds the same."""
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+        other = FakeRegistry(folder)
+        for name, held in vars(self).items():
+            if isinstance(held, dict | list | set):
+                setattr(other, name, held.copy())
+        return other
+
     def _look(self) -> None:
         if self.down:
             raise RegistryUnavailable("it was switched off by a test.")

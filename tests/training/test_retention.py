@@ -16,7 +16,6 @@ from service.common.ports import Registry
 from service.registry.mlflow_registry import MlflowRegistry
 from service.training.retention import Retention
 from tests.support.fakes import FakeRegistry
-from tests.support.mlflow_server import mlflow_server
 from tests.support.server import serve, settings_for
 from tests.support.stores import with_tables
 from tests.support.waiting import wait_until
@@ -35,11 +34,10 @@ def registry(
         return
     if request.param == "embedded":
         made = MlflowRegistry("", with_tables(folder))
-        yield made
-        made.close()
-        return
-    with mlflow_server(folder) as uri:
-        yield MlflowRegistry(uri, folder)
+    else:
+        made = MlflowRegistry(request.getfixturevalue("mlflow_uri"), folder)
+    yield made
+    made.close()
 
 
 def _retention(
