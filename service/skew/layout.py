@@ -58,7 +58,6 @@ class Layout:
         self.confidence = slice(self.classes.stop, self.classes.stop + CONFIDENCE_BINS)
         self.size = self.confidence.stop
         """The length of the array."""
-        self._width = len(schema.features)
         numbers = [one for one in self.features if not one.is_text]
         self._numbers = np.array([one.place for one in numbers], np.intp)
         self._first = np.array([one.bins.start for one in numbers], np.int64)
