@@ -1,4 +1,4 @@
-"""The JSON body of `POST /outcomes`, read strictly: an envelope, instances and their labels."""
+"""Reads the JSON body of `POST /outcomes`: its keys, the instances and their true labels."""
 
 import json
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _MOST_VERSION = 999_999_999
 
 @dataclass(frozen=True, slots=True)
 class OutcomeBody:
-    """A body whose envelope is well formed."""
+    """A body with the right keys and types; its instances and labels are not checked yet."""
 
     name: str | None
     version: int
@@ -81,17 +81,17 @@ def read_body(body: bytes, max_depth: int, max_rows: int) -> OutcomeBody:
 def answer_beside_truth(
     predictor: Predictor, body: OutcomeBody, deadline: Deadline, watch: Watch
 ) -> OutcomeCounts:
-    """Have a version answer the instances, and count how right that is.
+    """Have a version answer the instances, and count the right answers.
 
     `watch` is called with the rows, their true classes and the answers. Raises InvalidInput with
-    what is wrong with instances and labels.
+    all that is wrong with the instances and labels.
     """
     labels = Labels(predictor.schema.classes)
     codes = [labels.code(label) for label in body.labels]
     wrong = [place for place, code in enumerate(codes) if code is None]
     matrix, error = None, None
     try:
-        # Written again, so that they are read by the decoder of predictions.
+        # Written as JSON again, so that the decoder of predictions reads and checks them.
         matrix, _ = predictor.decoder.decode(_written(body.instances))
     except InvalidInput as refused:
         error = refused

@@ -1,4 +1,4 @@
-"""A request of `/outcomes` that was read: answered again, counted, kept, and its rows added."""
+"""What is done with a request to `/outcomes`: answer, count, store, add rows to a data set."""
 
 import uuid
 from collections.abc import Sequence
@@ -21,22 +21,22 @@ from service.training.uploads import Upload, UploadMedia
 
 @dataclass(frozen=True, slots=True)
 class SentOutcomes:
-    """A request, whatever its format."""
+    """A request, in any format."""
 
     media: UploadMedia
     name: str | None
     version: int
     append_to: str | None
     encoding: str = "utf-8"
-    """Of a CSV file."""
+    """The encoding of a CSV file."""
     body: OutcomeBody | None = None
-    """None where it is a file."""
+    """The body if it is JSON; None for a file."""
 
 
 async def count_outcomes(
     services: Services, upload: Upload, sent: SentOutcomes, receipt: Receipt | None
 ) -> CountedReply:
-    """Count how right a version is, once for each receipt; return what is told of it."""
+    """Count how often a version is right, once for each receipt; return the reply."""
     name = sent.name or services.current_model.get().name
     version = await find_version(services, name, sent.version)
     if receipt is not None:
@@ -48,7 +48,8 @@ async def count_outcomes(
     counts = await _answer(services, upload, sent, predictor, pairs)
     data_set = None
     if sent.append_to is not None:
-        # First, since it may be refused. If the rest fails, the key adds no row a second time.
+        # First, since it may be refused. If the rest fails and the request is sent again, the key
+        # keeps the rows from being added twice.
         key = uuid.uuid4().hex if receipt is None else receipt.key
         async with services.reading:
             data_set = await services.run(
@@ -61,7 +62,7 @@ async def count_outcomes(
                 key,
             )
     day = utc_day(0)
-    # Read before the counts are stored: from then on nothing may fail.
+    # Read before the counts are stored, since after that nothing may fail.
     before = await _of_day(services, version, day)
     if receipt is not None:
         receipt = replace(receipt, day=day, rows=counts.rows)
@@ -85,7 +86,7 @@ async def count_outcomes(
 async def _earlier(
     services: Services, version: Version, sent: SentOutcomes, receipt: Receipt
 ) -> CountedReply | None:
-    """Return the reply to a request that was counted already; None for a new one."""
+    """Return the reply to a request that has been counted before; None for a new one."""
     earlier = await services.ask(services.registry.receipt_of_key, receipt.key)
     if earlier is None:
         return None
@@ -102,7 +103,7 @@ async def _earlier(
 
 
 async def _predictor(services: Services, name: str, version: Version) -> Predictor:
-    """Return what answers as a version does; raises VersionNotFound or VersionNotServable."""
+    """Return the predictor of a version; raises VersionNotFound or VersionNotServable."""
     served = await services.answering.find(name, str(version.version))
     assert served is not None
     if served.loaded.sha256 != version.digest:

@@ -15,14 +15,14 @@ from service.serving.outcomes import calibration_of, metrics_of
 
 
 def appended_reply(data_set: DataSet) -> AppendedReply:
-    """Return the content of a data set as replies show it."""
+    """Return the reply about a data set that rows were added to."""
     return AppendedReply(name=data_set.name, sha256=data_set.sha256, rows=data_set.rows)
 
 
 def counted_reply(
     version: Version, day: str, rows: int, counts: Iterable[OutcomeCounts]
 ) -> CountedReply:
-    """Return the reply to a request that was counted; `counts` are all of the day."""
+    """Return the reply to a request that has been counted; `counts` are all those of its day."""
     return CountedReply(
         name=version.name,
         version=version.version,
@@ -33,7 +33,7 @@ def counted_reply(
 
 
 def outcomes_reply(version: Version, day: str, counts: Iterable[OutcomeCounts]) -> OutcomesReply:
-    """Return the figures of the sum of counts, of which there are some."""
+    """Return the figures of the sum of counts; there must be at least one."""
     summed = total(counts)
     assert summed is not None
     metrics = metrics_of(summed)

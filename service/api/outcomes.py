@@ -1,4 +1,7 @@
-"""`/outcomes`: what was really so, and how right each version was. No instance is kept."""
+"""`/outcomes`: takes true labels, and shows how often each version was right.
+
+Rows are not kept, unless the request asks to add them to a data set.
+"""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -47,7 +50,7 @@ _MEDIA: Mapping[str, UploadMedia] = {
     **{kind.decode(): media for kind, media in MEDIA.items()},
 }
 _MOST_VERSIONS = 1000
-"""Versions of a model whose outcomes are looked for, where none is named."""
+"""If no version is named, outcomes are searched of this many newest versions of the model."""
 
 _Version = Annotated[int, Query(ge=1, le=999_999_999)]
 
@@ -103,7 +106,7 @@ async def add_outcomes(
     """
     services = services_of(request)
     query = SentOutcomes(_media(request), name, version or 0, append_to)
-    await services.ask(services.registry.newest_use)  # whether MLflow answers
+    await services.ask(services.registry.newest_use)  # to find out whether MLflow answers
     with services.file_predictions.admit():
         upload = await services.run(services.uploads.open)
         try:
@@ -133,7 +136,7 @@ def _media(request: Request) -> UploadMedia:
 
 
 async def _of_json(services: Services, upload: Upload, query: SentOutcomes) -> SentOutcomes:
-    """Return what a JSON body is about, which it says itself."""
+    """Return the request in a JSON body; its parameters must not be in the query."""
     if (query.name, query.version, query.append_to) != (None, 0, None):
         raise InvalidRequest("Send the parameters in the body, beside the instances.")
     settings = services.settings
@@ -144,7 +147,7 @@ async def _of_json(services: Services, upload: Upload, query: SentOutcomes) -> S
 
 
 def _of_file(request: Request, query: SentOutcomes) -> SentOutcomes:
-    """Return what a file is about, which its query says."""
+    """Return the request of a file; its parameters are in the query."""
     if not query.version:
         message = "is missing: name the version that answered, as in ?version=7"
         raise InvalidRequest(f"The parameter version {message}.", [Problem("/version", message)])
@@ -152,7 +155,7 @@ def _of_file(request: Request, query: SentOutcomes) -> SentOutcomes:
 
 
 async def _check_data_set(request: Request, services: Services, name: str) -> None:
-    """Raise Forbidden, DataSetConflict or DataSetNotFound where no rows may be added to it."""
+    """Raise Forbidden, DataSetConflict or DataSetNotFound if rows may not be added to it."""
     role = request.scope.get("role", "admin")
     if role == "predict":
         raise Forbidden("train", role, "Adding rows to a data set")
@@ -162,7 +165,7 @@ async def _check_data_set(request: Request, services: Services, name: str) -> No
 
 
 def _receipt(upload: Upload, named: object, key: str) -> Receipt:
-    """Return what tells whether a request is the same as an earlier one."""
+    """Return a receipt, by which the same request is recognized when it comes again."""
     return Receipt(hashlib.sha256(f"outcomes {key}".encode()).hexdigest(), upload.digest(named))
 
 
@@ -193,7 +196,7 @@ async def get_outcomes(
         versions = (await services.ask(registry.list_versions, name, _MOST_VERSIONS, None)).items
         if not versions:
             raise ModelNotFound(name)
-    # In a thread, and without a limit of time: a year of many versions takes a second or more.
+    # In a thread and without a time limit, since a year of many versions takes over a second.
     listed = await services.run(
         _listed, services.registry, versions, utc_day(days - 1), version is not None
     )

@@ -1,4 +1,4 @@
-"""`GET /skew`: how what the model in use is asked, and answers, differs from its training."""
+"""`GET /skew`: how the requests to the model in use, and its answers, differ from its training."""
 
 import re
 from collections.abc import Sequence
@@ -154,7 +154,7 @@ class _Collected:
 
 
 def _collected(services: Services, tally: Tally, seconds: int) -> _Collected:
-    """Add up what every replica has counted, also those that have ended."""
+    """Add up the counts of all replicas, including those that have ended."""
     total = tally.window(seconds)
     others, missing = services.peers.skew(tally.key, seconds, tally.layout.size)
     alive = [services.local.id]

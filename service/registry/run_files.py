@@ -57,7 +57,7 @@ class MlflowRunFiles(RegistryPart):
 
     @contextmanager
     def _source(self, identifier: str) -> Iterator[Source | None]:
-        """Give access to a run's files in the block; None where they are not in MLflow's storage.
+        """Open the files of a run for the block; yield None if MLflow does not store them itself.
 
         Raises TrainingNotFound.
         """

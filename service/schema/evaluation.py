@@ -14,13 +14,14 @@ from service.common.domain import Label
 FILE = "evaluation.json"
 
 MOST_BYTES = 2**20
-"""Of the file; a training with so many classes that it would be larger records none."""
+"""The largest size of the file. If there are so many classes that it would be larger, the training
+writes no file."""
 
 MOST_CLASSES = 10_000
 MOST_CONFUSED = 50
-"""Classes up to which the confusion matrix is recorded."""
+"""A confusion matrix is recorded for at most this many classes."""
 MOST_CURVES = 10
-"""Classes up to which there are curves."""
+"""Curves are recorded for at most this many classes."""
 MOST_POINTS = 200
 BINS = 10
 

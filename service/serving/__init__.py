@@ -1,1 +1,1 @@
-"""One version, ready to answer: loaded, admitted, batched, classified, encoded."""
+"""From a version in MLflow to replies: loading, admission, batching, classification, encoding."""

@@ -1,7 +1,7 @@
-"""The rule that admits a slow prediction or refuses it at once, the same for every kind of request.
+"""The rule by which a slow prediction is admitted, or refused at once. All requests follow it.
 
-A request is refused if the work that waits before it is expected to keep it longer than it should
-have to wait. Work is counted in expected seconds, not in requests, so that single rows and requests
+A request is refused if the work in the queue before it is expected to take longer than the request
+should wait. Work is counted in expected seconds, not in requests, so that single rows and requests
 of thousands of rows can share a queue without spoiling each other's estimate.
 """
 
@@ -13,11 +13,11 @@ from prometheus_client import Gauge
 from service.common.errors import Overloaded
 
 _MIN_IN_FLIGHT = 4
-"""Requests admitted however slow the model is."""
+"""This many requests are admitted even if the model is very slow."""
 
 _WEIGHT = 1 / 16
 _OUTLIER = 4.0
-"""A run counts as at most this many times the time that was expected of it."""
+"""A run counts as at most this many times its expected time."""
 
 
 class Admission:
@@ -30,12 +30,12 @@ class Admission:
         self._in_flight = 0
         self._waiting_seconds = 0.0
         self._slowness = 1.0
-        """Seconds of the clock that an expected second takes: other work shares the cores."""
+        """Seconds by the clock for each expected second: over 1 if other work uses the cores."""
 
     def is_full(self, target_seconds: float, parallel: int) -> bool:
-        """Return whether a request that should begin within `target_seconds` is refused.
+        """Return whether to refuse a request that should begin within `target_seconds`.
 
-        `parallel` is the number of runs that the queue has under way at a time.
+        `parallel` is how many runs of the queue may be under way at a time.
         """
         if self._in_flight < min(_MIN_IN_FLIGHT, self._max_in_flight):
             return False
@@ -44,7 +44,7 @@ class Admission:
 
     @contextmanager
     def admit(self, target_seconds: float, parallel: int) -> Iterator[None]:
-        """Count a request until it is answered; raises Overloaded where it is refused."""
+        """Count a request until it is answered; raises Overloaded if it is refused."""
         if self.is_full(target_seconds, parallel):
             raise Overloaded
         self._count(1)
@@ -58,11 +58,11 @@ class Admission:
         self._waiting_seconds += seconds
 
     def dequeue(self, seconds: float) -> None:
-        """Count work that waits no longer: it has begun, or was given up."""
+        """Count work that no longer waits, since it has begun or was given up."""
         self._waiting_seconds = max(0.0, self._waiting_seconds - seconds)
 
     def learn(self, expected: float, taken: float) -> None:
-        """Take note of a run: the seconds expected of it, and those of the clock that it took."""
+        """Learn from a run: the seconds that it was expected to take, and those by the clock."""
         ratio = min(taken / max(expected, 1e-4), _OUTLIER * self._slowness)
         self._slowness += _WEIGHT * (ratio - self._slowness)
 

@@ -1,9 +1,9 @@
-"""scikit-learn in a worker process beside the graph of the same classifier, for very many rows.
+"""For requests of very many rows: scikit-learn in a worker process, beside the ONNX graph.
 
-ONNX Runtime takes every row through all trees before the next one; scikit-learn takes all rows
-through a tree before the next one, which is faster once there are enough rows: 0.6 us a row
-against 1.7 (docs/performance.md). The worker costs memory, so it runs only while such requests
-come, and is asked only where it proves faster.
+ONNX Runtime takes one row after the other through all trees. scikit-learn takes all rows through
+one tree after the other, which is faster for many rows: 0.6 us a row instead of 1.7
+(docs/performance.md). The worker needs memory, so it runs only while such requests come, and it is
+asked only if it was measured to be faster.
 """
 
 import logging
@@ -21,20 +21,20 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MANY: Final = 20_000
-"""From this many rows on, handing them to another process may pay."""
+"""With this many rows or more, another process may be faster although it has to get them."""
 _LEAST_SECONDS = 0.02
-"""Requests that the graph answers faster than this start no worker."""
+"""A request starts a worker only if the graph needed more time than this."""
 _LEAST_ANSWERS = 3
-"""Answers of a worker before it is compared: the first answers of a process are slow."""
+"""The worker is compared after this many answers, since the first ones of a process are slow."""
 _RECHECK_EVERY = 16
-"""One request in this many goes to the slower of the two, to measure it again: other load on the
-machine may have been the reason."""
+"""One request in this many goes to the slower of the two, to measure it again: it may have been
+slow only because the machine was busy."""
 
 
 class Alternate:
-    """Chooses, for many rows, between a version's graph and the same classifier in a worker.
+    """Measures a version's graph and the same classifier in a worker, and asks the faster one.
 
-    Measures both and asks the faster one. May be called from any thread.
+    It may be called from any thread.
     """
 
     def __init__(
@@ -44,9 +44,9 @@ class Alternate:
         idle_seconds: float,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """`start` returns the worker once its answers equal the graph's, or raises.
+        """`start` returns a worker whose answers were checked to be those of the graph, or raises.
 
-        The worker is released after `idle_seconds` without a request; 0 keeps it.
+        After `idle_seconds` without a request the worker is released; with 0 it never is.
         """
         self._title = title
         self._start = start
@@ -57,12 +57,12 @@ class Alternate:
         """The worker, while there is one."""
         self._is_starting = False
         self._idle: threading.Timer | None = None
-        # The least seconds a row: other load on the machine only ever adds to them.
+        # The shortest times of a row: other load only makes them longer.
         self._graph_row = self._worker_row = float("inf")
         self._asked = self._tried = 0
 
     def answer(self, graph: Classifier, rows: int, ask: Callable[[Classifier], T]) -> T:
-        """Ask the worker if it is ready and no slower, else the graph; raises what `ask` does."""
+        """Ask the worker if it is ready and not slower, else the graph; raises what `ask` does."""
         worker = self.worker
         self._asked += 1
         if worker is not None and worker.ready and self._prefers_worker():
@@ -89,7 +89,7 @@ class Alternate:
         )
 
     def _is_slower(self) -> bool:
-        """Return whether the worker was measured often enough and is the slower one."""
+        """Return whether the worker has been measured often enough, and was slower."""
         return self._tried >= _LEAST_ANSWERS and self._worker_row >= self._graph_row
 
     def _ask_worker(self, worker: Classifier, rows: int, ask: Callable[[Classifier], T]) -> T:
@@ -123,7 +123,7 @@ class Alternate:
         """Release the worker after `idle_seconds` from now without another request."""
         if not self._idle_seconds:
             return
-        # The timer must not keep alive a version, and so a worker, that nothing else refers to.
+        # The timer must not keep this object, and with it the worker, alive.
         weakly = weakref.WeakMethod(self._release)
 
         def release() -> None:

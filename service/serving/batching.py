@@ -1,10 +1,10 @@
 """Single rows answered together: by one run on the event loop, or by one run in a thread.
 
-A run costs much the same for one row as for ten, so that under load most of the cost is shared.
-No row waits for others to arrive: a row that is alone is answered at once, and only those that
-arrive while a run is under way, or in the same iteration of the event loop, share the next one.
-Rows that share a run get the labels that each would get alone: trees to the last bit; for other
-classifiers see `onnx_export.parity` (a row on a decision boundary has no side).
+A run of ten rows costs little more than a run of one, so rows that share a run save time under
+load. No row waits for others to arrive: a single row is answered at once. Rows share the next run
+only if they arrive while a run is under way, or in the same iteration of the event loop. Each row
+gets the label that it would get alone. For trees this holds to the last bit; for other classifiers
+see `onnx_export.parity` (the label of a row exactly on a decision boundary may differ).
 """
 
 import asyncio
@@ -32,14 +32,14 @@ MAX_QUEUE_SECONDS = 0.1
 """The longest time that a row waits for a thread; after that it is refused."""
 
 _SWITCH_SECONDS = 0.001
-"""A thread that computes in Python lets the event loop continue after this time."""
+"""After this time, a thread that runs Python code makes room for the event loop."""
 
 
 class LoopBatcher(Generic[T]):
     """Answers rows of one fast model on the event loop's thread.
 
-    `deliver` gets those who wait together with their answers, each a reply or an error. It must
-    not raise.
+    `deliver` gets the list of those who wait, and the list of their answers, each a reply or an
+    error. It must not raise.
     """
 
     def __init__(self, predictor: Predictor, deliver: Deliver[T]) -> None:
@@ -52,10 +52,9 @@ class LoopBatcher(Generic[T]):
         self._crowded = False
 
     def add(self, row: Row, probabilities: bool, waiting: T) -> None:
-        """Answer a row at the end of this iteration of the event loop, together with the others.
+        """Answer a row: at once, or together with others at the end of this iteration of the loop.
 
-        It is answered immediately, by itself, unless the last iteration that had any rows had
-        more than one.
+        It waits for that end only if the last iteration with any rows had more than one.
         """
         self._arrived += 1
         if self._arrived == 1:
@@ -89,7 +88,7 @@ class LoopBatcher(Generic[T]):
         try:
             answers = self._predictor.predict_rows(rows, probabilities)
         except Exception as error:
-            # Those who wait have to get it: the loop would only log what a callback raises.
+            # The event loop would only log the error, and those who wait would wait forever.
             answers = [error] * len(rows)
         self._deliver(waiting, answers)
 
@@ -100,9 +99,9 @@ class _Waiting:
 
     answer: "asyncio.Future[Any]"
     seconds: float
-    """The work that is expected of it."""
+    """How long it is expected to take."""
     expires: float
-    """When it is refused if it has not begun, by `perf_counter`."""
+    """The time by `perf_counter` after which it is refused if it has not begun."""
     function: Callable[[], Any] | None = None
     predictor: Predictor | None = None
     row: Row = ()
@@ -142,8 +141,9 @@ class ThreadBatcher:
     def parallel(self, max_batch: int) -> int:
         """Return how many runs of at most this many requests may be under way.
 
-        Batches that share a core delay each other. Of runs for one request two are better even on
-        one core: they get more of it while the event loop is busy refusing others.
+        Batches that share a core delay each other, so there is one for each core. Runs of single
+        requests use all threads: with two of them, even one core gives them more of its time while
+        the event loop is busy refusing other requests.
         """
         return self._threads if max_batch == 1 else self._cores
 
@@ -197,14 +197,14 @@ class ThreadBatcher:
             return await waiting.answer
 
     def _begin(self) -> None:
-        """Begin runs while requests wait and as many more may be under way."""
+        """Begin runs until no request waits or no more runs may be under way."""
         while self._queue and self._running < self.parallel(self._queue[0].max_batch):
             batch = self._next_batch()
             if batch:
                 self._submit(batch)
 
     def _next_batch(self) -> list[_Waiting]:
-        """Take the first request that waits, and those that its run may answer too."""
+        """Take the first request from the queue, and the others that the same run may answer."""
         first = self._queue[0]
         batch: list[_Waiting] = []
         others: deque[_Waiting] = deque()
@@ -262,12 +262,12 @@ def _timed(function: Callable[[], T]) -> tuple[T | None, Exception | None, float
     try:
         return function(), None, perf_counter() - start
     except Exception as error:
-        # The edge of the thread: the one who waits for the answer gets it.
+        # It goes to the one who waits for the answer.
         return None, error, perf_counter() - start
 
 
 def deliver(waiting: "Sequence[asyncio.Future[Any]]", answers: Sequence[object]) -> None:
-    """Resolve each future that somebody still waits for with its answer, or with its error."""
+    """Give each future its answer or its error, unless nobody waits for it any more."""
     for future, answer in zip(waiting, answers, strict=True):
         if future.done():  # its client has left
             continue

@@ -1,4 +1,4 @@
-"""Rows to labels and probabilities; a NaN never leaves as a prediction."""
+"""Turns rows into labels and probabilities, and never returns a NaN as a prediction."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,9 +18,9 @@ _Answers = Sequence[_Answer]
 _LARGEST_PART = 4096
 """The most rows that a classifier gets at a time, so that its intermediate arrays stay small."""
 _LARGEST_SHARE = 65_536
-"""The same for scikit-learn beside a graph, in a process of its own."""
+"""The same for scikit-learn in a worker process beside the graph."""
 _WORTH_PARTS = 512
-"""From this many rows on, waking another thread pays."""
+"""With this many rows or more, sharing them with other threads saves time."""
 
 
 class Classification:
@@ -34,10 +34,10 @@ class Classification:
         alternate: Alternate | None = None,
         missing_texts: MissingTexts | None = None,
     ) -> None:
-        """`title` is what errors call the model; without `cores` the calling thread does it all.
+        """`title` names the model in errors; without `cores` the calling thread does all the work.
 
-        With `alternate`, each request of many rows is answered by the faster of the two.
-        `missing_texts` are those that the classifier's schema allows; None: none.
+        With `alternate`, a request of many rows is answered by whichever is faster.
+        `missing_texts` fills in the missing texts that the schema allows, if it allows any.
         """
         self._title = title
         self._classifier = classifier
@@ -46,13 +46,13 @@ class Classification:
         self._missing_texts = missing_texts or None
 
     def titled(self, title: str) -> "Classification":
-        """Return one that errors call otherwise."""
+        """Return a copy with another name for the model in errors."""
         return Classification(
             title, self._classifier, self._cores, self._alternate, self._missing_texts
         )
 
     def alone(self) -> "Classification":
-        """Return one that works on the calling thread, without scikit-learn beside a graph."""
+        """Return a copy that works on the calling thread alone, without `alternate`."""
         return Classification(
             self._title, self._classifier, None, missing_texts=self._missing_texts
         )
@@ -66,9 +66,9 @@ class Classification:
     ) -> tuple[Labels, Floats | None]:
         """Return the index of the class of each row, [N], and the probabilities, [N, K], if asked.
 
-        `file` is the one (.npy) that the matrix is mapped from, if it is. `check` is called before
-        each part of the rows, and may raise to end the work. Raises InvalidInput for numbers that
-        the classifier cannot take.
+        If the matrix is mapped from a file (.npy), `file` is its path. `check` is called before
+        each part of the rows; if it raises, the work ends. Raises InvalidInput for numbers that the
+        classifier cannot take.
         """
         if probabilities:
             self.check_has_probabilities()
@@ -100,7 +100,7 @@ class Classification:
         )
 
     def check_has_probabilities(self) -> None:
-        """Raise InvalidInput where the classifier has none."""
+        """Raise InvalidInput if the classifier has no probabilities."""
         if not self._classifier.has_probabilities:
             raise InvalidInput(
                 f"{self._title} has no probabilities; "
@@ -119,7 +119,7 @@ class Classification:
         file: Path | None,
         check: Callable[[], None],
     ) -> _Answers:
-        """Have all rows answered, part by part."""
+        """Have the classifier answer all rows, part by part."""
 
         def ask(rows: slice) -> _Answer:
             check()
@@ -143,22 +143,22 @@ class Classification:
         return self._cores.map(ask, parts)
 
     def _size(self, classifier: Classifier, count: int) -> int:
-        """Return how many rows a part has, of this many."""
+        """Return into parts of how many rows `count` rows are split."""
         if self._cores is None or count < _WORTH_PARTS:
             return _LARGEST_PART
         share = -(-count // self._cores.count)
         if classifier is not self._classifier:
-            # Each part is a walk through all trees, whose start costs as much as 4,000 rows.
+            # Each part goes through all trees anew, which costs as much as 4,000 rows.
             return min(_LARGEST_SHARE, share)
         if classifier.in_other_process:
             # It has cores of its own, and a message to it costs more than a thread.
             return _LARGEST_PART
-        # Each core gets as many parts as the others, so that none is left with the last one.
+        # Each core gets the same number of parts, so that all end at about the same time.
         return -(-share // -(-share // _LARGEST_PART))
 
 
 def _is_doubtful(classifier: Classifier, part: Floats) -> bool:
-    """Return whether a label counts only if its probabilities are finite."""
+    """Return whether probabilities must be computed to know that the labels are valid."""
     if classifier.may_label_nan:
         return True
     return classifier.has_probabilities and _has_huge(part)
@@ -172,7 +172,7 @@ def _has_huge(part: Floats) -> bool:
 
 
 def _check_finite(answers: Sequence[_Answer]) -> None:
-    """Raise InvalidInput where a probability is not finite: the numbers were too large."""
+    """Raise InvalidInput if a probability is not finite, since the numbers were too large."""
     wrong: list[int] = []
     count = 0
     for labels, rows in answers:

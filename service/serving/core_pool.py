@@ -16,10 +16,10 @@ def usable() -> int:
 
 
 class CorePool:
-    """Does the parts of a piece of work on all cores; may be called from any thread.
+    """Shares the parts of a request among all cores; may be called from any thread.
 
-    The calling thread works as well, and does all the parts itself while other requests occupy the
-    pool. The function should release the GIL, as ONNX Runtime does.
+    The calling thread works too. It does all parts itself if other requests keep the pool busy. The
+    function should release the GIL, as ONNX Runtime does.
     """
 
     def __init__(self, count: int | None = None) -> None:
@@ -37,7 +37,7 @@ class CorePool:
             while todo:
                 try:
                     index, part = todo.popleft()
-                except IndexError:  # another one has taken the last
+                except IndexError:  # another thread took the last part
                     return
                 try:
                     done[index] = function(part)

@@ -1,4 +1,4 @@
-"""Files of rows: read in a worker, answered in parts on all cores."""
+"""Predictions for files of rows: a worker reads the file, and all cores share the rows."""
 
 import io
 import threading
@@ -26,20 +26,20 @@ from service.serving.predictor import Predictor
 from service.serving.reply_encoder import ReplyEncoder
 
 Form = Literal["json", "csv", "arrow", "scoring"]
-"""Of a reply; `scoring` is that of MLflow's protocol, which also leaves out columns that are no
-features."""
+"""The format of a reply. `scoring` is that of MLflow's protocol, which also ignores columns that
+are no features."""
 
 MAX_PROBABILITIES = 10_000_000
 """The most probabilities, rows times classes, in a reply: as text they take 200 MB of memory."""
 
 _SECONDS = 120.0
-"""How long a file may take as a whole."""
+"""How long a file may take in all."""
 _LOOK_SECONDS = 0.25
 _MOST = 8
-"""Files that may be under way or wait; one more is refused."""
+"""At most this many files are answered or wait; one more is refused."""
 _JOBS_AT_ONCE = 2
-"""Files that are read, or answers that are written, at a time. Together these jobs may hold what
-one training may."""
+"""At most this many jobs read files or write answers at a time. Together they may use as much
+memory as one training."""
 
 _QUOTED = (b",", b'"', b"\n", b"\r")
 
@@ -49,7 +49,7 @@ Watch = Callable[[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]], No
 
 
 class Deadline:
-    """When the work on a file is given up: after its time, or because its client has left."""
+    """When to give up a file: after some time, or when its client has left."""
 
     def __init__(self, seconds: float = _SECONDS) -> None:
         self._seconds = seconds
@@ -57,7 +57,7 @@ class Deadline:
         self.client_left = False
 
     def check(self) -> None:
-        """Raise ClientGone, or InvalidRequest after the time."""
+        """Raise ClientGone if the client has left, or InvalidRequest if the time is over."""
         if self.client_left:
             raise ClientGone
         if monotonic() > self._expires:
@@ -99,12 +99,11 @@ class FilePredictions:
         deadline: Deadline,
         encoding: str = "utf-8",
     ) -> tuple[bytes, int]:
-        """Answer the rows that were uploaded to a folder; return the reply and their number.
-        `encoding` is that of a CSV file.
+        """Answer the rows that were uploaded to a folder; return the reply and the number
+        of rows. `encoding` is that of a CSV file.
 
-        Raises InvalidInput, what `matrix.read_matrix` raises, JobFailed, WorkersUnavailable,
-        BodyTooLarge where more probabilities are asked for than a reply may have, and what
-        `deadline` raises.
+        Raises InvalidInput, JobFailed, WorkersUnavailable, BodyTooLarge if more probabilities are
+        asked for than a reply may have, and what `read_matrix` or `deadline` raise.
         """
         if probabilities:
             predictor.classification.check_has_probabilities()
@@ -116,7 +115,7 @@ class FilePredictions:
         labels, rows = predictor.classification.classify(
             matrix, probabilities, folder / MATRIX, deadline.check
         )
-        # Its file goes with the folder, so that nothing of the matrix may be kept.
+        # The matrix is mapped from a file that is deleted soon, so the rows must be copied.
         predictor.count(matrix, labels, rows, keep=False)
         if form == "json":
             return predictor.replies.encode(labels, rows), len(matrix)
@@ -139,7 +138,7 @@ class FilePredictions:
         encoding: str,
         watch: Watch,
     ) -> OutcomeCounts:
-        """Answer the rows that were uploaded with their labels, and count how right that is.
+        """Answer rows that were uploaded with their true labels; count the right answers.
 
         `watch` is called with the rows, their true classes and the answers. Raises as `answer`
         does.
@@ -162,7 +161,7 @@ class FilePredictions:
         encoding: str,
         more: Mapping[str, bool] | None = None,
     ) -> NDArray[np.float64]:
-        """Have a worker read the rows: `kind` is its job, `more` what only that one needs."""
+        """Have a worker read the rows; `kind` is the job, `more` what only that kind needs."""
         spec = {
             **(more or {}),
             "media": media,
@@ -207,7 +206,7 @@ def _check(deadline: Deadline, job: Job) -> None:
 def _csv(
     predictor: Predictor, labels: NDArray[np.int64], rows: NDArray[np.float64] | None
 ) -> bytes:
-    """Return a line for each row: the prediction and, if asked for, each class's probability."""
+    """Return a line for each row: the prediction and, if asked for, all probabilities."""
     texts = [_field(label) for label in predictor.schema.classes]
     out = io.BytesIO()
     names = [_field(f"probability of {spelling(label)}") for label in predictor.schema.classes]
@@ -215,7 +214,7 @@ def _csv(
     if rows is None:
         out.write(b"\n".join([texts[i] for i in labels.tolist()]) + b"\n")
         return out.getvalue()
-    # As orjson writes them: the shortest digits that give the same float64.
+    # orjson writes the shortest digits that give the same float64.
     option = orjson.OPT_SERIALIZE_NUMPY
     lines = orjson.dumps(np.ascontiguousarray(rows), option=option)[2:-2].split(b"],[")
     for label, line in zip(labels.tolist(), lines, strict=True):

@@ -1,4 +1,4 @@
-"""The golden rows of a version: made-up rows and the answers that its classifier must repeat."""
+"""The golden rows of a version: made-up rows, and the answers that its classifier gave to them."""
 
 import io
 import math

@@ -1,4 +1,4 @@
-"""How long a classifier takes: decides what may run on the event loop, and what may queue."""
+"""A model of how long a classifier takes. It decides what may run on the event loop or wait."""
 
 from typing import NamedTuple
 
@@ -9,9 +9,9 @@ class _Means(NamedTuple):
     rows: float
     seconds: float
     squares: float
-    """Of the rows."""
+    """The mean of rows squared."""
     products: float
-    """Of the rows and the seconds."""
+    """The mean of rows times seconds."""
 
     def moved(self, rows: int, seconds: float, weight: float) -> "_Means":
         run = (rows, seconds, rows * rows, rows * seconds)
@@ -21,17 +21,17 @@ class _Means(NamedTuple):
 class LatencyModel:
     """The seconds of a run: `base`, and `row` for each of its rows.
 
-    It is the least-squares line through the latest runs, in processor time (`Classifier.clock`), so
-    that a busy machine does not make a model look slow. Threads write without a lock: a lost update
-    does no harm.
+    It is the least-squares line through the latest runs. Processor time is used
+    (`Classifier.clock`), so that a busy machine does not make a model look slow. Threads write
+    without a lock, since a lost update does no harm.
     """
 
     WEIGHT = 1 / 16
     OUTLIER = 4.0
-    """A run counts as at most this many times what was expected."""
+    """A run counts as at most this many times its expected time."""
 
     def __init__(self, one: float = 0.0, many: float = 0.0, rows: int = 64) -> None:
-        """Start with the seconds of a run of one row and of one of `rows` rows."""
+        """Begin with the seconds of a run of one row, and of a run of `rows` rows."""
         self.row = max(0.0, many - one) / (rows - 1)
         self.base = max(0.0, one - self.row)
         single = _Means(1, one, 1, one)

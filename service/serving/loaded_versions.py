@@ -1,7 +1,7 @@
-"""Versions that answer beside the one in use: loaded when they are asked for, within bounds.
+"""Versions that answer besides the one in use. They are loaded on demand, and limited in number.
 
-What a name means is looked up in MLflow, and looked up again while its version answers, so that a
-version that was deleted, or a newer one, is noticed; no request waits for that.
+Which version a request means is looked up in MLflow. While the version answers, this is looked up
+again in the background, so that a deleted or a newer version is noticed.
 """
 
 import asyncio
@@ -30,20 +30,20 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 FRESH_SECONDS = 2.0
-"""How long what a name means is not looked up again."""
+"""After this time it is looked up again which version is meant."""
 
 _LOOK_SECONDS = 2.5
-"""How long MLflow may take to say what a name means."""
+"""How long MLflow may take to say which version is meant."""
 _LOADED_AT_ONCE = 2
 _MOST_WAITING = 64
 _MOST_TRIED = 20
-"""The newest versions of a model of which the newest servable one is looked for."""
+"""The newest version that can be served is searched among this many newest ones of a model."""
 
 
 class _Wanted(NamedTuple):
     name: str
     version: int | None
-    """None: the newest one that can be served."""
+    """None means the newest version that can be served."""
 
 
 class _Entry(NamedTuple):
@@ -57,16 +57,16 @@ class LoadedVersions:
     def __init__(
         self, versions: Versions, loader: Loader, metrics: Metrics, most: int, most_bytes: int
     ) -> None:
-        """Keep at most `most` versions, of at most `most_bytes` in their files."""
+        """Keep at most `most` versions, whose files have at most `most_bytes` together."""
         self._versions = versions
         self._loader = loader
         self._metrics = metrics
         self._most = most
         self._most_bytes = most_bytes
         self._entries: OrderedDict[tuple[str, int], _Entry] = OrderedDict()
-        """The version that was asked for last stands last."""
+        """In the order in which they were last asked for."""
         self._meanings: OrderedDict[_Wanted, tuple[int, float]] = OrderedDict()
-        """The version that a name means, and when that was looked up."""
+        """Which version is meant, and when that was looked up."""
         self._looking: dict[_Wanted, asyncio.Task[ServedModel]] = {}
         self._waiting = 0
         self._pool = ThreadPoolExecutor(_LOADED_AT_ONCE, thread_name_prefix="versions")
@@ -76,10 +76,10 @@ class LoadedVersions:
         return set(self._entries)
 
     async def get(self, name: str, version: int | None) -> ServedModel:
-        """Return a version, or the newest of the model that can be served; load it if need be.
+        """Return a version, or the newest that can be served if it is None; load it if need be.
 
         Raises ModelNotFound, VersionNotFound, VersionNotServable, RegistryUnavailable,
-        StorageUnavailable, or Overloaded where too many wait for versions.
+        StorageUnavailable, or Overloaded if too many requests wait for versions.
         """
         wanted = _Wanted(name, version)
         number, looked_at = self._meanings.get(wanted, (0, 0.0))
@@ -99,20 +99,20 @@ class LoadedVersions:
             self._waiting -= 1
 
     def drop(self, name: str, version: int) -> bool:
-        """Let a version go; return whether it was loaded. Requests under way are answered."""
+        """Release a version; return whether it was loaded. Requests under way go on."""
         entry = self._entries.pop((name, version), None)
         if entry is not None:
             entry.served.close()
         return entry is not None
 
     def close(self) -> None:
-        """Let all versions and the threads go."""
+        """Release all versions and the threads."""
         for key in list(self._entries):
             self.drop(*key)
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _look(self, wanted: _Wanted) -> "asyncio.Task[ServedModel]":
-        """Look up what a name means now, and load it: once however many ask."""
+        """Look up and load the version that is meant, once for all that ask at the same time."""
         task = self._looking.get(wanted)
         if task is None:
             task = self._looking[wanted] = asyncio.create_task(self._find(wanted))
@@ -159,10 +159,10 @@ class LoadedVersions:
         if entry is not None:
             if entry.record.created_at == record.created_at:
                 return entry.served
-            self.drop(*key)  # its number was given to another version after a deletion
+            self.drop(*key)  # it was deleted, and its number given to another version
         predictor = await self._run(self._loader.load, record)
         served = ServedModel(LoadedVersion(predictor, 0, record.digest), self._metrics)
-        self.drop(*key)  # two names may have meant it
+        self.drop(*key)  # it may have been loaded meanwhile for another request
         self._entries[key] = _Entry(record, served)
         while len(self._entries) > 1 and (
             len(self._entries) > self._most or self._bytes() > self._most_bytes

@@ -1,4 +1,4 @@
-"""Makes a predictor of a version's record: fetch, verify, load, replay, warm."""
+"""Loads versions: fetches and verifies their files, and checks that they answer as they should."""
 
 import hashlib
 import logging
@@ -41,16 +41,16 @@ from service.skew.tallies import Tallies
 logger = logging.getLogger(__name__)
 
 _KEPT = 10
-"""Number of versions, besides those in use, whose files stay in the cache at least."""
+"""The files of at least this many versions stay in the cache, besides those in use."""
 
 _ADOPTION = JobLimits(seconds=60.0, memory_bytes=2 * 2**30)
 _MOST_VERDICTS = 10_000
 
 _ADOPTED_FORM = 2
-"""Raised when foreign versions are converted in another way: the cache has them converted."""
+"""Raise it when the conversion of foreign versions changes: the cache holds converted versions."""
 
 _SPOILED = (ValueError, InvalidRequest, zipfile.BadZipFile, KeyError, ClassifierUnavailable)
-"""The errors by which a version turns out not to be servable."""
+"""Errors that show that a version cannot be served."""
 
 _Key = tuple[str, int, float]
 
@@ -85,7 +85,7 @@ class Loader:
         self._cores = cores
         self._lock = threading.Lock()
         self._reading: WeakValueDictionary[_Key, threading.Lock] = WeakValueDictionary()
-        """A lock for each version whose files are being read; it lives while callers hold it."""
+        """A lock for each version whose files are being read; it goes when nobody holds it."""
         self._pinned: frozenset[Path] = frozenset()
         self._verdicts: dict[_Key, str | None] = {}
         cache.mkdir(parents=True, exist_ok=True)
@@ -95,8 +95,8 @@ class Loader:
     def load(self, version: Version) -> Predictor:
         """Return a predictor that has answered its own example.
 
-        Raises VersionNotServable with the reason, RegistryUnavailable where the artifacts are not
-        in the cache and cannot be fetched, or StorageUnavailable.
+        Raises VersionNotServable with the reason, RegistryUnavailable if the artifacts are not in
+        the cache and cannot be fetched, or StorageUnavailable.
         """
         with self._judged(version):
             predictor = self._predictor(version, self._files(version))
@@ -104,9 +104,9 @@ class Loader:
         return predictor
 
     def inspect(self, version: Version) -> None:
-        """Find out whether a foreign version can be made servable, for `verdict`.
+        """Find out whether a foreign version can be served; `verdict` returns the result.
 
-        A worker process reads it; nothing of it is loaded in this process.
+        A worker process reads the version; nothing of it is loaded in this process.
         """
         with self._judged(version):
             self._files(version)
@@ -128,7 +128,7 @@ class Loader:
 
     @contextmanager
     def _judged(self, version: Version) -> Iterator[None]:
-        """Turn a version's errors in the block into VersionNotServable; remember the verdict."""
+        """Turn a version's errors in the block into VersionNotServable; remember the reason."""
         if version.refusal is not None:
             raise VersionNotServable(version.name, version.version, version.refusal)
         while len(self._verdicts) >= _MOST_VERDICTS:
@@ -150,7 +150,7 @@ class Loader:
             raise
 
     def _files(self, version: Version) -> Mapping[str, bytes]:
-        """Return the version's verified artifacts, from the cache where they are."""
+        """Return the version's verified artifacts, from the cache if they are there."""
         with self._lock:
             reading = self._reading.setdefault(_key(version), threading.Lock())
         with reading:
@@ -160,13 +160,13 @@ class Loader:
         foreign = f"{version.created_at:.3f}.{_ADOPTED_FORM}"
         mark = foreign if version.foreign else version.digest[:16]
         name = version.name
-        if not is_new_model_name(name):  # by others, and perhaps no name of a folder
+        if not is_new_model_name(name):  # given by others, it may not be valid for a folder
             name = hashlib.sha256(name.encode()).hexdigest()
         return self._cache / f"{name}-{version.version}-{mark}"
 
     def _cached(self, version: Version) -> Mapping[str, bytes] | None:
         folder = self._folder(version)
-        # Read under the lock, so that it is not pruned meanwhile.
+        # The lock keeps the folder from being pruned meanwhile.
         with self._lock:
             if not folder.is_dir():
                 return None
@@ -244,7 +244,7 @@ class Loader:
             if not version.foreign and reference.FILE in files:
                 trained_on = reference.decode(files[reference.FILE], schema)
             predictor.warm()
-            # Opened now, so that the example is not counted.
+            # Only now, so that the example is not counted.
             predictor.tally = self._tallies.open(version, schema, trained_on)
         except BaseException:
             if isinstance(classifier, RemoteClassifier):
@@ -253,7 +253,7 @@ class Loader:
         return predictor
 
     def _alternate(self, version: Version, schema: Schema) -> Alternate:
-        """Prepare scikit-learn beside a graph; its process starts when it is needed."""
+        """Prepare scikit-learn to answer beside the graph; its process starts when needed."""
 
         def start() -> RemoteClassifier:
             remote = self._remote(version, schema, lambda: None)
@@ -272,7 +272,7 @@ class Loader:
         return RemoteClassifier(
             self._workers,
             _title(version),
-            # Read from the disk each time, since it may be large and is seldom needed.
+            # Read from disk when needed: it may be large, and is seldom needed.
             lambda: self._files(version)["model.skops"],
             [feature.name for feature in schema.features],
             lost,
@@ -290,7 +290,7 @@ def _key(version: Version) -> _Key:
 
 
 def _verified(version: Version, folder: Path) -> dict[str, bytes]:
-    """Read the artifacts; raises ValueError where one differs from the record's digest."""
+    """Read the artifacts; raises ValueError if one differs from the digest in the record."""
     if version.foreign:
         return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     files: dict[str, bytes] = {}

@@ -1,7 +1,7 @@
-"""The outcomes that this replica was told: summed by version and day, and written to MLflow.
+"""The outcomes that this replica received, summed by version and day, and written to MLflow.
 
-Each record has one writer, which replaces all of its counts with each request, together with a
-receipt of the request. So replicas cannot overwrite each other, and a reader adds their records.
+Each record is written by one replica alone, so that replicas cannot overwrite each other; readers
+add the records up. Each request replaces the counts of its record, and adds a receipt.
 """
 
 import threading
@@ -13,11 +13,11 @@ from service.common.outcomes import OutcomeCounts, OutcomeRecord, Receipt
 from service.common.ports import Outcomes
 
 _MOST_OPEN = 64
-"""Records that are continued; an older one is left as it is, and another one begun."""
+"""At most this many records are continued; for an older one a new record is begun."""
 
 
 class OutcomeLog:
-    """Adds outcomes to records of this replica's own; from any thread."""
+    """Adds outcomes to the records of this replica; may be called from any thread."""
 
     def __init__(self, outcomes: Outcomes) -> None:
         self._outcomes = outcomes
@@ -27,15 +27,15 @@ class OutcomeLog:
     def add(
         self, version: Version, counts: OutcomeCounts, receipt: Receipt | None, day: str
     ) -> OutcomeRecord:
-        """Count rows on a day; they are stored when this returns the record that has them.
+        """Add counts to the record of their day; store and return it.
 
-        Raises RegistryUnavailable where that is not known; then the same request has to be sent
-        again, and counts once if it has a receipt.
+        Raises RegistryUnavailable if it is not known whether it was stored. Then the client has to
+        send its request again, which counts once if there is a receipt.
         """
         key = version.identity, day
         with self._lock:
-            # Taken out: after a failure it is not known which counts MLflow has, so this record
-            # is not continued.
+            # Taken out, since after a failure it is not known which counts MLflow has: this record
+            # is then not continued.
             record = self._open.pop(key, None)
             if record is None:
                 record = OutcomeRecord(version.identity, version.name, version.version, day, counts)

@@ -1,4 +1,4 @@
-"""Answers beside the truth: counted, and as the figures that are shown of the counts."""
+"""Answers compared with the true labels: the counts, and the figures that follow from them."""
 
 from dataclasses import dataclass, replace
 
@@ -14,7 +14,7 @@ _EDGES = np.arange(1, BINS) / BINS
 
 @dataclass(frozen=True, slots=True)
 class CalibrationFigures:
-    """How often the likeliest class is right where it is given a probability in a tenth of 0 to 1.
+    """How often the likeliest class is right, if its probability is between `from_` and `to`.
 
     `low` and `high` are the 95 % interval (Wilson's) of `observed`.
     """
@@ -32,7 +32,7 @@ class CalibrationFigures:
 def count(
     schema: Schema, truth: Ints, predicted: Ints, probabilities: Floats | None
 ) -> OutcomeCounts:
-    """Count rows of a version with this schema, [N], with their probabilities, [N, K]."""
+    """Count rows: `truth` and `predicted` are indexes of classes, [N]; probabilities are [N, K]."""
     classes = len(schema.classes)
     counts = OutcomeCounts(classes, len(truth))
     if classes > MOST_CONFUSED:
@@ -78,7 +78,7 @@ def metrics_of(counts: OutcomeCounts) -> dict[str, float]:
 
 
 def calibration_of(counts: OutcomeCounts) -> list[CalibrationFigures] | None:
-    """Return the tenths that have rows; None without probabilities."""
+    """Return the figures of the tenths that have rows; None without probabilities."""
     if counts.calibration is None:
         return None
     return [

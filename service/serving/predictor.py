@@ -1,4 +1,4 @@
-"""One version, ready to answer: a request's bytes in, a reply's bytes out."""
+"""One version that is ready to answer: it turns the bytes of a request into those of a reply."""
 
 from collections.abc import Sequence
 from copy import copy
@@ -30,14 +30,14 @@ T = TypeVar("T")
 
 _SHORT_SECONDS = 0.0002
 _UNTIMED_RUNS = 63
-"""Runs shorter than that are timed once in this many and one; longer ones are all timed."""
+"""After a run shorter than `_SHORT_SECONDS`, this many runs are not timed. Longer ones are."""
 
 
 class Predictor(ExpectedTimes):
     """Answers requests from one version of a model.
 
-    `predict` may be called from any thread; `predict_rows` only from one thread at a time, since it
-    works in buffers of its own.
+    `predict` may be called from any thread. Only one thread at a time may call `predict_rows`,
+    since it uses buffers of this object.
     """
 
     def __init__(
@@ -70,13 +70,13 @@ class Predictor(ExpectedTimes):
         self._row_bytes = len(orjson.dumps([f.example for f in schema.features]))
         self._untimed = 0
         self.stored_bytes = 0
-        """The size of its files, as its loader found it."""
+        """The size of its files, set by the loader."""
         self.tally: Tally | None = None
-        """Counts the rows that it answers; None where nothing is counted."""
+        """Counts the rows that it answers; None if nothing is counted."""
         self._conclude()
 
     def renamed(self, name: str) -> "Predictor":
-        """Return one that answers alike under another name; this one keeps its own."""
+        """Return a copy with another name that gives the same answers."""
         predictor = copy(self)
         predictor.name = name
         title = f"Model {name!r} version {self.version}"
@@ -86,18 +86,18 @@ class Predictor(ExpectedTimes):
         return predictor
 
     def replying(self, replies: Sequence[bytes]) -> "Predictor":
-        """Return one that answers single rows with these replies, by the index of the class."""
+        """Return a copy that answers a single row with the reply at the index of its class."""
         predictor = copy(self)
         predictor.replies = LabelReplies(replies)
         return predictor
 
     @property
     def example(self) -> dict[str, Any]:
-        """A request that works."""
+        """A request that this version answers."""
         return self.guide.example
 
     def warm(self) -> None:
-        """Answer the example, so that no client waits for the first run, and measure the latency.
+        """Answer the example and measure the latency, so that no client waits for the first run.
 
         Raises InvalidInput if the version does not take its own example.
         """
@@ -121,10 +121,10 @@ class Predictor(ExpectedTimes):
         self._conclude()
 
     def decode_row(self, body: bytes) -> tuple[Row, bool] | None:
-        """Return the row of a request that has one, and whether it asks for probabilities.
+        """Return the row of a request for one row, and whether it asks for probabilities.
 
-        `predict_rows` answers it, or `predict_batch` where the model is slow. None says nothing
-        about the request: use `predict`.
+        `predict_rows` answers it, or `predict_batch` if the model is slow. If this returns None,
+        the request may be of any kind: use `predict`.
         """
         decoded = self.decoder.one(body)
         if decoded is not None and decoded[1] and not self.classifier.has_probabilities:
@@ -136,8 +136,8 @@ class Predictor(ExpectedTimes):
     ) -> Sequence[bytes | InvalidInput]:
         """Answer rows from `decode_row` by one run, in any thread.
 
-        A row that the classifier cannot take gets what `predict` would raise; the others are not
-        affected. Raises what ends the classifier's process.
+        If the classifier cannot take a row, its answer is the error that `predict` would raise; the
+        others are not affected. Raises an error if the process of the classifier ends.
         """
         if len(rows) == 1:
             return [self._by_itself(rows[0], probabilities)]
@@ -159,8 +159,8 @@ class Predictor(ExpectedTimes):
     ) -> Sequence[bytes | InvalidInput]:
         """Answer rows from `decode_row` by one run on the event loop; at most `max_loop_batch`.
 
-        A row that the classifier cannot take gets what `predict` would raise; the others are not
-        affected.
+        If the classifier cannot take a row, its answer is the error that `predict` would raise; the
+        others are not affected.
         """
         runs = self._probability_runs if probabilities else self._runs
         if not runs:
@@ -186,7 +186,7 @@ class Predictor(ExpectedTimes):
             return self._with_probabilities(bound, rows)
         labels, replies = bound.labels.tolist(), self.replies.single
         if self.tally is not None and self._missing_texts:
-            self.tally.add_rows(rows, labels)  # the buffer does not show which are missing
+            self.tally.add_rows(rows, labels)  # in the buffer, missing texts are already filled in
         elif self.tally is not None:
             self.tally.add_run(bound.inputs, bound.labels)
         return [replies[label] for label in labels]
@@ -221,14 +221,14 @@ class Predictor(ExpectedTimes):
     def predict(self, body: bytes, probabilities: bool = False) -> tuple[bytes, int]:
         """Answer a request, with probabilities if it or the caller asks for them.
 
-        Return the reply and the number of its rows. Raises InvalidInput with every problem, or
-        BodyTooLarge where there are too many rows.
+        Returns the reply and the number of rows. Raises InvalidInput with every problem, or
+        BodyTooLarge if there are too many rows.
         """
         matrix, asked = self.decoder.decode(body)
         return self._predict(matrix, asked or probabilities)
 
     def predict_at_once(self, body: bytes) -> tuple[bytes, int] | None:
-        """Answer a request that may be answered on the event loop; None: use `predict`, elsewhere.
+        """Answer a request on the event loop; None if it may take too long for that.
 
         Raises like `predict`.
         """
@@ -248,15 +248,15 @@ class Predictor(ExpectedTimes):
     def count(
         self, matrix: Floats, labels: Labels, probabilities: Floats | None, keep: bool = True
     ) -> None:
-        """Count rows [N, F] that were answered elsewhere with what `classification` gives.
+        """Count rows [N, F] with the labels and probabilities that `classification` gave them.
 
-        `keep`: the matrix does not change afterwards.
+        `keep` says that the arrays will not change, so that they need not be copied.
         """
         if self.tally is not None:
             self.tally.add_matrix(matrix, labels, probabilities, keep)
 
     def answer(self, question: Question[T]) -> tuple[T, int]:
-        """Answer a request that was read; return the reply and the number of its rows.
+        """Answer a request that has been read; return the reply and the number of its rows.
 
         Raises InvalidInput for numbers that the classifier cannot take, or for probabilities that
         it does not have.
@@ -266,6 +266,6 @@ class Predictor(ExpectedTimes):
         answers = self.classification.classify(question.matrix, question.probabilities)
         reply = question.write(*answers)
         self.count(question.matrix, *answers)
-        if not self.classification.is_shared(rows):  # else the clock is that of a part
+        if not self.classification.is_shared(rows):  # else the clock has measured only a part
             self._learn(rows, self.classifier.clock() - start)
         return reply, rows

@@ -1,6 +1,6 @@
-"""How right answers are whose truth is known: counts, losses, an exact test and an interval.
+"""How good answers are, given the true labels: counts, losses, an exact test and an interval.
 
-They are what scikit-learn and scipy compute, which the serving process does not import.
+The results are those of scikit-learn and scipy, which the serving process does not import.
 """
 
 import math
@@ -15,14 +15,14 @@ from service.models.classifier import Floats
 Ints = NDArray[np.int64]
 
 _SMALLEST = float(np.finfo(np.float64).eps)
-"""A probability counts as at least this in a log loss, as in scikit-learn's."""
+"""In a log loss a smaller probability counts as this one, as in scikit-learn."""
 _Z = 1.959963984540054
 """The 97.5 % quantile of the normal distribution: an interval of 95 %."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassCounts:
-    """Rows by class, each [K]: those of the class, those predicted as it, and those of both."""
+    """Numbers of rows by class, each [K]: of that true class, predicted as it, and both."""
 
     rows: Ints
     predicted: Ints
@@ -39,9 +39,10 @@ class ClassCounts:
         )
 
     def metrics(self) -> dict[str, float]:
-        """Return accuracy, balanced accuracy and macro F1 of at least one row.
+        """Return accuracy, balanced accuracy and macro F1; there must be at least one row.
 
-        A class that does not occur has no recall, and one that is not predicted either no F1.
+        Recall is averaged over the classes that occur, and F1 over those that occur or are
+        predicted.
         """
         occurs = self.rows > 0
         either = self.rows + self.predicted
@@ -54,14 +55,14 @@ class ClassCounts:
 
 
 def has_likelihoods(probabilities: Floats) -> bool:
-    """Return whether every row of [N, K] has a likelihood: it is finite, and not all of it zero."""
+    """Return whether all of [N, K] is finite, and no row consists of zeros alone."""
     return bool(np.isfinite(probabilities).all() and (probabilities.sum(axis=1) > 0).all())
 
 
 def log_losses(truth: Ints, probabilities: Floats) -> Floats:
     """Return the log loss of each row, [N], of probabilities [N, K].
 
-    The class of a row whose probabilities are all zero counts as the least likely there can be.
+    If all probabilities of a row are zero, its class counts as if it had the smallest one.
     """
     given = probabilities[np.arange(len(truth)), truth]
     losses: Floats = -np.log(np.clip(given, _SMALLEST, 1 - _SMALLEST))
@@ -69,7 +70,7 @@ def log_losses(truth: Ints, probabilities: Floats) -> Floats:
 
 
 def brier_scores(truth: Ints, probabilities: Floats) -> Floats:
-    """Return the Brier score of each row, [N], summed over the classes of [N, K]."""
+    """Return the Brier score of each row, [N]: the sum over the K classes of [N, K]."""
     squares = (probabilities**2).sum(axis=1)
     given = probabilities[np.arange(len(truth)), truth]
     scores: Floats = squares - 2 * given + 1
@@ -79,7 +80,8 @@ def brier_scores(truth: Ints, probabilities: Floats) -> Floats:
 def mcnemar(one: int, other: int) -> float:
     """Return the p-value of McNemar's exact test: twice the smaller tail of a fair coin.
 
-    `one` and `other` count the rows that only the one, and only the other, answers right.
+    `one` is the number of rows that only the first version answers right, `other` that of the rows
+    that only the second does.
     """
     count, fewer = one + other, min(one, other)
     if one == other:
@@ -96,7 +98,7 @@ def mcnemar(one: int, other: int) -> float:
 
 
 def wilson(hits: int, rows: int) -> tuple[float, float]:
-    """Return Wilson's 95 % interval of a share of at least one row."""
+    """Return Wilson's 95 % interval of the share `hits / rows`; `rows` is at least 1."""
     share, square = hits / rows, _Z * _Z
     middle = (share + square / (2 * rows)) / (1 + square / rows)
     half = _Z * math.sqrt(share * (1 - share) / rows + square / (4 * rows * rows))

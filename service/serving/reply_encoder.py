@@ -1,4 +1,4 @@
-"""The JSON of replies; whatever does not depend on the request is prepared once."""
+"""The JSON of replies. What is the same in all of them is prepared once."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -25,13 +25,13 @@ class Replies(Protocol):
 
 
 class LabelReplies:
-    """Replies to single rows that were all made before; there are none with probabilities."""
+    """Replies to single rows, all made in advance; none of them has probabilities."""
 
     def __init__(self, single: Sequence[bytes]) -> None:
         self.single = single
 
     def with_probabilities(self, label: int, chances: list[float]) -> bytes:
-        """Refuse: nobody asks for it."""
+        """Refuse, since nobody asks these replies for probabilities."""
         raise NotImplementedError
 
     def encode(self, labels: NDArray[np.int64], _: NDArray[np.float64] | None) -> bytes:
@@ -43,7 +43,7 @@ class ReplyEncoder:
     """Writes replies of one version of a model."""
 
     def __init__(self, members: Mapping[str, object], classes: Sequence[object]) -> None:
-        """`members` are those that every reply has before its predictions."""
+        """Every reply begins with `members`, and its predictions follow."""
         begin = orjson.dumps(members)[:-1] + (b"," if members else b"")
         self._head = begin + b'"predictions":['
         self._labels = [orjson.dumps(label) for label in classes]

@@ -1,4 +1,4 @@
-"""One loaded version as requests meet it: its predictor, headers, counters and batcher."""
+"""One loaded version with all that its requests need: predictor, headers, counters, batcher."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ class ServedModel:
         self.predictor = loaded.predictor
         self.model_headers = model_headers(loaded)
         self.headers = [JSON, *self.model_headers]
-        """The headers of a prediction without its length."""
+        """The headers of a prediction, without content-length."""
         self._latencies = metrics.predict.open(loaded.name, loaded.version)
         self.ok = self._latencies["ok"].observe
         self.loop_batcher: LoopBatcher[asyncio.Future[bytes]] = LoopBatcher(self.predictor, deliver)
@@ -33,25 +33,25 @@ class ServedModel:
         self._codecs: dict[Callable[[Predictor], Any], Any] = {}
 
     def codec(self, make: Callable[[Predictor], T]) -> T:
-        """Return what `make` prepares from the version for a protocol; it is made once."""
+        """Return what `make` prepares of the version for a protocol; it is called only once."""
         codec: T | None = self._codecs.get(make)
         if codec is None:
             codec = self._codecs[make] = make(self.predictor)
         return codec
 
     def observe(self, outcome: str, seconds: float) -> None:
-        """Count a request that was not answered with a prediction."""
+        """Count a request that got no prediction, by its outcome."""
         self._latencies[outcome].observe(seconds)
 
     def close(self) -> None:
-        """Say that it answers no further requests."""
+        """Close its counters, as it gets no further requests."""
         self._metrics.predict.close(self.loaded.name, self.loaded.version)
 
 
 def model_headers(loaded: LoadedVersion) -> list[tuple[bytes, bytes]]:
-    """Return the headers of a reply that used this version; the epoch is that of one in use.
+    """Return the headers that name the version of a reply; only one in use has an epoch.
 
-    Others may have named it with characters that no header holds; its name is written as in a URL.
+    The name is quoted as in a URL, since it may have characters that a header cannot hold.
     """
     headers = [
         (b"x-model-name", quote(loaded.name, safe="").encode()),

@@ -1,4 +1,4 @@
-"""The versions in MLflow; while MLflow is down, as they were last read."""
+"""The list of versions in MLflow; while MLflow is down, the list that was read last."""
 
 import logging
 import threading
@@ -32,7 +32,7 @@ class Listed:
 
 
 class VersionListing:
-    """Lists versions, and keeps a snapshot of the newest thousand for when MLflow is down."""
+    """Lists versions, and keeps the newest thousand to be listed while MLflow is down."""
 
     def __init__(self, versions: Versions, loader: Loader) -> None:
         self._versions = versions
@@ -89,7 +89,7 @@ class VersionListing:
         return Listed(Page(items[:limit]), True, time.monotonic() - taken_at)
 
     def _inspect(self, versions: Sequence[Version], seconds: float) -> None:
-        """Have foreign versions checked that were not checked yet; wait up to `seconds` for it."""
+        """Have foreign versions checked that have not been yet; wait for that up to `seconds`."""
         waiting: list[Future[None]] = []
         with self._lock:
             for version in versions:
@@ -122,7 +122,7 @@ class VersionListing:
         return (None, "it has not been checked yet") if version.foreign else (True, None)
 
     def describe(self, version: Version) -> dict[str, Any]:
-        """Return the schema and the example of a version, or nothing where it has none."""
+        """Return the schema and the example of a version; empty if it cannot be served."""
         try:
             schema = self._loader.schema(version)
         except VersionNotServable:

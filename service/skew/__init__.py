@@ -1,1 +1,1 @@
-"""How what a version is asked, and what it answers, differs from what it was trained on."""
+"""Skew: how the requests to a version, and its answers, differ from its training data."""

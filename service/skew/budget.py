@@ -1,21 +1,22 @@
-"""How many of the answered rows are counted: all, or one in k where more come than may cost."""
+"""Decides which of the answered rows are counted: all of them, or one in k under high load."""
 
 from collections.abc import Callable
 from math import ceil
 from time import monotonic
 
 CELLS_A_ROW = 50
-"""Cells up to which a row costs as much as any; a wider one counts as several."""
+"""A row of at most this many cells costs 1; a wider one costs more, in proportion."""
 
 _GOLDEN = 0.6180339887498949
-"""Multiples of it, modulo 1, are evenly spread, however regular the traffic is."""
+"""The multiples of this number, modulo 1, are evenly spread. So a regular pattern in the traffic
+does not decide which rows are counted."""
 
 
 class Budget:
-    """Shared by all versions of a replica.
+    """Limits the rows that a replica counts in a second, over all its versions.
 
-    `take` may be called from any thread: a count that two threads lose between them only makes the
-    sum a little smaller.
+    `take` may be called from any thread without a lock: if two threads write at once, the number of
+    rows that arrived comes out a little too small, which does no harm.
     """
 
     def __init__(self, rows_per_second: int, clock: Callable[[], float] = monotonic) -> None:
@@ -28,9 +29,9 @@ class Budget:
         """One row in this many is counted."""
 
     def take(self, rows: int, cost: float) -> tuple[int, int]:
-        """Return the first row to count of this many, and the distance to the next ones.
+        """Return which of these rows to count: the index of the first, and the step to the next.
 
-        `cost` is that of one row, 1 for an ordinary one.
+        `cost` is the cost of one row; an ordinary row costs 1.
         """
         self._arrive(rows * cost)
         stride = self.stride
@@ -42,7 +43,7 @@ class Budget:
         return int(self._phase * stride), stride
 
     def takes(self, rows: int, cost: float) -> bool:
-        """Return whether to count these few rows, all or none: quicker than `take` for a run."""
+        """Return whether to count these few rows, all or none; it takes less time than `take`."""
         self._arrive(rows * cost)
         if self.stride == 1:
             return True
@@ -52,10 +53,10 @@ class Budget:
     def _arrive(self, cost: float) -> None:
         arrived = self._arrived = self._arrived + cost
         if arrived > self._most * self.stride:
-            self.stride *= 2  # until the next `renew` knows better
+            self.stride *= 2  # `renew` sets it anew
 
     def renew(self) -> None:
-        """Begin another second: the last one shows how many rows come."""
+        """Begin another second; choose the stride by the rows that arrived in the last one."""
         now = self._clock()
         seconds = max(now - self._began, 1.0)
         self.stride = max(1, ceil(self._arrived / (seconds * self._most)))

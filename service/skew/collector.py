@@ -1,4 +1,4 @@
-"""What Prometheus scrapes of the model in use, computed off the event loop."""
+"""The metrics of skew for Prometheus. They are computed in a thread, not on the event loop."""
 
 import threading
 from collections import Counter as Counts
@@ -20,19 +20,19 @@ from service.skew.tally import Tally
 from service.skew.windows import HOUR
 
 MOST_FEATURES = 50
-"""Features that are labels of their own; what is beyond is in `OTHER`, as are classes."""
+"""This many features get labels of their own; the others are shown together as `OTHER`."""
 
 _LONGEST = 100
-"""Characters of a label."""
+"""A label has at most this many characters."""
 
 _Values = Mapping[tuple[str, str], int]
 
 
 class SkewCollector(Collector):
-    """Shows PSI of the last hour, and counters that never fall while their labels are shown.
+    """Shows the PSI of the last hour, and counters. A counter never falls while its label is shown.
 
-    The labels are the features and classes of the model in use; what other versions are asked
-    counts for features and classes of the same names, and else for `OTHER`.
+    The labels are the features and classes of the model in use. Requests to other versions count
+    for the features and classes of the same names, or for `OTHER` if there are none.
     """
 
     def __init__(self, tallies: Tallies, in_use: Callable[[], Tally | None]) -> None:
@@ -41,17 +41,17 @@ class SkewCollector(Collector):
         self._in_use = in_use
         self._lock = threading.Lock()
         self._shown: WeakKeyDictionary[Tally, NDArray[np.int64]] = WeakKeyDictionary()
-        """What has been added of each version."""
+        """The counts of each version that have been added to the counters."""
         self._values: Counts[tuple[str, str]] = Counts()
         self._predicted: Counts[str] = Counts()
         self._families: tuple[Metric, ...] = ()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metric families as `refresh` found them; on the event loop, at each scrape."""
+        """Yield what the last `refresh` found; it is called on the event loop at each scrape."""
         yield from self._families
 
     def refresh(self) -> None:
-        """Compute what is shown; in a thread, since many features take milliseconds."""
+        """Compute the metrics. Call it in a thread: with many features it takes milliseconds."""
         psi = GaugeMetricFamily(
             "service_feature_psi",
             "Population stability index of the last hour in this replica, beside training.",
@@ -84,7 +84,7 @@ class SkewCollector(Collector):
         self._families = (psi, limit, values, predicted)
 
     def _add_all(self, in_use: Tally) -> None:
-        """Add what was counted since the last scrape, by the labels of the model in use."""
+        """Add what was counted since the last `refresh`, by the labels of the model in use."""
         features = set(_features(in_use))
         classes = set(_classes(in_use))
         self._values = Counts(
@@ -122,7 +122,7 @@ def _classes(tally: Tally) -> list[str]:
 
 
 def _indexes(tally: Tally) -> dict[str, tuple[float, float]]:
-    """Return PSI and limit of each feature; of those beyond the bound, of the worst."""
+    """Return PSI and limit of each feature that is shown. `OTHER` has those of its worst one."""
     window = tally.window(HOUR)
     found: dict[str, tuple[float, float]] = {}
     if not window.rows:
@@ -141,7 +141,7 @@ def _indexes(tally: Tally) -> dict[str, tuple[float, float]]:
 
 
 def _outcomes(tally: Tally, counts: NDArray[np.int64]) -> _Values:
-    """Return how many values of each feature are where; each value is in one place."""
+    """Return the numbers of values by feature and outcome. Each value has exactly one outcome."""
     found: Counts[tuple[str, str]] = Counts()
     for one in tally.layout.features:
         name = clip(one.name, _LONGEST)

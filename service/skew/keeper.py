@@ -1,4 +1,4 @@
-"""The thread that counts what was answered, off the path of requests, and keeps the counts."""
+"""A thread that counts the answered rows, so that no request waits, and stores the counts."""
 
 import logging
 import threading
@@ -12,11 +12,12 @@ from service.skew.tallies import Tallies
 logger = logging.getLogger(__name__)
 
 _SECONDS = 1.0
-"""Between two counts: until then rows are kept as they are, within the budget of that time."""
+"""The time between two counts. Until then the rows themselves are kept, as many as the budget of
+that time allows."""
 _REFRESH_SECONDS = 5.0
 _WRITE_SECONDS = 60.0
 _LAST_SECONDS = 5.0
-"""How long the end of the service waits for MLflow to take the last counts."""
+"""When the service ends, it waits this long for MLflow to take the last counts."""
 
 
 class Keeper:
@@ -64,7 +65,7 @@ class Keeper:
         if self._clock() - self._refreshed_at >= _REFRESH_SECONDS:
             self._refreshed_at = self._clock()
             self._refresh()
-        # What could not be read back at once is tried again when it is due.
+        # Counts that could not be read back are tried again only when they are due to be written.
         self._tried = {tally.key for tally in self.tallies.all()}
 
     def _run(self) -> None:

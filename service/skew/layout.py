@@ -1,4 +1,4 @@
-"""The bins of one version in one array: those of its features, its classes, its confidence."""
+"""All bins of one version in one array: by feature, by predicted class, by confidence."""
 
 from dataclasses import dataclass
 
@@ -13,11 +13,12 @@ Labels = NDArray[np.int64]
 Counts = NDArray[np.int64]
 
 MOST_BINS = 8192
-"""Of the features of one version; features that do not fit are not counted. Each bin takes 4 bytes
-in each of 327 spans of time."""
+"""The most bins for the features of one version; features that do not fit are not counted. Each bin
+takes 4 bytes in each of 327 spans of time."""
 
 _OUTSIDE = 2
-"""Counts of each feature besides its bins: below and above of a number, unseen of a text."""
+"""Each feature has this many counts besides its bins: of a number, the values below and above the
+range of the training; of a text, the unseen categories, and one that is not used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,12 @@ class FeatureBins:
     is_text: bool
     is_boolean: bool
     bins: slice
-    """The bins that share out the rows; the last is that of missing values."""
+    """Each row is in exactly one of these bins; the last one is for missing values."""
     expected: Counts
     """The rows of the reference in each bin."""
     outside: int
-    """Where its count of numbers below the seen range is, with those above behind it; of a text,
-    that of unseen categories. These rows are in the bins too."""
+    """Where its counts besides the bins begin. Of a number: the values below the range of the
+    training, then those above it. Of a text: the unseen categories. The rows are in bins too."""
 
     @property
     def missing(self) -> int:
@@ -44,13 +45,13 @@ class FeatureBins:
 
 
 class Layout:
-    """Puts rows into the bins of one version; its methods may be called from any thread."""
+    """Counts rows in the bins of one version; its methods may be called from any thread."""
 
     def __init__(self, schema: Schema, reference: Reference | None) -> None:
         """Without a reference only the classes are counted."""
         self.features: list[FeatureBins] = []
         self.uncounted = 0
-        """Features for which there is no room."""
+        """The number of features that do not fit."""
         size = 0
         if reference is not None:
             size = self._place(schema, reference)
@@ -71,9 +72,9 @@ class Layout:
         ]
 
     def _place(self, schema: Schema, reference: Reference) -> int:
-        """Give features their places; return the size of all."""
+        """Lay the bins of the features one after the other; return the length of all."""
         order = range(len(schema.features))
-        # The most important ones first, where not all have room.
+        # If not all of them fit, the most important ones are counted.
         ranked = sorted(order, key=lambda place: -(schema.features[place].importance or 0.0))
         size, chosen = 0, set()
         for place in ranked:
@@ -102,14 +103,14 @@ class Layout:
 
     @property
     def numbers_a_row(self) -> int:
-        """What counting a row costs, in cells."""
+        """How many cells are looked at to count a row."""
         return max(1, len(self.features))
 
     def count(self, X: Matrix, labels: Labels, confidence: Matrix | None) -> Counts:
         """Return the counts of rows: [size].
 
-        `X` is their matrix as decoders make it, [N, F]; `labels` are the indexes of their classes,
-        [N], and `confidence` their largest probabilities, [N].
+        `X` is their matrix as decoders make it, [N, F]; `labels` are the indexes of the
+        predicted classes, [N]; `confidence` are the largest probabilities, [N].
         """
         where = [self.classes.start + labels]
         if confidence is not None:
@@ -137,7 +138,7 @@ class Layout:
 
 
 def _edges(reference: Reference | None, numbers: list[FeatureBins]) -> Matrix:
-    """Return the edges, [edge, feature]; infinite where a feature has fewer."""
+    """Return the edges between the bins, [edge, feature]; inf where a feature has fewer."""
     edges = np.full((QUANTILES - 1, len(numbers)), np.inf)
     for index, one in enumerate(numbers):
         assert reference is not None
@@ -150,8 +151,10 @@ def _edges(reference: Reference | None, numbers: list[FeatureBins]) -> Matrix:
 
 
 def _codes(reference: Reference | None, schema: Schema, one: FeatureBins) -> Labels:
-    """Return where each category is counted, by its code; an unknown one is the second last, -1
-    from the end, and a missing one the last but that, so that codes index it as they are.
+    """Return the place of the bin of each category, by its code.
+
+    The last entry is for the code -1, an unseen category, and the one before it for -2, a missing
+    value: Python counts negative indexes from the end.
     """
     assert reference is not None
     others = one.missing - 1

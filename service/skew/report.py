@@ -1,4 +1,4 @@
-"""What the counts of a window say: each feature and the answers, beside the reference."""
+"""Compares the counts of a window with the reference: for each feature, and for the answers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class FeatureSkew:
-    """One feature; numbers of rows are of those in the bins."""
+    """One feature. The numbers of rows are those of the counted rows."""
 
     name: str
     divergence: Divergence
@@ -48,15 +48,15 @@ class SkewReport:
     features: Sequence[FeatureSkew]
     """The worst first."""
     uncounted: int
-    """Features that have no bins, for lack of room."""
+    """The number of features that are not counted, since their bins do not fit."""
     answers: Divergence
     classes: Sequence[Bin]
     confidence: tuple[Divergence, Sequence[Bin]] | None
-    """Of the answers with probabilities; None where there are none."""
+    """Only the answers with probabilities; None if there are none."""
 
 
 def report(tally: Tally, window: Window) -> SkewReport:
-    """Compare a window with the version's reference, which it must have."""
+    """Compare a window with the reference of its version, which must have one."""
     reference, layout = tally.reference, tally.layout
     assert reference is not None
     counts = np.array(window.counts or np.zeros(layout.size), np.int64)
@@ -80,7 +80,7 @@ def report(tally: Tally, window: Window) -> SkewReport:
 
 
 def feature_divergence(one: FeatureBins, counts: Counts) -> Divergence:
-    """Compare one feature's counts, in an array by the version's layout."""
+    """Compare one feature with its reference; `counts` is the whole array of the layout."""
     return diverge(counts[one.bins], one.expected)
 
 
@@ -126,7 +126,7 @@ def _confidence(
 
 
 def _bins(labels: Sequence[str], counted: Counts, expected: Counts) -> list[Bin]:
-    """Return the shares as they are, without what `diverge` adds; 0 where there are no rows."""
+    """Return the shares of the bins, 0 without rows; no pseudo-counts are added as in `diverge`."""
     rows, total = max(1, int(counted.sum())), max(1, int(expected.sum()))
     pairs = zip(labels, (counted / rows).tolist(), (expected / total).tolist(), strict=True)
     return [Bin(label, share, theirs) for label, share, theirs in pairs]

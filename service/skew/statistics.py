@@ -17,9 +17,9 @@ Shares = NDArray[np.float64]
 Verdict = Literal["ok", "drift", "too few rows"]
 
 LEAST_ROWS = 500
-"""With fewer rows in the bins nothing is said."""
+"""With fewer rows in the bins, the verdict is that they are too few."""
 LARGE_PSI = 0.25
-"""The customary bound from which a shift counts as large."""
+"""By custom, a PSI above this is a large shift."""
 QUANTILE_NORMAL = 3.090232306167813
 """The 99.9 % quantile of the normal distribution."""
 
@@ -43,7 +43,7 @@ class Divergence:
 def diverge(counted: Counts, expected: Counts) -> Divergence:
     """Compare the rows in bins with those of the reference: [bins] each.
 
-    Bins that are empty on both sides are no bins.
+    Bins that are empty on both sides are left out.
     """
     some = (counted > 0) | (expected > 0)
     counted, expected = counted[some], expected[some]

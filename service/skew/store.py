@@ -1,7 +1,7 @@
-"""The counts of replicas in MLflow, as files of the training's run: a restart loses a minute.
+"""Stores the counts in MLflow, as files of the training's run, so that a restart loses a minute.
 
-Each replica writes a file of its own, and reads it back. Those of replicas that have ended are
-added to what the others count, so that nobody has to take them over, and nothing is there twice.
+Each replica writes its own file, and reads it back when it starts again. The files of replicas that
+have ended are only read, and added to the counts of the others: so nothing is counted twice.
 """
 
 import logging
@@ -20,11 +20,11 @@ logger = logging.getLogger(__name__)
 FOLDER = "skew"
 
 LISTED_SECONDS = 60.0
-"""How long the files of a run are not listed again."""
+"""The list of the files of a run is used for this long before they are listed again."""
 _MOST_FILES = 200
-"""Files of one version that are added up."""
+"""At most this many files of one version are added up."""
 _MOST_LISTED = 64
-"""Versions whose files are remembered."""
+"""The lists of files of at most this many versions are kept."""
 
 
 class Store:
@@ -44,12 +44,15 @@ class Store:
         self._steady = steady
         self._lock = threading.Lock()
         self._listed: dict[str, tuple[float, list[str]]] = {}
-        """When the files of a version were listed, and the replicas that wrote them."""
+        """By version: when its files were listed, and which replicas wrote them."""
         self._ended: dict[tuple[str, str], Windows | None] = {}
-        """What replicas wrote that have ended; None for a file that cannot be read."""
+        """By version and ended replica: what the replica wrote; None if that cannot be read."""
 
     def restore(self, tally: Tally) -> None:
-        """Add what this replica wrote before to a tally, once; raises a ServiceError."""
+        """Add to a tally what this replica wrote before it restarted; raises a ServiceError.
+
+        A tally that has been restored is left as it is.
+        """
         before = self._read(tally, self._own)
         with tally.lock:
             if not tally.restored:
@@ -58,7 +61,7 @@ class Store:
                     tally.windows.merge(before)
 
     def write(self, tally: Tally) -> None:
-        """Write the counts of a tally that was restored, if it has more; raises a ServiceError."""
+        """Write a tally if it has new rows and has been restored; raises a ServiceError."""
         with tally.lock:
             rows = tally.rows
             if not tally.restored or rows == tally.written:
@@ -68,16 +71,16 @@ class Store:
         tally.written = rows
 
     def of_ended(self, tally: Tally, alive: Collection[str], seconds: float) -> tuple[Window, bool]:
-        """Add up what was written by replicas that are not alive; return whether that is all.
+        """Return the sum of the counts of replicas that have ended, and whether it is complete.
 
-        It is not while MLflow does not answer: then what was read before counts.
+        While MLflow does not answer, it has only the counts that were read before.
         """
         if not tally.run:
             return Window(), True
         is_all = True
         with self._lock:
             for replica in alive:
-                self._ended.pop((tally.key, replica), None)  # it writes more
+                self._ended.pop((tally.key, replica), None)  # its file will change
             try:
                 for replica in self._replicas(tally)[:_MOST_FILES]:
                     if replica not in (self._own, *alive):
@@ -92,9 +95,9 @@ class Store:
         return total, is_all
 
     def _look(self, tally: Tally, replica: str) -> None:
-        """Read the counts of a replica that has ended, unless that was done.
+        """Read the counts of a replica that has ended, unless they have been read.
 
-        Those that are older than any window are deleted.
+        A file is deleted if all its counts are older than the longest window.
         """
         known = (tally.key, replica)
         if known not in self._ended:
@@ -105,7 +108,7 @@ class Store:
             self._ended[known] = None
 
     def _replicas(self, tally: Tally) -> list[str]:
-        """Return who has written counts of a version."""
+        """Return the replicas that have written counts of a version."""
         at, replicas = self._listed.get(tally.key, (-LISTED_SECONDS, []))
         if self._steady() - at < LISTED_SECONDS:
             return replicas
@@ -123,7 +126,7 @@ class Store:
         return found
 
     def _read(self, tally: Tally, replica: str) -> Windows | None:
-        """Read what a replica wrote; None where there is nothing that can be read."""
+        """Return what a replica wrote; None if there is nothing, or nothing that can be read."""
         try:
             data = self._files.read_file(tally.run, _path(tally, replica), MOST_BYTES)
             return None if data is None else decode(data, tally.layout.size, self._clock)
@@ -135,9 +138,9 @@ class Store:
 
 
 def save(store: Store, tally: Tally, write: bool) -> None:
-    """Restore a tally if it was not, and write it if that is due.
+    """Restore a tally unless that was done, and write it if `write` says so.
 
-    An error is logged, and it is tried again later.
+    Errors are logged and not raised, since the keeper tries again later.
     """
     try:
         if not tally.restored:

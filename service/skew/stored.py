@@ -1,4 +1,4 @@
-"""Counts as a file: compressed, and read with bounds, since others may have put anything there."""
+"""Counts as a compressed file. It is read within bounds: anybody may have written to MLflow."""
 
 import zlib
 from collections.abc import Callable
@@ -9,11 +9,11 @@ import numpy as np
 from service.skew.windows import Bucket, Windows
 
 MOST_BYTES = 16 * 2**20
-"""Of a file."""
+"""The largest file that is read."""
 
 _NUMBER_BYTES = 4
 _BUCKET_BYTES = 64
-"""More than what a bucket takes besides its counts."""
+"""A bucket takes fewer bytes than this besides its counts."""
 
 
 class _Bucket(msgspec.Struct, array_like=True):
@@ -36,7 +36,7 @@ _decoder = msgspec.msgpack.Decoder(_File)
 
 
 def encode(windows: Windows) -> bytes:
-    """Return the file that `decode` reads."""
+    """Return the bytes of a file that `decode` reads."""
     rings = [
         _Ring(
             ring.span,
@@ -51,7 +51,7 @@ def encode(windows: Windows) -> bytes:
 
 
 def decode(data: bytes, size: int, clock: Callable[[], float]) -> Windows:
-    """Read the counts of a version with a layout of this size; raises ValueError for others."""
+    """Read counts; raises ValueError if they are damaged, or of a layout of another size."""
     windows = Windows(size, clock)
     most = sum(ring.most for ring in windows.rings) * (size * _NUMBER_BYTES + _BUCKET_BYTES)
     inflating = zlib.decompressobj()

@@ -1,4 +1,4 @@
-"""The counts of every version that answers here, kept over changes of the model in use and back."""
+"""The tallies of the versions that this replica serves. A change of the model keeps them."""
 
 import threading
 from collections import OrderedDict
@@ -13,14 +13,14 @@ from service.skew.budget import Budget
 from service.skew.tally import Tally
 
 _MOST = 8
-"""Versions whose counts are kept after nothing else refers to them."""
+"""The tallies of this many versions are kept even when the versions are no longer loaded."""
 
 
 class Tallies:
     """Opens the tally of a version; its methods may be called from any thread."""
 
     def __init__(self, rows_per_second: int, clock: Callable[[], float] = time) -> None:
-        """Count this many rows a second, all versions together; 0: none, and there are no tallies.
+        """Count at most this many rows a second of all versions; with 0 nothing is counted.
 
         `clock` returns seconds since 1970.
         """
@@ -29,12 +29,15 @@ class Tallies:
         self._clock = clock
         self._lock = threading.Lock()
         self._alive: WeakValueDictionary[str, Tally] = WeakValueDictionary()
-        """All that a loaded version counts into."""
+        """All tallies that exist: those of the loaded versions, and those in `_kept`."""
         self._kept: OrderedDict[str, Tally] = OrderedDict()
-        """The ones opened last, whether their version is loaded or not."""
+        """The tallies that were opened last, even if their versions are no longer loaded."""
 
     def open(self, version: Version, schema: Schema, reference: Reference | None) -> Tally | None:
-        """Return the tally of a version with its counts; None where nothing is counted."""
+        """Return the tally of a version, the same one as before if it is kept.
+
+        Returns None if nothing is counted.
+        """
         if not self.is_on:
             return None
         key = key_of(version)
@@ -51,16 +54,16 @@ class Tallies:
         return tally
 
     def find(self, key: str) -> Tally | None:
-        """Return the tally of that key, if it is kept here."""
+        """Return the tally of that key, if there is one here."""
         with self._lock:
             return self._alive.get(key)
 
     def all(self) -> Sequence[Tally]:
-        """Return those that are kept."""
+        """Return all tallies."""
         with self._lock:
             return list(self._alive.values())
 
 
 def key_of(version: Version) -> str:
-    """Return what identifies a version whatever its model is called."""
+    """Return a key of a version that stays the same when its model is renamed."""
     return f"{version.run_id}.{version.version}.{version.created_at:.3f}"

@@ -1,4 +1,4 @@
-"""Counts of one version over time, in memory that does not grow: coarser the further back."""
+"""Counts of one version over time, in bounded memory: the older they are, the coarser the spans."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,25 +13,25 @@ Counts = NDArray[np.integer[Any]]
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
 _SPANS = ((MINUTE, HOUR), (15 * MINUTE, DAY), (2 * HOUR, 14 * DAY))
-"""Seconds that one bucket spans, and the longest window that is added up from such buckets."""
+"""How many seconds one bucket spans, and the longest window that is made of such buckets."""
 
 LONGEST = _SPANS[-1][1]
-"""Of a window, in seconds."""
+"""The longest window, in seconds."""
 
 
 @dataclass(slots=True)
 class Window:
-    """What was counted in the last seconds."""
+    """What was counted in a window of time that ends now."""
 
     rows: int = 0
-    """All that were answered, also those left out of the bins."""
+    """All rows that were answered, including those that were not counted in bins."""
     since: float | None = None
-    """When the first of them may have been answered, in seconds since 1970; None without rows."""
+    """No row was answered before this time, in seconds since 1970; None without rows."""
     counts: list[int] = field(default_factory=list)
-    """By the version's `Layout`; empty without rows."""
+    """The array of the version's `Layout`; empty without rows."""
 
     def add(self, other: "Window") -> None:
-        """Add what was counted elsewhere, by the same layout."""
+        """Add the counts of another replica; they have the same layout."""
         if not other.rows:
             return
         self.since = other.since if not self.rows else min(self.since or 0, other.since or 0)
@@ -52,7 +52,7 @@ class Bucket:
 
 @dataclass(slots=True)
 class Ring:
-    """Buckets of one span, by their number since 1970."""
+    """The buckets of one length. Bucket number n begins n times `span` seconds after 1970."""
 
     span: int
     longest: int
@@ -60,11 +60,11 @@ class Ring:
 
     @property
     def most(self) -> int:
-        """The most buckets: those of the longest window, and the one that it begins within."""
+        """The most buckets that are kept: the longest window may begin within one more."""
         return ceil(self.longest / self.span) + 1
 
     def add(self, number: int, rows: int, counts: Counts, now: float) -> None:
-        """Add rows to a bucket, unless its time is over; forget those whose time is."""
+        """Add rows to a bucket, unless it is too old; drop the buckets that are too old."""
         oldest = int(now // self.span) - self.most + 1
         if number < oldest:
             return
@@ -77,7 +77,7 @@ class Ring:
         bucket.counts += counts.astype(np.uint32)
 
     def since(self, seconds: float, now: float) -> Iterator[tuple[int, Bucket]]:
-        """Yield the buckets of a window: all of it, and at most one span more."""
+        """Yield the buckets that overlap a window; the first may begin up to one span before it."""
         first, last = (now - seconds) // self.span, now // self.span
         for number, bucket in self.buckets.items():
             if first <= number <= last:
@@ -85,7 +85,7 @@ class Ring:
 
 
 class Windows:
-    """Counts of the last fourteen days; for one thread at a time."""
+    """The counts of the last fourteen days. Only one thread may use it at a time."""
 
     def __init__(self, size: int, clock: Callable[[], float]) -> None:
         """`size` is that of the layout; `clock` returns seconds since 1970."""
@@ -94,20 +94,20 @@ class Windows:
         self.rings = [Ring(span, longest) for span, longest in _SPANS]
 
     def add(self, rows: int, counts: Counts) -> None:
-        """Count rows that are answered now."""
+        """Add the counts of rows that are answered now."""
         now = self._clock()
         for ring in self.rings:
             ring.add(int(now // ring.span), rows, counts, now)
 
     def merge(self, other: "Windows") -> None:
-        """Add what was counted before, by the same layout."""
+        """Add the counts of before a restart; they have the same layout."""
         now = self._clock()
         for ring, more in zip(self.rings, other.rings, strict=True):
             for number, bucket in more.buckets.items():
                 ring.add(number, bucket.rows, bucket.counts, now)
 
     def window(self, seconds: float) -> Window:
-        """Add up the last seconds, of which there are at most `LONGEST`."""
+        """Add up the last `seconds`, at most `LONGEST`."""
         now = self._clock()
         ring = next(one for one in self.rings if seconds <= one.longest)
         found = sorted(ring.since(seconds, now), key=lambda pair: pair[0])

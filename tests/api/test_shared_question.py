@@ -1,4 +1,4 @@
-"""A question that many ask at a time is put once, whoever leaves meanwhile."""
+"""Clients that ask at the same time share one answer, even if one of them leaves."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Files as somebody drops them on a page, and downloads as they come out of one."""
+"""Uploads to a page, and downloads from it."""
 
 from pathlib import Path
 
@@ -6,14 +6,14 @@ from playwright.sync_api import FilePayload, Page
 
 
 def upload(page: Page, name: str, content: str | bytes) -> None:
-    """Give a small file to the page's place for one."""
+    """Put a small file into the upload field of a page."""
     body = content.encode() if isinstance(content, str) else content
     file: FilePayload = {"name": name, "mimeType": "", "buffer": body}
     page.locator("input[type=file]").set_input_files(file)
 
 
 def download(page: Page, button: str) -> tuple[str, str]:
-    """Press a button, and return the name and the text of the file that it makes."""
+    """Press a button; return the name and the text of the file that is downloaded."""
     with page.expect_download() as started:
         page.get_by_role("button", name=button).click()
     path = started.value.path()

@@ -72,12 +72,12 @@ def read_arrow_table(data: Any, limits: Limits = LIMITS, at: str = "") -> Any:
 
 
 def index_of_pandas(schema: Any) -> frozenset[str]:
-    """Return the names of the columns in which pandas wrote the index of its frame."""
+    """Return the names of the columns that hold the index of a pandas frame."""
     try:
         described = (schema.pandas_metadata or {}).get("index_columns", [])
         names = {name for name in described if isinstance(name, str)}
     except (ValueError, AttributeError, TypeError):
-        names = set()  # whoever wrote the file may have put anything there
+        names = set()  # these metadata come from the client and may hold anything
     return frozenset(names) | {n for n in schema.names if n.startswith("__index_level_")}
 
 
