@@ -117,14 +117,8 @@ class Coordinator:
             if previous is None:
                 raise NoModelInUse(None)
             # Expected in any case: this entry repeats the model in use, and must undo no change.
-            return self._registry.commit_use(
-                self._local.version_of(previous),
-                by,
-                previous.epoch,
-                previous.follows,
-                traffic,
-                decision,
-            )
+            in_use, follows = self._local.version_of(previous), previous.follows
+            return self._registry.commit_use(in_use, by, previous.epoch, follows, traffic, decision)
 
         return self._change(second, commit, expected_epoch)
 

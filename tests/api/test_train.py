@@ -283,3 +283,12 @@ def test_a_model_is_named_after_its_file_without_the_dots(client: Client) -> Non
     response = client.post("/train", data=fields, files=files)
 
     assert (response.status_code, response.json()["name"]) == (201, "customers-v2")
+
+
+def test_a_data_set_may_be_called_like_the_log_of_use(client: Client) -> None:
+    headers = {"content-type": "text/csv"}
+    added = client.post("/datasets?name=in-use", content="a,y\n1,u\n", headers=headers)
+
+    assert added.status_code == 201
+    assert client.get("/datasets/in-use").status_code == 200
+    assert client.delete("/datasets/in-use").status_code == 204
