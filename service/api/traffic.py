@@ -14,7 +14,7 @@ from service.api.traffic_schemas import (
 from service.api.traffic_setting import setting
 from service.api.use_model import entry_reply, replica_reply
 from service.common.domain import LOG_OF_USE, Version
-from service.common.errors import ModelNotFound, TrafficNotFound, TrafficRefused
+from service.common.errors import ModelNotFound, TrafficNotFound, TrafficRefused, quoted
 from service.common.traffic import Traffic
 from service.rollout.coordinator import Change
 from service.schema.contract import contract_difference
@@ -82,7 +82,7 @@ def _check(in_use: LoadedVersion, version: Version, second: Predictor) -> None:
         raise TrafficRefused(name, number, "it is the one in use")
     difference = contract_difference(second.schema, in_use.predictor.schema)
     if difference:
-        title = f"version {in_use.version} of {in_use.name!r} is in use"
+        title = f"version {in_use.version} of {quoted(in_use.name)} is in use"
         raise TrafficRefused(name, number, f"{title}; {difference}")
     if in_use.predictor.tally is None:
         reason = "SERVICE_SKEW_ROWS_PER_SECOND is 0, so that no row is compared"

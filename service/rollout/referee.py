@@ -1,7 +1,7 @@
 """Acts on the rules of the traffic: puts the second version in use, or ends its traffic.
 
 Every replica is asked once a minute, and the one with the smallest id acts. Its change expects the
-epoch of the traffic, so that one decision is one change whoever makes it.
+epoch of the traffic, so a decision is carried out once, even if two replicas act on it.
 """
 
 import logging

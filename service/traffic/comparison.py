@@ -15,7 +15,7 @@ from service.models.classifier import Labels
 from service.serving.current_model import CurrentModel
 from service.serving.predictor import Predictor
 from service.traffic.answered_rows import AnsweredRows, Waiting
-from service.traffic.counterpart import FAILED, LOOKED_AT, NOT_ASKED, Counterpart
+from service.traffic.counterpart import FAILED, LOOKED_AT, NOT_ASKED, UNAVAILABLE, Counterpart
 from service.traffic.translation import class_indexes
 
 SHARE = 0.1
@@ -180,7 +180,7 @@ class Running:
 
     def _count(self, direction: _Direction, first: Labels, other: Labels) -> None:
         """Count rows by their classes, [N] each, by the version that answered and by the other."""
-        failed = int(np.count_nonzero(other == FAILED))
+        failed = int(np.count_nonzero((other == FAILED) | (other == UNAVAILABLE)))
         answered = other >= 0
         counts = Compared(
             rows=int(np.count_nonzero(answered)),

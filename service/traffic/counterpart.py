@@ -13,6 +13,8 @@ FAILED = -1
 """Stands for the class of a row that the other version cannot answer."""
 NOT_ASKED = -2
 """Stands for the class of a row that the other version was not asked."""
+UNAVAILABLE = -3
+"""Stands for the class of a row that it could not answer because its process was not there."""
 
 MOST_ROWS = 256
 _RUN_SECONDS = 0.01
@@ -63,14 +65,15 @@ class Counterpart:
         try:
             return self._classes[_labels(self._ask_other, matrix)]
         except _UNABLE:
-            return np.full(len(matrix), FAILED, np.int64)
+            return np.full(len(matrix), UNAVAILABLE, np.int64)
         except Overloaded:
             # Clients were there before; that says nothing about the version.
             return np.full(len(matrix), NOT_ASKED, np.int64)
         except InvalidInput:
             if len(matrix) == 1:
                 return np.array([FAILED], np.int64)
-        return np.concatenate([self._labels(matrix[row : row + 1]) for row in range(len(matrix))])
+        middle = len(matrix) // 2  # until the rows that it refuses are found
+        return np.concatenate([self._labels(matrix[:middle]), self._labels(matrix[middle:])])
 
     def time(self, X: Floats, begins: bool) -> tuple[float, float] | None:
         """Return the seconds that the first and the other version take for a row, once each.

@@ -15,6 +15,7 @@ from service.schema.contract import Schema, contract_difference, decode, encode
 from service.serving.current_model import CurrentModel
 from service.serving.predictor import Predictor
 from service.serving.quality import ClassCounts, Ints, has_likelihoods, log_losses, mcnemar
+from service.traffic.translation import class_indexes
 
 Read = Callable[[Mapping[str, Any]], object]
 """Has a worker read the held-out rows by a schema; raises what ends the job."""
@@ -101,9 +102,9 @@ class _Answers:
         if not refused.all():
             asked = predictor.classifier.has_probabilities
             found, probabilities = classification.classify(matrix[~refused], asked, check=check)
-            places = [predictor.schema.classes.index(label) for label in new.classes]
-            labels[~refused] = np.argsort(places)[found]
-            probabilities = None if probabilities is None else probabilities[:, places]
+            labels[~refused] = class_indexes(predictor.schema, new)[found]
+            if probabilities is not None:
+                probabilities = probabilities[:, class_indexes(new, predictor.schema)]
         count = int(refused.sum())
         return cls(labels, None if count else probabilities, count)
 
