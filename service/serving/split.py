@@ -1,8 +1,8 @@
 """Which of two versions answers a request while traffic is split: the same in all replicas."""
 
-import random
 from collections.abc import Mapping
 from hashlib import blake2b
+from os import urandom
 
 from service.common.traffic import Traffic
 
@@ -19,13 +19,13 @@ def goes_to_second(traffic: Traffic, headers: Mapping[bytes, bytes]) -> bool:
     """
     if traffic.mode != "split":
         return False
-    share = traffic.percent / 100
     if not traffic.key:
-        return random.random() < share
-    value = headers.get(traffic.key.encode())
-    if value is None:
-        return False
-    # By the version too: of two experiments, each takes other clients.
-    salt = f"{traffic.run_id} {traffic.name} {traffic.version}\n".encode()
-    drawn = int.from_bytes(blake2b(salt + value, digest_size=8).digest())
-    return drawn < share * _HASHES
+        drawn = urandom(8)
+    else:
+        value = headers.get(traffic.key.encode())
+        if value is None:
+            return False
+        # By the version too: of two experiments, each takes other clients.
+        salt = f"{traffic.run_id} {traffic.name} {traffic.version}\n".encode()
+        drawn = blake2b(salt + value, digest_size=8).digest()
+    return int.from_bytes(drawn) < traffic.percent / 100 * _HASHES
