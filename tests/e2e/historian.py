@@ -15,9 +15,10 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.history import history
-from tests.history.clients import Reader, Writer, use_acknowledged
+from tests.history.clients import Reader
 from tests.history.history import Operation
 from tests.history.target import Target
+from tests.history.writers import Writer, use_acknowledged
 
 REACH_SECONDS = 40.0
 

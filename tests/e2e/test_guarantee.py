@@ -25,6 +25,7 @@ SCRIPTS = (
     "tests/history/history.py",
     "tests/history/protocols.py",
     "tests/history/target.py",
+    "tests/history/writers.py",
 )
 SECONDS = 120
 RATE = 60

@@ -10,12 +10,13 @@ from urllib.parse import urlsplit
 
 from tests.history import history
 from tests.history.checker import unavailability
-from tests.history.clients import use
 from tests.history.cluster import Cluster, cluster
-from tests.history.mover import Mover
+from tests.history.mover import Mover, at_address, made_by
 from tests.history.nemesis import Nemesis
 from tests.history.run import AGREEMENT_SECONDS, Run, at, describe, execute
+from tests.history.shares import count
 from tests.history.target import MODEL, Target
+from tests.history.writers import use
 from tests.support.mlflow_server import mlflow_server
 
 _MOST_SECONDS = 1800
@@ -27,6 +28,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=60, help="of changes without faults")
     parser.add_argument("--faults", type=int, default=40)
     parser.add_argument("--moves", type=int, default=20, help="of an alias that is followed")
+    parser.add_argument("--keys", type=int, default=10_000, help="clients that a split shares")
     parser.add_argument("--refused", type=int, default=100, help="changes that must be refused")
     parser.add_argument("--seed", type=int, default=1, help="of the order of faults")
     parser.add_argument("--keep", type=Path, help="folder for histories and logs")
@@ -40,7 +42,7 @@ def main() -> int:
         with mlflow_server(folder) as uri:
             with cluster(folder / "training", uri, count=1) as alone:
                 versions = alone.replicas[0].train(5)
-            with cluster(folder, uri) as replicas:
+            with cluster(folder, uri, module="tests.history.hasty") as replicas:
                 return _all_parts(replicas, versions, uri, folder, asked)
 
 
@@ -58,6 +60,18 @@ def _all_parts(
     ok &= _report("changes", changes, folder, failures=False)
     ratio = at(changes.latencies(), 0.99) / at(idle.latencies(), 0.99)
     _write(f"p99 is {ratio:.1f} times idle\n")
+
+    splits = execute(replicas, good, asked.seconds, pauses=(0.4, 4.0, 4.0), splits=True)
+    ok &= _report("splits and promotions", splits, folder, failures=False)
+    promoted = made_by(at_address(uri), "rules of the traffic")
+    _write(f"{promoted} promotions by rule\n")
+    ok &= promoted > 0
+    shares = [count(replicas.replicas, good[1], percent, asked.keys) for percent in (1, 10, 50)]
+    for one in shares:
+        _write(
+            f"split of {one.percent} %: {one.told:.2f} % of {one.keys} clients, {one.both} of both"
+        )
+        ok &= abs(one.told - one.percent) < 1 and not one.both
 
     mover = Mover(replicas, uri, good, asked.moves, asked.seed)
     moves = execute(replicas, good, 0, pauses=(), mover=mover)
@@ -80,7 +94,9 @@ def _all_parts(
 
     nemesis = Nemesis(replicas, asked.seed)
     faults = nemesis.names(asked.faults)
-    faulty = execute(replicas, good, 0, nemesis=nemesis, faults=faults, seed=asked.seed)
+    faulty = execute(
+        replicas, good, 0, nemesis=nemesis, faults=faults, seed=asked.seed, splits=True
+    )
     ok &= _report("faults", faulty, folder, failures=True)
     ok &= faulty.agreed_after < AGREEMENT_SECONDS
     _write("every promise was kept" if ok else "a promise was broken")

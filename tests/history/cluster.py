@@ -30,8 +30,8 @@ class Process(Target):
         self.mlflow = mlflow
         self.inbound = inbound
         self.outbound: list[Wire] = []
-        self.may_break = False
-        """Whether it is started so that it can be given a defect."""
+        self.module = "service"
+        """What is run: the service itself, or one that was changed for a test."""
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
@@ -56,13 +56,12 @@ class Process(Target):
             "SERVICE_STARTER_MODEL": "",
             "HISTORY_DEFECT": str(self._defect),
         }
-        module = "tests.history.mutant" if self.may_break else "service"
         with self._lock:
             for wire in self.inbound:
                 wire.set("open")
             with (self._folder / f"{self.name}.log").open("ab") as log:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", module],
+                    [sys.executable, "-m", self.module],
                     env=environment, stdout=log, stderr=log, start_new_session=True,
                 )  # fmt: skip
 
@@ -119,7 +118,7 @@ class Cluster:
 
 @contextmanager
 def cluster(
-    folder: Path, mlflow_uri: str, count: int = 3, may_break: bool = False
+    folder: Path, mlflow_uri: str, count: int = 3, module: str = "service"
 ) -> Iterator[Cluster]:
     """Run replicas, all ready, while the block runs."""
     wires = Wires()
@@ -134,7 +133,7 @@ def cluster(
         inbound = [wire for (_, target), wire in between.items() if target == name]
         replica = Process(name, folder, wires.to(mlflow_port), inbound, ports[name])
         replica.outbound = [wire for (source, _), wire in between.items() if source == name]
-        replica.may_break = may_break
+        replica.module = module
         replica.give("")
         replicas.append(replica)
     try:

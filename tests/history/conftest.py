@@ -32,13 +32,16 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @pytest.fixture(scope="module")
 def three(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Three replicas of the service as it is."""
-    with cluster(tmp_path_factory.mktemp("history"), store.uri) as replicas:
+    """Three replicas of the service as it is, but for how often rules are looked at."""
+    folder = tmp_path_factory.mktemp("history")
+    with cluster(folder, store.uri, module="tests.history.hasty") as replicas:
         yield replicas
 
 
 @pytest.fixture(scope="module")
 def breakable(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three replicas that can be given defects."""
-    with cluster(tmp_path_factory.mktemp("mutants"), store.uri, may_break=True) as replicas:
+    with cluster(
+        tmp_path_factory.mktemp("mutants"), store.uri, module="tests.history.mutant"
+    ) as replicas:
         yield replicas

@@ -6,15 +6,33 @@ import time
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
-from tests.history.clients import use_acknowledged
 from tests.history.cluster import Cluster
 from tests.history.history import Operation, Outcome
 from tests.history.target import MODEL, Target
+from tests.history.writers import use_acknowledged
 from tests.support.waiting import wait_until
 
 ALIAS = "champion"
 FOLLOW_SECONDS = 10.0
 """How soon after a move every replica must have followed, also on a busy machine."""
+
+
+def at_address(mlflow_uri: str) -> Target:
+    """Return the MLflow server, to be asked as any other server."""
+    address = urlsplit(mlflow_uri)
+    return Target("mlflow", address.hostname or "", address.port or 80)
+
+
+def made_by(mlflow: Target, who: str) -> int:
+    """Count the entries of the log of use that `who` made."""
+    path = "/api/2.0/mlflow/model-versions/search?max_results=1000&filter="
+    status, answer = mlflow.ask("GET", f"{path}name%3D%27in-use%27")
+    assert status == 200, answer
+    tags = [
+        {tag["key"]: tag["value"] for tag in entry.get("tags", ())}
+        for entry in answer.get("model_versions", ())
+    ]
+    return sum(one.get("by") == who for one in tags)
 
 
 class Mover:
@@ -28,8 +46,7 @@ class Mover:
     def __init__(
         self, cluster: Cluster, mlflow_uri: str, versions: Sequence[int], moves: int, seed: int = 1
     ) -> None:
-        address = urlsplit(mlflow_uri)
-        self._mlflow = Target("mlflow", address.hostname or "", address.port or 80)
+        self._mlflow = at_address(mlflow_uri)
         self._cluster = cluster
         self._versions = versions
         self._random = random.Random(seed)
@@ -71,11 +88,4 @@ class Mover:
 
     def changes(self) -> int:
         """Count the entries of the log of use that replicas made because the alias had moved."""
-        path = "/api/2.0/mlflow/model-versions/search?max_results=1000&filter="
-        status, answer = self._mlflow.ask("GET", f"{path}name%3D%27in-use%27")
-        assert status == 200, answer
-        tags = [
-            {tag["key"]: tag["value"] for tag in entry.get("tags", ())}
-            for entry in answer.get("model_versions", ())
-        ]
-        return sum(one.get("by") == f"alias {ALIAS}" for one in tags)
+        return made_by(self._mlflow, f"alias {ALIAS}")

@@ -8,12 +8,14 @@ import os
 import random
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from service.__main__ import main
+from service.api import answering
+from service.common.traffic import Traffic
 from service.rollout.coordinator import Coordinator
 from service.rollout.local_replica import LocalReplica
 from service.rollout.replica import Confirmation, Replica, Swapped
@@ -21,14 +23,17 @@ from service.rollout.replica import Confirmation, Replica, Swapped
 _LATE_SECONDS = 0.5
 
 
-def _instead(kind: type, method: str, defect: str, broken: Callable[..., Any]) -> None:
-    """Have a method broken while the defect is that one; `broken` gets the sound one first."""
+def _instead(kind: Any, method: str, defect: str, broken: Callable[..., Any]) -> None:
+    """Have a method, or a function of a module, broken while the defect is that one.
+
+    `broken` gets the sound one first.
+    """
     sound = getattr(kind, method)
 
-    def chosen(self: Any, *given: Any) -> Any:
+    def chosen(*given: Any) -> Any:
         if Path(os.environ["HISTORY_DEFECT"]).read_text() == defect:
-            return broken(sound, self, *given)
-        return sound(self, *given)
+            return broken(sound, *given)
+        return sound(*given)
 
     setattr(kind, method, chosen)
 
@@ -54,6 +59,11 @@ def _late(swap: Callable[..., Swapped], replica: LocalReplica) -> Swapped:
     return Swapped(Confirmation(replica.id, replica.url, epoch), held=True)
 
 
+def _own(goes: Callable[..., bool], traffic: Traffic, headers: Mapping[bytes, bytes]) -> bool:
+    """Split by the key in a way of this replica's own."""
+    return goes(replace(traffic, run_id=str(os.getpid())), headers)
+
+
 def _never(hold: Callable[..., None], replica: LocalReplica) -> None:
     """Answer predictions while the replicas swap at different moments."""
 
@@ -68,4 +78,5 @@ if __name__ == "__main__":
     _instead(LocalReplica, "swap", "late", _late)
     _instead(LocalReplica, "hold", "no-hold", _never)
     _instead(LocalReplica, "swap", "no-hold", _sometime)
+    _instead(answering, "goes_to_second", "own-split", _own)
     sys.exit(main())

@@ -7,16 +7,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tests.history.checker import Violation, check, unavailability
-from tests.history.clients import Balancer, Reader, Writer, use_acknowledged
+from tests.history.clients import Balancer, Reader
 from tests.history.cluster import Cluster
 from tests.history.history import Operation
 from tests.history.mover import Mover
 from tests.history.nemesis import Event, Nemesis
 from tests.history.protocols import INFERENCE, SCORING
+from tests.history.writers import Writer, let_prove, use_acknowledged
 from tests.support.waiting import wait_until
 
 AGREEMENT_SECONDS = 10.0
 """How soon after the last fault all replicas must serve the newest epoch."""
+PROMOTION_SECONDS = 60.0
+"""How long the rules may take to promote a version, on a busy machine too."""
 
 
 @dataclass(slots=True)
@@ -102,11 +105,13 @@ def execute(
     seed: int = 1,
     mover: Mover | None = None,
     splits: bool = False,
+    prove: int | None = None,
 ) -> Run:
     """Run readers and writers for this many seconds, or until all faults or moves are over.
 
     `pauses`: of a writer without compare-and-set, then of those with it. Empty: no changes.
-    `splits`: they also split predictions between two versions.
+    `splits`: they also put a second version beside the one in use, to answer a share of the clients
+    or to be promoted by its rules. `prove`: a version that is put there once, and promoted.
     """
     run = Run()
     # The first change precedes all reads, so that the history explains what any reader sees.
@@ -149,7 +154,11 @@ def execute(
             for one in writers
         ]
         with _threads(work) as stop_writing:
-            if mover is not None:
+            if prove is not None:
+                run.history += let_prove("prover", cluster.replicas[0], prove)
+                newest = max(one.epoch for one in run.uses)
+                wait_until(lambda: cluster.agree(newest + 1), PROMOTION_SECONDS)
+            elif mover is not None:
                 mover.run(stop_writing, run.history.append)
             elif nemesis is None:
                 stop_writing.wait(seconds)

@@ -12,12 +12,12 @@ import pytest
 
 from service.common.settings import Settings
 from tests.history.checker import unavailability
-from tests.history.clients import use, use_acknowledged
 from tests.history.cluster import Cluster
 from tests.history.conftest import Store
-from tests.history.mover import Mover
+from tests.history.mover import Mover, at_address, made_by
 from tests.history.nemesis import Nemesis
 from tests.history.run import AGREEMENT_SECONDS, at, describe, execute
+from tests.history.writers import use, use_acknowledged
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -36,17 +36,29 @@ def test_changes_without_faults_cost_no_prediction(three: Cluster, store: Store)
     assert run.count("unknown") == 0, run.summary()
 
 
-def test_splits_among_the_changes_keep_every_promise(three: Cluster, store: Store) -> None:
+def test_splits_and_promotions_among_the_changes_keep_every_promise(
+    three: Cluster, store: Store
+) -> None:
     run = execute(three, store.versions, 6, pauses=(0.3, 0.5, 0.5), splits=True)
 
     violations = run.violations()
     assert violations == [], describe(violations)
     assert unavailability(run.history) == {}
-    assert run.count("unknown") == 0, run.summary()
     splits = [one for one in run.uses if one.second and one.outcome == "acknowledged"]
     assert len(splits) >= 3, run.summary()
     answered = {one.model for one in run.history if one.kind == "read"}
     assert answered & {one.second for one in splits}
+
+
+def test_a_promotion_by_the_rules_keeps_every_promise(three: Cluster, store: Store) -> None:
+    before = made_by(at_address(store.uri), "rules of the traffic")
+
+    run = execute(three, store.versions, 0, pauses=(), prove=store.versions[1])
+
+    violations = run.violations()
+    assert violations == [], describe(violations)
+    assert unavailability(run.history) == {}
+    assert made_by(at_address(store.uri), "rules of the traffic") == before + 1
 
 
 def test_moves_of_a_followed_alias_cost_no_prediction(three: Cluster, store: Store) -> None:
@@ -112,8 +124,9 @@ def test_a_change_that_mlflow_makes_late_is_never_called_unchanged(
         (("acknowledge-early",) * 3, {"stale-after-acknowledgement"}),
         (("", "", "late"), {"stale-after-acknowledgement"}),
         (("no-hold",) * 3, {"went-back"}),
+        (("own-split",) * 3, {"key-of-both"}),
     ],
-    ids=["acknowledge-early", "one-replica-late", "no-hold"],
+    ids=["acknowledge-early", "one-replica-late", "no-hold", "own-split"],
 )
 def test_a_server_that_breaks_the_promise_is_caught(
     breakable: Cluster, store: Store, defects: tuple[str, ...], rules: set[str]
@@ -121,7 +134,7 @@ def test_a_server_that_breaks_the_promise_is_caught(
     for replica, defect in zip(breakable.replicas, defects, strict=True):
         replica.give(defect)
 
-    run = execute(breakable, store.versions, 3, pauses=(0.1,))
+    run = execute(breakable, store.versions, 3, pauses=(0.1,), splits="own-split" in defects)
 
     violations = run.violations()
     assert rules <= {violation.rule for violation in violations}, describe(violations)
