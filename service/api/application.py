@@ -197,4 +197,12 @@ def fastapi_application(
         app.include_router(internal.router)
     app.mount("/docs/assets", openapi.assets())
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
+    _make_routes(app)
     return app
+
+
+def _make_routes(app: FastAPI) -> None:
+    """Look for a path once: FastAPI makes what is behind its routes then, here before clients."""
+    nowhere = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    for route in app.routes:
+        route.matches(nowhere)

@@ -13,8 +13,14 @@ from service.api.traffic_schemas import (
 )
 from service.api.traffic_setting import setting
 from service.api.use_model import entry_reply, replica_reply
-from service.common.domain import LOG_OF_USE, Version
-from service.common.errors import ModelNotFound, TrafficNotFound, TrafficRefused, quoted
+from service.common.domain import LOG_OF_USE, Use, Version
+from service.common.errors import (
+    ChangeUnderWay,
+    ModelNotFound,
+    TrafficNotFound,
+    TrafficRefused,
+    quoted,
+)
 from service.common.traffic import Traffic
 from service.rollout.coordinator import Change
 from service.schema.contract import contract_difference
@@ -57,7 +63,11 @@ async def put_traffic(
     found = await services.answering.find(wanted.name, str(wanted.version))
     assert found is not None
     _check(in_use, version, found.predictor)
-    expected = in_use.epoch if wanted.expected_epoch is None else wanted.expected_epoch
+
+    def compared_with(use: Use) -> None:
+        if (use.name, use.version) != (in_use.name, in_use.version):
+            raise ChangeUnderWay
+
     traffic = Traffic(
         version.name,
         version.version,
@@ -70,7 +80,14 @@ async def put_traffic(
         None if wanted.rules is None else wanted.rules.value(),
     )
     by = f"replica {services.local.id}"
-    change = await services.change(services.coordinator.direct, version, traffic, by, expected)
+    change = await services.change(
+        services.coordinator.direct,
+        version,
+        traffic,
+        by,
+        wanted.expected_epoch,
+        check=compared_with,
+    )
     await services.run(services.comparer.compared, change.use.epoch)  # it begins here at once
     return _reply(change, response)
 
@@ -97,12 +114,16 @@ def _check(in_use: LoadedVersion, version: Version, second: Predictor) -> None:
 async def delete_traffic(request: Request, response: Response) -> TrafficChangeReply:
     """Have the version in use answer alone again."""
     services = services_of(request)
-    use = await services.ask(services.registry.newest_use)
-    if use is None or use.traffic is None:
-        raise TrafficNotFound
     by = f"replica {services.local.id}"
-    change = await services.change(services.coordinator.direct, None, None, by, use.epoch)
+    change = await services.change(
+        services.coordinator.direct, None, None, by, None, check=_has_second
+    )
     return _reply(change, response)
+
+
+def _has_second(use: Use) -> None:
+    if use.traffic is None:
+        raise TrafficNotFound
 
 
 def _reply(change: Change, response: Response) -> TrafficChangeReply:

@@ -106,16 +106,19 @@ class Coordinator:
         by: str,
         expected_epoch: int | None,
         decision: str = "",
+        check: Callable[[Use], None] = lambda _: None,
     ) -> Change:
         """Put a second version beside the one in use, or none, in every replica.
 
-        The model in use stays, as does an alias that is followed. Raises like `use`, and
+        The model in use stays, as does an alias that is followed. `check` is called with the newest
+        entry, while no other can come before this one. Raises like `use` and `check`, and
         NoModelInUse.
         """
 
         def commit(previous: Use | None) -> Use:
             if previous is None:
                 raise NoModelInUse(None)
+            check(previous)
             # Expected in any case: this entry repeats the model in use, and must undo no change.
             in_use, follows = self._local.version_of(previous), previous.follows
             return self._registry.commit_use(in_use, by, previous.epoch, follows, traffic, decision)

@@ -1,6 +1,7 @@
 """`/traffic`: a second version beside the one in use, in every way in which it answers."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,17 @@ def test_a_version_that_is_named_answers_itself(client: Client) -> None:
             headers={"x-customer": "a"},
         )
         assert reply.headers["x-model-version"] == version
+
+
+def test_changes_that_expect_nothing_wait_for_each_other(client: Client) -> None:
+    """Each makes a new epoch, which none of the others has named."""
+    use = {"name": "iris", "version": 1}
+    with ThreadPoolExecutor(2) as threads:
+        used = [threads.submit(client.post, "/use-model", json=use) for _ in range(15)]
+        beside = [threads.submit(client.put, "/traffic", json=SHADOW) for _ in range(15)]
+        statuses = {one.result().status_code for one in used + beside}
+
+    assert statuses == {200}
 
 
 def test_deleting_it_leaves_the_version_in_use_alone(client: Client) -> None:

@@ -4,7 +4,18 @@ import sys
 from collections.abc import Callable
 
 from tests.support.tables import write
-from tools.bench import bulk, command, many_rows, models, one_row, protocols, skew, start, training
+from tools.bench import (
+    bulk,
+    command,
+    many_rows,
+    models,
+    one_row,
+    protocols,
+    skew,
+    start,
+    traffic,
+    training,
+)
 from tools.bench.options import Options
 
 PARTS: dict[str, Callable[[Options], str]] = {
@@ -15,6 +26,7 @@ PARTS: dict[str, Callable[[Options], str]] = {
     "bulk": bulk.measure,
     "training": training.measure,
     "skew": skew.measure,
+    "traffic": traffic.measure,
     "start": start.measure,
 }
 
