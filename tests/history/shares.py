@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import orjson
 
 from tests.history.target import INSTANCE, KEY, MODEL, Target
+from tests.support.waiting import wait_until
 
+_PUT_SECONDS = 30.0
 _BODY = orjson.dumps({"instances": [INSTANCE]})
 
 
@@ -35,8 +37,8 @@ def count(replicas: Sequence[Target], second: int, percent: int, keys: int) -> S
     body = {
         "name": MODEL, "version": second, "mode": "split", "percent": percent, "key": KEY,
     }  # fmt: skip
-    status, answer = replicas[0].ask("PUT", "/traffic", body, 60)
-    assert status == 200, answer
+    # Until a change that came between, such as a promotion, is over.
+    wait_until(lambda: replicas[0].ask("PUT", "/traffic", body, 60)[0] == 200, _PUT_SECONDS)
     versions: list[list[str]] = [[] for _ in replicas]
     threads = [
         threading.Thread(target=_ask, args=(replica, keys, found))
