@@ -6,6 +6,10 @@ from typing import Literal
 from service.common.traffic import Compared, Rules
 from service.traffic.evidence import ENOUGH, evidence
 
+TIMED_ENOUGH = 100
+"""Rows with which both versions were timed, from which on their ratio is looked at: one slow run
+could decide that of a few."""
+
 Decision = Literal["wait", "promote", "end"]
 Name = Literal["rows", "agreement", "errors", "latency_ratio", "quality", "worse"]
 
@@ -22,6 +26,8 @@ class Figure:
     asked. `worse` comes with `quality`: from its bound on, that has failed."""
     holds: bool | None
     """None while that is undecided."""
+    lacks: str = ""
+    """What is missing for a decision, where the other figures do not say it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +71,13 @@ def _figures(rules: Rules, compared: Compared) -> list[Figure]:
     enough = rows >= rules.rows
     figures = [Figure("rows", rows, rules.rows, enough or None)]
 
-    def add(name: Name, value: float | None, bound: float, least: bool, looked_at: bool) -> None:
+    def add(
+        name: Name, value: float | None, bound: float, least: bool, looked_at: bool, lacks: str = ""
+    ) -> None:
         holds = None
         if looked_at and value is not None:
             holds = value >= bound if least else value <= bound
-        figures.append(Figure(name, value, bound, holds))
+        figures.append(Figure(name, value, bound, holds, lacks))
 
     if rules.agreement is not None:
         share = compared.agreed / rows if rows else None
@@ -80,7 +88,9 @@ def _figures(rules: Rules, compared: Compared) -> list[Figure]:
     if rules.latency_ratio is not None:
         timed = compared.timed > 0 and compared.in_use_seconds > 0
         ratio = compared.second_seconds / compared.in_use_seconds if timed else None
-        add("latency_ratio", ratio, rules.latency_ratio, False, enough)
+        few = compared.timed < TIMED_ENOUGH
+        lacks = f"{compared.timed} of {TIMED_ENOUGH} rows timed" if few else ""
+        add("latency_ratio", ratio, rules.latency_ratio, False, enough and not few, lacks)
     if rules.quality is not None:
         shown = evidence(compared.only_in_use_right, compared.only_second_right, compared.outcomes)
         found = shown.better if rules.quality == "better" else shown.not_worse
@@ -108,6 +118,8 @@ def _tell(figure: Figure) -> str:
         for value in (figure.value, figure.bound)
     ]
     state = "undecided" if figure.holds is None else "holds" if figure.holds else "does not hold"
+    if figure.lacks:
+        state += f": {figure.lacks}"
     return f"{_WORDS[figure.name].format(value=values[0], bound=values[1])}, {state})"
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from service.common.traffic import Compared, Rules
 from service.traffic.evidence import ENOUGH, evidence
-from service.traffic.rules import Judgement, judge
+from service.traffic.rules import TIMED_ENOUGH, Judgement, judge
 
 RULES = Rules(
     rows=2000,
@@ -123,6 +123,24 @@ def test_a_latency_that_was_never_measured_and_outcomes_that_nobody_told_are_wai
     assert judge(RULES, untimed).decision == judge(RULES, untold).decision == "wait"
     assert holds(judge(RULES, untimed))["latency_ratio"] is None
     assert holds(judge(RULES, untold)) == {**holds(judge(RULES, GOOD)), "quality": None}
+
+
+@pytest.mark.parametrize("second_seconds", [0.012, 1.0])
+def test_a_latency_of_few_timings_decides_nothing_and_the_sentence_says_how_many_are_needed(
+    second_seconds: float,
+) -> None:
+    few = replace(GOOD, timed=TIMED_ENOUGH - 1, second_seconds=second_seconds)
+
+    judgement = judge(RULES, few)
+
+    assert judgement.decision == "wait"
+    assert holds(judgement) == {**holds(judge(RULES, GOOD)), "latency_ratio": None}
+    assert "(at most 1.5, undecided: 99 of 100 rows timed)" in judgement.sentence
+    assert "timed)" not in judge(RULES, replace(few, timed=TIMED_ENOUGH)).sentence
+
+
+def test_a_version_of_few_timings_still_ends_by_another_rule() -> None:
+    assert judge(RULES, replace(GOOD, timed=1, agreed=0)).decision == "end"
 
 
 def test_better_asks_for_more_than_not_worse() -> None:
