@@ -29,6 +29,7 @@ from service.rollout.local_replica import LocalReplica
 from service.rollout.peers import DiscoveredPeers, NoPeers
 from service.rollout.poller import Poller
 from service.rollout.referee import Referee
+from service.rollout.traffic_collector import TrafficCollector
 from service.rollout.traffic_counts import TrafficCounts
 from service.schema.decoder import Limits
 from service.serving.core_pool import CorePool
@@ -183,7 +184,10 @@ def _services(
     follower = Follower(local, coordinator, registry, metrics)
     comparer = Comparer(lambda: comparison_of(current_model))
     counts = TrafficCounts(identifier, comparer.compared, peers)
-    referee = Referee(local, coordinator, counts)
+    referee = Referee(local, coordinator, counts, metrics)
+    metrics.registry.register(
+        TrafficCollector(current_model, lambda: local.newest, comparer.compared, referee.judgement)
+    )
 
     def lead() -> None:
         follower.poll()

@@ -174,6 +174,11 @@ class Metrics:
         self.changes = counter(
             "service_model_changes_total", "Changes of the model in use, by outcome.", ("outcome",)
         )
+        self.traffic_decisions = counter(
+            "service_traffic_decisions_total",
+            "Second versions that the rules put in use, or ended.",
+            ("decision",),
+        )
         self.polls = counter(
             "service_mlflow_polls_total", "Polls of MLflow, by outcome.", ("outcome",)
         )
@@ -196,6 +201,8 @@ class Metrics:
             self.training_seconds.labels(state)
         for outcome in ("changed", "refused", "failed"):
             self.changes.labels(outcome)
+        for decision in ("promote", "end"):
+            self.traffic_decisions.labels(decision)
         for outcome in ("ok", "unavailable", "unservable", "error"):
             self.polls.labels(outcome)
         self.invalid.labels("queue-full")

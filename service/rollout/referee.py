@@ -1,7 +1,8 @@
 """Acts on the rules of the traffic: puts the second version in use, or ends its traffic.
 
-Every replica is asked once a minute, and the one with the smallest id acts. Its change expects the
-epoch of the traffic, so a decision is carried out once, even if two replicas act on it.
+Each replica asks all of them once a minute, so that each can show what the rules say, and the one
+with the smallest id acts. Its change expects the epoch of the traffic, so a decision is carried out
+once, even if two replicas act on it.
 """
 
 import logging
@@ -10,10 +11,11 @@ from collections.abc import Callable
 
 from service.common.domain import Use
 from service.common.errors import ChangeUnderWay, EpochConflict, ServiceError
+from service.common.metrics import Metrics
 from service.rollout.coordinator import Coordinator
 from service.rollout.local_replica import LocalReplica
 from service.rollout.traffic_counts import TrafficCounts
-from service.traffic.rules import judge
+from service.traffic.rules import Judgement, judge
 
 logger = logging.getLogger(__name__)
 
@@ -32,20 +34,31 @@ class Referee:
         local: LocalReplica,
         coordinator: Coordinator,
         counts: TrafficCounts,
+        metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._local = local
         self._coordinator = coordinator
         self._counts = counts
+        self._metrics = metrics
         self._clock = clock
         self._epoch = 0
         self._look_at = 0.0
+        self._judged: tuple[int, Judgement] | None = None
+
+    def judgement(self, epoch: int) -> Judgement | None:
+        """Return what the rules said at the last look; None if none was in this epoch.
+
+        May be called from any thread. Looks for which a replica was silent do not count.
+        """
+        judged = self._judged
+        return judged[1] if judged is not None and judged[0] == epoch else None
 
     def poll(self) -> None:
         """Look at the rules if it is time to; an error is logged, and the next look tries again."""
         use = self._local.newest
         rules = None if use is None or use.traffic is None else use.traffic.rules
-        if use is None or rules is None or not (rules.promote or rules.end):
+        if use is None or rules is None:
             return
         if use.epoch != self._epoch:
             self._epoch, self._look_at = use.epoch, self._clock() + LOOK_SECONDS
@@ -53,15 +66,17 @@ class Referee:
             return
         self._look_at = self._clock() + LOOK_SECONDS
         counts = self._counts.of_all(use.epoch)
-        if counts.missing or not counts.ids or counts.ids[0] != self._local.id:
-            return  # not all rows are known, or another replica acts
+        if counts.missing or not counts.ids:
+            return  # not all rows are known
         judgement = judge(rules, counts.compared)
-        if judgement.decision != "wait":
-            self._act(use, judgement.decision == "promote", judgement.sentence)
+        self._judged = use.epoch, judgement
+        if judgement.decision != "wait" and counts.ids[0] == self._local.id:
+            self._act(use, judgement)
 
-    def _act(self, use: Use, promote: bool, sentence: str) -> None:
+    def _act(self, use: Use, judgement: Judgement) -> None:
+        decision, sentence = judgement.decision, judgement.sentence
         try:
-            if promote:
+            if decision == "promote":
                 version = self._local.second_of(use)
                 assert version is not None
                 self._coordinator.use(version, BY, use.epoch, wait=0, decision=sentence)
@@ -72,4 +87,5 @@ class Referee:
         except ServiceError as error:
             logger.warning("the rules of epoch %d cannot be acted on: %s", use.epoch, error)
         else:
+            self._metrics.traffic_decisions.labels(decision).inc()
             logger.info("%s", sentence)

@@ -1,5 +1,6 @@
 """`/traffic`: a second version beside the one in use, in every way in which it answers."""
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.exposed import samples_of
 from tests.support.fakes import FakeRegistry
 from tests.support.server import Client, serve, settings_for
 from tests.support.waiting import wait_until
@@ -203,6 +205,37 @@ def test_outcomes_of_either_version_are_answered_by_both(client: Client) -> None
     )
     assert sent.status_code == 200, sent.text
     assert told(client)["outcomes"]["rows"] == 10
+
+
+def shown(client: Client) -> dict[str, float]:
+    """Return the series of the second version that a scrape finds, by their last label."""
+    found = samples_of(client.get("/metrics").text)
+    return {
+        f"{name} {dict(labels).get('outcome') or dict(labels).get('which') or ''}".strip(): value
+        for (name, labels), value in found.items()
+        if name.startswith("service_traffic_") and ("version", "2") in labels
+    }
+
+
+def test_prometheus_is_shown_the_second_version_as_long_as_there_is_one(client: Client) -> None:
+    assert shown(client) == {}
+    began = time.time()
+    put(client, {**SPLIT, "percent": 100})
+    for customer in ("a", "b", "c"):
+        assert ask(client, customer) == 2
+
+    wait_until(lambda: shown(client)["service_traffic_rows_total agreed"] == 3)
+
+    found = shown(client)
+    assert found["service_traffic_percent"] == 100
+    assert began - 1 < found["service_traffic_start_time_seconds"] < time.time() + 1
+    assert found["service_traffic_answered_rows_total second"] == 3
+    assert found["service_traffic_answered_rows_total in_use"] == 0
+    assert found["service_traffic_rows_total error"] == 0
+    timed = told(client)["latency"]
+    assert found["service_traffic_row_seconds_count second"] == timed["timed"]
+    client.delete("/traffic")
+    assert shown(client) == {}
 
 
 def test_rules_are_told_with_what_they_say_now(client: Client) -> None:

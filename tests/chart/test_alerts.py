@@ -76,6 +76,71 @@ def _drifted(psi: str, limit: str) -> list[tuple[str, str]]:
     return [*moved, *still]
 
 
+SECOND = {"model": "iris", "version": "2"}
+
+
+def _compared(minutes: int, **rows: float) -> list[tuple[str, str]]:
+    """Return series of rows compared in each of two replicas, so many a minute of each outcome."""
+    return [
+        series(
+            "service_traffic_rows_total",
+            counter((minutes, rows.get(outcome, 0.0))),
+            instance,
+            outcome=outcome,
+            **SECOND,
+        )
+        for instance in ("a", "b")
+        for outcome in ("agreed", "disagreed", "error", "in_use_error", "shed")
+    ]
+
+
+def _verdicts(agreement: str) -> list[tuple[str, str]]:
+    """Return series of two rules; `quality` stays undecided."""
+    return [
+        series("service_traffic_rule", values, rule=rule, **SECOND)
+        for rule, values in (("rows", "1x200"), ("agreement", agreement), ("quality", "0x200"))
+    ]
+
+
+def _second_versions() -> Iterator[Case]:
+    yield Case("DesafioSecondVersionWorse", "for 70 min", _verdicts("1x20 -1x180"), 91, True)
+    yield Case("DesafioSecondVersionWorse", "for 50 min", _verdicts("1x20 -1x180"), 71, False)
+    yield Case("DesafioSecondVersionWorse", "again better", _verdicts("-1x40 1x160"), 91, False)
+    ended = _verdicts("1x20 -1x60 stale")
+    yield Case("DesafioSecondVersionWorse", "it has ended by itself", ended[1:2], 90, False)
+    undecided = _verdicts("0x200")
+    yield Case("DesafioSecondVersionWorse", "nothing is decided yet", undecided, 190, False)
+
+    failing = _compared(60, agreed=90, disagreed=8, error=2)
+    yield Case("DesafioSecondVersionFails", "2 of 100", failing, 20, True)
+    failing = _compared(60, agreed=90, disagreed=9.5, error=0.5)
+    yield Case("DesafioSecondVersionFails", "1 of 200", failing, 20, False)
+    few = _compared(60, agreed=9.1, error=0.9)
+    yield Case("DesafioSecondVersionFails", "9 in 5 min", few, 20, False)
+    yield Case("DesafioSecondVersionFails", "for 7 min", _compared(60, agreed=9, error=9), 7, False)
+    in_use = _compared(60, agreed=50, in_use_error=50)
+    yield Case("DesafioSecondVersionFails", "the one in use fails", in_use, 30, False)
+    shed = _compared(60, agreed=1, error=1, shed=98)
+    yield Case("DesafioSecondVersionFails", "half of the few that are asked", shed, 30, True)
+
+    most = _compared(8 * HOUR, agreed=5, disagreed=1, shed=94)
+    yield Case("DesafioSecondVersionShed", "94 of 100 for 7 h", most, 7 * HOUR, True)
+    yield Case("DesafioSecondVersionShed", "for 5 h", most, 5 * HOUR, False)
+    fewer = _compared(8 * HOUR, agreed=10, disagreed=1, error=1, shed=88)
+    yield Case("DesafioSecondVersionShed", "88 of 100", fewer, 7 * HOUR, False)
+    few = _compared(8 * HOUR, shed=0.1)
+    yield Case("DesafioSecondVersionShed", "6 in 30 min", few, 7 * HOUR, False)
+
+    # It began 14 days before minute 60, which is before the time at which these tests begin.
+    name, began = "DesafioSecondVersionUndecided", "service_traffic_start_time_seconds"
+    values = f"{60 * (HOUR - 14 * DAY)}x180"
+    begun = [series(began, values, replica, **SECOND) for replica in ("a", "b")]
+    yield Case(name, "for 14 days and 10 min", begun, 70, True)
+    yield Case(name, "for 14 days less 10 min", begun, 50, False)
+    again = [series(began, values.replace("x180", "x30 600x150"), **SECOND)]
+    yield Case(name, "begun anew", again, 70, False)
+
+
 def _polls(instance: str, ok: float, failed: float) -> list[tuple[str, str]]:
     return [
         series("service_mlflow_polls_total", counter((30, growth)), instance, outcome=outcome)
@@ -183,7 +248,7 @@ def _symptoms() -> Iterator[Case]:
     yield Case("DesafioFilesRunOut", "70 of 100", files, 15, False)
 
 
-CASES = [*_burns(), *_symptoms()]
+CASES = [*_burns(), *_symptoms(), *_second_versions()]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -14,12 +14,18 @@ from prometheus_client import Counter, Gauge, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.api.problems import PLAIN, TABLE
-from service.common.domain import TrainingState
+from service.common.domain import TrainingState, Use
 from service.common.metrics import LATENCY_BUCKETS, OUTCOMES, Metrics
+from service.common.traffic import Compared, Rules
+from service.rollout.traffic_collector import OUTCOMES as COMPARED
+from service.rollout.traffic_collector import TrafficCollector
+from service.serving.current_model import CurrentModel, LoadedVersion
 from service.skew.collector import SkewCollector
 from service.skew.tallies import Tallies
+from service.traffic.rules import judge
 from tests.support.alerts import needs_promtool, rule_groups, rules
 from tests.support.chart import CHART, NAMESPACE, RELEASE, Resource, needs_helm, of_kind, render
+from tests.support.compared import traffic, version
 from tests.support.fakes import make_version
 from tests.support.promql import grouped_by, selectors
 from tests.support.references import FAR_MORE, MIXED, FakeClock, mixed_rows, reference_of
@@ -46,6 +52,7 @@ def _exposed() -> dict[str, set[str]]:
         if isinstance(metric, Counter | Gauge) and metric._labelnames:
             metric.labels(*metric._labelnames)
     metrics.registry.register(_asked())
+    metrics.registry.register(_beside())
     families = text_string_to_metric_families(generate_latest(metrics.registry).decode())
     found: dict[str, set[str]] = {}
     for sample in (sample for family in families for sample in family.samples):
@@ -64,6 +71,16 @@ def _asked() -> SkewCollector:
     collector = SkewCollector(tallies, lambda: tally)
     collector.refresh()
     return collector
+
+
+def _beside() -> TrafficCollector:
+    """Return what shows a second version with rules."""
+    beside, judgement = traffic(), judge(Rules(rows=1, agreement=0.9), Compared())
+    current_model = CurrentModel()
+    second = LoadedVersion(version(), 7, "")
+    current_model.swap(LoadedVersion(version(), 7, "", beside, second))
+    use = Use.begin(7, make_version(), "a test", 1.8e9, traffic=beside)
+    return TrafficCollector(current_model, lambda: use, lambda _: Compared(), lambda _: judgement)
 
 
 def _panels(dashboard: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -115,7 +132,7 @@ def test_every_query_asks_for_values_that_the_service_gives(client: Client) -> N
         "route": routes,
         "reason": slugs,
         "state": set(get_args(TrainingState)),
-        "outcome": {*OUTCOMES, "inside", "below", "above", "missing", "unseen"},
+        "outcome": {*OUTCOMES, *COMPARED, "inside", "below", "above", "missing", "unseen"},
         "le": bounds,
     }
     asked = set()

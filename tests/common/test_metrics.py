@@ -1,21 +1,16 @@
 """What Prometheus scrapes, parsed as Prometheus parses it."""
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from service.common.metrics import LATENCY_BUCKETS, Metrics, PredictLatency, value_of
+from tests.support.exposed import Samples, samples_of
 from tests.support.server import Client
 
 ROW = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
 
 
-def _samples(client: Client) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+def _samples(client: Client) -> Samples:
     response = client.get("/metrics")
     assert response.headers["content-type"].startswith("text/plain")
-    return {
-        (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(response.text)
-        for sample in family.samples
-    }
+    return samples_of(response.text)
 
 
 def _value(client: Client, name: str, **labels: str) -> float:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from service.common.metrics import Metrics
 from service.common.traffic import Compared, Rules, Traffic
 from service.rollout.referee import BY, LOOK_SECONDS, Referee
 from service.rollout.replica_traffic import ReplicaTraffic
@@ -66,11 +67,12 @@ class Scene:
     def __init__(self, folder: Path) -> None:
         self.registry = FakeRegistry(folder)
         self.peers, self.clock = Peers(), FakeClock()
-        self.compared = Compared()
+        self.compared, self.metrics = Compared(), Metrics()
         local = FakeLocal(self.registry)
         counts = TrafficCounts("b", lambda _: self.compared, self.peers)  # type: ignore[arg-type]
+        coordinator = FakeCoordinator(self.registry)
         self.referee = Referee(
-            local, FakeCoordinator(self.registry), counts, self.clock  # type: ignore[arg-type]
+            local, coordinator, counts, self.metrics, self.clock  # type: ignore[arg-type]
         )  # fmt: skip
 
     def begin(self, rules: Rules | None = RULES) -> None:
@@ -83,6 +85,12 @@ class Scene:
     def look(self) -> None:
         self.clock.now += LOOK_SECONDS
         self.referee.poll()
+
+    def decided(self) -> dict[str, float]:
+        """Return how often each was decided, as Prometheus is shown it."""
+        name = "service_traffic_decisions_total"
+        counted = self.metrics.registry.get_sample_value
+        return {one: counted(name, {"decision": one}) or 0.0 for one in ("promote", "end")}
 
 
 @pytest.fixture
@@ -99,6 +107,7 @@ def test_a_version_that_keeps_the_rules_is_put_in_use(scene: Scene) -> None:
     use = scene.registry.uses[-1]
     assert (use.epoch, use.version, use.traffic, use.by) == (2, 2, None, BY)
     assert "agreement: 100 %" in use.decision
+    assert scene.decided() == {"promote": 1, "end": 0}
 
 
 def test_one_that_does_not_goes(scene: Scene) -> None:
@@ -110,6 +119,7 @@ def test_one_that_does_not_goes(scene: Scene) -> None:
     use = scene.registry.uses[-1]
     assert (use.epoch, use.version, use.traffic, use.by) == (2, 1, None, BY)
     assert "does not hold" in use.decision
+    assert scene.decided() == {"promote": 0, "end": 1}
 
 
 def test_nothing_is_decided_before_the_minute_is_over(scene: Scene) -> None:
@@ -156,13 +166,55 @@ def test_while_a_replica_is_silent_nothing_is_decided(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("rules", [None, replace(RULES, promote=False, end=False)])
-def test_without_rules_to_act_on_nothing_is_asked(scene: Scene, rules: Rules | None) -> None:
+def test_without_rules_to_act_on_nothing_is_changed(scene: Scene, rules: Rules | None) -> None:
     scene.begin(rules)
     scene.compared = GOOD
 
     scene.look()
 
     assert len(scene.registry.uses) == 1
+    assert scene.decided() == {"promote": 0, "end": 0}
+
+
+def test_what_rules_say_that_leave_it_to_people_is_known_from_the_first_look_on(
+    scene: Scene,
+) -> None:
+    scene.begin(replace(RULES, promote=False, end=False))
+    scene.compared = BAD
+    assert scene.referee.judgement(1) is None
+
+    scene.look()
+
+    judgement = scene.referee.judgement(1)
+    assert judgement is not None
+    assert {one.name: one.holds for one in judgement.figures} == {"rows": True, "agreement": False}
+    assert scene.referee.judgement(2) is None, "nothing is known of another epoch"
+
+
+def test_a_replica_that_does_not_act_knows_what_the_rules_say_of_all(scene: Scene) -> None:
+    scene.begin(replace(RULES, rows=20))
+    scene.compared = GOOD
+    scene.peers.others = [ReplicaTraffic("a", GOOD)]
+
+    scene.look()
+
+    judgement = scene.referee.judgement(1)
+    assert judgement is not None
+    assert judgement.decision == "promote"
+    assert scene.decided() == {"promote": 0, "end": 0}
+
+
+def test_what_the_rules_said_stays_while_a_replica_is_silent(scene: Scene) -> None:
+    scene.begin(replace(RULES, end=False))
+    scene.compared = BAD
+    scene.look()
+    before = scene.referee.judgement(1)
+
+    scene.compared, scene.peers.missing = GOOD, ["http://c"]
+    scene.look()
+
+    assert before is not None
+    assert scene.referee.judgement(1) == before
 
 
 def test_an_error_is_tried_again_a_minute_later(scene: Scene) -> None:
