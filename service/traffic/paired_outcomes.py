@@ -1,5 +1,8 @@
 """Rows whose truth is known, answered by both of two versions that are compared."""
 
+from collections.abc import Callable
+from time import monotonic
+
 import numpy as np
 
 from service.models.classifier import Floats
@@ -10,18 +13,27 @@ from service.traffic.counterpart import FAILED, Counterpart
 
 _ROWS = 4096
 """Rows that the other version is asked at a time."""
+MOST_SECONDS = 10.0
+"""After this time the other version is asked no more rows of a request: it may be slow, or busy
+with clients, and whoever tells outcomes waits for it."""
 
 
 class PairedOutcomes:
     """Has the other version answer what one of the two was asked, and counts which is right."""
 
-    def __init__(self, comparison: Comparison, of_second: bool) -> None:
+    def __init__(
+        self,
+        comparison: Comparison,
+        of_second: bool,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         """`of_second`: the rows are answered by the second version first."""
         self.epoch = comparison.epoch
         self.rows = 0
         self.only_in_use_right = 0
         self.only_second_right = 0
         self._of_second = of_second
+        self._clock = clock
         first, other = comparison.in_use, comparison.second
         if of_second:
             first, other = other, first
@@ -31,9 +43,13 @@ class PairedOutcomes:
         """Count rows [N, F] with the indexes of their true classes and of the answers, [N].
 
         A row that the other version refuses counts as wrong for it. One that it was not asked, or
-        could not answer for lack of its process, does not count.
+        could not answer for lack of its process, does not count, nor does what is left when the
+        time is over.
         """
+        end = self._clock() + MOST_SECONDS
         for start in range(0, len(matrix), _ROWS):
+            if self._clock() >= end:
+                return
             part = slice(start, start + _ROWS)
             self._add(np.array(matrix[part]), truth[part], found[part])
 

@@ -11,6 +11,7 @@ import pytest
 from tests.support.fakes import FakeRegistry
 from tests.support.server import Client, serve, settings_for
 from tests.support.waiting import stop, wait_until
+from tests.support.workers import serving
 
 ROW = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
 ROWS = {"instances": [[5.1, 3.5, 1.4, 0.2], [6.2, 2.9, 4.3, 1.3]], "probabilities": True}
@@ -44,21 +45,6 @@ def _use(client: Client, name: str) -> None:
     assert client.predict(ROW).status_code == 200  # nothing holds the older one now
 
 
-def _children_of(pid: int) -> set[int]:
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    return {int(child) for task in tasks for child in task.read_text().split()}
-
-
-def _serving() -> set[int]:
-    """Return the workers that the worker hosts have forked."""
-    hosts = [
-        child
-        for child in _children_of(os.getpid())
-        if b"service.worker" in Path(f"/proc/{child}/cmdline").read_bytes()
-    ]
-    return set().union(*map(_children_of, hosts))
-
-
 def _value(client: Client, name: str) -> float:
     lines = client.get("/metrics").text.splitlines()
     return next(float(line.split()[-1]) for line in lines if line.startswith(f"{name} "))
@@ -68,9 +54,9 @@ def _value(client: Client, name: str) -> float:
 def process(service: Client) -> int:
     """Put the native model in use, and return the process id of its worker."""
     _use(service, "graph")
-    before = _serving()
+    before = serving()
     _use(service, "near")
-    (started,) = _serving() - before
+    (started,) = serving() - before
     return started
 
 
@@ -112,11 +98,11 @@ def test_a_process_that_dies_costs_its_requests_a_503_and_another_one_answers(
 def test_the_replica_is_not_ready_while_there_is_no_process_to_answer(
     process: int, service: Client
 ) -> None:
-    others = _serving() - {process}
+    others = serving() - {process}
     os.kill(process, signal.SIGKILL)
-    wait_until(lambda: process not in _serving())
+    wait_until(lambda: process not in serving())
     wait_until(lambda: service.get("/readyz").status_code == 200)
-    (again,) = _serving() - others
+    (again,) = serving() - others
 
     os.kill(again, signal.SIGKILL)  # so soon that the restart is delayed by a second
 
@@ -159,15 +145,15 @@ def test_nothing_is_left_of_fifty_changes(service: Client, folder: Path) -> None
         return set((folder / "data" / "cache").iterdir())
 
     _use(service, "near")
-    near = _serving()
+    near = serving()
     _use(service, "graph")
-    wait_until(lambda: _serving() < near)
+    wait_until(lambda: serving() < near)
     before, kept = files(), cached()
-    others = _serving()  # of services of other tests that are not yet garbage-collected
+    others = serving()  # of services of other tests that are not yet garbage-collected
 
     for index in range(50):
         _use(service, ("near", "graph")[index % 2])
 
-    wait_until(lambda: _serving() <= others)
+    wait_until(lambda: serving() <= others)
     assert files() <= before + 2  # connections of the server may still be closing
     assert cached() == kept
