@@ -112,22 +112,31 @@ def _answers(client: httpx.Client) -> bool:
 
 
 @pytest.fixture(scope="module")
-def used(prometheus: Prometheus, release: Cluster) -> Prometheus:
+def used(prometheus: Prometheus, release: Cluster) -> Iterator[Prometheus]:
     """Return Prometheus after valid and invalid requests, before and after a scrape.
 
     A counter's first sample is no increase yet, so the first round only makes every series appear.
+    A second version stands beside the one in use until the tests are over.
     """
     failed = 'service_trainings_total{namespace="$namespace",job="$job",state="failed"}'
     with open_api(release) as api:
         for _ in range(2):
             (before,) = prometheus.query(f"sum({failed}) or vector(0)")
-            _use(api)
+            version = _use(api)
             prometheus.wait_for(f"sum({failed}) > {before['value'][1]}")
-    return prometheus
+        _put_beside(api, version)
+        try:
+            _compare(api, prometheus)
+            yield prometheus
+        finally:
+            wait_until("the end of the second version", lambda: _is_alone(api), 60)
 
 
-def _use(api: httpx.Client) -> None:
-    """Train, fail to train, put a version in use, and send valid and invalid predictions."""
+def _use(api: httpx.Client) -> int:
+    """Train, fail to train, put a version in use, and send valid and invalid predictions.
+
+    Return the version of `spare` that was trained.
+    """
     order = {"name": "spare", "model_type": "GaussianNB", "dataset": "iris", "use": False}
     trained = api.post("/train", json=order)
     assert trained.status_code == 201, trained.text
@@ -150,6 +159,38 @@ def _use(api: httpx.Client) -> None:
     labels = iris.target_names[iris.target].tolist()
     truth = {"version": in_use["version"], "instances": instances, "labels": labels}
     assert api.post("/outcomes", json=truth).status_code == 200
+    number: int = trained.json()["version"]
+    return number
+
+
+def _put_beside(api: httpx.Client, version: int) -> None:
+    """Put a version of `spare` beside the one in use, with rules that decide nothing."""
+    rules = {"rows": 1, "agreement": 0.5, "then": "ask", "else": "ask"}
+    body = {"name": "spare", "version": version, "mode": "shadow", "percent": 100, "rules": rules}
+    put = api.put("/traffic", json=body)
+    assert put.status_code in (200, 202), put.text
+
+
+def _is_alone(api: httpx.Client) -> bool:
+    """End the traffic to the second version; return whether there is none now."""
+    try:
+        return api.delete("/traffic").status_code in (200, 404)
+    except httpx.TransportError:
+        return False  # the replicas have just been started again
+
+
+def _compare(api: httpx.Client, prometheus: Prometheus) -> None:
+    """Have rows compared and timed before and after a scrape, and the rules looked at."""
+    release = '{namespace="$namespace",job="$job"}'
+    timed = f"sum(service_traffic_row_seconds_count{release})"
+    example = api.get("/schema").json()["example"]
+    compared = "0"
+    for _ in range(2):
+        for _ in range(20):
+            assert api.post("/predict", json=example).status_code == 200
+        (found,) = prometheus.wait_for(f"{timed} > {compared}")
+        compared = found["value"][1]
+    prometheus.wait_for(f"service_traffic_rule{release}", 2 * 60)
 
 
 def test_every_replica_is_scraped_once(prometheus: Prometheus, release: Cluster) -> None:
