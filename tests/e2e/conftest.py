@@ -9,6 +9,7 @@ import pytest
 from tests.e2e.cluster import Cluster, CommandError, deployed
 from tests.e2e.forward import open_api
 from tests.e2e.load import Load
+from tests.e2e.prometheus import Prometheus, prometheus_of
 
 DISRUPTIVE = (
     "test_backup",
@@ -89,6 +90,13 @@ def api(release: Cluster) -> Iterator[httpx.Client]:
 def load(outside: Cluster, release: Cluster) -> Load:
     """Return a load generator inside the cluster."""
     return Load(outside, release.image(), release)
+
+
+@pytest.fixture(scope="module")
+def prometheus(release: Cluster) -> Iterator[Prometheus]:
+    """Return the release's Prometheus, installed for these tests if it has none."""
+    with prometheus_of(release) as found:
+        yield found
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The chart's Prometheus scrapes the replicas, and every rule and panel has data."""
 
 import json
-import math
 import re
 import time
 from collections.abc import Iterator
@@ -14,7 +13,8 @@ from sklearn.datasets import load_iris
 
 from tests.e2e.cluster import CHART, Cluster
 from tests.e2e.conftest import Note
-from tests.e2e.forward import Forward, open_api
+from tests.e2e.forward import open_api
+from tests.e2e.prometheus import Prometheus
 from tests.e2e.waiting import wait_until
 from tests.support.promql import selectors
 
@@ -24,9 +24,6 @@ NOTHING_TO_SHOW = {
     "overview: Failed with 5xx, by route": "nothing in these tests fails by the service's fault",
 }
 """Panels that are empty in a healthy release, with the reason."""
-
-_EVERY = 15
-"""Seconds between two scrapes; a rate needs two of them."""
 
 
 def _panels() -> dict[str, list[str]]:
@@ -46,69 +43,6 @@ def _panels() -> dict[str, list[str]]:
 
 
 PANELS = _panels()
-
-
-class Prometheus:
-    """A client of the release's Prometheus that queries it like Grafana."""
-
-    def __init__(self, client: httpx.Client, release: Cluster) -> None:
-        self._client = client
-        self._put_in = {
-            "$namespace": release.namespace,
-            "$job": release.name("api"),
-            "$__rate_interval": "5m",
-            "$__range": "5m",
-        }
-
-    def get(self, path: str, **params: str) -> Any:
-        """Query its API; return `data`."""
-        response = self._client.get(f"/api/v1/{path}", params=params)
-        assert response.status_code == 200, response.text
-        return response.json()["data"]
-
-    def query(self, query: str) -> list[dict[str, Any]]:
-        """Evaluate a query of a rule or dashboard now; return the series that have a number."""
-        for name, value in self._put_in.items():
-            query = query.replace(name, value)
-        found: list[dict[str, Any]] = self.get("query", query=query)["result"]
-        return [each for each in found if math.isfinite(float(each["value"][1]))]
-
-    def wait_for(self, query: str, seconds: float = 6 * _EVERY) -> list[dict[str, Any]]:
-        """Return the result of a query as soon as it is not empty."""
-        return wait_until(f"data for {query}", lambda: self.query(query), seconds)
-
-
-@pytest.fixture(scope="module")
-def prometheus(release: Cluster) -> Iterator[Prometheus]:
-    """Return the release's Prometheus; install one for these tests if it has none."""
-    values = release.values()
-    mine = not values.get("monitoring", {}).get("standalone", False)
-    if mine:
-        _standalone(release, True)
-    with (
-        Forward(release, f"service/{release.name('prometheus')}", 9090) as forward,
-        httpx.Client(base_url=forward.url, timeout=30, trust_env=False) as client,
-    ):
-        wait_until("Prometheus", lambda: _answers(client), 60)
-        yield Prometheus(client, release)
-    if mine:
-        _standalone(release, False)
-
-
-def _standalone(release: Cluster, there: bool) -> None:
-    sets = f"monitoring.standalone={str(there).lower()},monitoring.grafana.enabled=false"
-    release.helm(
-        *("upgrade", release.release, str(CHART), "--reset-then-reuse-values", "--set", sets),
-        *("--wait", "--timeout", "5m"),
-        seconds=330,
-    )
-
-
-def _answers(client: httpx.Client) -> bool:
-    try:
-        return client.get("/-/ready", timeout=5).is_success
-    except httpx.TransportError:
-        return False
 
 
 @pytest.fixture(scope="module")
