@@ -67,3 +67,7 @@ export function curl(call, { key = false, origin = location.origin } = {}) {
   }
   return parts.join(" \\\n  ");
 }
+
+/** Return the number that a text spells; a text that spells none is sent as it was written. */
+export const numberOf = (text) =>
+  text.trim() !== "" && Number.isFinite(Number(text)) ? Number(text) : text;

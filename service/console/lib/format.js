@@ -8,12 +8,16 @@ const percent = new Intl.NumberFormat(language, {
   minimumFractionDigits: 1,
   maximumFractionDigits: 1,
 });
+const fine = new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 3 });
 const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
 const clock = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" });
 
 export const formatNumber = (value) => significant.format(value);
 
 export const formatShare = (share) => percent.format(share);
+
+/** Write a share so that it does not look like its bound where it is not equal to it. */
+export const formatFineShare = (share) => fine.format(share);
 
 /** Write a metric: most of them are shares, but a log loss has no upper bound. */
 export const formatMetric = (value) => (value === undefined ? "" : value.toFixed(4));

@@ -1,5 +1,7 @@
 // What the Train page has gathered, as the call that it makes.
 
+import { numberOf } from "./call.js";
+
 /** What a person may choose; everything here is as the API calls it, empty where it is its default. */
 export const NOTHING_CHOSEN = {
   target: "",
@@ -29,8 +31,7 @@ function members(chosen) {
     if (value === "" || value === null || value === false) continue;
     if (typeof value === "object" && Object.keys(value).length === 0) continue;
     if (name === "missing") body.missing = value.trim().split(LISTS);
-    else if (NUMBERS.includes(name))
-      body[name] = Number.isNaN(Number(value)) ? value : Number(value);
+    else if (NUMBERS.includes(name)) body[name] = numberOf(value);
     else body[name] = value;
   }
   // Not using it is a choice too: left out, it would be used.

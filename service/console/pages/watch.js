@@ -11,6 +11,7 @@ import { Curl } from "../parts/curl.js";
 import { Problem } from "../parts/problem.js";
 import { Skew } from "../parts/skew.js";
 import { Series } from "../parts/series.js";
+import { Traffic } from "../parts/traffic.js";
 
 const EVERY_MILLISECONDS = 2000;
 
@@ -43,6 +44,7 @@ export function Watch({ query }) {
         }
       <//>`
     }
+    <${Traffic} />
     <${Skew} range=${query.window ?? "1h"} onRange=${choose} />
     ${series
       .filter(({ id }) => data?.replicas.some((replica) => replica.id === id))
@@ -61,7 +63,7 @@ export function Watch({ query }) {
 
 function InUse({ use: { data, problem, reload } }) {
   if (!data) return html`<${Problem} problem=${problem} retry=${reload} />`;
-  const { name, version, epoch, follows, follow_error: followError } = data;
+  const { name, version, epoch, follows, follow_error: followError, decision } = data;
   return html`
     <${Card} title=${t("inUse")}>
       <${Facts}
@@ -74,6 +76,7 @@ function InUse({ use: { data, problem, reload } }) {
           ],
           [t("epoch"), formatCount(epoch)],
           [t("watch.follows"), follows && `${follows.name}@${follows.alias}`],
+          [t("watch.decision"), decision],
         ]}
       />
       ${followError && html`<p class="problem" role="alert">${followError}</p>`}
