@@ -43,7 +43,7 @@ export function TrafficRules({ rules, judgement }) {
     <h3>${title}</h3>
     <p role="status"><b>${t(`traffic.decision.${decisionOf(judgement)}`)}</b></p>
     <${Table}
-      kind="compact"
+      kind="compact tight"
       label=${title}
       head=${[t("traffic.rule"), numeric(t("traffic.now")), numeric(t("traffic.bound"))]}
     >

@@ -99,7 +99,7 @@ function Disagreements({ second }) {
 
 /** Rows by the class that each version answered. */
 const Pairs = ({ label, head, pairs }) => html`
-  <${Table} kind="compact" label=${label} head=${head}>
+  <${Table} kind="compact tight" label=${label} head=${head}>
     ${pairs.map(
       ({ in_use: inUse, second, rows }) =>
         html`<tr key=${JSON.stringify([inUse, second])}>
@@ -126,7 +126,7 @@ function Both({ second }) {
   return html`
     <h3>${t("traffic.both")}</h3>
     <${Table}
-      kind="compact"
+      kind="compact tight"
       label=${t("traffic.both")}
       head=${["", numeric(titleOf(inUse)), numeric(titleOf(second))]}
     >
@@ -165,7 +165,7 @@ function Outcomes({ outcomes }) {
     <h3>${title}</h3>
     <p>${t("traffic.told", { n: formatCount(outcomes.rows) })}</p>
     <${Table}
-      kind="compact"
+      kind="compact tight"
       label=${title}
       head=${[t("traffic.claim"), numeric(t("traffic.evidence"))]}
     >

@@ -245,7 +245,7 @@ export default {
   "traffic.judgedHint": "a field that is empty asks for nothing",
   "traffic.key": "Header",
   "traffic.keyHint": "its value decides, so that a customer is always answered by the same version",
-  "traffic.latency": "Milliseconds for a row",
+  "traffic.latency": "Time for a row (ms)",
   "traffic.mode": "How",
   "traffic.noOther": "There is no other version.",
   "traffic.noOutcomes": "Nobody has told the service yet what was really so (POST /outcomes).",

@@ -246,7 +246,7 @@ export default {
   "traffic.judgedHint": "um campo vazio não pede nada",
   "traffic.key": "Cabeçalho",
   "traffic.keyHint": "seu valor decide, e um cliente é sempre respondido pela mesma versão",
-  "traffic.latency": "Milissegundos por linha",
+  "traffic.latency": "Tempo por linha (ms)",
   "traffic.mode": "Como",
   "traffic.noOther": "Não há outra versão.",
   "traffic.noOutcomes":
