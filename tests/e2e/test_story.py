@@ -4,10 +4,12 @@ The days are those of the README's story, and real: winters to train on, then su
 """
 
 import csv
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.e2e.cluster import Cluster
 from tests.e2e.conftest import Note
@@ -48,6 +50,10 @@ class Story:
         assert response.is_success, response.text
         return response.json()
 
+    def forget(self) -> None:
+        """Delete the days that an earlier run has left, if any."""
+        self._api.delete(f"/datasets/{DATA}")
+
     def train(self, use: bool) -> dict[str, Any]:
         """Train a version on all days that are known."""
         order = {
@@ -81,11 +87,19 @@ class Story:
         return {feature["verdict"] for feature in told["features"]}
 
 
+@pytest.fixture
+def story(api: httpx.Client) -> Iterator[Story]:
+    """Return the requests; put back in use what was before."""
+    before = api.get("/use-model").json()
+    yield Story(api)
+    used = {key: before[key] for key in ("name", "version")}
+    assert api.post("/use-model", json=used).status_code == 200
+
+
 def test_a_model_that_becomes_wrong_is_seen_and_replaced(
-    api: httpx.Client, prometheus: Prometheus, release: Cluster, note: Note
+    story: Story, prometheus: Prometheus, release: Cluster, note: Note
 ) -> None:
-    story = Story(api)
-    api.delete(f"/datasets/{DATA}")
+    story.forget()
     uploaded = f"/datasets?name={DATA}&target=weather"
     story.say("POST", uploaded, content=_truth("winters"), headers=CSV)
     first = story.train(use=True)
@@ -110,7 +124,7 @@ def test_a_model_that_becomes_wrong_is_seen_and_replaced(
     year = _days("last-year")
     assert story.ask(year) == first["version"]
     shadowed = wait_until("a year compared", lambda: _compared(story, len(year)), 60)
-    assert shadowed["judgement"]["decision"] == "promote"
+    assert all(check["holds"] for check in shadowed["judgement"]["checks"]), shadowed
     assert story.say("GET", "/use-model")["version"] == first["version"]
 
     # Then it answers one in ten customers, and takes over once outcomes show that it is better.
