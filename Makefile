@@ -11,7 +11,7 @@ NAMESPACE ?= desafio
 RELEASE ?= desafio
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui test test-slow check browser clients bench bench-peers bench-check soak fuzz jepsen audit sbom scan \
+.PHONY: help run ui test test-slow check browser clients bench bench-peers bench-check soak fuzz jepsen audit sbom scan chart-readme \
 	format setup lock vendor image cluster deploy e2e clean
 
 help: ## Show the targets
@@ -68,6 +68,9 @@ audit: $(VENV)/.dev .supply/.installed ## Look the locked releases up in publish
 
 sbom: $(VENV)/.dev .supply/.installed ## List what the image holds of Python in build/sbom.cdx.json (CycloneDX)
 	@$(BIN)/python -m tools.supply.sbom
+
+chart-readme: $(VENV)/.dev ## Make the chart's README from its values
+	@$(BIN)/python -m tools.chart_readme
 
 scan: $(VENV)/.dev .supply/.installed .scan/.installed ## Ask scanners about code, chart and Dockerfile (needs git, helm)
 	@$(BIN)/python -m tools.supply.scan

@@ -12,6 +12,7 @@ from tests.e2e.load import Load
 from tests.e2e.prometheus import Prometheus, prometheus_of
 
 DISRUPTIVE = (
+    "test_gc",
     "test_backup",
     "test_install",
     "test_trainings",

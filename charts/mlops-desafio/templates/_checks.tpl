@@ -10,8 +10,8 @@
 {{- if and $v.mlflow.enabled (not $v.postgres.enabled) (not $v.postgres.existingSecret) -}}
 {{- fail "postgres.enabled is false, so postgres.existingSecret must name a Secret with the key uri." -}}
 {{- end -}}
-{{- if and $v.mlflow.enabled (not $v.minio.enabled) (not $v.minio.existingSecret) -}}
-{{- fail "minio.enabled is false, so minio.existingSecret must name a Secret with the keys access-key and secret-key." -}}
+{{- if and $v.mlflow.enabled (not $v.minio.enabled) (not $v.minio.existingSecret) (not $v.mlflow.serviceAccount.annotations) -}}
+{{- fail "minio.enabled is false, so minio.existingSecret must name a Secret with the keys access-key and secret-key (or mlflow.serviceAccount.annotations an identity that needs none)." -}}
 {{- end -}}
 {{- $outside := or (not $v.mlflow.enabled) (not $v.postgres.enabled) (not $v.minio.enabled) -}}
 {{- if and $outside $v.networkPolicy.enabled (not $v.networkPolicy.externalEgress) -}}
@@ -31,5 +31,16 @@
 {{- end -}}
 {{- if and $v.api.grpc.enabled (eq (int $v.api.grpc.port) (int $v.api.service.port)) -}}
 {{- fail "api.grpc.port is api.service.port, where the Service has HTTP; choose another one." -}}
+{{- end -}}
+{{- if and $v.api.httpRoute.enabled (not $v.api.httpRoute.parentRefs) -}}
+{{- fail "api.httpRoute.enabled is true, so api.httpRoute.parentRefs must name a Gateway, as in {name: public, namespace: gateways}." -}}
+{{- end -}}
+{{- range $v.api.extraEnv -}}
+{{- if hasPrefix "SERVICE_" .name -}}
+{{- fail (printf "api.extraEnv has %s, which is a setting of the service: put it in api.settings." .name) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $v.mlflow.gc.enabled (not $v.mlflow.enabled) -}}
+{{- fail "mlflow.gc needs the chart's own MLflow: what lies elsewhere is removed there." -}}
 {{- end -}}
 {{- end }}

@@ -33,11 +33,34 @@ securityContext:
 {{- end }}
 
 {{/*
-Where a part's pods are put: its nodeSelector, tolerations and affinity; without an affinity, rather on
-nodes that have no such pod yet. Call it with (list . "api").
+The labels of a part's pods; of those that are given, none takes the place of one of the chart's, by
+which they are selected. Call it with (list . "api").
+*/}}
+{{- define "desafio.podLabels" -}}
+{{- $given := (index (index . 0).Values (index . 1)).labels -}}
+{{- toYaml (merge (fromYaml (include "desafio.labels" .)) (deepCopy $given)) -}}
+{{- end }}
+
+{{/* The account of a part's pods: its own, a given one, or the namespace's default. Call it with (list . "api"). */}}
+{{- define "desafio.serviceAccount" -}}
+{{- $account := (index (index . 0).Values (index . 1)).serviceAccount -}}
+{{- default (ternary (include "desafio.name" .) "default" $account.create) $account.name -}}
+{{- end }}
+
+{{/*
+Where a part's pods are put, and how much they matter: its priority class, nodeSelector, tolerations,
+spread and affinity; without an affinity, rather on nodes that have no such pod yet. Call it with
+(list . "api").
 */}}
 {{- define "desafio.placement" -}}
 {{- with index (index . 0).Values (index . 1) -}}
+{{- with .priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .topologySpreadConstraints }}
+topologySpreadConstraints:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- with .nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}

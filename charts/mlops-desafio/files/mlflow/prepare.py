@@ -14,6 +14,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
+from with_driver import with_driver
 
 _DEADLINE = time.monotonic() + 120
 
@@ -33,11 +34,12 @@ def _once_it_answers(
 
 
 def _database() -> None:
-    engine = create_engine(os.environ["MLFLOW_BACKEND_STORE_URI"])
+    uri = with_driver(os.environ["MLFLOW_BACKEND_STORE_URI"])
+    engine = create_engine(uri)
     _once_it_answers("the database", lambda: engine.connect().close(), (OperationalError,))
     engine.dispose()
     upgrade = [sys.executable, "-m", "mlflow", "db", "upgrade"]
-    subprocess.run([*upgrade, os.environ["MLFLOW_BACKEND_STORE_URI"]], check=True)
+    subprocess.run([*upgrade, uri], check=True)
 
 
 def _bucket(name: str) -> None:

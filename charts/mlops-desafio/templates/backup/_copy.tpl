@@ -2,6 +2,7 @@
 {{- define "desafio.copy" -}}
 restartPolicy: Never
 {{ include "desafio.pod" (list . 10001) }}
+serviceAccountName: {{ include "desafio.serviceAccount" (list . "mlflow") }}
 initContainers:
   # The database first: MLflow writes an object before the row that names it.
   - name: database

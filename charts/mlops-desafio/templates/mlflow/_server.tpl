@@ -1,3 +1,11 @@
+{{/* What runs beside MLflow's own code, as a ConfigMap's data. */}}
+{{- define "desafio.mlflowScripts" -}}
+{{- range list "prepare" "with_driver" }}
+{{ . }}.py: |
+  {{- $.Files.Get (printf "files/mlflow/%s.py" .) | nindent 2 }}
+{{- end }}
+{{- end }}
+
 {{/* The variables of the MLflow server and of what prepares its stores. */}}
 {{- define "desafio.mlflowEnvironment" -}}
 {{- if .Values.postgres.enabled -}}
@@ -16,7 +24,9 @@
 - name: MLFLOW_S3_ENDPOINT_URL
   value: {{ . | quote }}
 {{- end }}
+{{- if or .Values.minio.enabled .Values.minio.existingSecret }}
 {{ include "desafio.s3Keys" . }}
+{{- end }}
 - {name: AWS_DEFAULT_REGION, value: {{ .Values.minio.region | quote }}}
 # Not every S3 store knows the checksums that boto3 sends by default.
 - {name: AWS_REQUEST_CHECKSUM_CALCULATION, value: when_required}
@@ -29,6 +39,9 @@
 # It answers 403 to any other Host, and 127.0.0.1 and localhost are what a port-forward sends.
 - name: MLFLOW_SERVER_ALLOWED_HOSTS
   value: {{ include "desafio.mlflowHosts" . }}
+{{- with .Values.mlflow.extraEnv }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{- define "desafio.mlflowHosts" -}}
