@@ -5,7 +5,7 @@ CloudNativePG's Secrets hold addresses that name none, and SQLAlchemy would look
 
 import os
 import re
-import sys
+import runpy
 
 
 def with_driver(uri: str) -> str:
@@ -15,4 +15,4 @@ def with_driver(uri: str) -> str:
 
 if __name__ == "__main__":
     os.environ["MLFLOW_BACKEND_STORE_URI"] = with_driver(os.environ["MLFLOW_BACKEND_STORE_URI"])
-    os.execvp("mlflow", ["mlflow", *sys.argv[1:]])
+    runpy.run_module("mlflow", run_name="__main__", alter_sys=True)
