@@ -162,7 +162,8 @@ def test_what_was_deleted_is_removed_by_mlflow_itself_where_asked() -> None:
 
     job = of_kind(found, "CronJob")[f"{RELEASE}-gc"]["spec"]
     (container,) = job["jobTemplate"]["spec"]["template"]["spec"]["containers"]
-    assert container["command"][2:] == ["gc", "--older-than", "12h"]
+    assert container["command"][2:] == ["gc"]
+    assert container["args"][0] == "--older-than=12h"
     assert {"name": "MLFLOW_TRACKING_URI", "value": f"http://{RELEASE}-mlflow:5000"} in (
         container["env"]
     )

@@ -6,6 +6,7 @@ CloudNativePG's Secrets hold addresses that name none, and SQLAlchemy would look
 import os
 import re
 import runpy
+import sys
 
 
 def with_driver(uri: str) -> str:
@@ -15,4 +16,5 @@ def with_driver(uri: str) -> str:
 
 if __name__ == "__main__":
     os.environ["MLFLOW_BACKEND_STORE_URI"] = with_driver(os.environ["MLFLOW_BACKEND_STORE_URI"])
+    sys.argv[1:] = map(with_driver, sys.argv[1:])
     runpy.run_module("mlflow", run_name="__main__", alter_sys=True)
