@@ -58,8 +58,12 @@ class BinReply(Reply):
 
 
 class _Divergence(Reply):
-    psi: float = Field(description="the population stability index")
-    js: float = Field(description="the Jensen-Shannon divergence, in bits")
+    psi: float | None = Field(
+        description="the population stability index; null without rows in the bins"
+    )
+    js: float | None = Field(
+        description="the Jensen-Shannon divergence, in bits; null without rows in the bins"
+    )
     limit: float = Field(description="the PSI above which it is drift, at this many rows")
     verdict: Verdict
 

@@ -131,12 +131,13 @@ def _indexes(tally: Tally) -> dict[str, tuple[float, float]]:
     shown = set(_features(tally))
     for one in tally.layout.features:
         divergence = feature_divergence(one, counts)
-        if divergence.verdict == "too few rows":
+        psi = divergence.psi
+        if psi is None or divergence.verdict == "too few rows":
             continue
         name = clip(one.name, _LONGEST)
         name = name if name in shown else OTHER
-        if name not in found or divergence.psi > found[name][0]:
-            found[name] = divergence.psi, divergence.limit
+        if name not in found or psi > found[name][0]:
+            found[name] = psi, divergence.limit
     return found
 
 

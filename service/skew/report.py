@@ -64,7 +64,7 @@ def report(tally: Tally, window: Window) -> SkewReport:
         _of_feature(one, tally.schema.features[one.place], reference.features[one.place], counts)
         for one in layout.features
     ]
-    features.sort(key=lambda one: (one.divergence.verdict != "drift", -one.divergence.psi))
+    features.sort(key=lambda one: (one.divergence.verdict != "drift", -(one.divergence.psi or 0.0)))
     counted, expected = counts[layout.classes], np.array(reference.answers.counts)
     labels = [spelling(label) for label in tally.schema.classes]
     return SkewReport(

@@ -33,8 +33,10 @@ _PSEUDO_COUNT = 0.5
 class Divergence:
     """How far the counted rows are from the expected ones."""
 
-    psi: float
-    js: float
+    psi: float | None
+    """None without rows: nothing is known then, and the pseudo-counts alone would make a figure."""
+    js: float | None
+    """None without rows."""
     limit: float
     """The PSI above which it is drift."""
     verdict: Verdict
@@ -48,9 +50,11 @@ def diverge(counted: Counts, expected: Counts) -> Divergence:
     some = (counted > 0) | (expected > 0)
     counted, expected = counted[some], expected[some]
     rows, of_reference = int(counted.sum()), int(expected.sum())
+    limit = psi_limit(len(counted), rows, of_reference)
+    if not rows:
+        return Divergence(None, None, limit, "too few rows")
     p, q = _shares(counted), _shares(expected)
     psi = float(((p - q) * np.log(p / q)).sum())
-    limit = psi_limit(len(counted), rows, of_reference)
     return Divergence(psi, _jensen_shannon(p, q), limit, _verdict(rows, psi, limit))
 
 

@@ -183,6 +183,19 @@ def test_another_versions_address_counts_for_that_version_and_a_change_back_goes
     assert skew(service)["rows"] == before + 3
 
 
+def test_a_window_without_rows_has_no_figures(tmp_path: Path) -> None:
+    with serve(settings_for(tmp_path / "data"), FakeRegistry(tmp_path / "registry")) as client:
+        client.train(name="iris", dataset="iris", model_type="LogisticRegression")
+        found = skew(client)
+
+    assert (found["rows"], found["sampled"], found["since"]) == (0, 0, None)
+    told = [*found["features"], found["predictions"]]
+    assert [(one["psi"], one["js"], one["verdict"]) for one in told] == [
+        (None, None, "too few rows")
+    ] * 5
+    assert found["predictions"]["confidence"] is None
+
+
 def test_a_feature_that_moved_by_one_standard_deviation_is_told_within_500_rows(
     tmp_path: Path,
 ) -> None:

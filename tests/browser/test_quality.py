@@ -36,6 +36,15 @@ def test_too_few_rows_are_called_so(visitor: Visitor, own: Site) -> None:
     expect(page.get_by_label("The last")).to_have_value("5m")
 
 
+def test_without_rows_no_figure_is_shown(visitor: Visitor, own: Site) -> None:
+    assert own.client.get("/skew").json()["rows"] == 0
+    page = visitor.open(own, "#/watch")
+
+    first = page.locator(".skew li").first
+    expect(first).to_contain_text("too few rows")
+    expect(first).not_to_contain_text("PSI")
+
+
 def test_a_window_that_is_none_is_told_in_the_services_words(visitor: Visitor, own: Site) -> None:
     visitor.expect("status of 400")
     page = visitor.open(own, "#/watch?window=ages")

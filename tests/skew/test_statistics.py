@@ -36,7 +36,9 @@ def test_nothing_differs_from_itself() -> None:
 def test_all_in_another_bin_is_nearly_a_whole_bit() -> None:
     found = diverge(np.array([10**6, 0]), np.array([0, 10**6]))
 
-    assert 0.999 < found.js <= 1.0
+    assert found.js == pytest.approx(1.0, abs=0.001)
+    assert found.js is not None
+    assert found.js <= 1.0
     assert found.verdict == "drift"
 
 
@@ -52,7 +54,18 @@ def test_few_rows_have_no_verdict_however_far_they_are() -> None:
 
 
 def test_without_any_row_nothing_is_said() -> None:
-    assert diverge(np.zeros(3, int), np.array([5, 5, 5])).verdict == "too few rows"
+    found = diverge(np.zeros(3, int), np.array([5, 0, 5]))
+
+    assert (found.psi, found.js, found.verdict) == (None, None, "too few rows")
+    assert found.limit == 0.25
+
+
+def test_from_the_first_row_on_both_figures_are_known() -> None:
+    found = diverge(np.array([0, 1, 0]), np.array([5, 5, 5]))
+
+    assert found.psi is not None
+    assert found.js is not None
+    assert (found.psi > 0, 0 < found.js < 1) == (True, True)
 
 
 def test_the_quantile_is_that_of_scipy() -> None:

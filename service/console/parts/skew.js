@@ -72,9 +72,12 @@ const Feature = ({ feature }) => html`
   <li>
     <p>
       <b><bdi>${feature.name}</bdi></b> <${Verdict} of=${feature.verdict} />
-      <span class="quiet">
-        ${t("skew.psi", { psi: formatNumber(feature.psi), limit: formatNumber(feature.limit) })}
-      </span>
+      ${
+        feature.psi !== null &&
+        html`<span class="quiet">
+          ${t("skew.psi", { psi: formatNumber(feature.psi), limit: formatNumber(feature.limit) })}
+        </span>`
+      }
     </p>
     <${Bars} title=${t("skew.picture", { name: feature.name })} bins=${feature.bins} />
     <p class="quiet">${remarks(feature).join(" · ")}</p>
