@@ -23,9 +23,8 @@ from service.common.errors import (
 )
 from service.common.traffic import Traffic
 from service.rollout.coordinator import Change
-from service.schema.contract import contract_difference
+from service.schema.contract import Schema, contract_difference
 from service.serving.current_model import LoadedVersion
-from service.serving.predictor import Predictor
 
 router = APIRouter(tags=["use"], route_class=StrictJsonRoute)
 
@@ -60,9 +59,9 @@ async def put_traffic(
         raise ModelNotFound(wanted.name)
     version = await services.ask(services.registry.get_version, wanted.name, wanted.version)
     in_use = services.current_model.get()
-    found = await services.answering.find(wanted.name, str(wanted.version))
-    assert found is not None
-    _check(in_use, version, found.predictor)
+    # Of its files only; `direct` loads it, in every replica, and has it answer its example.
+    schema = await services.run(services.version_list.schema, version)
+    _check(in_use, version, schema)
 
     def compared_with(use: Use) -> None:
         if (use.name, use.version) != (in_use.name, in_use.version):
@@ -92,12 +91,12 @@ async def put_traffic(
     return _reply(change, response)
 
 
-def _check(in_use: LoadedVersion, version: Version, second: Predictor) -> None:
+def _check(in_use: LoadedVersion, version: Version, schema: Schema) -> None:
     """Raise TrafficRefused where a version cannot stand beside the one in use."""
     name, number = version.name, version.version
     if (in_use.name, in_use.version) == (name, number):
         raise TrafficRefused(name, number, "it is the one in use")
-    difference = contract_difference(second.schema, in_use.predictor.schema)
+    difference = contract_difference(schema, in_use.predictor.schema)
     if difference:
         title = f"version {in_use.version} of {quoted(in_use.name)} is in use"
         raise TrafficRefused(name, number, f"{title}; {difference}")

@@ -11,6 +11,7 @@ from typing import Any
 from service.common.domain import Page, Version
 from service.common.errors import RegistryUnavailable, ServiceError, VersionNotServable
 from service.common.ports import Versions
+from service.schema.contract import Schema
 from service.schema.example import describe_in_full, example
 from service.serving.loader import Loader
 
@@ -121,10 +122,14 @@ class VersionListing:
             return reason is None, reason
         return (None, "it has not been checked yet") if version.foreign else (True, None)
 
+    def schema(self, version: Version) -> Schema:
+        """Return the schema of a version, which is not loaded for it; raises like `Loader.load`."""
+        return self._loader.schema(version)
+
     def describe(self, version: Version) -> dict[str, Any]:
         """Return the schema and the example of a version; empty if it cannot be served."""
         try:
-            schema = self._loader.schema(version)
+            schema = self.schema(version)
         except VersionNotServable:
             return {}
         return {

@@ -63,10 +63,7 @@ def put_beside(client: Client, version: int) -> None:
 
 @pytest.fixture
 def processes(client: Client, workers: FragileWorkers) -> set[int]:
-    """Put the native version beside the one in use; return the ids of what serves it.
-
-    There is a second process while the version is also kept for requests that name it.
-    """
+    """Put the native version beside the one in use; return the ids of what serves it."""
     put_beside(client, NATIVE)
     assert workers.host is not None
     pids = children_of(workers.host)
