@@ -76,6 +76,15 @@ def is_new_model_name(text: str) -> bool:
     return re.fullmatch(NEW_MODEL_NAME, text) is not None and text != LOG_OF_USE
 
 
+def _identity(run_id: str, digest: str, created_at: float) -> str:
+    """Return a digest of what a version keeps when its model is renamed, and no other one has.
+
+    A copy of a version has its run and its digest, and was registered at another time.
+    """
+    kept = f"{run_id} {digest} {round(created_at * 1000)}"
+    return hashlib.sha256(kept.encode()).hexdigest()[:32]
+
+
 @dataclass(frozen=True, slots=True)
 class Version:
     """One version of a model, as MLflow holds it."""
@@ -110,9 +119,8 @@ class Version:
 
     @property
     def identity(self) -> str:
-        """A digest of what it keeps when its model is renamed, and no other version has."""
-        kept = f"{self.run_id} {self.digest} {round(self.created_at * 1000)}"
-        return hashlib.sha256(kept.encode()).hexdigest()[:32]
+        """What it keeps when its model is renamed, and no other version has."""
+        return _identity(self.run_id, self.digest, self.created_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,10 +203,7 @@ class Use:
         if not self.created_at:
             named = (self.name, self.version) == (version.name, version.version)
             return named and self.sha256 in ("", version.digest)
-        # Copies of a version have its run and its digest.
-        return (self.run_id, self.sha256) == (version.run_id, version.digest) and (
-            round(self.created_at * 1000) == round(version.created_at * 1000)
-        )
+        return _identity(self.run_id, self.sha256, self.created_at) == version.identity
 
 
 @dataclass(frozen=True, slots=True)

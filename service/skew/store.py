@@ -152,4 +152,4 @@ def save(store: Store, tally: Tally, write: bool) -> None:
 
 
 def _path(tally: Tally, replica: str) -> str:
-    return f"{FOLDER}/{tally.key.partition('.')[2]}.{replica}"
+    return f"{FOLDER}/{tally.key}.{replica}"

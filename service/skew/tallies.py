@@ -40,7 +40,7 @@ class Tallies:
         """
         if not self.is_on:
             return None
-        key = key_of(version)
+        key = version.identity
         with self._lock:
             tally = self._alive.get(key)
             if tally is None:
@@ -54,7 +54,7 @@ class Tallies:
         return tally
 
     def find(self, key: str) -> Tally | None:
-        """Return the tally of that key, if there is one here."""
+        """Return the tally of the version of that identity, if there is one here."""
         with self._lock:
             return self._alive.get(key)
 
@@ -62,8 +62,3 @@ class Tallies:
         """Return all tallies."""
         with self._lock:
             return list(self._alive.values())
-
-
-def key_of(version: Version) -> str:
-    """Return a key of a version that stays the same when its model is renamed."""
-    return f"{version.run_id}.{version.version}.{version.created_at:.3f}"

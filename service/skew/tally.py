@@ -54,7 +54,7 @@ class Tally:
         clock: Callable[[], float],
         run: str = "",
     ) -> None:
-        """`key` is the same in every replica, whatever the version's model is called now.
+        """`key` is the version's identity, which is the same in every replica.
 
         `run` is the one in MLflow that keeps the counts; empty: they are not kept.
         """
