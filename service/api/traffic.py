@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
+from service.api.change_replies import changed_reply, late
 from service.api.request_body import StrictJsonRoute
 from service.api.schemas import ProblemReply
 from service.api.services import services_of
@@ -12,7 +13,6 @@ from service.api.traffic_schemas import (
     TrafficRequest,
 )
 from service.api.traffic_setting import setting
-from service.api.use_model import entry_reply, replica_reply
 from service.common.domain import LOG_OF_USE, Use, Version
 from service.common.errors import (
     ChangeUnderWay,
@@ -29,13 +29,15 @@ from service.serving.current_model import LoadedVersion
 router = APIRouter(tags=["use"], route_class=StrictJsonRoute)
 
 _PROBLEM = {"model": ProblemReply}
-_CHANGE = {"model": TrafficChangeReply, "description": "A replica has not confirmed it yet"}
 
 
 @router.put(
     "/traffic",
     summary="Put a second version beside the one in use, in every replica",
-    responses={202: _CHANGE, **dict.fromkeys((400, 404, 409, 413, 415, 503), _PROBLEM)},
+    responses={
+        **late(TrafficChangeReply),
+        **dict.fromkeys((400, 404, 409, 413, 415, 503), _PROBLEM),
+    },
     openapi_extra={
         "requestBody": {
             "content": {
@@ -108,7 +110,7 @@ def _check(in_use: LoadedVersion, version: Version, schema: Schema) -> None:
 @router.delete(
     "/traffic",
     summary="End the traffic to the second version, in every replica",
-    responses={202: _CHANGE, **dict.fromkeys((404, 503), _PROBLEM)},
+    responses={**late(TrafficChangeReply), **dict.fromkeys((404, 503), _PROBLEM)},
 )
 async def delete_traffic(request: Request, response: Response) -> TrafficChangeReply:
     """Have the version in use answer alone again."""
@@ -126,16 +128,11 @@ def _has_second(use: Use) -> None:
 
 
 def _reply(change: Change, response: Response) -> TrafficChangeReply:
-    if change.missing:
-        response.status_code = 202
     before = None if change.previous is None else change.previous.traffic
     return TrafficChangeReply(
-        **entry_reply(change.use).model_dump(),
+        **changed_reply(change, response).model_dump(),
         traffic=None if change.use.traffic is None else setting(change.use.traffic),
         ended=None if before is None else setting(before),
-        replicas=[replica_reply(confirmation) for confirmation in change.replicas],
-        missing=list(change.missing),
-        seconds=round(change.seconds, 4),
     )
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import asdict
 
+from service.api.change_replies import EpochReply
 from service.api.models import timestamp
 from service.api.traffic_schemas import (
     CheckReply,
@@ -13,7 +14,6 @@ from service.api.traffic_schemas import (
     TruthReply,
 )
 from service.api.traffic_setting import setting
-from service.api.use_model_schemas import EpochReply
 from service.common.domain import Label
 from service.common.traffic import Compared, Rules, Traffic
 from service.rollout.traffic_counts import AllCounts

@@ -4,10 +4,10 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from service.api.change_replies import ChangedReply, EpochReply
 from service.api.parameters import ModelName
 from service.api.schemas import Reply, Request
 from service.api.traffic_setting import Bounds, TrafficSetting
-from service.api.use_model_schemas import EpochReply, ReplicaReply
 from service.common.domain import Label
 from service.common.traffic import Mode, Rules
 
@@ -64,14 +64,11 @@ class TrafficRequest(Request):
         return self
 
 
-class TrafficChangeReply(EpochReply):
+class TrafficChangeReply(ChangedReply):
     """The model in use, which stays, and what is beside it from this epoch on."""
 
     traffic: TrafficSetting | None
     ended: TrafficSetting | None = Field(description="what was beside it before")
-    replicas: list[ReplicaReply]
-    missing: list[str] = Field(description="the replicas that have not confirmed it")
-    seconds: float
 
 
 class DisagreementReply(Reply):

@@ -1,24 +1,20 @@
 """`/use-model`: what every replica answers from."""
 
-from dataclasses import asdict
-
 from fastapi import APIRouter, Request, Response
 
+from service.api.change_replies import changed_reply, confirmed_reply, entry_reply, late
 from service.api.request_body import StrictJsonRoute
 from service.api.schemas import ProblemReply
 from service.api.services import Services, services_of
 from service.api.traffic_setting import setting
 from service.api.use_model_schemas import (
     ChangeReply,
-    EpochReply,
     FollowReply,
-    ReplicaReply,
     UseModelRequest,
     UseReply,
 )
 from service.common.domain import LOG_OF_USE, Use, Version
 from service.common.errors import ModelNotFound, NoModelInUse
-from service.rollout.replica import Confirmation
 
 router = APIRouter(tags=["use"], route_class=StrictJsonRoute)
 
@@ -31,7 +27,7 @@ _PROBLEM = {"model": ProblemReply}
     response_model_exclude_unset=True,
     responses={
         200: {"links": {"predict": {"operationId": "predict"}}},
-        202: {"model": ChangeReply, "description": "A replica has not confirmed the change yet"},
+        **late(ChangeReply),
         **dict.fromkeys((400, 404, 409, 413, 415, 503), _PROBLEM),
     },
     openapi_extra={
@@ -53,15 +49,10 @@ async def use_model(request: Request, wanted: UseModelRequest, response: Respons
         wanted.expected_epoch,
         follows=(wanted.alias or "") if wanted.follow else "",
     )
-    if change.missing:
-        response.status_code = 202
     reply = ChangeReply(
-        **entry_reply(change.use).model_dump(),
+        **changed_reply(change, response).model_dump(),
         follows=_followed(change.use),
         previous=None if change.previous is None else entry_reply(change.previous),
-        replicas=[replica_reply(confirmation) for confirmation in change.replicas],
-        missing=list(change.missing),
-        seconds=round(change.seconds, 4),
     )
     ended = None if change.previous is None else change.previous.traffic
     if ended is not None:
@@ -78,18 +69,8 @@ async def _find(services: Services, wanted: UseModelRequest) -> Version:
     return await services.ask(registry.newest_version, name)
 
 
-def entry_reply(use: Use) -> EpochReply:
-    """Return the version of an entry, as clients are told it."""
-    return EpochReply(name=use.name, version=use.version, epoch=use.epoch)
-
-
 def _followed(use: Use) -> FollowReply | None:
     return FollowReply(name=use.name, alias=use.follows) if use.follows else None
-
-
-def replica_reply(confirmation: Confirmation) -> ReplicaReply:
-    """Return a replica, as clients are told it."""
-    return ReplicaReply(**asdict(confirmation))
 
 
 @router.get(
@@ -105,10 +86,8 @@ async def get_use(request: Request) -> UseReply:
     if use is None:
         raise NoModelInUse(services.current_model.load_error)
     reply = UseReply(
-        **entry_reply(use).model_dump(),
+        **confirmed_reply(use, confirmations, missing).model_dump(),
         follows=_followed(use),
-        replicas=[replica_reply(confirmation) for confirmation in confirmations],
-        missing=missing,
     )
     error = services.follower.error(use)
     if error is not None:

@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from service.api.change_replies import ChangedReply, ConfirmedReply, EpochReply
 from service.api.parameters import ModelName
 from service.api.schemas import Reply
 from service.api.traffic_setting import TrafficSetting
@@ -57,22 +58,6 @@ class UseModelRequest(BaseModel):
         return follow
 
 
-class EpochReply(Reply):
-    """A version under the epoch in which it was put in use."""
-
-    name: str
-    version: int
-    epoch: int
-
-
-class ReplicaReply(Reply):
-    """A replica and the epoch that it serves."""
-
-    id: str
-    url: str
-    epoch: int
-
-
 class FollowReply(Reply):
     """An alias of a model that is followed."""
 
@@ -80,24 +65,20 @@ class FollowReply(Reply):
     alias: str
 
 
-class UseReply(EpochReply):
+class UseReply(ConfirmedReply):
     """What is in use, and who confirms it."""
 
     follows: FollowReply | None = Field(description="the alias that is followed, if one is")
     follow_error: str | None = Field(
         None, description="why the version that the alias names is not in use"
     )
-
     decision: str = Field("", description="why, where rules of traffic put it in use or ended it")
-    replicas: list[ReplicaReply]
-    missing: list[str]
 
 
-class ChangeReply(UseReply):
+class ChangeReply(ChangedReply, UseReply):
     """What became of a change."""
 
     previous: EpochReply | None
     ended_traffic: TrafficSetting | None = Field(
         None, description="the second version that was beside the previous one, if one was"
     )
-    seconds: float
