@@ -95,7 +95,8 @@ class TruthReply(Reply):
     only_in_use_right: int
     only_second_right: int
     not_worse: float = Field(
-        description="evidence that the second version is not worse; 20 and more is enough"
+        description="evidence that the second version is not worse; 20 and more is enough. "
+        "Four digits, rounded down, and a billion at most"
     )
     better: float = Field(description="evidence that it is better")
     worse: float = Field(description="evidence that it is worse")

@@ -8,6 +8,7 @@ and whenever one stops.
 """
 
 from dataclasses import dataclass
+from decimal import ROUND_DOWN, Context
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,7 +35,7 @@ as fast as the best. More stakes would only make each part smaller."""
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The capital of each claim about the second version."""
+    """The capital of each claim about the second version, as `rounded` makes it."""
 
     better: float
     """That it is more accurate than the one in use."""
@@ -48,10 +49,15 @@ def evidence(only_in_use_right: int, only_second_right: int, rows: int) -> Evide
     """Return what rows show that both versions answered: those that only one has right, and all."""
     gains, losses = only_second_right, only_in_use_right
     return Evidence(
-        better=float(capital(gains, losses, rows)),
-        not_worse=float(capital(gains, losses, rows, MARGIN)),
-        worse=float(capital(losses, gains, rows)),
+        better=rounded(float(capital(gains, losses, rows))),
+        not_worse=rounded(float(capital(gains, losses, rows, MARGIN))),
+        worse=rounded(float(capital(losses, gains, rows))),
     )
+
+
+def rounded(held: float) -> float:
+    """Round a capital to four significant digits, and down: one below `ENOUGH` stays below it."""
+    return float(Context(prec=4, rounding=ROUND_DOWN).create_decimal_from_float(held))
 
 
 def capital(gains: ArrayLike, losses: ArrayLike, rows: ArrayLike, margin: float = 0.0) -> Floats:
@@ -70,5 +76,6 @@ def capital(gains: ArrayLike, losses: ArrayLike, rows: ArrayLike, margin: float 
     )
     highest = logs.max(axis=-1)
     mean = np.log(np.exp(logs - highest[..., None]).mean(axis=-1)) + highest
-    result: Floats = np.exp(np.minimum(mean, np.log(LARGEST)))
+    most = np.log(LARGEST)  # whose exponential is a little less than `LARGEST`
+    result: Floats = np.where(mean >= most, LARGEST, np.exp(np.minimum(mean, most)))
     return result

@@ -102,6 +102,9 @@ def _figures(rules: Rules, compared: Compared) -> list[Figure]:
     return figures
 
 
+_PLENTY = 1_000_000
+"""Evidence from here on is told as that: how far above it is does not matter."""
+
 _WORDS: dict[Name, str] = {
     "rows": "rows that both answered: {value} ({bound} needed",
     "agreement": "agreement: {value} (at least {bound}",
@@ -126,4 +129,6 @@ def _tell(figure: Figure) -> str:
 def _number(name: Name, value: float) -> str:
     if name in ("agreement", "errors"):
         return f"{100 * value:.6g} %"  # so that a figure beside its bound does not look equal to it
+    if name in ("quality", "worse") and value >= _PLENTY:
+        return f"more than {_PLENTY:,}"
     return f"{value:,.0f}" if name == "rows" or value >= 1000 else f"{value:.4g}"

@@ -198,6 +198,7 @@ def test_outcomes_of_either_version_are_answered_by_both(client: Client) -> None
     outcomes = told(client)["outcomes"]
     assert outcomes["rows"] == 9
     assert (outcomes["only_in_use_right"], outcomes["only_second_right"]) == (0, 0)
+    assert (outcomes["better"], outcomes["worse"], outcomes["not_worse"]) == (1, 1, 1.021)
     csv = "sepal length (cm),sepal width (cm),petal length (cm),petal width (cm),target\n"
     csv += "5.1,3.5,1.4,0.2,setosa\n"
     sent = client.post(

@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest, multinomial
 
-from service.traffic.evidence import ENOUGH, LARGEST, MARGIN, capital, evidence
+from service.traffic.evidence import ENOUGH, LARGEST, MARGIN, capital, evidence, rounded
 from tests.support.simulated import Capital, Pair, conclusions
 
 RUNS, ROWS = 10_000, 2_000
+DIGITS = 1e-3
+"""What rounding down to four digits takes away at most, as a share."""
 
 
 def straightforward(outcomes: list[int], margin: float) -> float:
@@ -38,26 +40,45 @@ def test_the_capital_is_what_betting_row_by_row_leaves_in_any_order(
 def test_each_claim_has_its_own_capital() -> None:
     shown = evidence(only_in_use_right=30, only_second_right=4, rows=500)
 
-    assert shown.worse == pytest.approx(straightforward([1] * 30 + [-1] * 4, 0.0))
-    assert shown.better == pytest.approx(straightforward([1] * 4 + [-1] * 30, 0.0))
-    ties = [0] * 466
-    assert shown.not_worse == pytest.approx(straightforward([1] * 4 + [-1] * 30 + ties, MARGIN))
+    worse, better = [1] * 30 + [-1] * 4, [1] * 4 + [-1] * 30
+    assert shown.worse == pytest.approx(straightforward(worse, 0.0), rel=DIGITS)
+    assert shown.better == pytest.approx(straightforward(better, 0.0), rel=DIGITS)
+    not_worse = straightforward([*better, *[0] * 466], MARGIN)
+    assert shown.not_worse == pytest.approx(not_worse, rel=DIGITS)
 
 
 def test_nothing_is_shown_by_no_rows_and_counts_of_any_size_give_numbers() -> None:
     nothing = evidence(0, 0, 0)
     much = evidence(0, 10**12, 10**13)
 
-    assert (nothing.better, nothing.not_worse, nothing.worse) == pytest.approx((1, 1, 1))
-    assert (much.better, much.not_worse) == pytest.approx((LARGEST, LARGEST))
-    assert much.worse == 0.0
+    assert (nothing.better, nothing.not_worse, nothing.worse) == (1, 1, 1)
+    assert (much.better, much.not_worse, much.worse) == (LARGEST, LARGEST, 0)
+
+
+@given(st.integers(0, 500), st.integers(0, 500), st.integers(0, 5000))
+def test_evidence_has_four_digits_and_is_enough_only_if_the_capital_is(
+    only_in_use: int, only_second: int, alike: int
+) -> None:
+    rows = only_in_use + only_second + alike
+
+    told = evidence(only_in_use, only_second, rows).better
+
+    exact = float(capital(only_second, only_in_use, rows))
+    assert float(f"{told:.4g}") == told
+    assert exact * (1 - DIGITS) <= told <= exact
+    assert (told >= ENOUGH) == (exact >= ENOUGH)
+
+
+def test_evidence_just_below_what_is_enough_is_not_told_as_enough() -> None:
+    assert rounded(19.9999) == 19.99
+    assert rounded(20.0) == 20.0
 
 
 def test_ties_show_that_one_is_not_worse_and_nothing_else() -> None:
     shown = evidence(0, 0, 600)
 
     assert shown.not_worse >= ENOUGH
-    assert shown.better == shown.worse == pytest.approx(1)
+    assert shown.better == shown.worse == 1
 
 
 # That a wrong claim is expected to win nothing

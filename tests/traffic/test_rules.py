@@ -195,9 +195,22 @@ def test_the_sentence_says_the_decision_with_its_figures() -> None:
         "agreement: 96.96 % (at least 97 %, does not hold); "
         "errors: 0.039984 % (at most 0.1 %, holds); "
         "times as long for a row: 1.2 (at most 1.5, holds); "
-        f"evidence of its quality: {evidence(4, 10, 2000).not_worse:,.0f} (20 needed, holds); "
-        f"evidence that it is worse: {evidence(4, 10, 2000).worse:.4g} (less than 20, holds)."
+        "evidence of its quality: 197,300 (20 needed, holds); "
+        "evidence that it is worse: 0.468 (less than 20, holds)."
     )
+
+
+def test_evidence_above_a_million_is_told_as_that() -> None:
+    plenty = replace(GOOD, outcomes=50_000, only_second_right=1000)
+
+    sentence = judge(RULES, plenty).sentence
+
+    assert "evidence of its quality: more than 1,000,000 (20 needed, holds)" in sentence
+
+
+@pytest.mark.parametrize("rows", [999_999, 5_000_000])
+def test_only_evidence_is_told_as_more_than_a_million(rows: int) -> None:
+    assert f"rows that both answered: {rows:,} (" in judge(RULES, replace(GOOD, rows=rows)).sentence
 
 
 def test_the_sentence_is_short_whatever_the_figures_are() -> None:
