@@ -1,16 +1,15 @@
 """Reads the JSON body of `POST /outcomes`: its keys, the instances and their true labels."""
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import orjson
+from pydantic import ValidationError
 
-from service.api.parameters import MODEL_NAMES, NAMES
-from service.common.did_you_mean import did_you_mean
-from service.common.domain import is_model_name, is_name
-from service.common.errors import BodyTooLarge, InvalidInput, InvalidRequest, Problem, escape
+from service.api.outcome_schemas import OutcomesRequest
+from service.api.request_body import invalid_body
+from service.common.errors import InvalidInput, InvalidRequest, Problem
 from service.common.outcomes import OutcomeCounts
 from service.schema import strict_json
 from service.schema.explanation import MOST
@@ -20,66 +19,25 @@ from service.serving.outcomes import count
 from service.serving.predictor import Predictor
 from service.serving.quality import Ints
 
-KEYS = ("name", "version", "instances", "labels", "append_to")
-_MOST_VERSION = 999_999_999
 
+def read_body(body: bytes, max_depth: int, max_rows: int) -> OutcomesRequest:
+    """Read a body; raises InvalidRequest with what is wrong with its keys, or BodyTooLarge.
 
-@dataclass(frozen=True, slots=True)
-class OutcomeBody:
-    """A body with the right keys and types; its instances and labels are not checked yet."""
-
-    name: str | None
-    version: int
-    instances: list[Any]
-    labels: list[Any]
-    append_to: str | None = None
-
-
-def read_body(body: bytes, max_depth: int, max_rows: int) -> OutcomeBody:
-    """Read a body; raises InvalidRequest with what is wrong with its keys, or BodyTooLarge."""
+    A key of the request that is null is as one that is left out.
+    """
     value = strict_json.parse(body, max_depth, max_rows)
     if not isinstance(value, dict):
         raise InvalidRequest("The body must be a JSON object.", [Problem("", "must be an object")])
-    sent = {key: item for key, item in value.items() if item is not None}
-    problems = [
-        Problem(f"/{escape(key)}", f"is not a key of this request{did_you_mean(key, KEYS)}")
-        for key in value
-        if key not in KEYS
-    ]
-    name, version, append_to = sent.get("name"), sent.get("version"), sent.get("append_to")
-    if name is not None and not (isinstance(name, str) and is_model_name(name)):
-        problems.append(Problem("/name", MODEL_NAMES))
-    if append_to is not None and not (isinstance(append_to, str) and is_name(append_to)):
-        problems.append(Problem("/append_to", NAMES))
-    if version is None:
-        problems.append(Problem("/version", "is missing: name the version that answered"))
-    elif type(version) is not int or not 1 <= version <= _MOST_VERSION:
-        problems.append(Problem("/version", "must be a whole number, 1 or more"))
-    instances, labels = sent.get("instances"), sent.get("labels")
-    for key, item in (("instances", instances), ("labels", labels)):
-        if item is None:
-            problems.append(Problem(f"/{key}", "is missing"))
-        elif not isinstance(item, list):
-            problems.append(Problem(f"/{key}", f"must be a list of {key}"))
-        elif not item:
-            problems.append(Problem(f"/{key}", "is empty"))
-        elif len(item) > max_rows:
-            raise BodyTooLarge(f"The number of {key}", max_rows, "rows")
-    if isinstance(instances, list) and isinstance(labels, list) and len(instances) != len(labels):
-        message = f"has {len(labels):,} labels for {len(instances):,} instances"
-        problems.append(Problem("/labels", message))
-    if problems:
-        first = problems[0]
-        end = "" if first.message.endswith("?") else "."
-        raise InvalidRequest(f"{first.pointer.lstrip('/')} {first.message}{end}", problems[:MOST])
-    assert isinstance(version, int)
-    assert isinstance(instances, list)
-    assert isinstance(labels, list)
-    return OutcomeBody(name, version, instances, labels, append_to)
+    known = OutcomesRequest.model_fields
+    sent = {key: item for key, item in value.items() if item is not None or key not in known}
+    try:
+        return OutcomesRequest.model_validate(sent)
+    except ValidationError as error:
+        raise invalid_body(error, OutcomesRequest) from None
 
 
 def answer_beside_truth(
-    predictor: Predictor, body: OutcomeBody, deadline: Deadline, watch: Watch
+    predictor: Predictor, body: OutcomesRequest, deadline: Deadline, watch: Watch
 ) -> OutcomeCounts:
     """Have a version answer the instances, and count the right answers.
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from service.api.outcome_body import OutcomeBody, answer_beside_truth
+from service.api.outcome_body import answer_beside_truth
 from service.api.outcome_replies import appended_reply, counted_reply
-from service.api.outcome_schemas import CountedReply
+from service.api.outcome_schemas import CountedReply, OutcomesRequest
 from service.api.services import Services
 from service.common.domain import LOG_OF_USE, Version
 from service.common.errors import IdempotencyConflict, ModelNotFound, VersionNotFound
@@ -29,7 +29,7 @@ class SentOutcomes:
     append_to: str | None
     encoding: str = "utf-8"
     """The encoding of a CSV file."""
-    body: OutcomeBody | None = None
+    body: OutcomesRequest | None = None
     """The body if it is JSON; None for a file."""
 
 

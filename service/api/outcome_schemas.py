@@ -1,34 +1,56 @@
 """The bodies of `/outcomes`, as OpenAPI shows them."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, PlainValidator, ValidationInfo, field_validator
 
+from service.api.parameters import ModelName, Name
 from service.api.schemas import Reply, Request
-from service.common.domain import MODEL_NAME, NAME, Label
+from service.common.domain import Label
 from service.common.outcomes import MOST_CONFUSED
+
+MOST_VERSION = 999_999_999
+"""The largest number of a version that can be asked for."""
+
+
+def _listed(value: object, info: ValidationInfo) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError(f"must be a list of {info.field_name}")
+    if not value:
+        raise ValueError("is empty")
+    return value
 
 
 class OutcomesRequest(Request):
     """Instances and what was really so of each."""
 
-    name: str | None = Field(
-        None,
-        description="the model's; else that of the one in use",
-        json_schema_extra={"pattern": f"^{MODEL_NAME}$"},
+    # The items of both lists are not looked at here: they may be many, and what they must be
+    # depends on the version. So nothing is checked, or copied, that is read again.
+
+    name: ModelName | None = Field(None, description="the model's; else that of the one in use")
+    version: int = Field(ge=1, le=MOST_VERSION, description="the version that answers again")
+    instances: Annotated[
+        list[Any],
+        PlainValidator(
+            _listed,
+            json_schema_input_type=Annotated[list[dict[str, Any] | list[Any]], Field(min_length=1)],
+        ),
+    ] = Field(description="as in POST /predict")
+    labels: Annotated[
+        list[Any],
+        PlainValidator(_listed, json_schema_input_type=Annotated[list[Label], Field(min_length=1)]),
+    ] = Field(description="the true class of each instance, of the type of the classes")
+    append_to: Name | None = Field(
+        None, description="a data set to whose rows these are added, with the labels as its target"
     )
-    version: int = Field(ge=1, description="the version that answers again")
-    instances: list[dict[str, Any] | list[Any]] = Field(
-        min_length=1, description="as in POST /predict"
-    )
-    labels: list[Label] = Field(
-        min_length=1, description="the true class of each instance, of the type of the classes"
-    )
-    append_to: str | None = Field(
-        None,
-        description="a data set to whose rows these are added, with the labels as its target",
-        json_schema_extra={"pattern": f"^{NAME}$"},
-    )
+
+    @field_validator("labels")
+    @classmethod
+    def _one_a_row(cls, labels: list[Any], info: ValidationInfo) -> list[Any]:
+        instances = info.data.get("instances", labels)  # left out where they are wrong themselves
+        if len(instances) != len(labels):
+            raise ValueError(f"has {len(labels):,} labels for {len(instances):,} instances")
+        return labels
 
 
 class CalibrationReply(Reply):

@@ -15,6 +15,7 @@ from service.api.outcome_body import read_body
 from service.api.outcome_counting import SentOutcomes, count_outcomes, find_version, utc_day
 from service.api.outcome_replies import outcomes_reply
 from service.api.outcome_schemas import (
+    MOST_VERSION,
     CountedReply,
     OutcomesList,
     OutcomesReply,
@@ -52,7 +53,7 @@ _MEDIA: Mapping[str, UploadMedia] = {
 _MOST_VERSIONS = 1000
 """If no version is named, outcomes are searched of this many newest versions of the model."""
 
-_Version = Annotated[int, Query(ge=1, le=999_999_999)]
+_Version = Annotated[int, Query(ge=1, le=MOST_VERSION)]
 
 
 @router.post(

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -24,6 +24,9 @@ from service.common.errors import (
 )
 from service.schema import strict_json
 from service.schema.file_options import codec_of
+
+_MOST = 20
+"""Problems of a request that are told."""
 
 _LARGEST_BODY = 64 * 1024
 """Bytes of a body that names things and holds no rows: it is parsed on the event loop."""
@@ -129,12 +132,32 @@ async def _parse(request: Request, may_be_empty: bool = False) -> tuple[bytes, A
 def invalid_request(error: RequestValidationError, route: APIRoute) -> InvalidRequest:
     """Return the service's error for what pydantic found wrong with a request to a route."""
     problems: list[Problem] = []
-    for item in list(error.errors())[:20]:
+    for item in list(error.errors())[:_MOST]:
         where, *path = item["loc"]
-        message = _message(item["type"], item["msg"], str(path[-1]) if path else "", route)
+        field = route.body_field
+        body: type[BaseModel] | None = field and field.field_info.annotation  # type: ignore[assignment]
+        message = _message(item["type"], item["msg"], str(path[-1]) if path else "", body)
         if where != "body":
             return InvalidRequest(_sentence(f"The {_WHERE[str(where)]} {path[0]} {message}"))
         problems.append(Problem(pointer_to(path), message))
+    return _refusal(problems)
+
+
+def invalid_body(error: ValidationError, body: type[BaseModel]) -> InvalidRequest:
+    """Return the service's error for what pydantic found wrong with a body of this model."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return _refusal(
+        [
+            Problem(
+                pointer_to(item["loc"]),
+                _message(item["type"], item["msg"], str(item["loc"][-1]), body),
+            )
+            for item in found[:_MOST]
+        ]
+    )
+
+
+def _refusal(problems: list[Problem]) -> InvalidRequest:
     first = problems[0]
     return InvalidRequest(_sentence(f"{first.pointer} {first.message}".lstrip()), problems)
 
@@ -146,9 +169,8 @@ def _sentence(text: str) -> str:
     return text if text.endswith("?") else f"{text}."
 
 
-def _message(kind: str, message: str, key: str, route: APIRoute) -> str:
-    if kind == "extra_forbidden":
-        body: type[BaseModel] = route.body_field.field_info.annotation  # type: ignore[union-attr,assignment]
+def _message(kind: str, message: str, key: str, body: type[BaseModel] | None) -> str:
+    if kind == "extra_forbidden" and body is not None:
         return f"is not a key of this request{did_you_mean(key, body.model_fields)}"
     if kind == "missing":
         return "is missing"
