@@ -262,14 +262,14 @@ def _timed(function: Callable[[], T]) -> tuple[T | None, Exception | None, float
     try:
         return function(), None, perf_counter() - start
     except Exception as error:
-        # It goes to the one who waits for the answer.
+        # `deliver` raises it where the answer is awaited.
         return None, error, perf_counter() - start
 
 
 def deliver(waiting: "Sequence[asyncio.Future[Any]]", answers: Sequence[object]) -> None:
-    """Give each future its answer or its error, unless nobody waits for it any more."""
+    """Set the answer or the error of each future; skip those whose clients have left."""
     for future, answer in zip(waiting, answers, strict=True):
-        if future.done():  # its client has left
+        if future.done():  # it was cancelled when its client left
             continue
         if isinstance(answer, Exception):
             future.set_exception(answer)
