@@ -117,12 +117,13 @@ def test_a_followed_version_that_cannot_be_served_is_told_and_leaves_the_one_in_
     assert f"names version {broken.version} of 'two'" in told
     assert "golden.npz is missing" in told
     assert _in_use(client) == (followed, 1)
-    assert _follow_failed(client)
+    wait_until(lambda: _follow_failed(client))
     assert wait_until(lambda: registry.newest_version(followed).follow_error) == told
     registry.aliases[followed, "best"] = 2
     wait_until(lambda: _in_use(client) == (followed, 2))
-    assert "follow_error" not in client.get("/use-model").json()
-    assert not _follow_failed(client)
+    # It is told until the poll that has followed is over.
+    wait_until(lambda: "follow_error" not in client.get("/use-model").json())
+    wait_until(lambda: not _follow_failed(client))
     registry.delete_version(followed, broken.version)
 
 
