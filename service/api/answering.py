@@ -73,6 +73,11 @@ class Answering:
             self._second = None if second is None else ServedModel(second, self.metrics)
         return served
 
+    @property
+    def second(self) -> ServedModel | None:
+        """The version beside the one that `in_use` returned last, if there is one."""
+        return self._second
+
     def _shared(self, served: ServedModel, headers: Mapping[bytes, bytes] | None) -> ServedModel:
         """Return what answers a request to the version in use: while traffic is split, either."""
         traffic = served.loaded.traffic

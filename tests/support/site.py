@@ -114,6 +114,7 @@ class Site:
         if predictor is not None:
             self.current_model.swap(LoadedVersion(predictor, 1, ""))
         settings = Settings(**{"data_dir": Path("none"), **changes})
+        self.fast = settings.short_way
         self.answering = answering_of(
             self.current_model, self.hold, self.metrics, settings.max_body_bytes
         )

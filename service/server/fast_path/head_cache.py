@@ -23,6 +23,10 @@ class PlainHead(NamedTuple):
     head_bytes: int | None
     """The length of the JSON before binary tensors; None where the body is JSON alone."""
     body_bytes: int
+    share_by: bytes
+    """The header by which traffic is split between two versions when the head was read."""
+    share_value: bytes | None
+    """What the head has for it; None: nothing."""
 
 
 class HeadCache:

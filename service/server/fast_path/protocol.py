@@ -60,6 +60,10 @@ class FastPathProtocol(LimitedProtocol):
     """Bytes of that request's body."""
     head_bytes: int | None = None
     """Of its body, the bytes of JSON before a binary tensor; None where it is JSON alone."""
+    share_by = b""
+    """The header by which traffic was split between two versions when the head was read."""
+    share_value: bytes | None = None
+    """What the head has for it; None: nothing."""
     steady = True
     """Whether the parser has seen a plain request last, so that the next one may bypass it."""
     found: FoundRow | None = None
@@ -84,8 +88,11 @@ class FastPathProtocol(LimitedProtocol):
                 and self.sent_id is None
                 and not self.close_after_next
             ):
-                self.fast_path.heads.learn(data, PlainHead(self.url, self.head_bytes, self.size))
+                self.fast_path.heads.learn(data, self._said())
             self._join()
+
+    def _said(self) -> PlainHead:
+        return PlainHead(self.url, self.head_bytes, self.size, self.share_by, self.share_value)
 
     def _take(self, said: PlainHead, body: bytes) -> bool:
         """Answer a request whose head is cached, bypassing the parser, if the connection is idle.
@@ -104,8 +111,10 @@ class FastPathProtocol(LimitedProtocol):
         ):
             return False
         begun = perf_counter()
-        route = self.fast_path.current(said.url)
-        found = None if route is None else self._find(route, body, said.head_bytes)
+        route = self.fast_path.current(said.url, said.share_value)
+        if route is None or said.share_by != self.fast_path.share_by:
+            return False
+        found = self._find(route, body, said.head_bytes)
         if found is None:
             return False
         self.begun = begun
@@ -155,7 +164,8 @@ class FastPathProtocol(LimitedProtocol):
             or self.fast_path.current(self.url) is None
         ):
             return False
-        content_type = sent_id = authorization = head_bytes = None
+        content_type = sent_id = authorization = head_bytes = share_value = None
+        share_by = self.fast_path.share_by
         for name, value in self.headers:
             if name == b"content-type":
                 content_type = value
@@ -165,11 +175,14 @@ class FastPathProtocol(LimitedProtocol):
                 authorization = value if authorization is None else authorization
             elif name == b"inference-header-content-length":
                 head_bytes = value
-            elif name in _ORDINARY:
+            elif name in _ORDINARY or (name == share_by and share_value is not None):
                 return False
+            if name == share_by:
+                share_value = value
         if head_bytes is not None and not head_bytes.isdigit():
             return False
         self.sent_id = sent_id
+        self.share_by, self.share_value = share_by, share_value
         self.head_bytes = None if head_bytes is None else int(head_bytes[:12])
         is_json = content_type == b"application/json"
         if not is_json and (content_type not in _TENSORS or self.url == b"/predict"):
@@ -193,7 +206,9 @@ class FastPathProtocol(LimitedProtocol):
             super().on_message_complete()
             return
         body = parts[0] if len(parts) == 1 else b"".join(parts)
-        route = self.fast_path.current(self.url)
+        route = self.fast_path.current(self.url, self.share_value)
+        if self.share_by != self.fast_path.share_by:  # changed since the head was read
+            route = None
         found = None if route is None else self._find(route, body, self.head_bytes)
         if route is None or (found is None and not route.is_full(len(body))):
             self._hand_over()

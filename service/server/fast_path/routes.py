@@ -1,4 +1,4 @@
-"""The URLs of the fast path, and what answers each: always the model in use."""
+"""The URLs of the fast path, and what answers each: the model in use, or its second version."""
 
 from collections.abc import Callable, Sequence
 from urllib.parse import quote
@@ -8,6 +8,7 @@ from service.api.predictions import Predictions
 from service.api.written import Written
 from service.auth.api_keys import ApiKeys
 from service.common.errors import Unauthorized
+from service.common.traffic import Traffic
 from service.server.fast_path.head_cache import HeadCache, KeyedHeadCache
 from service.server.fast_path.replies import FastForm, Waiting
 from service.server.fast_path.rows import (
@@ -19,6 +20,7 @@ from service.server.fast_path.rows import (
     ScoringRows,
 )
 from service.serving.served_model import ServedModel
+from service.serving.split import goes_to_second
 
 MakeReader = Callable[[ServedModel, OpenForm], RowReader]
 
@@ -33,6 +35,11 @@ class FastPath:
         self._hold = predictions.answering.hold
         self._served: ServedModel | None = None
         self._routes: dict[bytes, FastRoute] = {}
+        self._split: Traffic | None = None
+        self._second_routes: dict[bytes, FastRoute] = {}
+        self.share_by = b""
+        """The header whose value decides which of two versions answers, while traffic is split by
+        one; its name in lower case."""
         self._keys = keys
         self.heads = HeadCache() if keys is None else KeyedHeadCache(keys)
 
@@ -48,24 +55,35 @@ class FastPath:
         except Unauthorized:
             return False
 
-    def current(self, url: bytes) -> "FastRoute | None":
+    def current(self, url: bytes, value: bytes | None = None) -> "FastRoute | None":
         """Return what answers a URL; None while there is no model, or a change holds predictions.
 
-        It is also None for a URL that is not of the fast path, or of another model.
+        It is also None for a URL that is not of the fast path, or of another model. `value` is that
+        of the header `share_by`; None where a request has none.
         """
         served = self._answering.in_use()
         if served is None or self._hold.event is not None:
             return None
         if served is not self._served:
-            self._served, self._routes = served, self._routes_of(served)
+            self._follow(served)
+        if self._split is not None:
+            headers = {} if value is None else {self.share_by: value}
+            if goes_to_second(self._split, headers):
+                return self._second_routes.get(url)
         return self._routes.get(url)
 
-    def _routes_of(self, served: ServedModel) -> "dict[bytes, FastRoute]":
-        traffic = served.loaded.traffic
-        if traffic is not None and traffic.mode == "split":
-            return {}  # which version answers depends on headers, which the fast path does not read
+    def _follow(self, served: ServedModel) -> None:
+        name, second, traffic = served.loaded.name, self._answering.second, served.loaded.traffic
+        is_split = second is not None and traffic is not None and traffic.mode == "split"
+        self._served, self._routes = served, self._routes_of(served, name)
+        self._split = traffic if is_split else None
+        self._second_routes = self._routes_of(second, name) if is_split and second else {}
+        self.share_by = traffic.key.encode() if is_split and traffic else b""
+
+    def _routes_of(self, served: ServedModel, in_use: str) -> "dict[bytes, FastRoute]":
+        """Return the routes that one version answers, by URL, while the model `in_use` is."""
         predictions = self._predictions
-        name = quote(served.loaded.name, safe="").encode()
+        name = quote(in_use, safe="").encode()
         made: dict[bytes, tuple[MakeReader, PredictReplies]] = {
             b"/predict": (OwnRows, predictions.predict.answers),
             b"/v2/models/%b/infer" % name: (InferenceRows, predictions.infer.answers),

@@ -74,7 +74,7 @@ def test_no_key_stays_in_memory(keys: ApiKeys) -> None:
     heads = KeyedHeadCache(keys)
     whole = request(ROW, JSON, KEY)
 
-    said = PlainHead(b"/predict", None, len(ROW))
+    said = PlainHead(b"/predict", None, len(ROW), b"", None)
     heads.learn(whole, said)
 
     assert heads.find(whole[: -len(ROW)]) == said
