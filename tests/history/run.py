@@ -18,6 +18,7 @@ from tests.support.waiting import wait_until
 
 AGREEMENT_SECONDS = 10.0
 """How soon after the last fault all replicas must serve the newest epoch."""
+ENOUGH_SECONDS = 60.0
 PROMOTION_SECONDS = 60.0
 """How long the rules may take to promote a version, on a busy machine too."""
 
@@ -106,12 +107,14 @@ def execute(
     mover: Mover | None = None,
     splits: bool = False,
     prove: int | None = None,
+    enough: Callable[[Run], bool] = lambda _: True,
 ) -> Run:
     """Run readers and writers for this many seconds, or until all faults or moves are over.
 
     `pauses`: of a writer without compare-and-set, then of those with it. Empty: no changes.
     `splits`: they also put a second version beside the one in use, to answer a share of the clients
     or to be promoted by its rules. `prove`: a version that is put there once, and promoted.
+    `enough`: what the run must have seen before it ends, also where a machine is busy.
     """
     run = Run()
     # The first change precedes all reads, so that the history explains what any reader sees.
@@ -162,6 +165,7 @@ def execute(
                 mover.run(stop_writing, run.history.append)
             elif nemesis is None:
                 stop_writing.wait(seconds)
+                wait_until(lambda: enough(run), ENOUGH_SECONDS)
             else:
                 nemesis.run(stop_writing, faults, fault_pause)
         mended = time.monotonic()

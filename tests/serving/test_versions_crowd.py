@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ MOST_PROCESSES = 2
 
 MORE_MB = 50.0
 """What the service may have grown by in the second of two equal crowds."""
+_OVERLOAD = re.compile("Too many|did not answer within")
 
 ROW = [5.1, 3.5, 1.4, 0.2]
 
@@ -86,7 +88,8 @@ def test_a_crowd_is_answered_by_the_versions_asked_for_or_refused_for_overload(
                 version = 1 + (at + number * 3) % VERSIONS
                 status, told = ask(mine, version, (at + number) % 2)
                 found[status] += 1
-                overloaded = status == 503 and "Too many" in str(told)
+                # On a busy machine MLflow may take longer than it is waited for.
+                overloaded = status == 503 and _OVERLOAD.search(str(told)) is not None
                 if not (status == 200 and told == version) and not overloaded:
                     wrong.append((version, status, told))
 
