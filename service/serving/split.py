@@ -14,16 +14,17 @@ def goes_to_second(traffic: Traffic, headers: Mapping[bytes, bytes]) -> bool:
 
     Where the traffic names a header, its value alone decides: the same value goes the same way in
     every replica, and a larger percentage only adds values to those that went to the second
-    version. A request without that header is answered by the version in use. Where it names none,
-    each request is drawn by itself.
+    version. A request without that header, or with an empty one, is answered by the version in use.
+    Where it names none, each request is drawn by itself.
     """
     if traffic.mode != "split":
         return False
     if not traffic.key:
         drawn = urandom(8)
     else:
-        value = headers.get(traffic.key.encode())
-        if value is None:
+        # Spaces around it are no part of a value (RFC 9110), and not every proxy leaves them there.
+        value = headers.get(traffic.key.encode(), b"").strip(b" \t")
+        if not value:
             return False
         # By the version too: of two experiments, each takes other clients.
         salt = f"{traffic.run_id} {traffic.name} {traffic.version}\n".encode()
