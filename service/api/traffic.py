@@ -21,7 +21,7 @@ from service.common.errors import (
     TrafficRefused,
     quoted,
 )
-from service.common.traffic import Traffic
+from service.common.traffic import Mode, Traffic
 from service.rollout.coordinator import Change
 from service.schema.contract import Schema, contract_difference
 from service.serving.current_model import LoadedVersion
@@ -63,7 +63,7 @@ async def put_traffic(
     in_use = services.current_model.get()
     # Of its files only; `direct` loads it, in every replica, and has it answer its example.
     schema = await services.run(services.version_list.schema, version)
-    _check(in_use, version, schema)
+    _check(in_use, version, schema, wanted.mode)
 
     def compared_with(use: Use) -> None:
         if (use.name, use.version) != (in_use.name, in_use.version):
@@ -93,15 +93,20 @@ async def put_traffic(
     return _reply(change, response)
 
 
-def _check(in_use: LoadedVersion, version: Version, schema: Schema) -> None:
+def _check(in_use: LoadedVersion, version: Version, schema: Schema, mode: Mode) -> None:
     """Raise TrafficRefused where a version cannot stand beside the one in use."""
     name, number = version.name, version.version
     if (in_use.name, in_use.version) == (name, number):
         raise TrafficRefused(name, number, "it is the one in use")
+    title = f"version {in_use.version} of {quoted(in_use.name)} is in use"
+    has_probabilities = in_use.predictor.schema.probabilities
     difference = contract_difference(schema, in_use.predictor.schema)
     if difference:
-        title = f"version {in_use.version} of {quoted(in_use.name)} is in use"
         raise TrafficRefused(name, number, f"{title}; {difference}")
+    if mode == "split" and has_probabilities and not schema.probabilities:
+        # A client that asks for them would be refused by one of the two, and not by the other.
+        reason = f"it has no probabilities to answer clients with; {title}, and has them"
+        raise TrafficRefused(name, number, reason)
     if in_use.predictor.tally is None:
         reason = "SERVICE_SKEW_ROWS_PER_SECOND is 0, so that no row is compared"
         raise TrafficRefused(name, number, reason)

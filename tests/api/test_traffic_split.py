@@ -1,4 +1,4 @@
-"""A split: who is answered by the second version."""
+"""A split: who is answered by the second version, and which versions may answer clients so."""
 
 import http.client
 import json
@@ -20,11 +20,12 @@ HALF = {**SPLIT, "percent": 50}
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A service with two versions of one model."""
+    """A service with two versions that have probabilities, and one that has none."""
     folder: Path = tmp_path_factory.mktemp("split")
     with serve(settings_for(folder / "data"), FakeRegistry(folder)) as client:
         client.train(name="iris", model_type="LogisticRegression", dataset="iris")
         client.train(name="iris", model_type="GaussianNB", dataset="iris", use=False)
+        client.train(name="iris", model_type="LinearSVC", dataset="iris", use=False)
         yield client
 
 
@@ -73,3 +74,22 @@ def test_an_empty_header_is_as_good_as_none(client: Client, value: str) -> None:
     put(client, SPLIT)
 
     assert answered_by(client, [value]) == 1
+
+
+def test_a_version_without_probabilities_answers_no_clients_that_may_ask_for_them(
+    client: Client,
+) -> None:
+    refused = client.put("/traffic", json={**SPLIT, "version": 3})
+
+    assert refused.status_code == 409
+    assert "it has no probabilities" in refused.json()["detail"]
+    assert client.get("/traffic").json() == {"traffic": None}
+    put(client, {**SPLIT, "version": 3, "mode": "shadow", "key": None})
+
+
+def test_beside_a_version_without_probabilities_any_other_answers(client: Client) -> None:
+    assert client.post("/use-model", json={"name": "iris", "version": 3}).status_code == 200
+
+    put(client, SPLIT)
+
+    assert answered_by(client, ["a"]) == 2
