@@ -64,6 +64,15 @@ def test_a_page_of_an_origin_that_is_named_may_ask_and_read_the_answer(
     assert "X-Model-Version" in answered.headers["access-control-expose-headers"]
 
 
+def test_a_page_may_send_the_header_by_which_traffic_is_split(open_to_pages: Client) -> None:
+    asked = {**PREFLIGHT, "access-control-request-headers": "content-type, x-customer"}
+
+    preflight = open_to_pages.options("/predict", headers=asked)
+
+    assert preflight.status_code == 200
+    assert "x-customer" in preflight.headers["access-control-allow-headers"].lower()
+
+
 def test_a_page_of_another_origin_is_refused_all_the_same(open_to_pages: Client) -> None:
     other = {**PREFLIGHT, "origin": "https://other.example"}
     use = {"name": "iris", "version": 1}
