@@ -22,6 +22,10 @@ from service.common.errors import InvalidRequest, ModelNotFound, VersionNotFound
 NAMES = "must be 1 to 128 of A-Z a-z 0-9 . _ -, and not . or .. alone"
 MODEL_NAMES = "must be 1 to 256 characters without / and :, not blank, not ., and not begin with .."
 
+HEADER_NAMES = "must be the name of a header: 1 to 64 of A-Z a-z 0-9 ! # $ % & ' * + . ^ _ ` | ~ -"
+
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
+
 
 def _checked(is_valid: Callable[[str], bool], names: str) -> AfterValidator:
     def check(name: str) -> str:
@@ -45,6 +49,13 @@ ModelName = Annotated[
     WithJsonSchema({"type": "string", "pattern": f"^{MODEL_NAME}$"}),
 ]
 """The name of a model in a query or a body; one that is ill-formed is 400."""
+
+HeaderName = Annotated[
+    str,
+    _checked(lambda name: bool(_HEADER.fullmatch(name)), HEADER_NAMES),
+    WithJsonSchema({"type": "string", "pattern": f"^{_HEADER.pattern}$"}),
+]
+"""The name of a header of HTTP in a body; one that is ill-formed is 400."""
 
 IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 """The key of a request that may be sent again."""

@@ -1,9 +1,9 @@
 """JSON bodies read strictly, in front of pydantic; and what is said of a request that is wrong."""
 
 import re
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from email.message import Message
-from typing import Any
+from typing import Any, get_args
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
@@ -136,7 +136,7 @@ def invalid_request(error: RequestValidationError, route: APIRoute) -> InvalidRe
         where, *path = item["loc"]
         field = route.body_field
         body: type[BaseModel] | None = field and field.field_info.annotation  # type: ignore[assignment]
-        message = _message(item["type"], item["msg"], str(path[-1]) if path else "", body)
+        message = _message(item["type"], item["msg"], path, body)
         if where != "body":
             return InvalidRequest(_sentence(f"The {_WHERE[str(where)]} {path[0]} {message}"))
         problems.append(Problem(pointer_to(path), message))
@@ -150,7 +150,7 @@ def invalid_body(error: ValidationError, body: type[BaseModel]) -> InvalidReques
         [
             Problem(
                 pointer_to(item["loc"]),
-                _message(item["type"], item["msg"], str(item["loc"][-1]), body),
+                _message(item["type"], item["msg"], item["loc"], body),
             )
             for item in found[:_MOST]
         ]
@@ -169,13 +169,28 @@ def _sentence(text: str) -> str:
     return text if text.endswith("?") else f"{text}."
 
 
-def _message(kind: str, message: str, key: str, body: type[BaseModel] | None) -> str:
+def _message(
+    kind: str, message: str, path: Sequence[int | str], body: type[BaseModel] | None
+) -> str:
     if kind == "extra_forbidden" and body is not None:
-        return f"is not a key of this request{did_you_mean(key, body.model_fields)}"
+        return f"is not a key of this request{did_you_mean(str(path[-1]), _keys(body, path[:-1]))}"
     if kind == "missing":
         return "is missing"
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return "should be an object"
     message = message.removeprefix("Value error, ")
     return _SUBJECT.sub("should", message)
+
+
+def _keys(body: type[BaseModel], path: Sequence[int | str]) -> list[str]:
+    """Return the keys of the object at this path, or those of the body where it is in a union."""
+    model = body
+    for key in path:
+        field = model.model_fields.get(str(key))
+        types = () if field is None else (field.annotation, *get_args(field.annotation))
+        models = [one for one in types if isinstance(one, type) and issubclass(one, BaseModel)]
+        model = models[0] if models else body
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 _SUBJECT = re.compile(r"^(Input|String|Value) should")

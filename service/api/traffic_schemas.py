@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from service.api.change_replies import ChangedReply, EpochReply
-from service.api.parameters import ModelName
+from service.api.parameters import HeaderName, ModelName
 from service.api.schemas import Reply, Request
 from service.api.traffic_setting import Bounds, TrafficSetting
 from service.common.domain import Label
@@ -49,9 +49,8 @@ class TrafficRequest(Request):
         "answers clients"
     )
     percent: int = Field(ge=1, le=100, description="of the rows (shadow) or requests (split)")
-    key: str | None = Field(
+    key: HeaderName | None = Field(
         None,
-        pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$",
         description="of a split: the header by whose value a request always goes the same way",
     )
     rules: RulesRequest | None = None

@@ -269,11 +269,12 @@ REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
     "more than all": ({"percent": 101}, 400, "percent"),
     "another mode": ({"mode": "mirror"}, 400, "mode"),
     "a key of a shadow": ({"key": "x-customer"}, 400, "key"),
-    "a key that is no header": ({"mode": "split", "key": "a b"}, 400, "key"),
+    "a key that is no header": ({"mode": "split", "key": "a b"}, 400, "the name of a header"),
     "rules that ask nothing": ({"rules": {"then": "promote"}}, 400, "needs one of"),
     "a share above 1": ({"rules": {"agreement": 97}}, 400, "agreement"),
     "another quality": ({"rules": {"quality": "good"}}, 400, "quality"),
-    "a misspelt rule": ({"rules": {"agrement": 0.9}}, 400, "agrement"),
+    "a misspelt rule": ({"rules": {"agrement": 0.9}}, 400, "did you mean 'agreement'?"),
+    "rules that are a list": ({"rules": []}, 400, "/rules should be an object"),
 }
 
 
