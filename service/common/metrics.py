@@ -165,7 +165,8 @@ class Metrics:
             "service_model_in_use", "1 for the version in use.", ("model", "version")
         )
         self.deleted = gauge(
-            "service_model_in_use_deleted", "1 while the version in use is deleted in MLflow."
+            "service_model_in_use_deleted",
+            "1 while the version in use, or the one beside it, is deleted in MLflow.",
         )
         self.follow_failed = gauge(
             "service_alias_follow_failed",

@@ -35,7 +35,8 @@ class Registration:
         self._metrics = metrics
         self._clock = clock
         self._check_at = 0.0
-        self._deleted_epoch = 0
+        self._deleted: set[tuple[int, str, int]] = set()
+        """Epoch, name and version of what was served when it was found to be deleted."""
         self.last = last_served.read()
         """What is served, or was before a restart; None before the first."""
 
@@ -70,6 +71,7 @@ class Registration:
         except (NotFound, VersionNotServable):
             if self.last is None or self.last.use.epoch != use.epoch or self.last.second is None:
                 raise
+            self._say_deleted(use, self.last.second)
             return self.last.second
 
     def _find(self, use: Use) -> Version:
@@ -94,20 +96,23 @@ class Registration:
         """Keep what is served from now on."""
         self.last = Served(use, version, second)
         self._file.write(self.last)
-        self._metrics.deleted.set(self._deleted_epoch == use.epoch)
+        self._deleted = {one for one in self._deleted if one[0] == use.epoch}
+        self._metrics.deleted.set(bool(self._deleted))
 
     def renamed(self, now: bool = False) -> Version | None:
-        """Return the version that is served if it has another name now.
+        """Return the version that is in use if it has another name now.
 
-        One that was deleted is told once. `now`: ask MLflow even if it was asked a moment ago.
-        Raises RegistryUnavailable.
+        That it or the second one was deleted is told once. `now`: ask MLflow even if it was asked
+        a moment ago. Raises RegistryUnavailable.
         """
         if self.last is None or not (now or self._clock() >= self._check_at):
             return None
-        use, known, _ = self.last
-        if self._deleted_epoch == use.epoch:
-            return None
+        use, known, second = self.last
         self._check_at = self._clock() + CHECK_SECONDS
+        if second is not None and not self._is_deleted(use, second):
+            self.find_second(use)
+        if self._is_deleted(use, known):
+            return None
         try:
             version = self._find(use.identified(known))
         except (NotFound, VersionNotServable):
@@ -115,14 +120,20 @@ class Registration:
             return None
         return None if version.name == known.name else version
 
+    def _is_deleted(self, use: Use, version: Version) -> bool:
+        return (use.epoch, version.name, version.version) in self._deleted
+
     def _say_deleted(self, use: Use, version: Version) -> None:
-        if self._deleted_epoch == use.epoch:
+        if self._is_deleted(use, version):
             return
-        self._deleted_epoch = use.epoch
+        self._deleted.add((use.epoch, version.name, version.version))
         self._metrics.deleted.set(1)
+        is_second = use.second is not None and use.second.is_of(version)
         logger.warning(
-            "%s version %d, which is in use, was deleted in MLflow; it is served from memory, and "
-            "after a restart from the cache, until another version is put in use",
+            "%s version %d, which is %s, was deleted in MLflow; it is served from memory, and "
+            "after a restart from the cache, until %s",
             version.name,
             version.version,
+            "beside the one in use" if is_second else "in use",
+            "its traffic ends" if is_second else "another version is put in use",
         )

@@ -9,6 +9,7 @@ import pytest
 from service.common.domain import Use, Version
 from service.common.errors import NotFound, RegistryUnavailable, VersionNotServable
 from service.common.metrics import Metrics
+from service.common.traffic import Traffic
 from service.rollout.last_served import LastServed
 from service.rollout.registration import CHECK_SECONDS, Registration
 from tests.support.fakes import FakeRegistry, make_version
@@ -17,6 +18,14 @@ VERSION = make_version(
     name="m", created_at=12.5, run_id="r1", sha256={"schema.json": "s", "model.onnx": "1"}
 )
 BY_HAND = Use(1, "m", 1, "", "", 0.0)
+SECOND = make_version(name="n", created_at=13.5, run_id="r2", sha256={"schema.json": "t"})
+BESIDE = Use.begin(
+    1,
+    VERSION,
+    "a test",
+    0.0,
+    traffic=Traffic("n", 1, SECOND.digest, SECOND.run_id, SECOND.created_at, "shadow", 10),
+)
 
 
 class Scene:
@@ -88,6 +97,29 @@ def test_a_deletion_is_told_once_and_ends_with_the_next_version(
     assert (len(caplog.messages), scene.deleted()) == (1, 1.0)
     assert scene.start().find(BY_HAND) == VERSION
     scene.registration.record(Use(2, "n", 1, "", "", 0.0), replace(VERSION, name="n"))
+    assert scene.deleted() == 0.0
+
+
+def test_a_deletion_of_the_second_version_is_told_once_and_ends_with_its_traffic(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.put(SECOND)
+    scene.registration.record(BESIDE, VERSION, SECOND)
+    assert (scene.check(), scene.deleted()) == (None, 0.0)
+    scene.registry.delete_model("n")
+
+    with caplog.at_level(logging.WARNING):
+        assert [scene.check() for _ in range(3)] == [None, None, None]
+        scene.registry.rename_model("m", "other")
+        renamed = scene.check()
+
+    (told,) = caplog.messages
+    assert told.startswith("n version 1, which is beside the one in use, was deleted")
+    assert scene.deleted() == 1.0
+    assert renamed is not None
+    assert renamed.name == "other"
+    assert scene.start().find_second(BESIDE) == SECOND
+    scene.registration.record(Use.begin(2, renamed, "a test", 0.0), renamed)
     assert scene.deleted() == 0.0
 
 
