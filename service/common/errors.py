@@ -175,7 +175,8 @@ class VersionNotServable(Conflict):
     """The version exists, and cannot or must not be loaded."""
 
     def __init__(self, name: str, version: int, reason: str) -> None:
-        super().__init__(f"Model {quoted(name)} version {version} cannot be served: {reason}")
+        end = "" if reason.endswith((".", "?")) else "."
+        super().__init__(f"Model {quoted(name)} version {version} cannot be served: {reason}{end}")
         self.reason = reason
 
 

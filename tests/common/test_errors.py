@@ -11,6 +11,7 @@ from service.common.errors import (
     ServiceError,
     TrainingNotFound,
     VersionNotFound,
+    VersionNotServable,
 )
 
 NAME = "back\\slash\u00a0break"
@@ -45,3 +46,11 @@ def test_a_long_name_is_shortened() -> None:
 )
 def test_a_hint_ends_its_sentence(detail: str, sentence: str) -> None:
     assert str(InvalidRequest(detail)) == sentence
+
+
+@pytest.mark.parametrize("reason", ["its files are missing", "its files are missing."])
+def test_why_a_version_cannot_be_served_is_a_sentence_that_ends(reason: str) -> None:
+    error = VersionNotServable("m", 1, reason)
+
+    assert str(error) == "Model 'm' version 1 cannot be served: its files are missing."
+    assert error.reason == reason
