@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from service.api.schemas import Reply
 from service.common.domain import Use
-from service.rollout.coordinator import Change
+from service.rollout.change import Change
 from service.rollout.replica import Confirmation
 
 

@@ -22,7 +22,7 @@ from service.common.errors import (
     quoted,
 )
 from service.common.traffic import Mode, Traffic
-from service.rollout.coordinator import Change
+from service.rollout.change import Change
 from service.schema.contract import Schema, contract_difference
 from service.serving.current_model import LoadedVersion
 
@@ -133,7 +133,7 @@ def _has_second(use: Use) -> None:
 
 
 def _reply(change: Change, response: Response) -> TrafficChangeReply:
-    before = None if change.previous is None else change.previous.traffic
+    before = change.ended_traffic
     return TrafficChangeReply(
         **changed_reply(change, response).model_dump(),
         traffic=None if change.use.traffic is None else setting(change.use.traffic),

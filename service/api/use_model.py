@@ -54,9 +54,8 @@ async def use_model(request: Request, wanted: UseModelRequest, response: Respons
         follows=_followed(change.use),
         previous=None if change.previous is None else entry_reply(change.previous),
     )
-    ended = None if change.previous is None else change.previous.traffic
-    if ended is not None:
-        reply.ended_traffic = setting(ended)
+    if change.ended_traffic is not None:
+        reply.ended_traffic = setting(change.ended_traffic)
     return reply
 
 

@@ -9,7 +9,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TypeVar
 
 from service.common.domain import Use, Version
@@ -25,6 +24,7 @@ from service.common.errors import (
 from service.common.metrics import Metrics
 from service.common.ports import Registry
 from service.common.traffic import Traffic
+from service.rollout.change import Change
 from service.rollout.leases import Leases
 from service.rollout.local_replica import LEASE_SECONDS, LocalReplica
 from service.rollout.peers import Peers
@@ -38,17 +38,6 @@ WAIT_SECONDS = 10.0
 
 _STAGE_TRIES = 4
 """A connection to MLflow that was reset can be opened again within milliseconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What a change has led to."""
-
-    use: Use
-    previous: Use | None
-    replicas: Sequence[Confirmation]
-    missing: Sequence[str]
-    seconds: float
 
 
 class Coordinator:
@@ -152,7 +141,10 @@ class Coordinator:
             self._metrics.changes.labels("refused" if refused else "failed").inc()
             raise
         self._metrics.changes.labels("changed").inc()
-        return Change(use, previous, confirmations, missing, time.monotonic() - start)
+        change = Change(use, previous, confirmations, missing, time.monotonic() - start)
+        if (ended := change.ended_traffic) is not None:
+            logger.info("the traffic to %s version %d ended", ended.name, ended.version)
+        return change
 
     def delete(self, name: str, version: int) -> None:
         """Delete a version while no change can begin; raises VersionInUse."""

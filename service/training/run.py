@@ -31,6 +31,7 @@ from service.common.errors import (
     ServiceError,
     StorageUnavailable,
     WorkerCrashed,
+    quoted,
 )
 from service.common.ports import Registry
 from service.processes import job_files as files
@@ -216,6 +217,9 @@ class TrainingRun:
                 f"the epoch was {epoch} and is {error.found}."
             )
             return False, ()
+        if change.ended_traffic is not None:
+            ended = change.ended_traffic
+            self._note(f"It ended the traffic to version {ended.version} of {quoted(ended.name)}.")
         return not change.missing, tuple(change.missing)
 
     def _compare(self, services: TrainingServices, deadline: float) -> Compared:

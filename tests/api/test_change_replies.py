@@ -4,7 +4,7 @@ from fastapi import Response
 
 from service.api.change_replies import changed_reply
 from service.common.domain import Use
-from service.rollout.coordinator import Change
+from service.rollout.change import Change
 from service.rollout.replica import Confirmation
 from tests.support.fakes import make_version
 

@@ -179,6 +179,16 @@ def test_a_change_of_the_model_in_use_ends_it_and_says_so(client: Client) -> Non
     assert "ended_traffic" not in again
 
 
+def test_a_training_that_ends_it_says_so(client: Client) -> None:
+    put(client, SHADOW)
+
+    trained = client.train(name="iris", model_type="GaussianNB", dataset="iris", use=True)
+
+    (note,) = trained["notes"]
+    assert note["message"] == "It ended the traffic to version 2 of 'iris'."
+    assert client.get("/traffic").json() == {"traffic": None}
+
+
 def test_the_second_version_cannot_be_deleted(client: Client) -> None:
     put(client, SHADOW)
 

@@ -17,7 +17,8 @@ from service.common.errors import (
     VersionNotServable,
 )
 from service.common.metrics import Metrics
-from service.rollout.coordinator import Change, Coordinator
+from service.rollout.change import Change
+from service.rollout.coordinator import Coordinator
 from service.rollout.poller import Poller
 from tests.support.fakes import FakeRegistry
 from tests.support.replicas import FakePeers, FakeReplica
