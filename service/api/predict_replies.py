@@ -6,7 +6,13 @@ from time import perf_counter
 from typing import Any
 
 from service.api import problems
-from service.common.errors import BodyTooLarge, InvalidInput, ServiceError, clip
+from service.common.errors import (
+    BodyTooLarge,
+    ClassifierUnavailable,
+    InvalidInput,
+    ServiceError,
+    clip,
+)
 from service.common.json_logs import request_id
 from service.common.metrics import Metrics
 from service.serving.served_model import Headers, ServedModel
@@ -71,6 +77,8 @@ class PredictReplies:
         if served is not None:
             outcome = "invalid" if answer.status < 500 else "refused"
             served.observe(outcome, perf_counter() - start)
+            if isinstance(error, ClassifierUnavailable):
+                served.fail()
         return answer, headers
 
     def defect(
@@ -84,6 +92,7 @@ class PredictReplies:
         self._count(answer)
         if served is not None:
             served.observe("error", perf_counter() - start)
+            served.fail()
         return answer
 
     def _count(self, answer: problems.Answer) -> None:

@@ -75,7 +75,8 @@ class Compared:
     disagreed: Mapping[str, int] = field(default_factory=dict)
     """Rows by the two classes, as `disagreement` writes them."""
     errors: int = 0
-    """Rows that the second version could not answer, beside `rows`."""
+    """Rows that the second version could not answer, beside `rows`; of a split, requests of clients
+    that it could not answer are counted as a row each."""
     in_use_errors: int = 0
     """Rows, of a split, that the second version answered and the one in use could not."""
     shed: int = 0

@@ -43,6 +43,11 @@ class ServedModel:
         """Count a request that got no prediction, by its outcome."""
         self._latencies[outcome].observe(seconds)
 
+    def fail(self) -> None:
+        """Tell whoever compares the version that it could not answer a request."""
+        if self.predictor.tally is not None:
+            self.predictor.tally.fail()
+
     def close(self) -> None:
         """Close its counters, as it gets no further requests."""
         self._metrics.predict.close(self.loaded.name, self.loaded.version)

@@ -41,6 +41,9 @@ class Watcher(Protocol):
     def leave_out(self, rows: int) -> None:
         """Note that this many more rows were answered, which the budget left out."""
 
+    def fail(self) -> None:
+        """Note a request that the version could not answer; called on the event loop's thread."""
+
 
 class Tally:
     """The counts of one version; its methods may be called from any thread."""
@@ -89,6 +92,12 @@ class Tally:
         self.drain()
         with self.lock:
             self._watcher = watcher
+
+    def fail(self) -> None:
+        """Tell the watcher of a request that the version could not answer."""
+        watcher = self._watcher
+        if watcher is not None:
+            watcher.fail()
 
     def add_rows(
         self, rows: Sequence[Row], labels: Sequence[int], confidence: Sequence[float] | None = None

@@ -45,6 +45,8 @@ class AnsweredRows:
         """Keep this share of the rows, evenly spread; 0: only count them."""
         self.rows = 0
         """Rows that clients were answered."""
+        self.failed = 0
+        """Requests of clients that the version could not answer."""
         self._share = percent / 100
         self._phase = 0.0
         self._left_out = 0.0
@@ -85,6 +87,10 @@ class AnsweredRows:
         whole = int(self._left_out)
         self._left_out -= whole
         self.give_up(whole)
+
+    def fail(self) -> None:
+        """Count a request that the version could not answer."""
+        self.failed += 1
 
     def give_up(self, rows: int) -> None:
         """Count rows that were kept in vain."""

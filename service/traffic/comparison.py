@@ -145,6 +145,7 @@ class Running:
                 self._counts,
                 in_use_rows=self._in_use.rows,
                 second_rows=self._second.rows,
+                errors=self._counts.errors + self._second.failed,
                 shed=self._counts.shed + self._in_use.shed + self._second.shed,
                 disagreed=dict(self._pairs),
             )

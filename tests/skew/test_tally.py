@@ -210,6 +210,7 @@ class Watching:
         self.X: list[Matrix] = []
         self.labels: list[int] = []
         self.left_out = 0
+        self.failed = 0
 
     def take(self, X: Matrix, labels: Labels) -> None:
         self.X.append(X)
@@ -217,6 +218,9 @@ class Watching:
 
     def leave_out(self, rows: int) -> None:
         self.left_out += rows
+
+    def fail(self) -> None:
+        self.failed += 1
 
 
 def test_a_watcher_gets_every_row_with_its_class_however_it_was_added() -> None:
@@ -248,6 +252,18 @@ def test_a_watcher_is_told_how_many_rows_the_budget_left_out() -> None:
     sampled = counted(tally)
     assert len(watching.labels) == sampled
     assert watching.left_out == tally.rows - sampled == 15_000 - sampled > 10_000
+
+
+def test_a_watcher_is_told_of_requests_that_failed_while_it_watches() -> None:
+    tally, watching = tally_of(), Watching()
+
+    tally.fail()
+    tally.watch(watching)
+    tally.fail()
+    tally.watch(None)
+    tally.fail()
+
+    assert watching.failed == 1
 
 
 def test_a_watcher_gets_what_is_answered_while_it_watches_and_nothing_else() -> None:

@@ -1,10 +1,11 @@
-"""Outcomes while a second version stands beside the one in use, and cannot answer as it should."""
+"""A second version that cannot answer as it should: outcomes are counted, its errors told."""
 
 import os
 import signal
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -146,3 +147,23 @@ def test_a_second_version_that_is_busy_leaves_outcomes_counted(
         assert [call.result(30).status_code for call in calls] == [200, 200]
 
     assert tell(client, FLOWER)["rows"] == 1
+
+
+def test_requests_of_a_split_that_the_second_version_fails_to_answer_are_its_errors(
+    client: Client, workers: FragileWorkers, processes: set[int]
+) -> None:
+    body = {"name": "iris", "version": NATIVE, "mode": "split", "percent": 100, "key": "X-Customer"}
+    assert client.put("/traffic", json=body).status_code == 200
+    workers.are_lost = True
+    try:
+        for pid in processes:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        one = {"instances": [FLOWER]}
+        statuses = [client.predict(one, **{"x-customer": "a"}).status_code for _ in range(20)]
+    finally:
+        workers.are_lost = False
+
+    failed = statuses.count(503)
+    assert failed > 0
+    wait_until(lambda: client.get("/traffic").json()["traffic"]["errors"] == failed)
