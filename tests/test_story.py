@@ -63,7 +63,7 @@ def test_the_story_in_the_readme_comes_out_as_the_page_of_traffic_tells(client: 
 
     wait_until(lambda: run(use)["version"] == 2, 30)
 
-    assert run(use)["decision"].startswith("The second version is put in use, since all rules hold")
+    assert run(use)["decision"].startswith("The second version takes over, since all rules hold")
     for _ in range(2):
         run(ask_again)
     wait_until(lambda: run(skew)["rows"] == 730)

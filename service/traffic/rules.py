@@ -56,7 +56,7 @@ def judge(rules: Rules | None, compared: Compared) -> Judgement:
     else:
         said = "All rules hold; what follows is left to people"
         if rules.promote:
-            decision, said = "promote", "The second version is put in use, since all rules hold"
+            decision, said = "promote", "The second version takes over, since all rules hold"
     told = "; ".join(map(_tell, figures))
     return Judgement(decision, figures, f"{said}: {told}.")
 
