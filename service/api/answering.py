@@ -84,7 +84,7 @@ class Answering:
         second = self._second
         if traffic is None or second is None or headers is None:
             return served
-        return second if goes_to_second(traffic, headers) else served
+        return second if goes_to_second(traffic, headers.get(traffic.key.encode())) else served
 
     async def find(
         self,

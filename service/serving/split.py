@@ -1,6 +1,5 @@
 """Which of two versions answers a request while traffic is split: the same in all replicas."""
 
-from collections.abc import Mapping
 from hashlib import blake2b
 from os import urandom
 
@@ -9,9 +8,10 @@ from service.common.traffic import Traffic
 _HASHES = 2**64
 
 
-def goes_to_second(traffic: Traffic, headers: Mapping[bytes, bytes]) -> bool:
-    """Return whether the second version answers a request with these headers.
+def goes_to_second(traffic: Traffic, sent: bytes | None) -> bool:
+    """Return whether the second version answers a request.
 
+    `sent` is the value of the header that the traffic names; None where the request has none.
     Where the traffic names a header, its value alone decides: the same value goes the same way in
     every replica, and a larger percentage only adds values to those that went to the second
     version. A request without that header, or with an empty one, is answered by the version in use.
@@ -23,7 +23,7 @@ def goes_to_second(traffic: Traffic, headers: Mapping[bytes, bytes]) -> bool:
         drawn = urandom(8)
     else:
         # Spaces around it are no part of a value (RFC 9110), and not every proxy leaves them there.
-        value = headers.get(traffic.key.encode(), b"").strip(b" \t")
+        value = (sent or b"").strip(b" \t")
         if not value:
             return False
         # By the version too: of two experiments, each takes other clients.

@@ -8,7 +8,7 @@ import os
 import random
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from service.common.traffic import Traffic
 from service.rollout.coordinator import Coordinator
 from service.rollout.local_replica import LocalReplica
 from service.rollout.replica import Confirmation, Replica, Swapped
+from service.server.fast_path import routes
 
 _LATE_SECONDS = 0.5
 
@@ -59,9 +60,9 @@ def _late(swap: Callable[..., Swapped], replica: LocalReplica) -> Swapped:
     return Swapped(Confirmation(replica.id, replica.url, epoch), held=True)
 
 
-def _own(goes: Callable[..., bool], traffic: Traffic, headers: Mapping[bytes, bytes]) -> bool:
+def _own(goes: Callable[..., bool], traffic: Traffic, sent: bytes | None) -> bool:
     """Split by the key in a way of this replica's own."""
-    return goes(replace(traffic, run_id=str(os.getpid())), headers)
+    return goes(replace(traffic, run_id=str(os.getpid())), sent)
 
 
 def _never(hold: Callable[..., None], replica: LocalReplica) -> None:
@@ -78,5 +79,6 @@ if __name__ == "__main__":
     _instead(LocalReplica, "swap", "late", _late)
     _instead(LocalReplica, "hold", "no-hold", _never)
     _instead(LocalReplica, "swap", "no-hold", _sometime)
-    _instead(answering, "goes_to_second", "own-split", _own)
+    for path in (answering, routes):
+        _instead(path, "goes_to_second", "own-split", _own)
     sys.exit(main())

@@ -175,9 +175,11 @@ class FastPathProtocol(LimitedProtocol):
                 authorization = value if authorization is None else authorization
             elif name == b"inference-header-content-length":
                 head_bytes = value
-            elif name in _ORDINARY or (name == share_by and share_value is not None):
+            elif name in _ORDINARY:
                 return False
             if name == share_by:
+                if share_value is not None:  # the ordinary path knows which of them counts
+                    return False
                 share_value = value
         if head_bytes is not None and not head_bytes.isdigit():
             return False

@@ -66,19 +66,17 @@ class FastPath:
             return None
         if served is not self._served:
             self._follow(served)
-        if self._split is not None:
-            headers = {} if value is None else {self.share_by: value}
-            if goes_to_second(self._split, headers):
-                return self._second_routes.get(url)
+        if self._split is not None and goes_to_second(self._split, value):
+            return self._second_routes.get(url)
         return self._routes.get(url)
 
     def _follow(self, served: ServedModel) -> None:
         name, second, traffic = served.loaded.name, self._answering.second, served.loaded.traffic
-        is_split = second is not None and traffic is not None and traffic.mode == "split"
         self._served, self._routes = served, self._routes_of(served, name)
-        self._split = traffic if is_split else None
-        self._second_routes = self._routes_of(second, name) if is_split and second else {}
-        self.share_by = traffic.key.encode() if is_split and traffic else b""
+        self._split, self._second_routes, self.share_by = None, {}, b""
+        if second is not None and traffic is not None and traffic.mode == "split":
+            self._split, self._second_routes = traffic, self._routes_of(second, name)
+            self.share_by = traffic.key.encode()
 
     def _routes_of(self, served: ServedModel, in_use: str) -> "dict[bytes, FastRoute]":
         """Return the routes that one version answers, by URL, while the model `in_use` is."""
