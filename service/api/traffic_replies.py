@@ -39,7 +39,7 @@ def state(
         in_use_rows=compared.in_use_rows,
         second_rows=compared.second_rows,
         rows=compared.rows,
-        agreement=compared.agreed / compared.rows if compared.rows else None,
+        agreement=compared.agreement,
         low=low,
         high=high,
         disagreements=_disagreements(compared, in_use.predictor.schema.classes),
@@ -65,13 +65,14 @@ def _disagreements(compared: Compared, classes: tuple[Label, ...]) -> list[Disag
 
 
 def _latency(compared: Compared) -> LatencyReply | None:
-    if not compared.timed or compared.in_use_seconds <= 0:
+    ratio = compared.latency_ratio
+    if ratio is None:
         return None
     return LatencyReply(
         timed=compared.timed,
         in_use_ms=compared.in_use_seconds / compared.timed * 1000,
         second_ms=compared.second_seconds / compared.timed * 1000,
-        ratio=compared.second_seconds / compared.in_use_seconds,
+        ratio=ratio,
     )
 
 

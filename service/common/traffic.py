@@ -91,6 +91,18 @@ class Compared:
     only_in_use_right: int = 0
     only_second_right: int = 0
 
+    @property
+    def agreement(self) -> float | None:
+        """The share of rows that both answered alike; None before the first."""
+        return self.agreed / self.rows if self.rows else None
+
+    @property
+    def latency_ratio(self) -> float | None:
+        """How many times as long the second version takes for a row; None where none was timed."""
+        if not self.timed or self.in_use_seconds <= 0:
+            return None
+        return self.second_seconds / self.in_use_seconds
+
     def plus(self, other: "Compared") -> "Compared":
         """Return the sum."""
         disagreed = Counter(self.disagreed)

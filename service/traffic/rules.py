@@ -80,14 +80,12 @@ def _figures(rules: Rules, compared: Compared) -> list[Figure]:
         figures.append(Figure(name, value, bound, holds, lacks))
 
     if rules.agreement is not None:
-        share = compared.agreed / rows if rows else None
-        add("agreement", share, rules.agreement, True, enough)
+        add("agreement", compared.agreement, rules.agreement, True, enough)
     if rules.errors is not None:
         share = compared.errors / asked if asked else None
         add("errors", share, rules.errors, False, asked >= rules.rows)
     if rules.latency_ratio is not None:
-        timed = compared.timed > 0 and compared.in_use_seconds > 0
-        ratio = compared.second_seconds / compared.in_use_seconds if timed else None
+        ratio = compared.latency_ratio
         few = compared.timed < TIMED_ENOUGH
         lacks = f"{compared.timed} of {TIMED_ENOUGH} rows timed" if few else ""
         add("latency_ratio", ratio, rules.latency_ratio, False, enough and not few, lacks)
