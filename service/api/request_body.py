@@ -23,10 +23,8 @@ from service.common.errors import (
     pointer_to,
 )
 from service.schema import strict_json
+from service.schema.explanation import MOST
 from service.schema.file_options import codec_of
-
-_MOST = 20
-"""Problems of a request that are told."""
 
 _LARGEST_BODY = 64 * 1024
 """Bytes of a body that names things and holds no rows: it is parsed on the event loop."""
@@ -132,7 +130,7 @@ async def _parse(request: Request, may_be_empty: bool = False) -> tuple[bytes, A
 def invalid_request(error: RequestValidationError, route: APIRoute) -> InvalidRequest:
     """Return the service's error for what pydantic found wrong with a request to a route."""
     problems: list[Problem] = []
-    for item in list(error.errors())[:_MOST]:
+    for item in list(error.errors())[:MOST]:
         where, *path = item["loc"]
         field = route.body_field
         body: type[BaseModel] | None = field and field.field_info.annotation  # type: ignore[assignment]
@@ -152,7 +150,7 @@ def invalid_body(error: ValidationError, body: type[BaseModel]) -> InvalidReques
                 pointer_to(item["loc"]),
                 _message(item["type"], item["msg"], item["loc"], body),
             )
-            for item in found[:_MOST]
+            for item in found[:MOST]
         ]
     )
 
