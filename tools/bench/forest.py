@@ -53,22 +53,26 @@ def load_words(data: Any) -> NDArray[Any]:
     return words
 
 
+def order(forest: Forest, seed: int, use: bool) -> dict[str, object]:
+    """Return the request for a training of the forest with this seed, on all rows."""
+    return {
+        "name": "forest",
+        "dataset": forest.data_set,
+        "model_type": "RandomForestClassifier",
+        "params": {"n_estimators": TREES},
+        "seed": seed,
+        "refit": True,  # fitted on all rows, as the one it is compared with
+        "use": use,
+        "wait": 120,
+    }
+
+
 def train(client: Client, forest: Forest) -> None:
     """Train the same forest through the API, put it in use, and compare labels with scikit-learn.
 
     Raises BenchFailed if a row gets another label.
     """
-    order = {
-        "name": "forest",
-        "dataset": forest.data_set,
-        "model_type": "RandomForestClassifier",
-        "params": {"n_estimators": TREES},
-        "seed": SEED,
-        "refit": True,  # fitted on all rows, as the one it is compared with
-        "use": True,
-        "wait": 120,
-    }
-    training = client.ask("POST", "/train", order)
+    training = client.ask("POST", "/train", order(forest, SEED, use=True))
     if not training.get("used"):
         raise BenchFailed(f"The forest was not put in use: {training}")
     body = json.dumps({"instances": forest.named(forest.X)}).encode()

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.support.tables import table
 from tools.bench.client import BenchFailed, Client
-from tools.bench.forest import SEED, TREES, Forest, load
+from tools.bench.forest import SEED, Forest, load, order
 from tools.bench.in_turn import CONNECTIONS, Setup, load_in_turn
 from tools.bench.load import Load, median, ratio, require_wrk
 from tools.bench.options import Options
@@ -41,19 +41,14 @@ def _beside(forest: Forest, mode: str, percent: int) -> Callable[[Client], None]
     """Return what trains a second forest and puts it beside the one in use."""
 
     def prepare(client: Client) -> None:
-        order = {
+        second = client.ask("POST", "/train", order(forest, SEED + 1, use=False))
+        body = {
             "name": "forest",
-            "dataset": forest.data_set,
-            "model_type": "RandomForestClassifier",
-            "params": {"n_estimators": TREES},
-            "seed": SEED + 1,
-            "refit": True,
-            "use": False,
-            "wait": 120,
+            "version": second["version"],
+            "mode": mode,
+            "percent": percent,
         }
-        version = client.ask("POST", "/train", order)["version"]
-        order = {"name": "forest", "version": version, "mode": mode, "percent": percent}
-        client.ask("PUT", "/traffic", order)
+        client.ask("PUT", "/traffic", body)
 
     return prepare
 
