@@ -69,6 +69,14 @@ class Cluster:
         """Run helm in the namespace."""
         return run("helm", "--namespace", self.namespace, *args, stdin=stdin, seconds=seconds)
 
+    def upgrade(self, sets: str) -> None:
+        """Upgrade the release with these values changed, and wait until it is ready."""
+        self.helm(
+            *("upgrade", self.release, str(CHART), "--reset-then-reuse-values", "--set", sets),
+            *("--wait", "--timeout", "5m"),
+            seconds=330,
+        )
+
     def name(self, part: str) -> str:
         """Return the name of a part's resources."""
         return f"{self.release}-{part}"

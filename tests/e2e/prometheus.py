@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from tests.e2e.cluster import CHART, Cluster
+from tests.e2e.cluster import Cluster
 from tests.e2e.forward import Forward
 from tests.e2e.waiting import wait_until
 
@@ -64,11 +64,7 @@ def prometheus_of(release: Cluster) -> Iterator[Prometheus]:
 
 def _standalone(release: Cluster, there: bool) -> None:
     sets = f"monitoring.standalone={str(there).lower()},monitoring.grafana.enabled=false"
-    release.helm(
-        *("upgrade", release.release, str(CHART), "--reset-then-reuse-values", "--set", sets),
-        *("--wait", "--timeout", "5m"),
-        seconds=330,
-    )
+    release.upgrade(sets)
 
 
 def _answers(client: httpx.Client) -> bool:

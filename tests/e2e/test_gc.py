@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.e2e.cluster import CHART, Cluster, run
+from tests.e2e.cluster import Cluster, run
 from tests.e2e.waiting import wait_until
 
 ROWS = "x,label\n" + "1,a\n2,b\n" * 20
@@ -16,17 +16,9 @@ ROWS = "x,label\n" + "1,a\n2,b\n" * 20
 @pytest.fixture
 def collected(release: Cluster) -> Iterator[Cluster]:
     """Switch the CronJob on, for what was deleted a second ago; off again afterwards."""
-    _switch(release, "mlflow.gc.enabled=true,mlflow.gc.olderThan=1s")
+    release.upgrade("mlflow.gc.enabled=true,mlflow.gc.olderThan=1s")
     yield release
-    _switch(release, "mlflow.gc.enabled=false,mlflow.gc.olderThan=30d")
-
-
-def _switch(release: Cluster, sets: str) -> None:
-    release.helm(
-        *("upgrade", release.release, str(CHART), "--reset-then-reuse-values", "--set", sets),
-        *("--wait", "--timeout", "5m"),
-        seconds=330,
-    )
+    release.upgrade("mlflow.gc.enabled=false,mlflow.gc.olderThan=30d")
 
 
 def test_the_job_removes_what_was_deleted(collected: Cluster, api: httpx.Client) -> None:
