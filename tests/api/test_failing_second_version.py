@@ -15,9 +15,9 @@ from service.common.errors import WorkersUnavailable
 from service.processes.job import WorkerProcess
 from tests.support.exposed import samples_of
 from tests.support.fakes import FakeRegistry
+from tests.support.memory import children
 from tests.support.server import Client, SharedWorkers, serve, settings_for
 from tests.support.waiting import stop, wait_until
-from tests.support.workers import children_of
 
 FLOWER = [5.1, 3.5, 1.4, 0.2]
 HUGE = [1e200, 3.5, 1.4, 0.2]
@@ -67,7 +67,7 @@ def processes(client: Client, workers: FragileWorkers) -> set[int]:
     """Put the native version beside the one in use; return the ids of what serves it."""
     put_beside(client, NATIVE)
     assert workers.host is not None
-    pids = children_of(workers.host)
+    pids = set(children(workers.host))
     assert pids
     return pids
 

@@ -7,9 +7,9 @@ from hashlib import sha256
 import pytest
 
 from tests.support.fakes import FakeRegistry
+from tests.support.memory import children
 from tests.support.server import Client, SharedWorkers, serve, settings_for
 from tests.support.waiting import wait_until
-from tests.support.workers import children_of
 
 FLOWER = [5.1, 3.5, 1.4, 0.2]
 NATIVE, SPOILED, WRONG, OTHER_CONTRACT = 2, 3, 4, 5
@@ -58,7 +58,7 @@ def put(client: Client, version: int) -> tuple[int, str]:
 
 def processes(workers: SharedWorkers) -> set[int]:
     """Return the ids of the processes of native versions."""
-    return set() if workers.host is None else children_of(workers.host)
+    return set() if workers.host is None else set(children(workers.host))
 
 
 def test_a_native_second_version_is_one_process(client: Client, workers: SharedWorkers) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import orjson
 
-from tests.history.target import INSTANCE, KEY, MODEL, Target
+from tests.history.target import INSTANCE, KEY, Target
+from tests.history.writers import split
 from tests.support.waiting import wait_until
 
 _PUT_SECONDS = 30.0
@@ -34,11 +35,11 @@ class Shares:
 
 def count(replicas: Sequence[Target], second: int, percent: int, keys: int) -> Shares:
     """Split clients between the version in use and `second`, and ask every replica for each."""
-    body = {
-        "name": MODEL, "version": second, "mode": "split", "percent": percent, "key": KEY,
-    }  # fmt: skip
     # Until a change that came between, such as a promotion, is over.
-    wait_until(lambda: replicas[0].ask("PUT", "/traffic", body, 60)[0] == 200, _PUT_SECONDS)
+    wait_until(
+        lambda: split("shares", replicas[0], second, percent).outcome == "acknowledged",
+        _PUT_SECONDS,
+    )
     versions: list[list[str]] = [[] for _ in replicas]
     threads = [
         threading.Thread(target=_ask, args=(replica, keys, found))

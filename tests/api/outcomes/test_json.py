@@ -222,31 +222,24 @@ def test_labels_have_the_type_of_the_classes(served: Client) -> None:
     assert csv.json()["outcomes"]["rows"] == 4
 
 
-def test_a_version_without_probabilities_has_no_losses(served: Client) -> None:
+def outcomes_of(served: Client, name: str, model_type: str) -> dict[str, Any]:
+    """Train a version of this type beside the one in use; return what is told of its outcomes."""
     result = served.train(
-        name="unsure",
-        model_type="LinearSVC",
-        dataset={"records": ROWS},
-        target="churned",
-        use=False,
+        name=name, model_type=model_type, dataset={"records": ROWS}, target="churned", use=False
     )
+    outcomes: dict[str, Any] = told(served, name=name, version=result["version"])["outcomes"]
+    return outcomes
 
-    found = told(served, name="unsure", version=result["version"])["outcomes"]
+
+def test_a_version_without_probabilities_has_no_losses(served: Client) -> None:
+    found = outcomes_of(served, "unsure", "LinearSVC")
 
     assert (found["log_loss"], found["brier"], found["calibration"]) == (None, None, None)
     assert found["accuracy"] > 0.5
 
 
 def test_a_native_version_answers_too(served: Client) -> None:
-    result = served.train(
-        name="near",
-        model_type="KNeighborsClassifier",
-        dataset={"records": ROWS},
-        target="churned",
-        use=False,
-    )
-
-    found = told(served, name="near", version=result["version"])["outcomes"]
+    found = outcomes_of(served, "near", "KNeighborsClassifier")
 
     assert found["log_loss"] is not None
     assert sum(one["rows"] for one in found["calibration"]) == 200
