@@ -14,8 +14,8 @@ from service.common.domain import Label
 FILE = "evaluation.json"
 
 MOST_BYTES = 2**20
-"""The largest size of the file. A training with so many classes that it would be larger writes
-none."""
+"""The largest size of the file. It grows with the number of classes. A training whose file would be
+larger writes none."""
 
 MOST_CLASSES = 10_000
 MOST_CONFUSED = 50

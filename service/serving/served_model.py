@@ -44,7 +44,7 @@ class ServedModel:
         self._latencies[outcome].observe(seconds)
 
     def fail(self) -> None:
-        """Tell whoever compares the version that it could not answer a request."""
+        """Count a request that it could not answer, where it is compared with another version."""
         if self.predictor.tally is not None:
             self.predictor.tally.fail()
 

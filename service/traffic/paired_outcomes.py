@@ -14,8 +14,8 @@ from service.traffic.counterpart import FAILED, Counterpart
 _ROWS = 4096
 """Rows that the other version is asked at a time."""
 MOST_SECONDS = 10.0
-"""After this time the other version is asked no more rows of a request: it may be slow, or busy
-with clients, and whoever tells outcomes waits for it."""
+"""After this time the other version is asked no more rows of a request. It may be slow, or busy
+with clients, and the client that has sent the outcomes is waiting."""
 
 
 class PairedOutcomes:

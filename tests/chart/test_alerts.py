@@ -80,7 +80,7 @@ SECOND = {"model": "iris", "version": "2"}
 
 
 def _compared(minutes: int, **rows: float) -> list[tuple[str, str]]:
-    """Return series of rows compared in each of two replicas, so many a minute of each outcome."""
+    """Return series of two replicas; `rows` are the rows a minute in each, by outcome."""
     return [
         series(
             "service_traffic_rows_total",
