@@ -13,7 +13,7 @@ from service.api import console
 from service.api.schemas import PredictRequest, ProblemReply
 from service.api.services import services_of
 from service.schema.json_schema import request_schema
-from service.schema.train_request import Search
+from service.schema.search import Search
 from service.serving.current_model import LoadedVersion
 
 router = APIRouter(include_in_schema=False)

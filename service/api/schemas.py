@@ -168,13 +168,36 @@ class ComparisonReply(Reply):
     verdict: Literal["better", "not better", "incomparable"]
 
 
+class CandidateReply(Reply):
+    """A trial of a search that has scored all its folds."""
+
+    model_type: str
+    params: dict[str, Any] = Field(description="those that were searched")
+    value: float = Field(description="the mean of the metric over the folds")
+
+
+class SearchReply(Reply):
+    """How far a search has come."""
+
+    metric: str
+    trials: int = Field(description="those that have begun")
+    running: int
+    failed: int
+    pruned: int = Field(description="those that were ended before their last fold")
+    best: CandidateReply | None
+    leaderboard: list[CandidateReply] = Field(description="the best first, at most 20")
+    seconds_left: float | None = Field(description="until it ends; null before it begins")
+
+
 class TrainingReply(Reply):
     """A training; what is not known yet is left out."""
 
     id: str
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     name: str
-    model_type: str
+    model_type: str = Field(
+        description="empty until a search of several classifiers has chosen one"
+    )
     run_id: str
     created_at: str
     stage: str | None = None
@@ -192,6 +215,7 @@ class TrainingReply(Reply):
     comparison: ComparisonReply | None = Field(
         None, description="with the version that was in use, where `use` is `if-better`"
     )
+    search: SearchReply | None = None
 
 
 class ColumnFound(Reply):

@@ -7,7 +7,13 @@ from fastapi import APIRouter, Request
 
 from service.api.models import timestamp
 from service.api.parameters import STRICT_QUERY, Limit, PageToken
-from service.api.schemas import ComparisonReply, ProblemReply, TrainingList, TrainingReply
+from service.api.schemas import (
+    ComparisonReply,
+    ProblemReply,
+    SearchReply,
+    TrainingList,
+    TrainingReply,
+)
 from service.api.services import services_of
 from service.common.domain import Training
 
@@ -39,6 +45,8 @@ def training_reply(training: Training) -> TrainingReply:
         optional["missing"] = list(training.missing)
     if training.comparison is not None:
         optional["comparison"] = ComparisonReply(**asdict(training.comparison))
+    if training.search is not None:
+        optional["search"] = SearchReply(**asdict(training.search))
     if training.seconds:
         optional["seconds"] = {key: round(value, 4) for key, value in training.seconds.items()}
     return TrainingReply(

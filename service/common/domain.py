@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, Literal, Self, TypeVar
 
+from service.common.search import SearchState
 from service.common.traffic import Traffic
 
 T = TypeVar("T")
@@ -256,6 +257,8 @@ class Training:
     notes: tuple[Note, ...] = ()
     comparison: Comparison | None = None
     """With the version that was in use, where that was asked for."""
+    search: SearchState | None = None
+    """How far its search has come; None where it has none."""
     data_set: str = ""
     owner: str = ""
     """The id of the replica that runs it."""

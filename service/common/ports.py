@@ -6,6 +6,7 @@ from typing import Protocol
 
 from service.common.domain import DataSet, NewVersion, Page, Training, Use, Version
 from service.common.outcomes import OutcomeRecord, Receipt
+from service.common.search import Trial
 from service.common.traffic import Traffic
 
 
@@ -96,8 +97,15 @@ class Trainings(Protocol):
     ) -> None:
         """Record parameters, metrics, the data set as an input, and the files as artifacts."""
 
+    def record_trial(self, training: Training, trial: Trial, record: str | None) -> str:
+        """Record a trial of a training's search as it is now; return the id of its record.
+
+        `record` is that id if it was recorded before. Raises TrainingNotFound where the training or
+        the record was deleted.
+        """
+
     def close_training(self, training: Training) -> None:
-        """Record its end."""
+        """Record its end; before that, that of each trial of its search that is still open."""
 
     def training_of_key(self, key: str) -> tuple[Training, str] | None:
         """Return the newest training whose details hold this `idempotency_key`, and its `request`.

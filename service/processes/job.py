@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -22,8 +23,17 @@ from service.common.errors import (
     WorkerCrashed,
     WorkersUnavailable,
 )
+from service.common.search import SearchState, Trial
 from service.processes.limits import JobLimits
-from service.processes.messages import Crashed, Done, Outcome, OverLimit, Progress, Rejected
+from service.processes.messages import (
+    Crashed,
+    Done,
+    News,
+    Outcome,
+    OverLimit,
+    Progress,
+    Rejected,
+)
 
 _REPORTED: dict[str, type[ServiceError]] = {
     error.__name__: error
@@ -67,6 +77,18 @@ class Job(WorkerProcess):
     limits: JobLimits
     progress: Progress | None = field(default=None, kw_only=True)
     """How far it has come, as it said last."""
+    search: SearchState | None = field(default=None, kw_only=True)
+    """How far its search has come, as it said last."""
+    trials: deque[Trial] = field(default_factory=deque, kw_only=True)
+    """What it said of the search's trials, for its caller to take from the left."""
+
+    def hear(self, news: News) -> None:
+        """Keep what the worker says before it ends."""
+        if isinstance(news, Progress):
+            self.progress = news
+        else:
+            self.trials.extend(news.trials)
+            self.search = news.state
 
     def wait(self, seconds: float | None = None) -> object:
         """Wait for the end, and return the result.

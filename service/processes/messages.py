@@ -15,6 +15,7 @@ import msgspec
 import orjson
 
 from service.common.errors import Problem
+from service.common.search import SearchState, Trial
 from service.processes.limits import JobLimits, LimitExceeded
 
 Received = TypeVar("Received")
@@ -64,6 +65,14 @@ class Progress(msgspec.Struct, frozen=True, tag=True):
     """From 0 to 1."""
 
 
+class SearchNews(msgspec.Struct, frozen=True, tag=True):
+    """From a worker: how far the search of its job has come."""
+
+    state: SearchState
+    trials: tuple[Trial, ...] = ()
+    """Those that have begun or ended since the news before."""
+
+
 class Done(msgspec.Struct, frozen=True, tag=True):
     """The job ended with this result, in JSON."""
 
@@ -99,13 +108,14 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
 
 
 Outcome = Done | Rejected | OverLimit | Crashed
+News = Progress | SearchNews
 
 
 class FromWorker(msgspec.Struct, frozen=True, tag=True):
     """From the host: what a worker says, or what the host saw happen to it."""
 
     worker: int
-    message: Progress | Done | Rejected | OverLimit | Crashed
+    message: Progress | SearchNews | Done | Rejected | OverLimit | Crashed
 
 
 Start = StartJob | StartClassifier

@@ -24,8 +24,8 @@ from service.processes.job import Job, WorkerProcess
 from service.processes.limits import JobLimits
 from service.processes.messages import (
     FromWorker,
+    News,
     Prefork,
-    Progress,
     Start,
     StartClassifier,
     StartJob,
@@ -212,15 +212,15 @@ class WorkerPool:
         message = event.message
         with self._lock:
             worker = self._workers.get(event.worker)
-            if worker is not None and not isinstance(message, Progress):
+            if worker is not None and not isinstance(message, News):
                 del self._workers[event.worker]
                 self._idle_since = time.monotonic()
         if worker is None:
             return
-        if not isinstance(message, Progress):
+        if not isinstance(message, News):
             worker.outcome.set_result(message)
         elif isinstance(worker, Job):
-            worker.progress = message
+            worker.hear(message)
 
     def _idle_left(self, host: HostProcess) -> float | None:
         """Return the seconds until a host is to end; None while there is no such time."""

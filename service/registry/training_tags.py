@@ -10,6 +10,7 @@ import msgspec
 import orjson
 
 from service.common.domain import Comparison, Fault, Note, Training, TrainingState
+from service.common.search import SearchState
 
 STATUS: dict[TrainingState, str] = {
     "queued": "SCHEDULED",
@@ -41,6 +42,8 @@ def tags_of(training: Training) -> dict[str, str]:
     }
     if training.comparison is not None:
         tags["comparison"] = orjson.dumps(asdict(training.comparison)).decode()
+    if training.search is not None:
+        tags |= _in_parts("search", orjson.dumps(asdict(training.search)).decode())
     if training.error is not None:
         tags["error"] = training.error[:2000]
     if training.fault is not None:
@@ -74,6 +77,23 @@ def _comparison(text: str | None) -> Comparison | None:
         return None
 
 
+def _in_parts(name: str, text: str) -> dict[str, str]:
+    """Return tags that hold a text together: the first says how many there are."""
+    parts = [text[at : at + _LONGEST_TAG] for at in range(0, len(text), _LONGEST_TAG)]
+    return {name: str(len(parts)), **{f"{name}.{at}": part for at, part in enumerate(parts)}}
+
+
+def _search(tags: Mapping[str, str]) -> SearchState | None:
+    if "search" not in tags:
+        return None
+    count = int(tags["search"]) if re.fullmatch(r"[0-9]{1,2}", tags["search"]) else 0
+    text = "".join(tags.get(f"search.{at}", "") for at in range(count))
+    try:
+        return msgspec.json.decode(text, type=SearchState)
+    except msgspec.DecodeError:
+        return SearchState(metric="")
+
+
 def training_of(run: Any) -> Training:
     """Read a run; any of its tags may have been changed in MLflow's page, so none is trusted."""
     tags: Mapping[str, str] = run.data.tags
@@ -97,6 +117,7 @@ def training_of(run: Any) -> Training:
         seconds=_reals(tags.get("seconds")),
         notes=_notes(tags.get("notes")),
         comparison=_comparison(tags.get("comparison")),
+        search=_search(tags),
         data_set=tags.get("data_set", ""),
         owner=tags.get("owner", ""),
         beat_at=_real(tags.get("beat")),

@@ -11,6 +11,8 @@ import orjson
 
 from service.common.domain import OPEN_STATES, DataSet, Page, Training
 from service.common.errors import TrainingNotFound
+from service.common.search import Trial
+from service.registry import trials
 from service.registry.connection import RegistryPart, checked_page_token, page_token_of
 from service.registry.mlmodel import TYPES
 from service.registry.training_tags import STATUS, tags_of, training_of
@@ -84,8 +86,18 @@ class MlflowTrainings(RegistryPart):
             if files is not None:
                 self._client.log_artifacts(training.id, str(files))
 
+    def record_trial(self, training: Training, trial: Trial, record: str | None) -> str:
+        """Record a trial of a training's search as it is now; return the id of its record."""
+        metric = "value" if training.search is None else training.search.metric
+        with self._connection.calls(TrainingNotFound(training.id)):
+            return trials.record(self._connection, training.id, metric, trial, record)
+
     def close_training(self, training: Training) -> None:
-        """Record its end."""
+        """Record its end; before that, that of each trial of its search that is still open."""
+        if training.search is not None:
+            # First, so that what ends this process in between leaves a training that is found.
+            with self._connection.calls(TrainingNotFound(training.id)):
+                trials.close_all(self._connection, training.id)
         self._log_tags(training)
         ended = int((training.finished_at or time.time()) * 1000)
         with self._connection.calls(TrainingNotFound(training.id)):
@@ -108,7 +120,9 @@ class MlflowTrainings(RegistryPart):
         with self._connection.calls(TrainingNotFound(identifier)):
             run = self._client.get_run(identifier)
             experiment = self._connection.experiment("trainings")
-        if run.info.experiment_id != experiment or run.info.lifecycle_stage != "active":
+        is_trial = trials.PARENT in run.data.tags
+        is_deleted = run.info.lifecycle_stage != "active"
+        if run.info.experiment_id != experiment or is_deleted or is_trial:
             raise TrainingNotFound(identifier)
         return training_of(run)
 
@@ -148,8 +162,9 @@ class MlflowTrainings(RegistryPart):
         return self._connection.search_runs("trainings", wanted, 10_000, newest_first=False)
 
     def delete_training(self, identifier: str) -> None:
-        """Delete the run, and what it logged of a model that was never registered."""
+        """Delete the run, its trials, and what it logged of a model that was never registered."""
         with self._connection.calls(TrainingNotFound(identifier)):
+            trials.delete_all(self._connection, identifier)
             models = self._client.search_logged_models(
                 [self._connection.experiment("trainings")],
                 filter_string=f"source_run_id = '{identifier}'",

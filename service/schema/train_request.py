@@ -3,11 +3,10 @@
 What a classifier itself takes (its parameters, their bounds) is checked in `worker.learning`.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from service.common.domain import (
     IF_BETTER,
@@ -17,9 +16,7 @@ from service.common.domain import (
     is_new_model_name,
 )
 from service.schema.file_options import FileOptions
-
-MAX_CANDIDATES = 200
-_MAX_COMBINATIONS = 1_000_000_000
+from service.schema.search import Search
 
 
 def _check_name(name: str) -> str:
@@ -30,39 +27,6 @@ def _check_name(name: str) -> str:
             "must be 1 to 128 letters, digits, '_' or '-'; MLflow takes no other in a model's name"
         )
     return name
-
-
-class Search(BaseModel):
-    """Values to try for some parameters: all combinations, or `n_iter` of them at random."""
-
-    model_config = FileOptions.model_config
-
-    params: Annotated[
-        dict[str, Annotated[list[Any], Field(min_length=1, max_length=100)]], Field(min_length=1)
-    ] = Field(description="for each parameter the values to try, in an array")
-    n_iter: int | None = Field(
-        None, ge=1, le=MAX_CANDIDATES, description="combinations to try, drawn at random; else all"
-    )
-
-    @property
-    def combinations(self) -> int:
-        """The number of different candidates."""
-        return math.prod(len(values) for values in self.params.values())
-
-    @property
-    def candidates(self) -> int:
-        """The number of candidates that will be tried."""
-        return min(self.n_iter or self.combinations, self.combinations)
-
-    def excess(self) -> str:
-        """Return what is wrong with the number of combinations; empty where it can be searched."""
-        if self.candidates > MAX_CANDIDATES:
-            return (
-                f"makes {self.combinations:,} combinations; set n_iter to at most {MAX_CANDIDATES}"
-            )
-        if self.combinations > _MAX_COMBINATIONS:
-            return f"makes more than {_MAX_COMBINATIONS:,} combinations; name fewer values"
-        return ""
 
 
 class TrainRequest(FileOptions):
@@ -99,9 +63,23 @@ class TrainRequest(FileOptions):
     dry_run: bool = Field(False, description="train nothing; return what training would see")
 
     @property
+    def type_names(self) -> tuple[str, ...]:
+        """The classifiers that may be trained: one, or those of a search; empty: none is named."""
+        if self.search is not None and self.search.type_names:
+            return self.search.type_names
+        return () if self.model_type is None else (self.model_type,)
+
+    @property
+    def search_folds(self) -> int:
+        """The number of folds of each trial of a search; 0 where there is none."""
+        if self.search is None:
+            return 0
+        return (self.cv if self.search.is_list else self.search.folds) or 5
+
+    @property
     def folds(self) -> int:
-        """The number of folds of a search or a cross-validation; 0 where there is neither."""
-        return self.cv or (5 if self.search else 0)
+        """The most folds of a search or a cross-validation; 0 where there is neither."""
+        return max(self.cv or 0, self.search_folds)
 
     @field_validator("use", mode="before")
     @classmethod

@@ -84,6 +84,7 @@ class TrainingQueue:
                     stage="waiting",
                     data_set=spec.data_set.name,
                     notes=spec.data_set.notes,
+                    search=spec.search,
                     owner=self._owner,
                     beat_at=now,
                 ),

@@ -1,5 +1,6 @@
 """One training from the queue to its end: the worker process, the records, the use."""
 
+import contextlib
 import logging
 import shutil
 import threading
@@ -34,6 +35,7 @@ from service.common.errors import (
     quoted,
 )
 from service.common.ports import Registry
+from service.common.search import SearchState
 from service.processes import job_files as files
 from service.processes.job import Job
 from service.processes.limits import JobLimits
@@ -41,6 +43,7 @@ from service.processes.pool import WorkerPool
 from service.rollout.coordinator import Coordinator
 from service.serving.current_model import CurrentModel
 from service.training.comparison import Compared, compare
+from service.training.search_follower import SearchFollower
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +73,8 @@ class TrainingSpec:
     """The request in full, as the worker that checked it wrote it, for the one that trains."""
     refit: bool = False
     """Whether it is fitted again, on all rows, after it was measured."""
+    search: SearchState | None = None
+    """Where it begins with a search: the state before that."""
     only_first: bool = False
     """Whether it is put in use only if no model is."""
 
@@ -99,6 +104,7 @@ class TrainingRun:
         self._lock = threading.Lock()
         self._job: Job | None = None
         self._stopped: tuple[TrainingState, Fault | None, str] | None = None
+        self._follower: SearchFollower | None = None
 
     def cancel(self) -> None:
         """Make it end soon as cancelled, unless its version is registered already."""
@@ -142,6 +148,9 @@ class TrainingRun:
                 logger.exception("training %s met a defect", self.training.id)
                 training = self._failed("It met an internal error.", "service")
         shutil.rmtree(self._spec.folder, ignore_errors=True)
+        if self._follower is not None and training.state != "succeeded":
+            with contextlib.suppress(ServiceError):  # The training's own end matters more.
+                training = self._follower.finish(training)
         self.training = replace(training, finished_at=time.time())
         return self.training
 
@@ -154,9 +163,17 @@ class TrainingRun:
         self._raise_if_stopped()
         self._record(registry, state="running", stage="starting")
         deadline = start + limits.each.seconds
-        result = self._work(services, "train", {"request": spec.request}, deadline)
+        if spec.search is not None:
+            self._follower = SearchFollower(registry)
+        job_spec = {"request": spec.request, "seconds": limits.each.seconds}
+        result = self._work(services, "train", job_spec, deadline)
+        self.training = replace(self.training, model_type=result["model_type"])
         compared = self._compare(services, deadline) if spec.use == IF_BETTER else None
         seconds = {**result["seconds"], "total": time.monotonic() - start}
+        if self._follower is not None:
+            self.training = self._follower.finish(self.training, deadline - time.monotonic())
+            if left := self._follower.unwritten:
+                self._note(f"MLflow was too slow to take {left:,} trials of the search.")
         self._record(
             registry,
             stage="recording",
@@ -173,7 +190,7 @@ class TrainingRun:
         version = registry.add_version(
             NewVersion(
                 name=spec.name,
-                model_type=spec.model_type,
+                model_type=result["model_type"],
                 run_id=self.training.id,
                 folder=spec.folder / files.VERSION,
                 sha256=result["sha256"],
@@ -269,14 +286,24 @@ class TrainingRun:
             try:
                 result = job.wait(_PROGRESS_SECONDS)
             except TimeoutError:
-                if job.progress is not None:
-                    stage, share = job.progress.stage, 0.9 * job.progress.share
-                    self.training = replace(self.training, stage=stage, progress=share)
+                self._look(job)
                 if time.monotonic() > deadline:
                     job.stop(f"It took longer than the limit of {job.limits.seconds:g} s.")
                 continue
+            self._look_at_search(job)
             assert isinstance(result, dict)
             return result
+
+    def _look(self, job: Job) -> None:
+        """Take over what a worker has said so far."""
+        if job.progress is not None:
+            stage, share = job.progress.stage, 0.9 * job.progress.share
+            self.training = replace(self.training, stage=stage, progress=share)
+        self._look_at_search(job)
+
+    def _look_at_search(self, job: Job) -> None:
+        if self._follower is not None:
+            self.training = self._follower.look(job, self.training)
 
     def _record(self, registry: Registry, **changes: Any) -> None:
         """Change the training's state here and in MLflow, where other replicas read it."""

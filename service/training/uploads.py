@@ -18,6 +18,7 @@ import orjson
 from service.common.domain import DataSet, Note, RowsMedia, Version
 from service.common.errors import DataSetBusy, Forbidden, InvalidRequest, JobFailed
 from service.common.ports import DataSets
+from service.common.search import SearchState
 from service.common.settings import Settings
 from service.processes.job_files import ROWS, TABLE
 from service.processes.limits import JobLimits
@@ -205,6 +206,7 @@ class Uploads:
                 folder=upload.folder,
                 request=checked["request"],
                 refit=checked["refit"],
+                search=checked["search"] and SearchState(checked["search"]),
             ),
             checked["wait"],
         )
@@ -220,6 +222,7 @@ class Uploads:
             "max_rows": settings.max_bulk_rows,
             "max_columns": settings.max_columns,
             "max_depth": settings.max_json_depth,
+            "training_seconds": settings.training_seconds,
         }
 
     def _run(self, kind: str, upload: Upload, job_spec: Mapping[str, Any]) -> dict[str, Any]:

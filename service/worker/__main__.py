@@ -24,10 +24,10 @@ from service.processes.messages import (
     Crashed,
     FromWorker,
     MessageStream,
+    News,
     Outcome,
     OverLimit,
     Prefork,
-    Progress,
     Ready,
     Start,
     StartClassifier,
@@ -59,7 +59,7 @@ class WorkerHost:
         self._selector = selectors.DefaultSelector()
         self._workers: dict[int, HostedWorker] = {}
         """By process id."""
-        self._spare: tuple[int, MessageStream[Progress | Outcome]] | None = None
+        self._spare: tuple[int, MessageStream[News | Outcome]] | None = None
         """A worker that was forked ahead."""
         self._next_look = 0.0
         self._ends = False
@@ -110,13 +110,11 @@ class WorkerHost:
             worker.limits, worker.folder = message.limits, Path(message.folder)
         self._selector.register(stream, selectors.EVENT_READ, partial(self._hear, pid))
 
-    def _fork(self) -> tuple[int, MessageStream[Progress | Outcome]]:
+    def _fork(self) -> tuple[int, MessageStream[News | Outcome]]:
         streams = [worker.stream.close for worker in self._workers.values()]
         return fork((self._selector.close, self._woken.close, self._waking.close, *streams))
 
-    def _give(
-        self, message: Start, files: list[int]
-    ) -> tuple[int, MessageStream[Progress | Outcome]]:
+    def _give(self, message: Start, files: list[int]) -> tuple[int, MessageStream[News | Outcome]]:
         """Send a message to a worker that waits for one."""
         spare, self._spare = self._spare, None
         if spare is not None:
@@ -139,11 +137,11 @@ class WorkerHost:
         if worker is None:  # It was reaped between the select and here.
             return
         for message in self._messages_of(worker) or ():
-            if not isinstance(message, Progress):
+            if not isinstance(message, News):
                 self._kill([pid])  # What a job leaves behind ends with it.
             self._tell(worker, message)
 
-    def _messages_of(self, worker: HostedWorker) -> list[Progress | Outcome] | None:
+    def _messages_of(self, worker: HostedWorker) -> list[News | Outcome] | None:
         """Return the messages that are complete; None if nothing has arrived."""
         try:
             return worker.stream.receive(socket.MSG_DONTWAIT)
@@ -161,11 +159,11 @@ class WorkerHost:
             self._selector.unregister(worker.stream)
             worker.stream.close()
 
-    def _tell(self, worker: HostedWorker, message: Progress | Outcome) -> None:
+    def _tell(self, worker: HostedWorker, message: News | Outcome) -> None:
         """Tell the service what a worker says, or how it ended; the first outcome counts."""
         if worker.ended:
             return
-        if not isinstance(message, Progress):
+        if not isinstance(message, News):
             worker.ended = True
             worker.show_output()
             if worker.exceeded is not None:

@@ -17,8 +17,8 @@ from service.processes.limits import JobLimits
 from service.processes.messages import (
     Done,
     MessageStream,
+    News,
     Outcome,
-    Progress,
     Start,
     StartClassifier,
     StartJob,
@@ -35,7 +35,7 @@ service."""
 
 def fork(
     close_inherited: Iterable[Callable[[], None]],
-) -> tuple[int, MessageStream[Progress | Outcome]]:
+) -> tuple[int, MessageStream[News | Outcome]]:
     """Fork a worker that waits for its job; return its process id and the stream to it.
 
     `close_inherited` closes what it inherits and must not keep. It sends its outcome while the
@@ -48,7 +48,7 @@ def fork(
         # Both sides set the group, so that it exists whichever runs first.
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)
-        return pid, MessageStream(ours, Progress | Outcome)
+        return pid, MessageStream(ours, News | Outcome)
     status = 1
     try:
         _confine()

@@ -9,7 +9,7 @@ from pathlib import Path
 from service.processes import process_tree
 from service.processes.job_files import OUTPUT
 from service.processes.limits import JobLimits, LimitExceeded
-from service.processes.messages import Crashed, MessageStream, Outcome, OverLimit, Progress
+from service.processes.messages import Crashed, MessageStream, News, Outcome, OverLimit
 
 _SHOWN_BYTES = 16_384
 """How much of the end of a job's output goes to the log."""
@@ -23,7 +23,7 @@ class HostedWorker:
     """A worker process; it has limits and a folder if it runs a job."""
 
     id: int
-    stream: MessageStream[Progress | Outcome]
+    stream: MessageStream[News | Outcome]
     limits: JobLimits | None = None
     folder: Path | None = None
     exceeded: LimitExceeded | None = None

@@ -17,9 +17,9 @@ from service.processes.limits import LimitExceeded
 from service.processes.messages import (
     Crashed,
     Done,
+    News,
     Outcome,
     OverLimit,
-    Progress,
     Rejected,
     StartJob,
     to_json,
@@ -34,7 +34,7 @@ from service.worker.training_job import train
 from service.worker.upload_jobs import inspect_training, read_data_set, summary
 
 
-def run(start: StartJob, send: Callable[[Progress], None]) -> Outcome:
+def run(start: StartJob, send: Callable[[News], None]) -> Outcome:
     """Do a job and return its outcome; meanwhile `send` gets its progress."""
     folder = Path(start.folder)
     try:

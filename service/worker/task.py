@@ -1,11 +1,12 @@
 """One job, as the function that does it sees it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service.processes.messages import Progress
+from service.common.search import SearchState, Trial
+from service.processes.messages import News, Progress, SearchNews
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +15,12 @@ class Task:
 
     folder: Path
     spec: Mapping[str, Any]
-    send: Callable[[Progress], None]
+    send: Callable[[News], None]
 
     def report(self, stage: str, share: float) -> None:
         """Tell the service how far the job has come."""
         self.send(Progress(stage, share))
+
+    def report_search(self, state: SearchState, trials: Sequence[Trial]) -> None:
+        """Tell the service how far the job's search has come, and of trials since the last time."""
+        self.send(SearchNews(state, tuple(trials)))

@@ -4,6 +4,7 @@ import hashlib
 import io
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from skops.io import dumps
 
 from service.common.domain import IF_BETTER
 from service.common.errors import clip
+from service.common.search import SearchState, Trial
 from service.models.classifier import Classifier, answer
 from service.models.onnx_classifier import OnnxClassifier
 from service.processes.job_files import (
@@ -32,14 +34,23 @@ from service.schema.train_request import TrainRequest
 from service.worker.data.table import Column, Table
 from service.worker.learning import evaluation, plots
 from service.worker.learning.curves import curves_of
-from service.worker.learning.fitting import Fitted, fit
-from service.worker.learning.plan import plan
+from service.worker.learning.fitting import Fitted, Progress, fit
+from service.worker.learning.folds import Folds
+from service.worker.learning.plan import Plan, plan
+from service.worker.learning.search_request import metric_of
 from service.worker.onnx_export.builder import NotConvertible
 from service.worker.onnx_export.convert import convert
 from service.worker.onnx_export.parity import Parity, check, made_up_rows
+from service.worker.search.forked_trials import ForkedTrials
+from service.worker.search.search import Found, SearchRun
 from service.worker.sklearn_models.array_preprocessing import Preparation
 from service.worker.sklearn_models.classifier import NativeClassifier
 from service.worker.task import Task
+
+_SEARCH = 0.4
+"""The share of a training's progress that its search is."""
+_MOST_SEARCH = 0.8
+"""The share of a training's time that its search may take."""
 
 
 def warm() -> None:
@@ -68,7 +79,15 @@ def train(task: Task) -> Any:
     def progress(stage: str, share: float) -> None:
         task.report(stage, 0.8 * share)
 
+    notes: tuple[str, ...] = ()
+    searched: dict[str, float] = {}
+    if request.search is not None:
+        start = time.perf_counter()
+        found = _search(planned, task, progress)
+        planned, notes = planned.of(found.model_type, found.params), found.notes
+        searched = {"search": time.perf_counter() - start}
     fitted = fit(planned, progress)
+    request = planned.request
     version, report = folder / VERSION, folder / REPORT
     version.mkdir()
     report.mkdir()
@@ -82,17 +101,18 @@ def train(task: Task) -> Any:
         save(folder / HELD_OUT, fitted.test)
         save(folder / TRUTH, fitted.codes[fitted.test])
         write_answers(folder, fitted.answered, fitted.held_out)
-    seconds = {**fitted.seconds, "convert": time.perf_counter() - start}
+    seconds = {**searched, **fitted.seconds, "convert": time.perf_counter() - start}
     backend = "native" if graph is None else "onnx"
     serving = {
         "route": backend,
         "reason": reason,
         "parity": None if parity is None else asdict(parity),
-        "notes": fitted.notes,
+        "notes": [*notes, *fitted.notes],
     }
     (report / "by_class.json").write_bytes(to_json(fitted.report))
     (report / "serving.json").write_bytes(to_json(serving))
     return {
+        "model_type": request.model_type,
         "metrics": fitted.metrics,
         "seconds": seconds,
         "params": _recorded(request, fitted, backend),
@@ -101,9 +121,28 @@ def train(task: Task) -> Any:
             path.name: hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted(version.iterdir())
         },
-        "notes": fitted.notes,
+        "notes": [*notes, *fitted.notes],
         "features": [(feature.name, feature.type) for feature in fitted.schema.features],
     }
+
+
+def _search(planned: Plan, task: Task, progress: Progress) -> Found:
+    """Find the best classifier and parameters in a part of the time that the training has."""
+    request = planned.request
+    assert request.search is not None
+    runner = ForkedTrials(
+        Folds(planned, request.search_folds),
+        request.params,
+        metric_of(request),
+        request.search.parallel or 1,
+    )
+
+    def tell(state: SearchState, trials: Sequence[Trial], share: float) -> None:
+        progress("search", _SEARCH * share)
+        task.report_search(state, trials)
+
+    progress("search", 0.0)
+    return SearchRun(planned, runner, _MOST_SEARCH * task.spec["seconds"], tell).run()
 
 
 def _convert(

@@ -23,6 +23,7 @@ from service.worker.learning.column_checks import marker_notes
 from service.worker.learning.dry_run import dry_run
 from service.worker.learning.plan import plan
 from service.worker.learning.request import parse_form, parse_options, parse_request
+from service.worker.learning.search_request import metric_of
 from service.worker.task import Task
 
 
@@ -118,7 +119,8 @@ def inspect_training(task: Task) -> Any:
     return {
         "request": planned.request.model_dump_json(),
         "name": request.name,
-        "model_type": request.model_type,
+        "model_type": request.model_type or "",
+        "search": None if request.search is None else metric_of(request),
         "use": request.use,
         "refit": request.refit,
         "wait": request.wait,
@@ -134,7 +136,8 @@ def _requested(folder: Path, spec: Mapping[str, Any]) -> tuple[TrainRequest, str
         if filled is not None:
             params = orjson.dumps(filled["params"]).decode()
             fields = {**fields, "model_type": filled["model_type"], "params": params}
-        request, data = parse_form(fields), fields.get("dataset")
+        request = parse_form(fields, most_seconds=spec["training_seconds"])
+        data: Any = fields.get("dataset")
         if spec["file"] == bool(data):
             message = "send either a file or the name of a data set"
             raise InvalidRequest(
@@ -144,7 +147,10 @@ def _requested(folder: Path, spec: Mapping[str, Any]) -> tuple[TrainRequest, str
     else:
         value = strict_json.parse((folder / ROWS).read_bytes(), spec["max_depth"])
         filled = _filled(value, spec)
-        request = parse_request(value if filled is None else {**value, **filled})
+        request = parse_request(
+            value if filled is None else {**value, **filled},
+            most_seconds=spec["training_seconds"],
+        )
         data = value.get("dataset")
     if not isinstance(data, str):
         return request, None, data
@@ -177,7 +183,7 @@ def _complete(
     target = known if request.target is None else request.target.strip()
     if target is None:
         problems.append(Problem("/target", "is missing: name the column to predict"))
-    if request.model_type is None:
+    if not request.type_names:
         message = "is missing: no model is in use whose type could be taken"
         problems.append(Problem("/model_type", message))
     wait = spec["wait"] if request.wait is None else request.wait

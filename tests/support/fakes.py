@@ -26,6 +26,7 @@ from service.common.errors import (
     VersionNotServable,
 )
 from service.common.outcomes import OutcomeRecord, Receipt
+from service.common.search import Trial
 from service.common.traffic import Traffic
 from service.registry.download import BOUNDS, FolderSource, NotFetchable, download
 from service.registry.versions import refusal_of_name
@@ -48,6 +49,8 @@ class FakeRegistry:
         self.uses: list[Use] = []
         self.claimed: set[str] = set()
         self.trainings: dict[str, Training] = {}
+        self.trials: dict[str, tuple[str, Trial]] = {}
+        self.trial_writes = 0
         self.details: dict[str, Mapping[str, str]] = {}
         self.results: dict[str, tuple[Mapping[str, str], DataSet, list[str]]] = {}
         self.data_sets: list[DataSet] = []
@@ -274,8 +277,19 @@ class FakeRegistry:
         self.reach_storage()
         return FolderSource(self.report(identifier))
 
+    def record_trial(self, training: Training, trial: Trial, record: str | None) -> str:
+        self.get_training(training.id)
+        self.trial_writes += 1
+        identifier = record or uuid.uuid4().hex
+        self.trials[identifier] = (training.id, trial)
+        return identifier
+
     def close_training(self, training: Training) -> None:
         self._look()
+        for identifier, (parent, trial) in self.trials.items():
+            if parent == training.id and trial.state == "running":
+                ended = replace(trial, state="pruned", ended_at=time.time())
+                self.trials[identifier] = (parent, ended)
         self.trainings[training.id] = replace(
             training, finished_at=training.finished_at or time.time()
         )
@@ -378,6 +392,7 @@ class FakeRegistry:
     def delete_training(self, identifier: str) -> None:
         self.get_training(identifier)
         del self.trainings[identifier]
+        self.trials = {key: one for key, one in self.trials.items() if one[0] != identifier}
 
     def old_data_sets(self, before: float) -> Sequence[DataSet]:
         self._look()

@@ -22,6 +22,7 @@ from tests.support.replicas import FakePeers, FakeReplica
 
 LIMITS = Limits(at_once=1, queued=1, each=JobLimits(seconds=60, memory_bytes=2**32))
 RESULT = {
+    "model_type": "SVC",
     "seconds": {},
     "metrics": {},
     "notes": [],

@@ -29,7 +29,9 @@ def dry_run(
     errors = list(problems)
     notes: Sequence[Note] = tuple(column_checks.marker_notes(table, request.target))
     if request.target is not None:
-        known = request.model_copy(update={"model_type": request.model_type or _STAND_IN})
+        known = request
+        if not request.type_names:
+            known = request.model_copy(update={"model_type": _STAND_IN})
         try:
             notes = plan(table, known, at).notes
         except UnusableData as error:

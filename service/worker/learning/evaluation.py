@@ -21,6 +21,7 @@ from service.schema.evaluation import (
     RocCurve,
     encode,
 )
+from service.schema.search import Metric
 from service.worker.learning.curves import Curve, thinned
 
 Ints = NDArray[np.int64]
@@ -70,6 +71,15 @@ def measure(
         if classes <= MAX_CLASSES_FOR_ROC and len(np.unique(truth)) == classes:
             measured["roc_auc"] = _roc_auc(truth, probabilities)
     return {name: float(value) for name, value in measured.items() if np.isfinite(value)}
+
+
+def score(
+    metric: Metric, truth: Ints, predicted: Ints, probabilities: Floats | None, classes: int
+) -> float | None:
+    """Return one metric as `measure` would; None where it cannot be computed."""
+    if metric == "accuracy":
+        return float(np.mean(predicted == truth))
+    return measure(truth, predicted, probabilities, classes).get(metric)
 
 
 def _roc_auc(truth: Ints, probabilities: Floats) -> float:

@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,16 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import ParameterGrid, ParameterSampler, StratifiedKFold
 from sklearn.pipeline import Pipeline
 
-from service.common.errors import Problem, UnusableData, clip
+from service.common.errors import clip
 from service.schema.contract import Schema
 from service.schema.reference import Reference
-from service.schema.train_request import Search
-from service.worker.learning import classifiers, evaluation, preprocessing, reference
+from service.worker.learning import evaluation, preprocessing, reference
+from service.worker.learning.folds import Folds, classifier, preparation, reasons
 from service.worker.learning.importance import with_importance
 from service.worker.learning.plan import Plan
 from service.worker.sklearn_models.estimator_walk import predict
@@ -37,10 +35,6 @@ _SAMPLE = 500
 """Training rows that a slow classifier predicts: all would take as long as the fit."""
 
 
-_REFUSALS = (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError)
-"""What scikit-learn raises for parameters and rows that do not fit together."""
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
     """A fitted classifier and its evaluation; rows are those of the data set."""
@@ -48,7 +42,7 @@ class Fitted:
     pipeline: Pipeline
     schema: Schema
     params: Mapping[str, Any]
-    """Those of the request, and the best that a search found."""
+    """Those of the request."""
     X: NDArray[np.float64]
     """Every row, coded as the schema says: [rows, features]."""
     codes: NDArray[np.int64]
@@ -116,27 +110,24 @@ class _Log:
 def fit(plan: Plan, progress: Progress = lambda _stage, _share: None) -> Fitted:
     """Fit, measure on the rows held out and, if asked to, fit again on all rows.
 
-    Raises UnusableData where scikit-learn finds that it cannot fit. Stages: search,
-    cross-validation, fit, evaluate, refit.
+    A search has been made before that, and is not looked at. Raises UnusableData where scikit-learn
+    finds that it cannot fit. Stages: cross-validation, fit, evaluate, refit.
     """
     request, log = plan.request, _Log(progress)
     y = plan.y
     frame = plan.table.to_frame(plan.features)
-    params = dict(request.params)
     metrics: dict[str, float] = {}
-    if request.search:
-        with log.stage("search", 0.0):
-            params |= _search(plan, request.search, frame, y, log)
     if request.cv:
         with log.stage("cross-validation", 0.4):
-            scores = _scores(plan, [params], frame, y, log.share("cross-validation", 0.4, 0.1))
+            report_share = log.share("cross-validation", 0.4, 0.1)
+            scores = _cross_validated(plan, Folds(plan, request.cv), report_share)
             metrics["cv_accuracy_mean"] = float(np.mean(scores))
             metrics["cv_accuracy_std"] = float(np.std(scores))
-    pipeline = _pipeline(plan, params)
-    with log.stage("fit", 0.5), _reasons():
+    pipeline = _pipeline(plan)
+    with log.stage("fit", 0.5), reasons():
         pipeline.fit(frame.iloc[plan.train], y[plan.train])
     checked = _checked(plan)
-    with log.stage("evaluate", 0.8), _reasons():
+    with log.stage("evaluate", 0.8), reasons():
         predicted, probabilities = _predict(pipeline, frame.iloc[checked])
         tested = np.isin(checked, plan.test, assume_unique=True)
         held_out = None if probabilities is None else probabilities[tested]
@@ -149,9 +140,9 @@ def fit(plan: Plan, progress: Progress = lambda _stage, _share: None) -> Fitted:
         metrics["train_accuracy"] = float(np.mean(right))
     rows = plan.train
     if request.refit:
-        with log.stage("refit", 0.9), _reasons():
+        with log.stage("refit", 0.9), reasons():
             rows = np.arange(plan.table.rows)
-            pipeline = _pipeline(plan, params).fit(frame, y)
+            pipeline = _pipeline(plan).fit(frame, y)
             predicted, probabilities = _predict(pipeline, frame.iloc[checked])
     schema = preprocessing.schema(
         pipeline,
@@ -174,7 +165,7 @@ def fit(plan: Plan, progress: Progress = lambda _stage, _share: None) -> Fitted:
     return Fitted(
         pipeline=pipeline,
         schema=with_importance(schema, pipeline, X[rows], plan.codes[rows]),
-        params=params,
+        params=dict(request.params),
         X=X,
         codes=plan.codes,
         train=plan.train,
@@ -203,33 +194,8 @@ def _checked(plan: Plan) -> NDArray[np.int64]:
     return np.sort(np.concatenate((plan.test, plan.train[places])))
 
 
-def _prepare(plan: Plan) -> Any:
-    if plan.request.preprocessing == "none":
-        return "passthrough"
-    return preprocessing.transformer(
-        plan.table, plan.features, plan.kind.scale, plan.kind.takes_missing, plan.tiny
-    )
-
-
-def _classifier(plan: Plan, params: Mapping[str, Any]) -> Any:
-    return classifiers.build(
-        plan.kind.name, params, plan.request.seed, plan.class_weight, plan.folds
-    )
-
-
-def _pipeline(plan: Plan, params: Mapping[str, Any]) -> Pipeline:
-    return Pipeline([("prepare", _prepare(plan)), ("classify", _classifier(plan, params))])
-
-
-@contextmanager
-def _reasons() -> Iterator[None]:
-    """Turn an error of scikit-learn into a sentence for the client."""
-    try:
-        yield
-    except _REFUSALS as error:
-        first = str(error).strip().partition("\n")[0]
-        reason = f"scikit-learn cannot fit this classifier to these rows: {clip(first, 300)}"
-        raise UnusableData(reason, [Problem("/model_type", clip(first, 300))]) from error
+def _pipeline(plan: Plan) -> Pipeline:
+    return Pipeline([("prepare", preparation(plan)), ("classify", classifier(plan))])
 
 
 def _predict(
@@ -239,56 +205,10 @@ def _predict(
     return predict(pipeline["classify"], pipeline[:-1].transform(frame))
 
 
-def _scores(
-    plan: Plan,
-    candidates: Sequence[Mapping[str, Any]],
-    frame: pd.DataFrame,
-    y: NDArray[Any],
-    report: Callable[[float], None],
-) -> NDArray[np.float64]:
-    """Return the accuracy of each of the parameters on each fold: [folds, candidates].
-
-    It is -inf for a candidate that cannot be fitted; raises UnusableData where none can. Folds are
-    the outer loop, so that each is prepared once for all candidates.
-    """
-    splitter = StratifiedKFold(plan.request.folds, shuffle=True, random_state=plan.request.seed)
-    unfitted = Pipeline([("prepare", _prepare(plan))])
-    scores = np.zeros((plan.request.folds, len(candidates)))
-    refusal: Exception | None = None
-    for fold, (inner, outer) in enumerate(splitter.split(plan.train, plan.codes[plan.train])):
-        fitting, scoring = plan.train[inner], plan.train[outer]
-        with _reasons():
-            prepare = clone(unfitted)
-            X_fit = prepare.fit_transform(frame.iloc[fitting])
-            X_score = prepare.transform(frame.iloc[scoring])
-        for index, params in enumerate(candidates):
-            try:
-                classifier = _classifier(plan, params).fit(X_fit, y[fitting])
-                scores[fold, index] = np.mean(classifier.predict(X_score) == y[scoring])
-            except _REFUSALS as error:
-                scores[fold, index], refusal = -np.inf, error
-            report((fold * len(candidates) + index + 1) / scores.size)
-    if refusal is not None and np.isneginf(scores).any(axis=0).all():
-        with _reasons():
-            raise refusal
+def _cross_validated(plan: Plan, folds: Folds, report: Callable[[float], None]) -> list[float]:
+    """Return the accuracy of the plan's parameters on each fold."""
+    scores: list[float] = []
+    for fold in range(len(folds)):
+        scores.append(folds.score(fold, plan.kind.name, plan.request.params, "accuracy"))
+        report(len(scores) / len(folds))
     return scores
-
-
-def _search(
-    plan: Plan, search: Search, frame: pd.DataFrame, y: NDArray[Any], log: _Log
-) -> dict[str, Any]:
-    """Return the candidate with the best mean accuracy over the folds; the first of equal ones."""
-    request = plan.request
-    candidates = list(
-        ParameterGrid(search.params)
-        if search.candidates == search.combinations
-        else ParameterSampler(search.params, search.candidates, random_state=request.seed)
-    )
-    wanted = [{**request.params, **candidate} for candidate in candidates]
-    total = _scores(plan, wanted, frame, y, log.share("search", 0.0, 0.4)).sum(axis=0)
-    refused = int(np.isneginf(total).sum())
-    if refused:
-        log.notes.append(
-            f"{refused} of {len(candidates)} candidates of the search cannot be fitted."
-        )
-    return dict(candidates[int(np.argmax(total))])

@@ -1,7 +1,7 @@
 """A training before the fit: everything that can be known of it, or every reason not to try."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,10 +50,32 @@ class Plan:
     class_weight: Any
     folds: int
     """Folds into which the classifier may split its training rows once more."""
+    width: int = 0
+    """Inputs that preprocessing makes of the features."""
     notes: tuple[Note, ...] = ()
     """What was decided about the rows that their owner may want to know."""
-    tiny: frozenset[str] = frozenset()
-    """Features whose values differ by less than trees can tell: they are scaled first."""
+    nearly_constant: frozenset[str] = frozenset()
+    """Features whose values differ by less than trees can tell."""
+
+    @property
+    def tiny(self) -> frozenset[str]:
+        """The features that are scaled first, because the classifier is made of trees."""
+        return self.nearly_constant if self.kind.name in _FLOAT32 else frozenset()
+
+    @property
+    def fold_rows(self) -> int:
+        """The fewest rows that a trial of a search is fitted on."""
+        folds = self.request.search_folds
+        return len(self.train) - -(-len(self.train) // folds) if folds else len(self.train)
+
+    def of(self, model_type: str, params: Mapping[str, Any]) -> "Plan":
+        """Return the plan of one classifier of a search, without the search."""
+        changes = {"model_type": model_type, "params": dict(params), "search": None}
+        return replace(
+            self,
+            request=self.request.model_copy(update=changes),
+            kind=classifiers.model_type(model_type),
+        )
 
     @property
     def y(self) -> NDArray[Any]:
@@ -64,9 +86,10 @@ class Plan:
 def plan(table: Table, request: TrainRequest, at: str = "/dataset") -> Plan:
     """Find everything that can be known before fitting; `at` is the pointer of the data set.
 
-    The request has its model type and target. Raises UnusableData with all problems, at most 20.
+    The request has its target, and a model type or a search of some. Raises UnusableData with all
+    problems, at most 20.
     """
-    kind = classifiers.model_type(request.model_type or "")
+    kinds = [classifiers.model_type(name) for name in request.type_names]
     target = request.target or ""
     features = tuple(name for name in table.columns if name != target)
     problems: list[Problem] = []
@@ -82,18 +105,18 @@ def plan(table: Table, request: TrainRequest, at: str = "/dataset") -> Plan:
         hint = did_you_mean(target, table.columns) or f"; there are: {_names(table)}"
         message = f"there is no column {clip(target)!r} in the data set{hint}"
         problems.append(Problem("/target", message))
-    problems += _features(table, features, request, kind, at)
+    problems += _features(table, features, request, kinds, at)
     class_weight, found = _class_weight(request.class_weight, classes)
     problems += found
     if problems:
         raise _unusable(problems)
     train, test = _split(codes, classes, request)
-    folds = _folds(codes[train], classes, request, kind)
-    problems = check_cost(table, features, len(train), len(classes), request, kind, at)
+    folds = _folds(codes[train], classes, request, kinds)
+    width, problems = check_cost(table, features, len(train), len(classes), request, kinds, at)
     if problems:
         raise _unusable(problems)
     _check_training_part(table, features, train, at)
-    tiny = _tiny(table, features, kind) if request.preprocessing == "auto" else frozenset()
+    tiny = _tiny(table, features, kinds) if request.preprocessing == "auto" else frozenset()
     notes = [
         *column_checks.marker_notes(table, target),
         *column_checks.label_notes(target, classes),
@@ -102,7 +125,7 @@ def plan(table: Table, request: TrainRequest, at: str = "/dataset") -> Plan:
     ]
     return Plan(
         request=request,
-        kind=kind,
+        kind=kinds[0],
         table=table,
         features=features,
         target=target,
@@ -112,8 +135,9 @@ def plan(table: Table, request: TrainRequest, at: str = "/dataset") -> Plan:
         test=test,
         class_weight=class_weight,
         folds=folds,
+        width=width,
         notes=tuple(notes),
-        tiny=tiny,
+        nearly_constant=tiny,
     )
 
 
@@ -131,22 +155,27 @@ def _names(table: Table) -> str:
 
 
 def _features(
-    table: Table, features: tuple[str, ...], request: TrainRequest, kind: ModelType, at: str
+    table: Table,
+    features: tuple[str, ...],
+    request: TrainRequest,
+    kinds: Sequence[ModelType],
+    at: str,
 ) -> list[Problem]:
     if not features:
         return [Problem(at, "the data set has no column besides the target")]
-    largest = _LARGEST_FLOAT32 if kind.name in _FLOAT32 else _LARGEST
+    trees = any(kind.name in _FLOAT32 for kind in kinds)
+    largest = _LARGEST_FLOAT32 if trees else _LARGEST
     plain = request.preprocessing == "none"
-    takes_missing = not plain or _takes_missing(kind)
+    taking_none = [kind.name for kind in kinds if plain and not _takes_missing(kind)]
     problems: list[Problem] = []
     for name in features:
         column = table.columns[name]
         if plain and column.type == "text":
             message = 'is text, which "preprocessing": "none" leaves as it is'
-        elif not takes_missing and table.missing(name):
+        elif taking_none and table.missing(name):
             message = (
-                f'has missing values, which "preprocessing": "none" leaves to {kind.name}, and '
-                "that takes none"
+                'has missing values, which "preprocessing": "none" leaves to '
+                f"{taking_none[0]}, and that takes none"
             )
         else:
             message = column_checks.check_feature(name, column, largest, said=name in request.types)
@@ -155,9 +184,9 @@ def _features(
     return problems
 
 
-def _tiny(table: Table, features: tuple[str, ...], kind: ModelType) -> frozenset[str]:
+def _tiny(table: Table, features: tuple[str, ...], kinds: Sequence[ModelType]) -> frozenset[str]:
     """Return the features that a tree would take for constant, nearly or wholly."""
-    if kind.name not in _FLOAT32:
+    if not any(kind.name in _FLOAT32 for kind in kinds):
         return frozenset()
     return frozenset(
         name
@@ -230,9 +259,12 @@ def _split(
 
 
 def _folds(
-    codes: NDArray[np.int64], classes: tuple[Label, ...], request: TrainRequest, kind: ModelType
+    codes: NDArray[np.int64],
+    classes: tuple[Label, ...],
+    request: TrainRequest,
+    kinds: Sequence[ModelType],
 ) -> int:
-    """Check that every fold has rows of every class, in the classifier's own splits too."""
+    """Check that every fold has rows of every class, in a classifier's own splits too."""
     counts = np.bincount(codes, minlength=len(classes))
     rarest = int(np.argmin(counts))
     fewest, label = int(counts[rarest]), clip(repr(classes[rarest]))
@@ -241,10 +273,14 @@ def _folds(
         message = (
             f"{outer} folds need as many rows of each class to train with; {label} has {fewest}"
         )
-        raise _unusable([Problem("/cv", message)])
+        search = request.search
+        is_of_trials = search is not None and not search.is_list and (request.cv or 0) < outer
+        at = "/search/folds" if is_of_trials else "/cv"
+        raise _unusable([Problem(at, message)])
     inner = min(5, fewest - -(-fewest // outer) if outer else fewest)
-    if kind.cross_validates and inner < 2:
-        message = f"{kind.name} splits the rows again, and of class {label} there are too few"
+    splitting = [kind.name for kind in kinds if kind.cross_validates]
+    if splitting and inner < 2:
+        message = f"{splitting[0]} splits the rows again, and of class {label} there are too few"
         raise _unusable([Problem("/target", message)])
     return max(inner, 2)
 

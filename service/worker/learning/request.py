@@ -8,10 +8,11 @@ from pydantic import ValidationError
 
 from service.common.did_you_mean import did_you_mean
 from service.common.domain import IF_BETTER
-from service.common.errors import InvalidRequest, Problem, clip, escape, pointer_to
+from service.common.errors import InvalidRequest, Problem, clip, pointer_to
 from service.schema.file_options import FileOptions
-from service.schema.train_request import Search, TrainRequest
-from service.worker.learning import classifiers, hyperparameters
+from service.schema.search import Search
+from service.schema.train_request import TrainRequest
+from service.worker.learning import classifiers, search_request
 
 MAX_PROBLEMS = 20
 
@@ -24,10 +25,15 @@ _LISTS = frozenset({"exclude", "missing"})
 """Fields that are lists of texts: JSON, or with commas between."""
 
 
-def parse_request(value: object, data_keys: Sequence[str] = ("dataset",)) -> TrainRequest:
+def parse_request(
+    value: object,
+    data_keys: Sequence[str] = ("dataset",),
+    most_seconds: float | None = None,
+) -> TrainRequest:
     """Check a body that was parsed from JSON; the `data_keys` are allowed and not looked at.
 
-    A key that is null counts as not sent. Raises InvalidRequest with every problem, at most 20.
+    `most_seconds`: what a training may take, for its search. A key that is null counts as not sent.
+    Raises InvalidRequest with every problem, at most 20.
     """
     if not isinstance(value, Mapping):
         raise InvalidRequest("The body must be a JSON object.", [Problem("", "must be an object")])
@@ -40,7 +46,8 @@ def parse_request(value: object, data_keys: Sequence[str] = ("dataset",)) -> Tra
         problems += _problems(error, data_keys)
     problems += _check_classifier(sent)
     if request is not None and request.search is not None:
-        problems += _check_search(request, request.search)
+        request, found = search_request.check(request, most_seconds)
+        problems += found
     if problems:
         raise refused(problems)
     assert request is not None
@@ -48,10 +55,12 @@ def parse_request(value: object, data_keys: Sequence[str] = ("dataset",)) -> Tra
 
 
 def parse_form(
-    fields: Mapping[str, str], data_keys: Sequence[str] = ("dataset", "file")
+    fields: Mapping[str, str],
+    data_keys: Sequence[str] = ("dataset", "file"),
+    most_seconds: float | None = None,
 ) -> TrainRequest:
     """Check the fields of a form: all are text, and what is not a name is JSON."""
-    return parse_request(_from_texts(fields, data_keys), data_keys)
+    return parse_request(_from_texts(fields, data_keys), data_keys, most_seconds)
 
 
 def parse_options(fields: Mapping[str, str]) -> FileOptions:
@@ -125,7 +134,10 @@ def _check_classifier(sent: Mapping[str, Any]) -> list[Problem]:
     params = sent.get("params", {})
     if "model_type" not in sent:
         needs = 'needs "model_type" beside it'
-        return [Problem(f"/{key}", needs) for key in ("params", "search") if sent.get(key)]
+        search = sent.get("search")
+        is_list = isinstance(search, dict) and "params" in search
+        wrong = {"params": bool(params) and (is_list or not search), "search": is_list}
+        return [Problem(f"/{key}", needs) for key, is_wrong in wrong.items() if is_wrong]
     if not isinstance(params, dict):
         return classifiers.check_name(sent["model_type"])
     problems = classifiers.validate(sent["model_type"], params)
@@ -134,29 +146,3 @@ def _check_classifier(sent: Mapping[str, Any]) -> list[Problem]:
         if not kind.takes_class_weight:
             problems.append(Problem("/class_weight", f"is not taken by {kind.name}"))
     return problems
-
-
-def _check_search(request: TrainRequest, search: Search) -> list[Problem]:
-    problems: list[Problem] = []
-    kind = request.model_type
-    for name, values in search.params.items():
-        pointer = f"/search/params/{escape(name)}"
-        if name in request.params:
-            problems.append(Problem(pointer, 'is in "params" too; leave one of them out'))
-        elif kind is not None and not classifiers.check_name(kind):
-            problems += _check_values(kind, name, values, pointer)
-    if not problems and (excess := search.excess()):
-        problems.append(Problem("/search/params", excess))
-    return problems
-
-
-def _check_values(kind: str, name: str, values: Sequence[Any], pointer: str) -> list[Problem]:
-    settable = classifiers.model_type(kind).params
-    if message := hyperparameters.unknown(settable, name):
-        return [Problem(pointer, message)]
-    parameter = settable[name]
-    return [
-        Problem(f"{pointer}/{index}", f"must be {parameter.wanted}")
-        for index, value in enumerate(values)
-        if not parameter.accepts(value)
-    ]

@@ -14,7 +14,6 @@ from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 
 from service.common.errors import UnusableData
 from service.schema import contract
-from service.schema.train_request import Search
 from service.worker.data.table import Column, Table, built_in
 from service.worker.learning.fitting import Fitted, fit
 from service.worker.learning.plan import Plan, plan
@@ -213,45 +212,15 @@ def test_cross_validation_is_of_the_training_part_and_scikit_learns() -> None:
     assert fitted.metrics["cv_accuracy_std"] == pytest.approx(grid.cv_results_["std_test_score"][0])
 
 
-def test_search_finds_what_scikit_learns_search_finds() -> None:
-    lists = {"C": [1e-4, 1e-2, 1.0, 100.0]}
-    planned = plan(mixed(), request(search=Search(params=lists), cv=3))
-    fitted = fit(planned)
-    frame = planned.table.to_frame(planned.features).iloc[planned.train]
-    folds = StratifiedKFold(3, shuffle=True, random_state=0)
-    grid = GridSearchCV(fitted.pipeline, {"classify__C": lists["C"]}, cv=folds)
-    grid.fit(frame, planned.y[planned.train])
-    assert fitted.params == {"C": grid.best_params_["classify__C"]}
-    assert fitted.params["C"] == fitted.pipeline["classify"].C
-
-
-def test_search_at_random_tries_as_many_as_asked_and_keeps_the_other_params() -> None:
-    seen: list[tuple[str, float]] = []
-    asked = Search(params={"C": [0.1, 1.0, 10.0], "tol": [1e-4, 1e-3]}, n_iter=2)
-    planned = plan(small(), request(search=asked, params={"max_iter": 500}))
-    fitted = fit(planned, lambda stage, share: seen.append((stage, share)))
-    assert set(fitted.params) == {"C", "tol", "max_iter"}
-    assert len([stage for stage, _ in seen if stage == "search"]) == 1 + 2 * 5
-
-
-def test_search_passes_over_candidates_that_cannot_be_fitted() -> None:
-    fitted = trained(
-        small(), search=Search(params={"solver": ["lbfgs", "saga"], "l1_ratio": [0.5]})
-    )
-    assert fitted.params["solver"] == "saga"
-    assert any("cannot be fitted" in note for note in fitted.notes)
-    with pytest.raises(UnusableData):
-        trained(small(), search=Search(params={"l1_ratio": [0.5]}))
-
-
 def test_progress_goes_forward_to_the_end() -> None:
     seen: list[tuple[str, float]] = []
-    keys: dict[str, Any] = {"search": Search(params={"C": [1.0, 2.0]}), "cv": 3, "refit": True}
-    fitted = fit(plan(small(), request(**keys)), lambda stage, share: seen.append((stage, share)))
+    fitted = fit(
+        plan(small(), request(cv=3, refit=True)), lambda stage, share: seen.append((stage, share))
+    )
     shares = [share for _, share in seen]
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
-    stages = ["search", "cross-validation", "fit", "evaluate", "refit"]
+    stages = ["cross-validation", "fit", "evaluate", "refit"]
     assert list(dict.fromkeys(stage for stage, _ in seen)) == [*stages, "done"]
     assert list(fitted.seconds) == stages
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from service.common.errors import UnusableData
-from service.schema.train_request import Search
+from service.schema.search import Search
 from service.worker.data.table import Column, Table
 from service.worker.learning.plan import plan
 from tests.support.fitting import numbers, reason, request, small, texts, trained

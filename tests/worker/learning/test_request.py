@@ -5,7 +5,8 @@ from typing import cast
 import pytest
 
 from service.common.errors import InvalidRequest
-from service.schema.train_request import Search, TrainRequest
+from service.schema.search import Search
+from service.schema.train_request import TrainRequest
 from service.worker.learning.request import parse_form, parse_request
 
 
@@ -47,7 +48,7 @@ WRONG: dict[str, list[object]] = {
     "use": [0, 1, "yes", "true", "if better", ["if-better"]],
     "params": [[], "C=1"],
     "class_weight": ["even", {}, {"a": 0}, {"a": -1}, {"a": "1"}, 3],
-    "search": [[], {}, {"params": []}, {"params": {}}],
+    "search": [[], "default", {"params": []}, {"params": {}}],
     "model_type": ["svc", "sklearn.svm.SVC", 3, "SVR"],
     "dataset_url": ["http://169.254.169.254/"],
     "random_state": [1],

@@ -1,0 +1,58 @@
+"""Where the trials of a search are run: the port, and what it reports."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A candidate that is to be tried."""
+
+    number: int
+    """From 1, in the order in which they are begun."""
+    model_type: str
+    params: Mapping[str, Any]
+    """Those that were searched, without those that the request fixes."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoldScored:
+    """A trial has scored its next fold, and waits to be told whether to go on."""
+
+    number: int
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrialFailed:
+    """A trial has ended without a value."""
+
+    number: int
+    reason: str
+
+
+Event = FoldScored | TrialFailed
+
+
+class TrialRunner(Protocol):
+    """Runs trials, fold by fold; a trial that is lost does not harm another one."""
+
+    @property
+    def slots(self) -> int:
+        """The number of trials that run at the same time."""
+
+    def begin(self, proposal: Proposal) -> None:
+        """Begin a trial with its first fold; fewer than `slots` are running."""
+
+    def go_on(self, number: int) -> None:
+        """Have a trial that waits score its next fold."""
+
+    def end(self, number: int) -> None:
+        """Let a trial that waits be the last of its slot: it is complete, or hopeless."""
+
+    def events(self, seconds: float) -> Sequence[Event]:
+        """Wait for at most that long, and return what has happened."""
+
+    def close(self) -> None:
+        """End everything that still runs."""
