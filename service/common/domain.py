@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -269,6 +270,13 @@ class Training:
     def ended(self) -> bool:
         """Whether it has ended."""
         return self.state not in OPEN_STATES
+
+    def closed(self, state: TrainingState, error: str, fault: Fault | None = None) -> Self:
+        """Return it as it is recorded by a replica that does not run it, and finds it open."""
+        search = None if self.search is None else self.search.ended()
+        return replace(
+            self, state=state, finished_at=time.time(), error=error, fault=fault, search=search
+        )
 
 
 @dataclass(frozen=True, slots=True)

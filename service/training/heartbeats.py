@@ -4,7 +4,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection
-from dataclasses import replace
 
 from service.common.domain import Training
 from service.common.errors import RegistryUnavailable, TrainingNotFound
@@ -74,8 +73,8 @@ class Heartbeats:
             if training.id in here or now - training.beat_at < limit:
                 continue
             with self._lock:
-                closed = self._unclosed.get(training.id) or replace(
-                    training, state="failed", finished_at=now, error=_GONE, fault="service"
+                closed = self._unclosed.get(training.id) or training.closed(
+                    "failed", _GONE, "service"
                 )
             logger.warning("training %s lost its owner", training.id)
             self._registry.close_training(closed)

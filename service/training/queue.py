@@ -6,7 +6,6 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import replace
 
 from service.common.domain import Training
 from service.common.errors import QueueFull, ServiceError, TrainingEnded
@@ -166,12 +165,7 @@ class TrainingQueue:
         if is_cancelled:
             return self._services.registry.get_training(identifier)
         # Read again: it may have ended while its owner was asked.
-        closed = replace(
-            self._open_record(identifier),
-            state="cancelled",
-            finished_at=time.time(),
-            error="It was cancelled.",
-        )
+        closed = self._open_record(identifier).closed("cancelled", "It was cancelled.")
         self._services.registry.close_training(closed)
         return closed
 

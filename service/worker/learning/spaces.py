@@ -149,8 +149,7 @@ def _range_of(ranges: Sequence[Range], low: float, high: float) -> Range | None:
 
 def has_probabilities(kind: ModelType, fixed: Mapping[str, Any], space: Space) -> bool:
     """Return whether the classifier has probabilities whatever is drawn from the space."""
-    settings = [dict(fixed)]
-    for name, dimension in space.items():
-        if isinstance(dimension, Choices):
-            settings += [{**fixed, name: value} for value in dimension.values]
+    chosen = {name: one.values for name, one in space.items() if isinstance(one, Choices)}
+    first = {**fixed, **{name: values[0] for name, values in chosen.items()}}
+    settings = [first, *({**first, name: v} for name, values in chosen.items() for v in values)]
     return all(hasattr(build(kind.name, params), "predict_proba") for params in settings)
