@@ -18,7 +18,7 @@ MAX_TRIALS = 1_000
 MAX_PARALLEL = 16
 _MOST_TYPES = 32
 
-Metric = Literal["log_loss", "balanced_accuracy", "accuracy", "f1", "roc_auc"]
+Metric = Literal["accuracy", "balanced_accuracy", "f1", "log_loss", "roc_auc"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
 NEED_PROBABILITIES = frozenset({"log_loss", "roc_auc"})
 """Metrics of the probabilities; the others are of the labels."""

@@ -21,7 +21,7 @@ from service.schema.evaluation import (
     RocCurve,
     encode,
 )
-from service.schema.search import Metric
+from service.schema.search import METRICS, Metric
 from service.worker.learning.curves import Curve, thinned
 
 Ints = NDArray[np.int64]
@@ -55,31 +55,41 @@ def measure(
     `f1` is the macro average over the classes that occur or are predicted; `roc_auc` is that of
     each class against the rest, or of the second of two. What cannot be computed is left out.
     """
-    with warnings.catch_warnings():
-        # The report shows a class that is predicted and does not occur; a warning adds nothing.
-        warnings.simplefilter("ignore", UserWarning)
-        measured = {
-            "accuracy": metrics.accuracy_score(truth, predicted),
-            "balanced_accuracy": metrics.balanced_accuracy_score(truth, predicted),
-            "f1": metrics.f1_score(truth, predicted, average="macro", zero_division=0),
-        }
-    if probabilities is not None and np.isfinite(probabilities).all():
-        # Rows of zeros (no neighbour within the radius) have no likelihood.
-        if (probabilities.sum(axis=1) > 0).all():
-            labels = np.arange(classes)
-            measured["log_loss"] = metrics.log_loss(truth, probabilities, labels=labels)
-        if classes <= MAX_CLASSES_FOR_ROC and len(np.unique(truth)) == classes:
-            measured["roc_auc"] = _roc_auc(truth, probabilities)
-    return {name: float(value) for name, value in measured.items() if np.isfinite(value)}
+    found = {metric: score(metric, truth, predicted, probabilities, classes) for metric in METRICS}
+    return {metric: value for metric, value in found.items() if value is not None}
 
 
 def score(
     metric: Metric, truth: Ints, predicted: Ints, probabilities: Floats | None, classes: int
 ) -> float | None:
-    """Return one metric as `measure` would; None where it cannot be computed."""
-    if metric == "accuracy":
-        return float(np.mean(predicted == truth))
-    return measure(truth, predicted, probabilities, classes).get(metric)
+    """Return one of these metrics; None where it cannot be computed."""
+    with warnings.catch_warnings():
+        # The report shows a class that is predicted and does not occur; a warning adds nothing.
+        warnings.simplefilter("ignore", UserWarning)
+        match metric:
+            case "accuracy":
+                value = np.mean(predicted == truth)
+            case "balanced_accuracy":
+                value = metrics.balanced_accuracy_score(truth, predicted)
+            case "f1":
+                value = metrics.f1_score(truth, predicted, average="macro", zero_division=0)
+            case "log_loss" | "roc_auc":
+                value = _of_probabilities(metric, truth, probabilities, classes)
+    return float(value) if value is not None and np.isfinite(value) else None
+
+
+def _of_probabilities(
+    metric: Metric, truth: Ints, probabilities: Floats | None, classes: int
+) -> float | None:
+    if probabilities is None or not np.isfinite(probabilities).all():
+        return None
+    if metric == "roc_auc":
+        measurable = classes <= MAX_CLASSES_FOR_ROC and len(np.unique(truth)) == classes
+        return _roc_auc(truth, probabilities) if measurable else None
+    if not (probabilities.sum(axis=1) > 0).all():
+        return None  # Rows of zeros (no neighbour within the radius) have no likelihood.
+    loss: float = metrics.log_loss(truth, probabilities, labels=np.arange(classes))
+    return loss
 
 
 def _roc_auc(truth: Ints, probabilities: Floats) -> float:
