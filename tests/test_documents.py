@@ -1,5 +1,6 @@
 """The documents against the code: they name only what exists, and all that users need."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -12,6 +13,9 @@ from service.common.domain import BUILT_IN_DATA_SETS
 from service.common.errors import ServiceError
 from service.common.settings import PREFIX, Settings
 from service.worker.data.table import BUILT_IN
+from service.worker.learning import classifiers
+from service.worker.learning.default_spaces import default_space
+from service.worker.learning.spaces import Choices, Span
 from tests.support.server import Client
 
 ROOT = Path(__file__).parent.parent
@@ -67,6 +71,22 @@ def test_documents_name_only_files_that_exist(document: str) -> None:
             r"`((?:service|tests|tools|charts|k8s)/[\w/.-]+\.\w+)`", page.read_text()
         )
         assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_page_of_searches_shows_the_default_space_of_each_classifier() -> None:
+    rows = re.findall(r"^\| (\w+) \| (\w+: .*) \|$", (ROOT / "docs/search.md").read_text(), re.M)
+
+    def shown(name: str, dimension: Choices | Span) -> str:
+        if isinstance(dimension, Choices):
+            values = [json.dumps(value).strip('"') for value in dimension.values]
+            return f"{name}: {', '.join(values)}"
+        ends = f"{name}: {dimension.low:g} to {dimension.high:g}"
+        return f"{ends} log" if dimension.log else ends
+
+    assert dict(rows) == {
+        kind.name: "; ".join(shown(*one) for one in default_space(kind, 1_000, 1).items())
+        for kind in classifiers.catalogue()
+    }
 
 
 def test_the_readme_stays_short() -> None:
