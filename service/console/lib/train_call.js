@@ -12,6 +12,7 @@ export const NOTHING_CHOSEN = {
   name: "",
   model_type: "",
   params: {},
+  search: null,
   test_size: "",
   cv: "",
   seed: "",
@@ -21,8 +22,20 @@ export const NOTHING_CHOSEN = {
   use: null,
 };
 
+/** A search of which nothing was chosen yet: among a few good classifiers, as long as it takes. */
+export const NEW_SEARCH = { among: "default", types: [], trials: "", seconds: "" };
+
 const NUMBERS = ["test_size", "cv", "seed"];
 const LISTS = /\s*[,;]\s*/;
+
+/** Return a search as the API calls it. */
+function searchOf({ among, types, trials, seconds }) {
+  return {
+    ...(among === "some" && { model_types: types }),
+    ...(trials !== "" && { trials: numberOf(trials) }),
+    ...(seconds !== "" && { seconds: numberOf(seconds) }),
+  };
+}
 
 /** Return what was chosen as members of a JSON body; a number that is none is sent as it was written. */
 function members(chosen) {
@@ -30,9 +43,14 @@ function members(chosen) {
   for (const [name, value] of Object.entries(chosen)) {
     if (value === "" || value === null || value === false) continue;
     if (typeof value === "object" && Object.keys(value).length === 0) continue;
-    if (name === "missing") body.missing = value.trim().split(LISTS);
+    if (name === "search") body.search = searchOf(value);
+    else if (name === "missing") body.missing = value.trim().split(LISTS);
     else if (NUMBERS.includes(name)) body[name] = numberOf(value);
     else body[name] = value;
+  }
+  if (chosen.search && chosen.search.among !== "one") {
+    delete body.model_type;
+    delete body.params;
   }
   // Not using it is a choice too: left out, it would be used.
   if (chosen.use === false) body.use = false;

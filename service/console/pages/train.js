@@ -32,8 +32,8 @@ export function Train({ query }) {
   const rows = file || dataset;
   const begin = (nextFile, nextSet) => {
     setFile(nextFile);
-    const { model_type, params } = chosen;
-    setChosen({ ...NOTHING_CHOSEN, model_type, params });
+    const { model_type, params, search } = chosen;
+    setChosen({ ...NOTHING_CHOSEN, model_type, params, search });
     navigate(address(["train"], { dataset: nextSet }), { replace: true });
   };
   const look = useLook({ file, dataset }, chosen);
@@ -211,7 +211,7 @@ function useStart(call) {
 
 /** Whether what a pointer points to has a field on this page, where its sentence is shown. */
 const hasField = (pointer) =>
-  /^\/(target|params\/.*|name|model_type|missing|encoding|test_size|cv|seed|class_weight|unknown_categories|refit)$/.test(
+  /^\/(target|params\/.*|name|model_type|search|search\/(?:model_types|trials|seconds)|missing|encoding|test_size|cv|seed|class_weight|unknown_categories|refit)$/.test(
     pointer,
   );
 

@@ -8,6 +8,7 @@ import { html } from "../lib/ui.js";
 import { Card } from "../parts/basics.js";
 import { CheckField, SelectField, TextField } from "../parts/fields.js";
 import { errorAt, Problem } from "../parts/problem.js";
+import { isOfOne, TrainSearch } from "./train_search.js";
 
 const ENCODINGS = [
   ["", "utf-8"],
@@ -40,17 +41,22 @@ export function TrainOptions({ chosen, choose, problem, isFile }) {
   return html`
     <${Card} title=${t("train.classifier")}>
       <${Problem} problem=${types.data ? null : types.problem} retry=${types.reload} />
-      <${SelectField}
-        label=${t("train.modelType")}
-        hint=${type?.summary}
-        error=${errorAt(problem, "model_type")}
-        options=${found.map(({ name }) => [name, name])}
-        value=${chosen.model_type}
-        onChange=${(name) => choose({ model_type: name, params: {} })}
-      />
+      <${TrainSearch} ...${{ chosen, choose, problem, names: found.map(({ name }) => name) }} />
+      ${
+        isOfOne(chosen) &&
+        html`<${SelectField}
+          label=${t("train.modelType")}
+          hint=${type?.summary}
+          error=${errorAt(problem, "model_type")}
+          options=${found.map(({ name }) => [name, name])}
+          value=${chosen.model_type}
+          onChange=${(name) => choose({ model_type: name, params: {} })}
+        />`
+      }
       ${text("name", t("train.name"), t("train.nameHint"))}
       ${
         type &&
+        isOfOne(chosen) &&
         html`<details>
           <summary>${t("train.params", { n: Object.keys(type.params).length })}</summary>
           <div class="features">

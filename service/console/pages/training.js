@@ -10,6 +10,7 @@ import { RoleButton } from "../parts/access.js";
 import { Age, Card, Facts, Loading, Notes, Progress } from "../parts/basics.js";
 import { Curl } from "../parts/curl.js";
 import { Problem } from "../parts/problem.js";
+import { Search } from "../parts/search.js";
 import { isOpen, State } from "./trainings.js";
 import { Metrics, VersionReport } from "./version_report.js";
 
@@ -57,6 +58,7 @@ export function Training({ id }) {
               ],
             ]}
           />
+          ${data.search && html`<${Search} search=${data.search} open=${isOpen(data)} />`}
           ${data.comparison && html`<${Comparison} comparison=${data.comparison} />`}
           <${Notes} notes=${data.notes} />
           ${isOpen(data) && html`<${Cancel} id=${id} reload=${reload} />`}

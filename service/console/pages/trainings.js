@@ -47,7 +47,7 @@ export function Trainings() {
                     ><bdi>${training.name}</bdi>${training.version && ` ${training.version}`}</a
                   >
                 </th>
-                <td>${training.model_type}</td>
+                <td>${training.model_type || t("search.title")}</td>
                 <td><${State} training=${training} /></td>
                 <td class="number">${formatMetric(training.metrics?.accuracy)}</td>
                 <td><${Age} time=${training.created_at} /></td>
