@@ -8,7 +8,7 @@ in `worker.learning`.
 import math
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from service.schema.file_options import FileOptions
 
@@ -30,6 +30,20 @@ DEFAULT_TYPES = (
 )
 """What is searched where neither the request nor its search names a classifier."""
 
+EXAMPLES: tuple[dict[str, Any], ...] = (
+    {"seconds": 60},
+    {
+        "model_types": {
+            "SVC": {"C": {"low": 0.01, "high": 100, "log": True}, "kernel": ["rbf", "poly"]},
+            "RandomForestClassifier": DEFAULT,
+        },
+        "trials": 50,
+        "metric": "f1",
+        "stop_after": 15,
+    },
+)
+"""Searches that need nothing else beside them, for the document of the API."""
+
 LISTS_ALONE = ("params", "n_iter")
 SPACE_ALONE = (
     *("space", "model_types", "trials", "seconds", "metric", "folds", "parallel"),
@@ -42,7 +56,9 @@ _VALUES = Annotated[list[Any], Field(min_length=1, max_length=100)]
 class Search(BaseModel):
     """Many candidates, of which the best is trained: from a space, or all that lists make."""
 
-    model_config = FileOptions.model_config
+    model_config = ConfigDict(
+        **FileOptions.model_config, json_schema_extra={"examples": list(EXAMPLES)}
+    )
 
     space: Literal["default"] | dict[str, Any] | None = Field(
         None,
@@ -95,8 +111,12 @@ class Search(BaseModel):
     @field_validator("model_types", mode="before")
     @classmethod
     def _types(cls, value: object) -> object:
-        if value is None or (isinstance(value, list | dict) and 1 <= len(value) <= _MOST_TYPES):
+        if value is None:
             return value
+        if isinstance(value, list | dict) and 1 <= len(value) <= _MOST_TYPES:
+            named: list[object] = list(value)
+            if all(isinstance(name, str) for name in named):
+                return value
         raise ValueError(f"must be an array of 1 to {_MOST_TYPES} names, or an object of spaces")
 
     @property

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from service.common.errors import InvalidRequest
-from service.schema.search import DEFAULT_TYPES
+from service.schema.search import DEFAULT_TYPES, EXAMPLES
 from service.schema.train_request import TrainRequest
 from service.worker.data.table import Table
 from service.worker.learning.plan import plan
@@ -57,6 +57,11 @@ def test_every_key_is_taken() -> None:
     assert metric_of(request) == "f1"
     again = TrainRequest.model_validate_json(request.model_dump_json())
     assert again == request
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_each_example_of_the_document_is_a_search(example: dict[str, Any]) -> None:
+    assert spaces_of(parsed(example), 100, 5)
 
 
 @pytest.mark.parametrize(
@@ -167,6 +172,7 @@ def test_a_wrong_search_points_into_it(search: dict[str, Any], pointer: str, sai
 WRONG_TYPES: list[tuple[dict[str, Any], str, str]] = [
     ({"model_types": []}, "/search/model_types", "1 to 32"),
     ({"model_types": "SVC"}, "/search/model_types", "1 to 32"),
+    ({"model_types": ["SVC", 3]}, "/search/model_types", "names"),
     ({"model_types": ["SCV"]}, "/search/model_types/0", "did you mean 'SVC'"),
     ({"model_types": ["SVC", "SVC"]}, "/search/model_types", "more than once"),
     ({"model_types": {"SCV": "default"}}, "/search/model_types/SCV", "did you mean 'SVC'"),
