@@ -31,7 +31,7 @@ class MlflowTrainings(RegistryPart):
         with self._connection.calls():
             run = self._client.create_run(
                 self._connection.experiment("trainings"),
-                run_name=f"{training.name} {training.model_type}",
+                run_name=f"{training.name} {training.model_type or 'search'}",
                 tags={**tags_of(training), **details},
             )
         return replace(training, id=run.info.run_id, created_at=run.info.start_time / 1000)

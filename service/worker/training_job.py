@@ -42,7 +42,7 @@ from service.worker.onnx_export.builder import NotConvertible
 from service.worker.onnx_export.convert import convert
 from service.worker.onnx_export.parity import Parity, check, made_up_rows
 from service.worker.search.forked_trials import ForkedTrials
-from service.worker.search.search import Found, SearchRun
+from service.worker.search.run import Found, SearchRun
 from service.worker.sklearn_models.array_preprocessing import Preparation
 from service.worker.sklearn_models.classifier import NativeClassifier
 from service.worker.task import Task

@@ -9,6 +9,7 @@ import pytest
 
 from service.common.domain import Training
 from service.common.errors import InvalidRequest
+from service.common.search import SearchState
 from service.registry.connection import Connection
 from service.registry.mlflow_registry import MlflowRegistry
 from tests.support.stores import with_tables
@@ -64,7 +65,7 @@ def test_a_run_that_somebody_changed_by_hand_does_not_hide_the_others(
     opened = mlflow.open_training(Training("", "running", 0.0, name="m"), {})
     tags: Mapping[str, str] = {
         "state": "strange", "progress": "half", "beat": "nan", "metrics": "[", "seconds": "1",
-        "version": "one", "fault": "mine",
+        "version": "one", "fault": "mine", "search": "2", "search.0": "{",
     }  # fmt: skip
     by_hand = Connection("", store)
     for key, value in tags.items():
@@ -75,4 +76,5 @@ def test_a_run_that_somebody_changed_by_hand_does_not_hide_the_others(
 
     assert (found.state, found.progress, found.beat_at) == ("failed", 0.0, 0.0)
     assert (found.metrics, found.seconds, found.version, found.fault) == ({}, {}, None, None)
+    assert found.search == SearchState("")
     assert mlflow.list_trainings(10, None).items

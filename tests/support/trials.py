@@ -10,7 +10,7 @@ from service.worker.data.table import Table
 from service.worker.learning.folds import Folds
 from service.worker.learning.plan import Plan, plan
 from service.worker.learning.search_request import metric_of
-from service.worker.search.search import Found, SearchRun
+from service.worker.search.run import Found, SearchRun
 from service.worker.search.trials import Event, FoldScored, Proposal, TrialFailed
 from tests.support.fitting import request
 

@@ -49,7 +49,7 @@ class TrialRunner(Protocol):
         """Have a trial that waits score its next fold."""
 
     def end(self, number: int) -> None:
-        """Let a trial that waits be the last of its slot: it is complete, or hopeless."""
+        """Free the slot of a trial that waits: it is complete, or hopeless."""
 
     def events(self, seconds: float) -> Sequence[Event]:
         """Wait for at most that long, and return what has happened."""

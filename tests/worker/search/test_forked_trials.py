@@ -11,7 +11,7 @@ from service.schema.search import Metric, Search
 from service.worker.learning.folds import Folds
 from service.worker.learning.plan import plan
 from service.worker.search.forked_trials import ForkedTrials
-from service.worker.search.search import SearchRun
+from service.worker.search.run import SearchRun
 from service.worker.search.trials import Event, FoldScored, Proposal, TrialFailed
 from tests.support.fitting import mixed, request
 from tests.support.waiting import wait_until
