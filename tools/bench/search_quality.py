@@ -56,13 +56,12 @@ def measure(options: Options) -> str:
     """Search by each in turn, with another split and seed in each round; return the table."""
     found: dict[tuple[str, str], list[dict[str, float]]] = {}
     with processes.service(options.folder("quality"), None) as service:
-        client = service.client()
         for seed in range(options.rounds):
             for name in _SETS:
                 for way in _WAYS:
                     tell(f"quality: round {seed + 1} of {options.rounds}, {name}, {way}")
                     run = (
-                        _service(client, name, seed)
+                        _service(service.client(), name, seed)
                         if way == "service"
                         else _aside(way, name, seed)
                     )
