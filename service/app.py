@@ -47,12 +47,13 @@ from service.skew.tally import Tally
 from service.traffic.comparer import Comparer
 from service.traffic.comparison import comparison_of
 from service.training.bootstrap import Bootstrap
+from service.training.executor import Executor, ProcessExecutor
 from service.training.heartbeats import ORPHAN_SECONDS
 from service.training.model_types import ModelTypes
 from service.training.queue import TrainingQueue
 from service.training.retention import Retention
-from service.training.run import Limits as TrainingLimits
-from service.training.run import TrainingServices
+from service.training.services import Limits as TrainingLimits
+from service.training.services import TrainingServices
 from service.training.uploads import Uploads
 
 if TYPE_CHECKING:
@@ -194,16 +195,18 @@ def _services(
         referee.poll()
 
     poller = Poller(local, coordinator, settings.poll_seconds, metrics, lead=lead)
+    executor = _executor(settings, registry, workers, folder)
     limits = TrainingLimits(
-        settings.trainings_at_once,
+        settings.training_pods if executor.outlives else settings.trainings_at_once,
         settings.trainings_queued,
         JobLimits(
             settings.training_seconds, settings.training_memory_bytes, settings.training_disk_bytes
         ),
     )
-    training_queue = TrainingQueue(
-        identifier, TrainingServices(registry, workers, coordinator, current_model, limits), metrics
+    training_services = TrainingServices(
+        registry, workers, coordinator, current_model, limits, executor
     )
+    training_queue = TrainingQueue(identifier, training_services, metrics)
     uploads = Uploads(registry, workers, folder.uploads, settings)
     return Services(
         settings=settings,
@@ -234,6 +237,29 @@ def _services(
         traffic_counts=counts,
         retention=Retention(registry, settings.keep_failed_days, settings.keep_datasets_days),
     )
+
+
+def _executor(
+    settings: Settings, registry: Registry, workers: WorkerPool, folder: DataFolder
+) -> Executor:
+    """Return what runs trainings; raises StartError where that cannot be here."""
+    if settings.job_template is None or settings.executor == "process":
+        return ProcessExecutor(workers)
+    try:
+        from service.kubernetes.lightkube_cluster import LightkubeCluster
+    except ModuleNotFoundError as error:
+        if error.name not in ("lightkube", "httpx2"):
+            raise
+        raise StartError(
+            "SERVICE_EXECUTOR=kubernetes needs the package lightkube, which the image has."
+        ) from error
+    from service.kubernetes.manifest import JobTemplate
+    from service.training.pod_executor import PodExecutor
+    from service.training.pod_job import Pods
+
+    template = JobTemplate(settings.job_template)
+    pods = Pods(LightkubeCluster.of_pod(), template, settings.training_pods)
+    return PodExecutor(pods, registry, folder.uploads)
 
 
 def _grpc_server(services: Services, keys: ApiKeys | None) -> "GrpcServer | None":

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from skops.io import dumps
 
@@ -19,6 +20,7 @@ from service.models.classifier import Classifier, answer
 from service.models.onnx_classifier import OnnxClassifier
 from service.processes.job_files import (
     HELD_OUT,
+    OTHERS,
     REPORT,
     TABLE,
     TRUTH,
@@ -42,7 +44,8 @@ from service.worker.onnx_export.builder import NotConvertible
 from service.worker.onnx_export.convert import convert
 from service.worker.onnx_export.parity import Parity, check, made_up_rows
 from service.worker.search.forked_trials import ForkedTrials
-from service.worker.search.run import Found, SearchRun
+from service.worker.search.run import Found, SearchRun, Shared
+from service.worker.search.trials import Share
 from service.worker.sklearn_models.array_preprocessing import Preparation
 from service.worker.sklearn_models.classifier import NativeClassifier
 from service.worker.task import Task
@@ -71,7 +74,10 @@ def warm() -> None:
 
 
 def train(task: Task) -> Any:
-    """Fit what was planned; write the version's files and a report, and return the record."""
+    """Fit what was planned; write the version's files and a report, and return the record.
+
+    Of several pods that share a search, the first one does that; the others return nothing.
+    """
     folder = task.folder
     request = TrainRequest.model_validate_json(task.spec["request"])
     planned = plan(Table.from_parquet((folder / TABLE).read_bytes()), request)
@@ -84,6 +90,8 @@ def train(task: Task) -> Any:
     if request.search is not None:
         start = time.perf_counter()
         found = _search(planned, task, progress)
+        if found is None:
+            return {}
         planned, notes = planned.of(found.model_type, found.params), found.notes
         searched = {"search": time.perf_counter() - start}
     fitted = fit(planned, progress)
@@ -126,15 +134,16 @@ def train(task: Task) -> Any:
     }
 
 
-def _search(planned: Plan, task: Task, progress: Progress) -> Found:
+def _search(planned: Plan, task: Task, progress: Progress) -> Found | None:
     """Find the best classifier and parameters in a part of the time that the training has."""
     request = planned.request
     assert request.search is not None
+    shared = _SharedByFile(task)
     runner = ForkedTrials(
         Folds(planned, request.search_folds),
         request.params,
         metric_of(request),
-        request.search.parallel or 1,
+        1 if shared.share.pods > 1 else request.search.parallel or 1,
     )
 
     def tell(state: SearchState, trials: Sequence[Trial], share: float) -> None:
@@ -142,7 +151,28 @@ def _search(planned: Plan, task: Task, progress: Progress) -> Found:
         task.report_search(state, trials)
 
     progress("search", 0.0)
-    return SearchRun(planned, runner, _MOST_SEARCH * task.spec["seconds"], tell).run()
+    return SearchRun(planned, runner, _MOST_SEARCH * task.spec["seconds"], tell, shared).run()
+
+
+class _SharedByFile(Shared):
+    """What other pods have tried, in a file that the program around this job writes."""
+
+    def __init__(self, task: Task) -> None:
+        self._file = task.folder / OTHERS
+        self._read_at = 0
+        self.share = Share(task.spec.get("index", 0), task.spec.get("pods", 1))
+        self.searched_seconds = task.spec.get("searched_seconds", 0.0)
+
+    def trials(self) -> Sequence[Trial]:
+        """Return the trials in the file, if it has been written again."""
+        try:
+            written_at = self._file.stat().st_mtime_ns
+        except FileNotFoundError:
+            return ()
+        if written_at == self._read_at:
+            return ()
+        self._read_at = written_at
+        return msgspec.json.decode(self._file.read_bytes(), type=list[Trial])
 
 
 def _convert(

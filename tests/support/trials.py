@@ -10,7 +10,7 @@ from service.worker.data.table import Table
 from service.worker.learning.folds import Folds
 from service.worker.learning.plan import Plan, plan
 from service.worker.learning.search_request import metric_of
-from service.worker.search.run import Found, SearchRun
+from service.worker.search.run import Found, SearchRun, Shared
 from service.worker.search.trials import Event, FoldScored, Proposal, TrialFailed
 from tests.support.fitting import request
 
@@ -78,6 +78,7 @@ class Searched:
         score: Score | None = None,
         most_seconds: float = 1000.0,
         clock: Callable[[], float] = lambda: 0.0,
+        shared: Shared | None = None,
         **keys: Any,
     ) -> None:
         keys = {"search": Search(**search), **keys}
@@ -89,11 +90,13 @@ class Searched:
         self.states: list[SearchState] = []
         self.news: dict[int, Trial] = {}
         self.shares: list[float] = []
-        self.run = SearchRun(self.plan, self.trials, most_seconds, self._tell, clock)
+        self.run = SearchRun(self.plan, self.trials, most_seconds, self._tell, shared, clock)
 
     def found(self) -> Found:
         """Make the search."""
-        return self.run.run()
+        found = self.run.run()
+        assert found is not None
+        return found
 
     @property
     def last(self) -> SearchState:
