@@ -58,6 +58,7 @@ from service.training.uploads import Uploads
 
 if TYPE_CHECKING:
     from service.grpc.server import GrpcServer
+    from service.kubernetes.cluster import Cluster
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ def create_app(
     settings: Settings | None = None,
     registry: Registry | None = None,
     workers: WorkerPool | None = None,
+    cluster: "Cluster | None" = None,
 ) -> Service:
     """Make the application; raises StartError where it cannot start.
 
@@ -88,7 +90,10 @@ def create_app(
     current_model = CurrentModel()
     hold = Hold()
     workers = WorkerPool(settings.children_idle_seconds) if workers is None else workers
-    services = _services(settings, registry, workers, metrics, current_model, hold, folder)
+    executor = _executor(settings, registry, workers, folder, cluster)
+    services = _services(
+        settings, registry, workers, executor, metrics, current_model, hold, folder
+    )
     predictions = Predictions(services.answering)
     grpc_server = _grpc_server(services, keys)
     stopping = threading.Thread(target=services.training_queue.stop, name="drain", daemon=True)
@@ -139,6 +144,7 @@ def _services(
     settings: Settings,
     registry: Registry,
     workers: WorkerPool,
+    executor: Executor,
     metrics: Metrics,
     current_model: CurrentModel,
     hold: Hold,
@@ -195,7 +201,6 @@ def _services(
         referee.poll()
 
     poller = Poller(local, coordinator, settings.poll_seconds, metrics, lead=lead)
-    executor = _executor(settings, registry, workers, folder)
     limits = TrainingLimits(
         settings.training_pods if executor.outlives else settings.trainings_at_once,
         settings.trainings_queued,
@@ -240,11 +245,26 @@ def _services(
 
 
 def _executor(
-    settings: Settings, registry: Registry, workers: WorkerPool, folder: DataFolder
+    settings: Settings,
+    registry: Registry,
+    workers: WorkerPool,
+    folder: DataFolder,
+    cluster: "Cluster | None",
 ) -> Executor:
     """Return what runs trainings; raises StartError where that cannot be here."""
     if settings.job_template is None or settings.executor == "process":
         return ProcessExecutor(workers)
+    from service.kubernetes.manifest import JobTemplate
+    from service.training.pod_executor import PodExecutor
+    from service.training.pod_job import Pods
+
+    template = JobTemplate(settings.job_template)
+    pods = Pods(cluster or _cluster(), template, settings.training_pods)
+    return PodExecutor(pods, registry, folder.uploads)
+
+
+def _cluster() -> "Cluster":
+    """Return the cluster of this pod; raises StartError without one, or its client."""
     try:
         from service.kubernetes.lightkube_cluster import LightkubeCluster
     except ModuleNotFoundError as error:
@@ -253,13 +273,7 @@ def _executor(
         raise StartError(
             "SERVICE_EXECUTOR=kubernetes needs the package lightkube, which the image has."
         ) from error
-    from service.kubernetes.manifest import JobTemplate
-    from service.training.pod_executor import PodExecutor
-    from service.training.pod_job import Pods
-
-    template = JobTemplate(settings.job_template)
-    pods = Pods(LightkubeCluster.of_pod(), template, settings.training_pods)
-    return PodExecutor(pods, registry, folder.uploads)
+    return LightkubeCluster.of_pod()
 
 
 def _grpc_server(services: Services, keys: ApiKeys | None) -> "GrpcServer | None":
