@@ -39,7 +39,7 @@ def main() -> int:
         settings = read_settings()
     except StartError as error:
         sys.stderr.write(f"{error}\n")
-        return 2
+        return 1
     configure_logs(settings.log_level)
     limits = JobLimits(
         settings.training_seconds, settings.training_memory_bytes, settings.training_disk_bytes
