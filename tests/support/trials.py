@@ -55,7 +55,7 @@ class FakeTrials:
         events: list[Event] = []
         for number, fold in asked.items():
             try:
-                value = self._score(self.begun[number - 1], fold)
+                value = self._score(self._proposal(number), fold)
             except UnusableData as error:
                 events.append(TrialFailed(number, str(error)))
             else:
@@ -65,6 +65,9 @@ class FakeTrials:
 
     def close(self) -> None:
         self.closed = True
+
+    def _proposal(self, number: int) -> Proposal:
+        return next(one for one in self.begun if one.number == number)
 
 
 class Searched:
@@ -86,7 +89,8 @@ class Searched:
             keys["model_type"] = None
         self.plan = plan(table, request(**keys))
         parallel = self.plan.request.search.parallel or 1  # type: ignore[union-attr]
-        self.trials = FakeTrials(score or by_folds(self.plan), parallel)
+        slots = parallel if shared is None else 1
+        self.trials = FakeTrials(score or by_folds(self.plan), slots)
         self.states: list[SearchState] = []
         self.news: dict[int, Trial] = {}
         self.shares: list[float] = []

@@ -21,6 +21,7 @@ from optuna.distributions import (
 from service.common.search import Trial
 from service.worker.learning import classifiers
 from service.worker.learning.spaces import Choices, Dimension, Space
+from service.worker.search.scoreboard import mean
 from service.worker.search.trials import WHOLE, Proposal, Share
 
 _MOST_REPEATS = 50
@@ -109,7 +110,7 @@ class SampledCandidates:
         if space is None or key in self._known or trial.params.keys() != space.keys():
             return
         self._known[key] = trial.value
-        if trial.value is None:
+        if trial.state not in ("complete", "pruned"):
             return
         index = self._types.index(trial.model_type)
         params: dict[str, Any] = {_TYPE: index}
@@ -122,8 +123,17 @@ class SampledCandidates:
                 value = dimension.values.index(value)
             params[f"{trial.model_type}.{name}"] = value
             distributions[f"{trial.model_type}.{name}"] = _distribution(dimension)
+        states = optuna.trial.TrialState
         self._study.add_trial(
-            optuna.trial.create_trial(params=params, distributions=distributions, value=trial.value)
+            optuna.trial.create_trial(
+                state=states.PRUNED if trial.value is None else states.COMPLETE,
+                params=params,
+                distributions=distributions,
+                value=trial.value,
+                intermediate_values={
+                    fold: mean(trial.values[: fold + 1]) for fold in range(len(trial.values))
+                },
+            )
         )
 
     def _tell(self, trial: optuna.Trial, value: float | None) -> None:
