@@ -30,8 +30,6 @@ T = TypeVar("T")
 
 _LOOK_SECONDS = 0.2
 _REPORT_SECONDS = 1.0
-_PATIENCE_SECONDS = 300.0
-"""How long MLflow may be silent before the pod gives up, for Kubernetes to try again."""
 _SPARE_BYTES = 64 * 2**20
 """Of the pod's memory, for what this program takes besides."""
 _LEAST_BYTES = 256 * 2**20
@@ -48,8 +46,13 @@ class TrainingPod:
         folder: Path,
         limits: JobLimits,
         pause: Callable[[float], None] = time.sleep,
+        patience: float = 300.0,
     ) -> None:
-        """`limits`: what the pod as a whole may take."""
+        """`limits`: what the pod as a whole may take.
+
+        `patience`: the seconds of MLflow's silence after which Kubernetes is to try again.
+        """
+        self._patience = patience
         self._registry = registry
         self._workers = workers
         self._training = training
@@ -141,7 +144,7 @@ class TrainingPod:
 
     def _patiently(self, call: Callable[[], T]) -> T:
         """Return what a call to MLflow returns, which is repeated while MLflow is silent."""
-        until = time.monotonic() + _PATIENCE_SECONDS
+        until = time.monotonic() + self._patience
         while True:
             try:
                 return call()
