@@ -19,14 +19,10 @@ from service.common.search import SearchState, Trial
 from service.models.classifier import Classifier, answer
 from service.models.onnx_classifier import OnnxClassifier
 from service.processes.job_files import (
-    HELD_OUT,
     OTHERS,
     REPORT,
     TABLE,
-    TRUTH,
     VERSION,
-    save,
-    write_answers,
 )
 from service.processes.messages import to_json
 from service.schema import reference
@@ -34,7 +30,7 @@ from service.schema.contract import encode
 from service.schema.evaluation import FILE as EVALUATION
 from service.schema.train_request import TrainRequest
 from service.worker.data.table import Column, Table
-from service.worker.learning import evaluation, plots
+from service.worker.learning import evaluation, held_out, plots
 from service.worker.learning.curves import curves_of
 from service.worker.learning.fitting import Fitted, Progress, fit
 from service.worker.learning.folds import Folds
@@ -106,9 +102,7 @@ def train(task: Task) -> Any:
     _pack(version, fitted, names, graph)
     _keep(version, report, fitted)
     if request.use == IF_BETTER:
-        save(folder / HELD_OUT, fitted.test)
-        save(folder / TRUTH, fitted.codes[fitted.test])
-        write_answers(folder, fitted.answered, fitted.held_out)
+        notes = (*notes, *held_out.keep(folder, planned.table, fitted))
     seconds = {**searched, **fitted.seconds, "convert": time.perf_counter() - start}
     backend = "native" if graph is None else "onnx"
     serving = {
