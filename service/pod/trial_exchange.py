@@ -14,6 +14,8 @@ from service.processes.job import Job
 from service.training.search_follower import SearchFollower, TrialRecords
 
 _READ_SECONDS = 2.0
+_READ_SHARE = 0.05
+"""Of the time of a pod, for reading what others have tried: there may be a thousand of them."""
 _LOST = "Its pod was ended."
 
 
@@ -58,9 +60,11 @@ class TrialExchange:
         """
         self._training = self._follower.look(job, self._training)
         if self._pods > 1 and time.monotonic() >= self._next_read:
+            start = time.monotonic()
             trials = self._registry.trials_of(self._training.id).values()
             self._others = [trial for trial in trials if not self._is_mine(trial)]
-            self._next_read = time.monotonic() + _READ_SECONDS
+            end = time.monotonic()
+            self._next_read = end + max(_READ_SECONDS, (end - start) / _READ_SHARE)
         return self._others
 
     def finish(self) -> None:
