@@ -47,7 +47,8 @@ from service.skew.tally import Tally
 from service.traffic.comparer import Comparer
 from service.traffic.comparison import comparison_of
 from service.training.bootstrap import Bootstrap
-from service.training.executor import Executor, ProcessExecutor
+from service.training.executor import Executor
+from service.training.executors import executor_of
 from service.training.heartbeats import ORPHAN_SECONDS
 from service.training.model_types import ModelTypes
 from service.training.queue import TrainingQueue
@@ -63,6 +64,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _THREADS = 2
+_MOST_FOLLOWED = 32
+"""Jobs that one replica follows at one time, each by a thread."""
 _ALONE = "alone"
 """The name of the counts of a service without other replicas, which the next one goes on with."""
 RETRY_SECONDS = 5.0
@@ -90,7 +93,7 @@ def create_app(
     current_model = CurrentModel()
     hold = Hold()
     workers = WorkerPool(settings.children_idle_seconds) if workers is None else workers
-    executor = _executor(settings, registry, workers, folder, cluster)
+    executor = executor_of(settings, registry, workers, folder.uploads, cluster)
     services = _services(
         settings, registry, workers, executor, metrics, current_model, hold, folder
     )
@@ -202,7 +205,9 @@ def _services(
 
     poller = Poller(local, coordinator, settings.poll_seconds, metrics, lead=lead)
     limits = TrainingLimits(
-        settings.training_pods if executor.outlives else settings.trainings_at_once,
+        min(settings.training_pods, _MOST_FOLLOWED)
+        if executor.outlives
+        else settings.trainings_at_once,
         settings.trainings_queued,
         JobLimits(
             settings.training_seconds, settings.training_memory_bytes, settings.training_disk_bytes
@@ -242,38 +247,6 @@ def _services(
         traffic_counts=counts,
         retention=Retention(registry, settings.keep_failed_days, settings.keep_datasets_days),
     )
-
-
-def _executor(
-    settings: Settings,
-    registry: Registry,
-    workers: WorkerPool,
-    folder: DataFolder,
-    cluster: "Cluster | None",
-) -> Executor:
-    """Return what runs trainings; raises StartError where that cannot be here."""
-    if settings.job_template is None or settings.executor == "process":
-        return ProcessExecutor(workers)
-    from service.kubernetes.manifest import JobTemplate
-    from service.training.pod_executor import PodExecutor
-    from service.training.pod_job import Pods
-
-    template = JobTemplate(settings.job_template)
-    pods = Pods(cluster or _cluster(), template, settings.training_pods)
-    return PodExecutor(pods, registry, folder.uploads)
-
-
-def _cluster() -> "Cluster":
-    """Return the cluster of this pod; raises StartError without one, or its client."""
-    try:
-        from service.kubernetes.lightkube_cluster import LightkubeCluster
-    except ModuleNotFoundError as error:
-        if error.name not in ("lightkube", "httpx2"):
-            raise
-        raise StartError(
-            "SERVICE_EXECUTOR=kubernetes needs the package lightkube, which the image has."
-        ) from error
-    return LightkubeCluster.of_pod()
 
 
 def _grpc_server(services: Services, keys: ApiKeys | None) -> "GrpcServer | None":

@@ -34,6 +34,9 @@ class Versions(Protocol):
         None where it was deleted.
         """
 
+    def version_of_training(self, name: str, training: str) -> Version | None:
+        """Return the version that a training has registered under this name; None: none yet."""
+
     def add_version(self, new: NewVersion) -> Version:
         """Upload the artifacts and register them."""
 

@@ -42,6 +42,8 @@ def failure_of(
     """
     if job is None:
         return WorkerCrashed("Its Job was deleted in Kubernetes.")
+    if job.ended == "complete":
+        return WorkerCrashed("Its pod ended and told no outcome.")
     dead = [pod for pod in pods if pod.phase == "Failed"]
     if job.reason == "DeadlineExceeded":
         if waited_for:

@@ -36,7 +36,10 @@ from service.training.executor import JOB_SHARE, present_record
 
 logger = logging.getLogger(__name__)
 
-POLL_SECONDS = 1.0
+_POLL_SECONDS = 1.0
+_LONGEST_POLL_SECONDS = 3.0
+_POLL_SHARE = 0.02
+"""A Job is looked at less often, the longer it takes: so much of its time may be noticed late."""
 _LOG_LINES = 20
 
 
@@ -77,7 +80,8 @@ class PodJob:
         self._folder = folder
         self._pause = pause
         self._begun = training.state == "running"
-        self._deadline = time.monotonic() + limits.seconds
+        self._since = time.monotonic()
+        self._deadline = self._since + limits.seconds
         """By which it has to be created, if that is refused."""
         self._created = self._begun
         self._stopped: str | None = None
@@ -96,7 +100,7 @@ class PodJob:
 
     def wait(self, seconds: float) -> object:
         """Look once, after a pause of at least `seconds`; see `TrainingJob`."""
-        self._pause(self._woken, max(seconds, POLL_SECONDS))
+        self._pause(self._woken, max(seconds, self._poll_seconds))
         try:
             if self._stopped is not None:
                 self._pods.cluster.delete_job(self.name)
@@ -114,6 +118,11 @@ class PodJob:
             # Both come back, and the Job goes on meanwhile.
             logger.warning("training %s cannot be followed: %s", self._training.id, error)
         raise TimeoutError
+
+    @property
+    def _poll_seconds(self) -> float:
+        taken = time.monotonic() - self._since
+        return min(max(_POLL_SECONDS, _POLL_SHARE * taken), _LONGEST_POLL_SECONDS)
 
     def _look_at_record(self) -> None:
         try:

@@ -147,24 +147,16 @@ class TrainingRun:
         )
         for text in result["notes"]:
             self._note(text)
+        version = None
         if executor.outlives:
             present_record(registry, self.training)
+            # The replica that had it before may have come this far.
+            version = registry.version_of_training(spec.name, self.training.id)
         registry.record_result(
             self.training, result["params"], spec.data_set, spec.folder / files.REPORT
         )
         self._raise_if_stopped()
-        version = registry.add_version(
-            NewVersion(
-                name=spec.name,
-                model_type=result["model_type"],
-                run_id=self.training.id,
-                folder=spec.folder / files.VERSION,
-                sha256=result["sha256"],
-                params=result["chosen"],
-                metrics=result["metrics"],
-                features=[(name, kind) for name, kind in result["features"]],
-            )
-        )
+        version = version or registry.add_version(self._version_of(result))
         self._record(registry, stage="putting in use", progress=0.95, version=version.version)
         used, missing = self._use(services, version, compared)
         return replace(
@@ -175,6 +167,19 @@ class TrainingRun:
             used=used,
             missing=missing,
             seconds={**seconds, "total": time.monotonic() - start},
+        )
+
+    def _version_of(self, result: Mapping[str, Any]) -> NewVersion:
+        """Return what is registered of the result of the job."""
+        return NewVersion(
+            name=self._spec.name,
+            model_type=result["model_type"],
+            run_id=self.training.id,
+            folder=self._spec.folder / files.VERSION,
+            sha256=result["sha256"],
+            params=result["chosen"],
+            metrics=result["metrics"],
+            features=[(name, kind) for name, kind in result["features"]],
         )
 
     def _use(

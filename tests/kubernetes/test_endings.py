@@ -60,6 +60,12 @@ def test_a_job_without_a_pod_that_runs_says_what_it_waits_for(
     ("job", "pods", "error", "sentence"),
     [
         (None, [], WorkerCrashed, "Its Job was deleted in Kubernetes."),
+        (
+            JobStatus("j", {}, ended="complete"),
+            [],
+            WorkerCrashed,
+            "Its pod ended and told no outcome.",
+        ),
         (LATE, [], JobFailed, "It took longer than the limit of 300 s."),
         (
             FAILED,

@@ -109,6 +109,11 @@ class FakeRegistry:
             raise ModelNotFound(name)
         return max(found, key=lambda version: version.version)
 
+    def version_of_training(self, name: str, training: str) -> Version | None:
+        self._look()
+        found = [v for v in self.versions.values() if (v.name, v.run_id) == (name, training)]
+        return found[-1] if found else None
+
     def version_of_alias(self, name: str, alias: str) -> Version:
         self._look()
         self.alias_questions += 1

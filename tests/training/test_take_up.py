@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.common.domain import DataSet, Training
+from service.common.domain import DataSet, NewVersion, Training
 from service.common.errors import (
     ChangeUnderWay,
     RegistryUnavailable,
@@ -15,10 +15,13 @@ from service.common.errors import (
     StorageUnavailable,
 )
 from service.common.metrics import Metrics
+from service.processes import job_files as files
 from service.processes.limits import JobLimits
+from service.processes.messages import Done, to_json
 from service.processes.pool import WorkerPool
 from service.rollout.coordinator import Coordinator
 from service.serving.current_model import CurrentModel
+from service.training import handover
 from service.training.heartbeats import GONE, ORPHAN_SECONDS
 from service.training.pod_executor import PodExecutor
 from service.training.pod_job import Pods
@@ -29,6 +32,16 @@ from tests.support.cluster import FakeCluster, template
 from tests.support.fakes import FakeRegistry
 from tests.support.replicas import FakePeers, FakeReplica
 
+RESULT = {
+    "model_type": "SVC",
+    "seconds": {},
+    "metrics": {},
+    "notes": [],
+    "params": {},
+    "chosen": {},
+    "sha256": {},
+    "features": [],
+}
 DATA_SET = DataSet("d", "0", 1, (), None, 0.0)
 
 
@@ -218,3 +231,26 @@ def test_a_specification_is_the_same_in_another_process(scene: Scene) -> None:
     spec = scene.spec()
 
     assert TrainingSpec.from_json(spec.to_json(), spec.folder) == spec
+
+
+def test_a_version_that_was_registered_before_its_replica_died_is_not_registered_again(
+    scene: Scene,
+) -> None:
+    training = scene.open()
+    made = scene.folder / "made"
+    for name in (files.VERSION, files.REPORT):
+        (made / name).mkdir(parents=True)
+        (made / name / "file").write_bytes(b"made")
+    outcome = Done(to_json(RESULT))
+    handover.give_outcome(scene.registry, training.id, made, outcome)
+    registered = scene.registry.add_version(
+        NewVersion("m", "SVC", training.id, made / files.VERSION, {}, {}, {}, [])
+    )
+
+    scene.queue.take_up(training)
+    run = scene.queue.run(training.id)
+    assert run is not None
+    scene.queue.start()
+
+    assert run.ended.result(timeout=60).version == registered.version
+    assert list(scene.registry.versions) == [("m", 1)]
