@@ -451,13 +451,17 @@ def test_files_are_written_beside_those_of_a_training_and_deleted(registry: Regi
 
 
 def test_the_version_of_a_training_is_found_by_it(registry: Registry, tmp_path: Path) -> None:
-    assert registry.version_of_training("found", "0" * 32) is None
+    assert registry.version_of_training("of-training", "0" * 32) is None
 
-    version = add_version(registry, tmp_path, "found")
+    version = add_version(registry, tmp_path, "of-training")
 
-    found = registry.version_of_training("found", version.run_id)
+    found = registry.version_of_training("of-training", version.run_id)
     assert found is not None
-    assert (found.name, found.version, found.sha256) == ("found", 1, version.sha256)
+    assert (found.name, found.version, found.sha256) == (
+        "of-training",
+        version.version,
+        version.sha256,
+    )
     assert registry.version_of_training("other", version.run_id) is None
 
 
