@@ -17,7 +17,6 @@ import pyarrow.csv as pa_csv
 from service.common.domain import Note
 from service.common.errors import Problem, UnusableData, quoted
 from service.schema.file_options import NO_OPTIONS, FileOptions
-from service.worker.data.column_types import read_texts
 from service.worker.data.csv_dialect import (
     Dialect,
     cause_of_unequal_rows,
@@ -26,8 +25,9 @@ from service.worker.data.csv_dialect import (
     is_separated_by_blanks,
     looks_like_data,
 )
-from service.worker.data.selection import Source, build_table
+from service.worker.data.selection import build_table, column_source
 from service.worker.data.table import LIMITS, MOST_PROBLEMS, Limits, Table, refuse
+from service.worker.data.text_column import read_texts
 
 _BLANKS = (b" ", b"\t", "\u00a0".encode())
 """What is trimmed from a field; web pages and spreadsheets have non-breaking spaces."""
@@ -74,7 +74,9 @@ def read_csv(
         spelled = {";": "semicolon", "\t": "tab", "|": "vertical bar"}[fields.dialect.separator]
         notes.append(Note(None, f"The fields are separated by a {spelled}."))
     sources = [
-        Source(name, partial(read_texts, array, comma_is_decimal=fields.dialect.comma_is_decimal))
+        column_source(
+            name, partial(read_texts, array, comma_is_decimal=fields.dialect.comma_is_decimal)
+        )
         for name, array in zip(fields.names, fields.columns, strict=True)
     ]
     return build_table(sources, options, target, at, "The CSV cannot be read", notes)

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from service.common.errors import BodyTooLarge, clip
 from service.schema.file_options import NO_OPTIONS, FileOptions
 from service.worker.data.column_types import Typed, Wanted
-from service.worker.data.selection import Source, build_table, typed
+from service.worker.data.selection import build_table, column_source, typed
 from service.worker.data.table import LIMITS, Column, Limits, Table, as_floats, refuse
 
 _EXACT_DIGITS = 15
@@ -32,7 +32,7 @@ def read_parquet(
     """
     table = read_arrow_table(data, limits, at)
     sources = [
-        Source(field.name, partial(_read, chunks))
+        column_source(field.name, partial(_read, chunks))
         for field, chunks in zip(table.schema, table.columns, strict=True)
     ]
     refusal = "The Parquet file cannot be used"

@@ -209,6 +209,14 @@ def as_floats(array: Any) -> NDArray[np.float64]:
     return values
 
 
+def as_objects(array: Any) -> NDArray[Any]:
+    """Return an Arrow array of texts as objects, equal ones as one object, None for missing."""
+    coded = array.dictionary_encode()
+    codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    texts: NDArray[Any] = np.array([*coded.dictionary.to_pylist(), None], dtype=object)[codes]
+    return texts
+
+
 def refuse(sentence: str, at: str) -> UnusableData:
     """Return the error of a file that cannot be read, whatever its rows hold."""
     return UnusableData(sentence, [Problem(at, sentence[0].lower() + sentence[1:].rstrip("."))])
