@@ -44,6 +44,7 @@ from service.rollout.coordinator import Coordinator
 from service.serving.current_model import CurrentModel
 from service.training.comparison import Compared, compare
 from service.training.search_follower import SearchFollower
+from service.training.stored_rows import TABLE_ROWS, data_set_of, fetch_rows, limits_beside
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +76,8 @@ class TrainingSpec:
     """Whether it is fitted again, on all rows, after it was measured."""
     search: SearchState | None = None
     """Where it begins with a search: the state before that."""
+    rows_are_stored: bool = False
+    """Whether the folder holds no rows yet: those of `data_set` are fetched when it runs."""
     only_first: bool = False
     """Whether it is put in use only if no model is."""
 
@@ -165,8 +168,15 @@ class TrainingRun:
         deadline = start + limits.each.seconds
         if spec.search is not None:
             self._follower = SearchFollower(registry)
-        job_spec = {"request": spec.request, "seconds": limits.each.seconds}
+        job_spec = {"request": spec.request, "seconds": limits.each.seconds, **TABLE_ROWS}
+        data_set = spec.data_set
+        if spec.rows_are_stored:
+            self._record(registry, stage="fetching rows")
+            job_spec |= fetch_rows(registry, data_set, spec.folder)
         result = self._work(services, "train", job_spec, deadline)
+        if result["data_set"] is not None:  # The job was the first to read the rows.
+            data_set = data_set_of(result["data_set"])
+            self.training = replace(self.training, notes=data_set.notes)
         self.training = replace(self.training, model_type=result["model_type"])
         compared = self._compare(services, deadline) if spec.use == IF_BETTER else None
         seconds = {**result["seconds"], "total": time.monotonic() - start}
@@ -184,7 +194,7 @@ class TrainingRun:
         for text in result["notes"]:
             self._note(text)
         registry.record_result(
-            self.training, result["params"], spec.data_set, spec.folder / files.REPORT
+            self.training, result["params"], data_set, spec.folder / files.REPORT
         )
         self._raise_if_stopped()
         version = registry.add_version(
@@ -272,6 +282,8 @@ class TrainingRun:
         with self._lock:
             self._raise_if_stopped()
             limits = services.limits.each
+            if self._spec.rows_are_stored:
+                limits = limits_beside(self._spec.data_set, limits)
             job = self._job = services.workers.start(kind, self._spec.folder, spec, limits)
         return self._follow(job, deadline)
 

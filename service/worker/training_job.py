@@ -46,6 +46,7 @@ from service.worker.search.run import Found, SearchRun
 from service.worker.sklearn_models.array_preprocessing import Preparation
 from service.worker.sklearn_models.classifier import NativeClassifier
 from service.worker.task import Task
+from service.worker.upload_jobs import planned_on_data_set
 
 _SEARCH = 0.4
 """The share of a training's progress that its search is."""
@@ -73,8 +74,8 @@ def warm() -> None:
 def train(task: Task) -> Any:
     """Fit what was planned; write the version's files and a report, and return the record."""
     folder = task.folder
-    request = TrainRequest.model_validate_json(task.spec["request"])
-    planned = plan(Table.from_parquet((folder / TABLE).read_bytes()), request)
+    planned, described = _planned(task)
+    request = planned.request
 
     def progress(stage: str, share: float) -> None:
         task.report(stage, 0.8 * share)
@@ -123,7 +124,24 @@ def train(task: Task) -> Any:
         },
         "notes": [*notes, *fitted.notes],
         "features": [(feature.name, feature.type) for feature in fitted.schema.features],
+        "data_set": described,
     }
+
+
+def _planned(task: Task) -> tuple[Plan, dict[str, Any] | None]:
+    """Return the plan, and how the rows are described if nobody has read them before.
+
+    `rows` in the job's arguments says what the folder holds: "table", the rows that were checked at
+    the request, or "data_set", those of a data set as they are stored.
+    """
+    request = TrainRequest.model_validate_json(task.spec["request"])
+    if task.spec["rows"] == "table":
+        return plan(Table.from_parquet(task.folder / TABLE), request), None
+    stored = task.spec["data_set"]
+    planned, described = planned_on_data_set(task.folder / stored["file"], stored["name"], request)
+    if request.use == IF_BETTER:  # The held-out rows are read from there.
+        (task.folder / TABLE).write_bytes(planned.table.to_parquet())
+    return planned, described
 
 
 def _search(planned: Plan, task: Task, progress: Progress) -> Found:

@@ -91,7 +91,7 @@ def read_columns(
     with the options.
     """
     kept, left, told = select(sources, options.exclude, target, pandas_index, at, names_at)
-    _check_options(options, {**kept, **left})
+    check_options(options, {**kept, **left})
     if not kept:
         message = "every column is left out"
         raise UnusableData(f"{refusal}: {message}.", [Problem(at, message)])
@@ -186,7 +186,8 @@ def is_counting(values: NDArray[np.float64]) -> bool:
     )
 
 
-def _check_options(options: FileOptions, names: Collection[str]) -> None:
+def check_options(options: FileOptions, names: Collection[str]) -> None:
+    """Raise InvalidRequest where the options name other columns than there are."""
     problems = [
         Problem("/exclude", f"{quoted(name)} is not a column{did_you_mean(name, list(names))}")
         for name in options.exclude
@@ -213,10 +214,11 @@ def _left_out(left: dict[str, Source[Column]], options: FileOptions) -> dict[str
     return columns
 
 
-def typed(column: Column, wanted: Wanted) -> Typed:
+def typed(column: Column, wanted: Wanted, first_row: int = 0) -> Typed:
     """Return a column, whose file knows its type, as its owner wants it.
 
-    Raises ValueError for a text that is not what it is said to be.
+    It may be the part that begins with `first_row`, unless texts become numbers or booleans.
+    Raises ValueError for a value that is not what it is said to be.
     """
     if column.type == "text":
         array = without(pa.array(column.values, pa.string()), wanted.missing)
@@ -227,10 +229,10 @@ def typed(column: Column, wanted: Wanted) -> Typed:
         return column, []
     if wanted.type is None or wanted.type == column.type:
         return column, []
-    return _converted(column, wanted.type), []
+    return _converted(column, wanted.type, first_row), []
 
 
-def _converted(column: Column, type_: FeatureType) -> Column:
+def _converted(column: Column, type_: FeatureType, first_row: int) -> Column:
     gone = column.missing
     if type_ == "number":
         return Column("number", column.values)
@@ -239,8 +241,8 @@ def _converted(column: Column, type_: FeatureType) -> Column:
         if wrong.any():
             row = int(np.argmax(wrong))
             raise ValueError(
-                f'row {row + 1:,} holds {column.values[row]:g}, and "types" says that it is a '
-                "boolean: true or false"
+                f"row {first_row + row + 1:,} holds {column.values[row]:g}, and "
+                '"types" says that it is a boolean: true or false'
             )
         return Column("boolean", column.values)
     texts = [
