@@ -87,13 +87,13 @@ vendor: | $(VENV)/bin/python ## Copy the console's libraries anew from the locke
 lock: ## Renew the lock files from pyproject.toml and package.json (needs uv, npm)
 	@uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 		--no-annotate --no-header --quiet --output-file requirements.lock
-	@uv pip compile pyproject.toml --extra server --extra grpc --constraint requirements.lock --universal \
+	@uv pip compile pyproject.toml --extra server --extra grpc --extra kubernetes --constraint requirements.lock --universal \
 		--python-version 3.11 --generate-hashes --no-annotate --no-header --quiet \
 		--output-file requirements-server.lock
 	@uv pip compile pyproject.toml --extra grpc --constraint requirements.lock --universal \
 		--python-version 3.11 --generate-hashes --no-annotate --no-header --quiet \
 		--output-file requirements-grpc.lock
-	@uv pip compile pyproject.toml --extra dev --extra grpc --constraint requirements.lock \
+	@uv pip compile pyproject.toml --extra dev --extra grpc --extra kubernetes --constraint requirements.lock \
 		--universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet \
 		--output-file requirements-dev.lock
 	@for peer in $(PEERS); do \

@@ -47,20 +47,25 @@ from service.skew.tally import Tally
 from service.traffic.comparer import Comparer
 from service.traffic.comparison import comparison_of
 from service.training.bootstrap import Bootstrap
+from service.training.executor import Executor
+from service.training.executors import executor_of
 from service.training.heartbeats import ORPHAN_SECONDS
 from service.training.model_types import ModelTypes
 from service.training.queue import TrainingQueue
 from service.training.retention import Retention
-from service.training.run import Limits as TrainingLimits
-from service.training.run import TrainingServices
+from service.training.services import Limits as TrainingLimits
+from service.training.services import TrainingServices
 from service.training.uploads import Uploads
 
 if TYPE_CHECKING:
     from service.grpc.server import GrpcServer
+    from service.kubernetes.cluster import Cluster
 
 logger = logging.getLogger(__name__)
 
 _THREADS = 2
+_MOST_FOLLOWED = 32
+"""Jobs that one replica follows at one time, each by a thread."""
 _ALONE = "alone"
 """The name of the counts of a service without other replicas, which the next one goes on with."""
 RETRY_SECONDS = 5.0
@@ -71,6 +76,7 @@ def create_app(
     settings: Settings | None = None,
     registry: Registry | None = None,
     workers: WorkerPool | None = None,
+    cluster: "Cluster | None" = None,
 ) -> Service:
     """Make the application; raises StartError where it cannot start.
 
@@ -87,7 +93,10 @@ def create_app(
     current_model = CurrentModel()
     hold = Hold()
     workers = WorkerPool(settings.children_idle_seconds) if workers is None else workers
-    services = _services(settings, registry, workers, metrics, current_model, hold, folder)
+    executor = executor_of(settings, registry, workers, folder.uploads, cluster)
+    services = _services(
+        settings, registry, workers, executor, metrics, current_model, hold, folder
+    )
     predictions = Predictions(services.answering)
     grpc_server = _grpc_server(services, keys)
     stopping = threading.Thread(target=services.training_queue.stop, name="drain", daemon=True)
@@ -138,6 +147,7 @@ def _services(
     settings: Settings,
     registry: Registry,
     workers: WorkerPool,
+    executor: Executor,
     metrics: Metrics,
     current_model: CurrentModel,
     hold: Hold,
@@ -195,15 +205,18 @@ def _services(
 
     poller = Poller(local, coordinator, settings.poll_seconds, metrics, lead=lead)
     limits = TrainingLimits(
-        settings.trainings_at_once,
+        min(settings.training_pods, _MOST_FOLLOWED)
+        if executor.outlives
+        else settings.trainings_at_once,
         settings.trainings_queued,
         JobLimits(
             settings.training_seconds, settings.training_memory_bytes, settings.training_disk_bytes
         ),
     )
-    training_queue = TrainingQueue(
-        identifier, TrainingServices(registry, workers, coordinator, current_model, limits), metrics
+    training_services = TrainingServices(
+        registry, workers, coordinator, current_model, limits, executor
     )
+    training_queue = TrainingQueue(identifier, training_services, metrics)
     uploads = Uploads(registry, workers, folder.uploads, settings)
     return Services(
         settings=settings,

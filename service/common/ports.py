@@ -6,7 +6,7 @@ from typing import Protocol
 
 from service.common.domain import DataSet, NewVersion, Page, Training, Use, Version
 from service.common.outcomes import OutcomeRecord, Receipt
-from service.common.search import Trial
+from service.common.search import SearchState, Trial
 from service.common.traffic import Traffic
 
 
@@ -33,6 +33,9 @@ class Versions(Protocol):
 
         None where it was deleted.
         """
+
+    def version_of_training(self, name: str, training: str) -> Version | None:
+        """Return the version that a training has registered under this name; None: none yet."""
 
     def add_version(self, new: NewVersion) -> Version:
         """Upload the artifacts and register them."""
@@ -97,12 +100,20 @@ class Trainings(Protocol):
     ) -> None:
         """Record parameters, metrics, the data set as an input, and the files as artifacts."""
 
+    def record_progress(
+        self, identifier: str, stage: str, progress: float, search: SearchState | None
+    ) -> None:
+        """Record how far it has come, and nothing else; for a pod, which does not own it."""
+
     def record_trial(self, training: Training, trial: Trial, record: str | None) -> str:
         """Record a trial of a training's search as it is now; return the id of its record.
 
         `record` is that id if it was recorded before. Raises TrainingNotFound where the training or
         the record was deleted.
         """
+
+    def trials_of(self, identifier: str) -> Mapping[str, Trial]:
+        """Return the trials of a training's search by the ids of their records."""
 
     def close_training(self, training: Training) -> None:
         """Record its end; before that, that of each trial of its search that is still open."""
@@ -146,6 +157,12 @@ class RunFiles(Protocol):
 
     def delete_file(self, identifier: str, path: str) -> None:
         """Delete a file permanently, if it exists."""
+
+    def store_folder(self, identifier: str, folder: Path, path: str) -> None:
+        """Write the files of a local folder, and of those in it, below `path`."""
+
+    def fetch_folder(self, identifier: str, path: str, folder: Path) -> None:
+        """Copy the files below `path` to a local folder; raises RegistryUnavailable, too."""
 
 
 class DataSets(Protocol):

@@ -87,6 +87,12 @@ class Settings(BaseSettings):
     """Most trainings that run at one time in this replica."""
     trainings_queued: int = Field(8, ge=0, le=1000)
     """Most trainings in the queue; one more gets 429."""
+    executor: Literal["process", "kubernetes"] = "process"
+    """Where trainings run: in processes beside the service, or as Jobs of Kubernetes."""
+    job_template: Path | None = None
+    """File with the Job, as JSON, that each training's Job is made from; for `kubernetes`."""
+    training_pods: int = Field(4, ge=1, le=1000)
+    """Most pods that trainings have at one time, of all replicas together; for `kubernetes`."""
     children_idle_seconds: float = Field(300.0, ge=0, le=86_400)
     """How long the process that forks workers stays without one, in seconds. Its imports are more
     than half of the memory, and importing them again takes seconds. 0: it stays."""
@@ -135,7 +141,7 @@ class Settings(BaseSettings):
             return value
         return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
 
-    @field_validator("api_keys_file", mode="before")
+    @field_validator("api_keys_file", "job_template", mode="before")
     @classmethod
     def _none(cls, value: object) -> object:
         return None if value == "" else value
@@ -167,6 +173,11 @@ class Settings(BaseSettings):
     def _shared(self) -> "Settings":
         if self.replicas and not self.mlflow_uri:
             raise ValueError("SERVICE_REPLICAS needs SERVICE_MLFLOW_URI: replicas share one MLflow")
+        if self.executor == "kubernetes" and not (self.mlflow_uri and self.job_template):
+            raise ValueError(
+                "SERVICE_EXECUTOR=kubernetes needs SERVICE_MLFLOW_URI, by which pods get what they "
+                "train on, and SERVICE_JOB_TEMPLATE"
+            )
         return self
 
     @field_validator("mlflow_uri")

@@ -81,6 +81,8 @@ class Job(WorkerProcess):
     """How far its search has come, as it said last."""
     trials: deque[Trial] = field(default_factory=deque, kw_only=True)
     """What it said of the search's trials, for its caller to take from the left."""
+    waiting: str = field(default="", kw_only=True)
+    """What it waits for before it begins; a worker begins at once."""
 
     def hear(self, news: News) -> None:
         """Keep what the worker says before it ends."""
@@ -105,16 +107,21 @@ class Job(WorkerProcess):
             outcome = None
         if self.stopped is not None:
             raise JobStopped(self.stopped)
-        match outcome:
-            case Done(result):
-                return msgspec.json.decode(result)
-            case Rejected():
-                raise _error_of(outcome)
-            case OverLimit(limit):
-                raise JobFailed(self.limits.reason(limit))
-            case Crashed():
-                raise WorkerCrashed(outcome.reason, outcome.was_killed)
-        raise AssertionError(outcome)
+        assert outcome is not None
+        return result_of(outcome, self.limits)
+
+
+def result_of(outcome: Outcome, limits: JobLimits) -> object:
+    """Return the result of a job, or raise its error, as `Job.wait` does."""
+    match outcome:
+        case Done(result):
+            return msgspec.json.decode(result)
+        case Rejected():
+            raise _error_of(outcome)
+        case OverLimit(limit):
+            raise JobFailed(limits.reason(limit))
+        case Crashed():
+            raise WorkerCrashed(outcome.reason, outcome.was_killed)
 
 
 def _error_of(rejected: Rejected) -> ServiceError:

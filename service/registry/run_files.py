@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from service.common.errors import TrainingNotFound
+from service.common.errors import RegistryUnavailable, TrainingNotFound
 from service.registry.connection import RegistryPart
-from service.registry.download import NotFetchable, Source
+from service.registry.download import BOUNDS, NotFetchable, Source, download
 
 
 class MlflowRunFiles(RegistryPart):
@@ -55,11 +55,35 @@ class MlflowRunFiles(RegistryPart):
             if source is not None:
                 source.delete(path)
 
-    @contextmanager
-    def _source(self, identifier: str) -> Iterator[Source | None]:
-        """Open the files of a run for the block; yield None if MLflow does not store them itself.
+    def store_folder(self, identifier: str, folder: Path, path: str) -> None:
+        """Write the files of a local folder, and of those in it, below `path`.
 
         Raises TrainingNotFound.
+        """
+        self._connection.reach_storage()
+        with self._connection.calls(TrainingNotFound(identifier)):
+            self._client.log_artifacts(identifier, str(folder), path)
+
+    def fetch_folder(self, identifier: str, path: str, folder: Path) -> None:
+        """Copy the files below `path` to a local folder; raises TrainingNotFound.
+
+        Raises RegistryUnavailable where MLflow does not store them itself, or not as they were.
+        """
+        with self._source(identifier, path) as source:
+            try:
+                if source is None:
+                    raise NotFetchable("its artifacts lie outside of MLflow's own storage")
+                download(source, folder, BOUNDS)
+            except NotFetchable as error:
+                raise RegistryUnavailable(
+                    f"The files of a training cannot be read: {error}."
+                ) from error
+
+    @contextmanager
+    def _source(self, identifier: str, path: str = "") -> Iterator[Source | None]:
+        """Open the files of a run for the block; yield None if MLflow does not store them itself.
+
+        `path`: the folder that they are below. Raises TrainingNotFound.
         """
         if not re.fullmatch(r"[0-9a-f]{32}", identifier):
             raise TrainingNotFound(identifier)
@@ -67,7 +91,8 @@ class MlflowRunFiles(RegistryPart):
         with self._connection.calls(TrainingNotFound(identifier)):
             location = self._client.get_run(identifier).info.artifact_uri
             try:
-                source: Source | None = self._connection.source(location)
+                below = f"{location}/{path}" if path else location
+                source: Source | None = self._connection.source(below)
             except NotFetchable:
                 source = None
             yield source

@@ -28,8 +28,7 @@ def tags_of(training: Training) -> dict[str, str]:
     """Return the tags of a training."""
     tags = {
         "state": training.state,
-        "stage": training.stage,
-        "progress": f"{training.progress:.3f}",
+        **progress_tags(training.stage, training.progress, training.search),
         "owner": training.owner,
         "beat": f"{training.beat_at:.3f}",
         "model": training.name,
@@ -42,8 +41,6 @@ def tags_of(training: Training) -> dict[str, str]:
     }
     if training.comparison is not None:
         tags["comparison"] = orjson.dumps(asdict(training.comparison)).decode()
-    if training.search is not None:
-        tags |= _in_parts("search", orjson.dumps(asdict(training.search)).decode())
     if training.error is not None:
         tags["error"] = training.error[:2000]
     if training.fault is not None:
@@ -51,6 +48,14 @@ def tags_of(training: Training) -> dict[str, str]:
     if training.version is not None:
         tags["version"] = str(training.version)
         tags["metrics"] = orjson.dumps(dict(training.metrics)).decode()
+    return tags
+
+
+def progress_tags(stage: str, progress: float, search: SearchState | None) -> dict[str, str]:
+    """Return the tags that say how far a training has come."""
+    tags = {"stage": stage, "progress": f"{progress:.3f}"}
+    if search is not None:
+        tags |= _in_parts("search", orjson.dumps(asdict(search)).decode())
     return tags
 
 

@@ -11,11 +11,11 @@ import orjson
 
 from service.common.domain import OPEN_STATES, DataSet, Page, Training
 from service.common.errors import TrainingNotFound
-from service.common.search import Trial
+from service.common.search import SearchState, Trial
 from service.registry import trials
 from service.registry.connection import RegistryPart, checked_page_token, page_token_of
 from service.registry.mlmodel import TYPES
-from service.registry.training_tags import STATUS, tags_of, training_of
+from service.registry.training_tags import STATUS, progress_tags, tags_of, training_of
 
 _DIGEST_CHARACTERS = 36
 """Characters that MLflow keeps of the digest of a run's input."""
@@ -44,6 +44,12 @@ class MlflowTrainings(RegistryPart):
         """Record that its owner still runs it, without any other change."""
         with self._connection.calls(TrainingNotFound(identifier)):
             self._client.set_tag(identifier, "beat", f"{at:.3f}")
+
+    def record_progress(
+        self, identifier: str, stage: str, progress: float, search: SearchState | None
+    ) -> None:
+        """Record how far it has come, and nothing else; for a pod, which does not own it."""
+        self._log(identifier, progress_tags(stage, progress, search))
 
     def record_result(
         self,
@@ -91,6 +97,11 @@ class MlflowTrainings(RegistryPart):
         metric = "value" if training.search is None else training.search.metric
         with self._connection.calls(TrainingNotFound(training.id)):
             return trials.record(self._connection, training.id, metric, trial, record)
+
+    def trials_of(self, identifier: str) -> Mapping[str, Trial]:
+        """Return the trials of a training's search by the ids of their records."""
+        with self._connection.calls(TrainingNotFound(identifier)):
+            return trials.of(self._connection, identifier)
 
     def close_training(self, training: Training) -> None:
         """Record its end; before that, that of each trial of its search that is still open."""
@@ -174,11 +185,13 @@ class MlflowTrainings(RegistryPart):
             self._client.delete_run(identifier)
 
     def _log_tags(self, training: Training) -> None:
+        self._log(training.id, tags_of(training))
+
+    def _log(self, identifier: str, tags: Mapping[str, str]) -> None:
         from mlflow.entities import RunTag
 
-        tags = [RunTag(key, value) for key, value in tags_of(training).items()]
-        with self._connection.calls(TrainingNotFound(training.id)):
-            self._client.log_batch(training.id, tags=tags)
+        with self._connection.calls(TrainingNotFound(identifier)):
+            self._client.log_batch(identifier, tags=[RunTag(*item) for item in tags.items()])
 
 
 def as_input(data_set: DataSet, digest: str, profile: bytes, schema: str | None = None) -> Any:

@@ -1,8 +1,11 @@
 """The trials of a search as MLflow runs, each nested in the run of its training."""
 
+import contextlib
 import time
+from dataclasses import replace
 from typing import Any
 
+import msgspec
 import orjson
 
 from service.common.search import Trial, TrialState
@@ -14,6 +17,9 @@ PARENT = "mlflow.parentRunId"
 _STATUS: dict[TrialState, str] = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 _PAGE = 1000
 _LONGEST_PARAM = 500
+_RECORD = "record"
+"""Tag: the trial as a whole, for other pods of the same search."""
+_LONGEST_RECORD = 5000
 
 
 def record(
@@ -34,6 +40,7 @@ def record(
                 PARENT: training,
                 "trial": str(trial.number),
                 "trial_state": trial.state,
+                _RECORD: _whole(trial),
                 "model_type": trial.model_type,
                 **({"reason": trial.reason} if trial.reason else {}),
             },
@@ -58,6 +65,26 @@ def delete_all(connection: Connection, training: str) -> None:
         connection.client.delete_run(run.info.run_id)
 
 
+def of(connection: Connection, training: str) -> dict[str, Trial]:
+    """Return the trials of a training by the ids of their runs, without those that are unreadable.
+
+    A run that was ended from outside, as by `close_all`, is one whose trial has ended.
+    """
+    found: dict[str, Trial] = {}
+    for run in _of(connection, training):
+        with contextlib.suppress(msgspec.DecodeError):
+            trial = msgspec.json.decode(run.data.tags.get(_RECORD, ""), type=Trial)
+            if trial.state == "running" and run.info.end_time:
+                trial = replace(trial, state="failed", ended_at=run.info.end_time / 1000)
+            found[run.info.run_id] = trial
+    return found
+
+
+def _whole(trial: Trial) -> str:
+    text = msgspec.json.encode(trial).decode()
+    return text if len(text) <= _LONGEST_RECORD else ""
+
+
 def _of(connection: Connection, training: str, more: str = "") -> list[Any]:
     """Return the runs of the trials of a training; there are fewer than a page holds."""
     return list(
@@ -80,7 +107,9 @@ def _batch(metric: str, trial: Trial, *, tagged: bool) -> dict[str, Any]:
         Param(key, orjson.dumps(value).decode()[:_LONGEST_PARAM])
         for key, value in trial.params.items()
     ]
-    tags = [] if tagged else [RunTag("trial_state", trial.state)]
+    tags = []
+    if not tagged:
+        tags += [RunTag("trial_state", trial.state), RunTag(_RECORD, _whole(trial))]
     if trial.reason and not tagged:
         tags.append(RunTag("reason", trial.reason))
     return {"metrics": metrics, "params": params, "tags": tags}

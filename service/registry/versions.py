@@ -127,6 +127,14 @@ class MlflowVersions(RegistryPart):
                 return None
             token = page.token
 
+    def version_of_training(self, name: str, training: str) -> Version | None:
+        """Return the version that a training has registered under this name; None: none yet."""
+        with self._connection.calls():
+            page = self._client.search_model_versions(
+                f"name = '{name}' and run_id = '{training}'", max_results=1, order_by=_NEWEST
+            )
+        return _version(page[0]) if page else None
+
     def version_of_alias(self, name: str, alias: str) -> Version:
         """Return the one that an alias names; raises ModelNotFound or AliasNotFound."""
         from mlflow.exceptions import MlflowException

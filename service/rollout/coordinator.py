@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from service.common.domain import Use, Version
@@ -166,6 +167,10 @@ class Coordinator:
         """
         with self._leases.take(0) as (leader, replicas):
             self._switch(replicas, leader, epoch)
+
+    def exclusively(self) -> AbstractContextManager[object]:
+        """Keep all others from changes, and from blocks like this; raises as `catch_up`."""
+        return self._leases.take(0)
 
     def status(self) -> tuple[Use | None, list[Confirmation], list[str]]:
         """Return what is in use, the confirmations, and the replicas that do not answer."""

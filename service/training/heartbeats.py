@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection
 
 from service.common.domain import Training
-from service.common.errors import RegistryUnavailable, TrainingNotFound
+from service.common.errors import RegistryUnavailable, ServiceError, TrainingNotFound
 from service.common.metrics import Metrics
 from service.common.ports import Registry
 from service.training.run import TrainingRun
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 SECONDS = 10.0
 ORPHAN_SECONDS = 60.0
-_GONE = "The replica that ran it is gone; send the request again."
+GONE = "The replica that ran it is gone; send the request again."
 
 
 class Heartbeats:
@@ -27,8 +27,13 @@ class Heartbeats:
         registry: Registry,
         metrics: Metrics,
         runs: Callable[[], Collection[TrainingRun]],
+        take_up: Callable[[Training], None] | None = None,
     ) -> None:
-        """`owner`: the id of this replica; `runs` returns the trainings that are open here."""
+        """`owner`: the id of this replica; `runs` returns the trainings that are open here.
+
+        `take_up` goes on with one that lost its owner; without it, such a one is closed.
+        """
+        self._take_up = take_up
         self._owner = owner
         self._registry = registry
         self._metrics = metrics
@@ -62,7 +67,10 @@ class Heartbeats:
             logger.warning("the end of training %s is not recorded yet: %s", training.id, error)
 
     def close_orphans(self, older_than: float) -> None:
-        """Close as failed each training of another replica without a heartbeat for that long."""
+        """Close as failed each training of another replica without a heartbeat for that long.
+
+        Where trainings outlive their replica, it is taken up instead, or left for the next time.
+        """
         now = time.time()
         trainings = self._registry.open_trainings()
         # Read afterwards, so that one that was opened here meanwhile is among these.
@@ -73,10 +81,15 @@ class Heartbeats:
             if training.id in here or now - training.beat_at < limit:
                 continue
             with self._lock:
-                closed = self._unclosed.get(training.id) or training.closed(
-                    "failed", _GONE, "service"
-                )
+                closed = self._unclosed.get(training.id)
             logger.warning("training %s lost its owner", training.id)
+            if closed is None and self._take_up is not None:
+                try:
+                    self._take_up(training)
+                except ServiceError as error:
+                    logger.warning("training %s is not taken up yet: %s", training.id, error)
+                continue
+            closed = closed or training.closed("failed", GONE, "service")
             self._registry.close_training(closed)
             self._metrics.trainings.labels(closed.state).inc()
 

@@ -6,12 +6,15 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future
+from dataclasses import replace
 
 from service.common.domain import Training
 from service.common.errors import QueueFull, ServiceError, TrainingEnded
 from service.common.metrics import Metrics
-from service.training.heartbeats import ORPHAN_SECONDS, Heartbeats
-from service.training.run import TrainingRun, TrainingServices, TrainingSpec
+from service.training.heartbeats import GONE, ORPHAN_SECONDS, Heartbeats
+from service.training.run import TrainingRun
+from service.training.services import TrainingServices
+from service.training.spec import TrainingSpec
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +33,8 @@ class TrainingQueue:
         self._open: dict[str, TrainingRun] = {}
         self._opening = 0
         self._stopping = False
-        self.heartbeats = Heartbeats(owner, services.registry, metrics, self._runs)
+        take_up = self.take_up if services.executor.outlives else None
+        self.heartbeats = Heartbeats(owner, services.registry, metrics, self._runs, take_up)
         self._threads = [
             threading.Thread(target=self._work, name=f"trainer-{index}", daemon=True)
             for index in range(services.limits.at_once)
@@ -43,12 +47,21 @@ class TrainingQueue:
         self.heartbeats.start()
 
     def stop(self) -> None:
-        """Stop and close all open trainings, and accept no more."""
+        """Stop and close all open trainings, or let them go, and accept no more."""
+        outlives = self._services.executor.outlives
         with self._changed:
             self._stopping = True
+            waiting = list(self._waiting) if outlives else []
+            for run in waiting:
+                self._waiting.remove(run)
             for run in self._open.values():
-                run.drain()
+                if outlives:
+                    run.let_go()
+                else:
+                    run.drain()
             self._changed.notify_all()
+        for run in waiting:
+            self._end(run, run.training)
         for thread in self._threads:
             thread.join(timeout=10)
         self.heartbeats.stop()
@@ -93,18 +106,61 @@ class TrainingQueue:
             with self._changed:
                 self._opening -= 1
             raise
+        run = TrainingRun(training, spec)
         with self._changed:
             self._opening -= 1
-            run = self._open[training.id] = TrainingRun(training, spec)
+            self._open[training.id] = run
+        try:
+            self._services.executor.prepare(training, spec)
+        except ServiceError as error:
+            self._end(run, training.closed("failed", str(error), "service"))
+            raise
+        self._enqueue(run)
+        return run.training
+
+    def _enqueue(self, run: TrainingRun) -> None:
+        with self._changed:
             is_stopping = self._stopping
             if not is_stopping:
                 self._waiting.append(run)
                 self._metrics.trainings_queued.set(len(self._waiting))
                 self._changed.notify()
-        if is_stopping:  # no thread takes it any more
+        if not is_stopping:
+            return
+        # No thread takes it any more.
+        if self._services.executor.outlives:
+            self._end(run, run.training)
+        else:
             run.drain()
             self._end(run, run.run(self._services))
-        return run.training
+
+    def take_up(self, training: Training) -> None:
+        """Go on with a training that its owner has left, unless another replica does.
+
+        Raises RegistryUnavailable, ChangeUnderWay or ReplicaSilent: then it is for a later time.
+        """
+        services = self._services
+        with services.coordinator.exclusively():
+            # Read again: nobody else can take it up now.
+            found = services.registry.get_training(training.id)
+            if found.ended or (found.owner, found.beat_at) != (training.owner, training.beat_at):
+                return
+            taken = replace(found, owner=self._owner, beat_at=time.time())
+            services.registry.update_training(taken)
+        logger.warning("training %s is taken up", training.id)
+        try:
+            spec = services.executor.spec_of(taken)
+        except ServiceError:
+            # Left again, for another attempt.
+            services.registry.beat(training.id, 0.0)
+            raise
+        if spec is None:
+            self.heartbeats.close(taken.closed("failed", GONE, "service"))
+            return
+        run = TrainingRun(taken, spec)
+        with self._changed:
+            self._open[training.id] = run
+        self._enqueue(run)
 
     def get(self, identifier: str) -> Training:
         """Return a training; if it is open here, with its present progress."""
@@ -167,6 +223,7 @@ class TrainingQueue:
         # Read again: it may have ended while its owner was asked.
         closed = self._open_record(identifier).closed("cancelled", "It was cancelled.")
         self._services.registry.close_training(closed)
+        self._services.executor.end(closed)
         return closed
 
     def _open_record(self, identifier: str) -> Training:
@@ -195,18 +252,39 @@ class TrainingQueue:
                 logger.exception("the end of training %s met a defect", run.training.id)
 
     def _end(self, run: TrainingRun, training: Training) -> None:
-        """Record the end of a training and release the clients that wait for it."""
+        """Record the end of a training and release the clients that wait for it.
+
+        One that has not ended is left to another replica.
+        """
+        if not training.ended:
+            self._leave(run, training)
+            return
         try:
             # `created_at` is by MLflow's clock, which may be ahead of this machine's.
             seconds = max(0.0, (training.finished_at or 0.0) - training.created_at)
             self._metrics.trainings.labels(training.state).inc()
             self._metrics.training_seconds.labels(training.state).inc(seconds)
             self.heartbeats.close(training)
+            self._services.executor.end(training)
         finally:
             with self._changed:
                 del self._open[training.id]
             run.ended.set_result(training)
         logger.info("training %s %s", training.id, training.state, extra={"model": training.name})
+
+    def _leave(self, run: TrainingRun, training: Training) -> None:
+        """Have another replica take a training up at once, if this one still has it."""
+        registry = self._services.registry
+        with self._changed:
+            del self._open[training.id]
+        try:
+            training = registry.get_training(training.id)
+            if training.owner == self._owner and not training.ended:
+                registry.beat(training.id, 0.0)
+        except ServiceError as error:
+            # Its beats have ended, so it is taken up later.
+            logger.warning("training %s is left without a word: %s", training.id, error)
+        run.ended.set_result(training)
 
 
 def _result_within(ended: Future[Training], seconds: float) -> Training | None:

@@ -7,20 +7,17 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from service.common.disk_errors import lack
 from service.common.domain import (
     IF_BETTER,
-    DataSet,
     Fault,
     NewVersion,
     Note,
     Training,
     TrainingState,
-    UseWish,
     Version,
 )
 from service.common.errors import (
@@ -35,62 +32,17 @@ from service.common.errors import (
     quoted,
 )
 from service.common.ports import Registry
-from service.common.search import SearchState
 from service.processes import job_files as files
-from service.processes.job import Job
-from service.processes.limits import JobLimits
-from service.processes.pool import WorkerPool
-from service.rollout.coordinator import Coordinator
-from service.serving.current_model import CurrentModel
 from service.training.comparison import Compared, compare
+from service.training.executor import JOB_SHARE, TrainingGone, TrainingJob, present_record
 from service.training.search_follower import SearchFollower
-from service.training.stored_rows import TABLE_ROWS, data_set_of, fetch_rows, limits_beside
+from service.training.services import TrainingServices
+from service.training.spec import TrainingSpec
+from service.training.stored_rows import FETCHING, data_set_read, fetch_rows
 
 logger = logging.getLogger(__name__)
 
 _PROGRESS_SECONDS = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How many trainings there may be, and what each may take."""
-
-    at_once: int
-    queued: int
-    each: JobLimits
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingSpec:
-    """A training whose request and rows were checked."""
-
-    name: str
-    model_type: str
-    data_set: DataSet
-    use: UseWish
-    folder: Path
-    """Holds the rows that the check wrote; removed at the end."""
-    request: str = ""
-    """The request in full, as the worker that checked it wrote it, for the one that trains."""
-    refit: bool = False
-    """Whether it is fitted again, on all rows, after it was measured."""
-    search: SearchState | None = None
-    """Where it begins with a search: the state before that."""
-    rows_are_stored: bool = False
-    """Whether the folder holds no rows yet: those of `data_set` are fetched when it runs."""
-    only_first: bool = False
-    """Whether it is put in use only if no model is."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingServices:
-    """What every training needs."""
-
-    registry: Registry
-    workers: WorkerPool
-    coordinator: Coordinator
-    current_model: CurrentModel
-    limits: Limits
 
 
 class TrainingRun:
@@ -105,8 +57,9 @@ class TrainingRun:
         """The error by which it failed, if any; it says more than the record's sentence."""
         self._spec = spec
         self._lock = threading.Lock()
-        self._job: Job | None = None
+        self._job: TrainingJob | None = None
         self._stopped: tuple[TrainingState, Fault | None, str] | None = None
+        self._let_go = False
         self._follower: SearchFollower | None = None
 
     def cancel(self) -> None:
@@ -116,6 +69,10 @@ class TrainingRun:
     def drain(self) -> None:
         """Make it end soon as failed, because the service is stopping."""
         self._stop("failed", "service", "The service was stopped while it ran.")
+
+    def let_go(self) -> None:
+        """Stop following it soon, so that another replica takes it up."""
+        self._let_go = True
 
     def _stop(self, state: TrainingState, fault: Fault | None, reason: str) -> None:
         with self._lock:
@@ -127,10 +84,13 @@ class TrainingRun:
     def run(self, services: TrainingServices) -> Training:
         """Go through all stages, and remove the folder; return the training in its final state.
 
-        Raises nothing.
+        One that another replica takes up, or has ended, is returned as it is. Raises nothing.
         """
         try:
             training = self._train(services)
+        except TrainingGone:
+            shutil.rmtree(self._spec.folder, ignore_errors=True)
+            return self.training
         except JobStopped as error:
             # If neither `cancel` nor `drain` stopped it, its time limit did.
             state, fault = ("failed", "request") if self._stopped is None else self._stopped[:2]
@@ -163,19 +123,18 @@ class TrainingRun:
     def _train(self, services: TrainingServices) -> Training:
         start = time.monotonic()
         spec, limits, registry = self._spec, services.limits, services.registry
+        executor = services.executor
         self._raise_if_stopped()
-        self._record(registry, state="running", stage="starting")
-        deadline = start + limits.each.seconds
-        if spec.search is not None:
-            self._follower = SearchFollower(registry)
-        job_spec = {"request": spec.request, "seconds": limits.each.seconds, **TABLE_ROWS}
-        data_set = spec.data_set
-        if spec.rows_are_stored:
-            self._record(registry, stage="fetching rows")
-            job_spec |= fetch_rows(registry, data_set, spec.folder)
-        result = self._work(services, "train", job_spec, deadline)
-        if result["data_set"] is not None:  # The job was the first to read the rows.
-            data_set = data_set_of(result["data_set"])
+        if not executor.outlives:
+            self._record(registry, state="running", stage="starting")
+            # Where it outlives this replica, its pods record its trials.
+            self._follower = None if spec.search is None else SearchFollower(registry)
+            fetch_rows(registry, spec, lambda: self._record(registry, stage=FETCHING))
+        deadline = executor.deadline(limits.each)
+        result = self._follow(self._begin(services), deadline, services)
+        deadline = min(deadline, time.monotonic() + limits.each.seconds)
+        data_set = data_set_read(result)
+        if data_set is not None:
             self.training = replace(self.training, notes=data_set.notes)
         self.training = replace(self.training, model_type=result["model_type"])
         compared = self._compare(services, deadline) if spec.use == IF_BETTER else None
@@ -193,22 +152,15 @@ class TrainingRun:
         )
         for text in result["notes"]:
             self._note(text)
-        registry.record_result(
-            self.training, result["params"], data_set, spec.folder / files.REPORT
-        )
+        version = None
+        if executor.outlives:
+            present_record(registry, self.training)
+            # The replica that had it before may have come this far.
+            version = registry.version_of_training(spec.name, self.training.id)
+        rows = data_set or spec.data_set
+        registry.record_result(self.training, result["params"], rows, spec.folder / files.REPORT)
         self._raise_if_stopped()
-        version = registry.add_version(
-            NewVersion(
-                name=spec.name,
-                model_type=result["model_type"],
-                run_id=self.training.id,
-                folder=spec.folder / files.VERSION,
-                sha256=result["sha256"],
-                params=result["chosen"],
-                metrics=result["metrics"],
-                features=[(name, kind) for name, kind in result["features"]],
-            )
-        )
+        version = version or registry.add_version(self._version_of(result))
         self._record(registry, stage="putting in use", progress=0.95, version=version.version)
         used, missing = self._use(services, version, compared)
         return replace(
@@ -219,6 +171,19 @@ class TrainingRun:
             used=used,
             missing=missing,
             seconds={**seconds, "total": time.monotonic() - start},
+        )
+
+    def _version_of(self, result: Mapping[str, Any]) -> NewVersion:
+        """Return what is registered of the result of the job."""
+        return NewVersion(
+            name=self._spec.name,
+            model_type=result["model_type"],
+            run_id=self.training.id,
+            folder=self._spec.folder / files.VERSION,
+            sha256=result["sha256"],
+            params=result["chosen"],
+            metrics=result["metrics"],
+            features=[(name, kind) for name, kind in result["features"]],
         )
 
     def _use(
@@ -262,7 +227,7 @@ class TrainingRun:
         compared = compare(
             self._spec.folder,
             services.current_model,
-            lambda spec: self._work(services, "held_out", spec, deadline),
+            lambda spec: self._follow(self._read_held_out(services, spec), deadline, services),
             check,
         )
         self.training = replace(self.training, comparison=compared.comparison)
@@ -275,30 +240,39 @@ class TrainingRun:
     def _note(self, message: str) -> None:
         self.training = replace(self.training, notes=(*self.training.notes, Note(None, message)))
 
-    def _work(
-        self, services: TrainingServices, kind: str, spec: Mapping[str, Any], deadline: float
-    ) -> dict[str, Any]:
-        """Have a worker do a job in the folder, and return its result."""
+    def _begin(self, services: TrainingServices) -> TrainingJob:
+        """Begin the job that trains."""
+        with self._lock:
+            self._raise_if_stopped()
+            job = services.executor.start(self.training, self._spec, services.limits.each)
+            self._job = job
+        return job
+
+    def _read_held_out(self, services: TrainingServices, spec: Mapping[str, Any]) -> TrainingJob:
+        """Have a worker read the rows that the job held out."""
         with self._lock:
             self._raise_if_stopped()
             limits = services.limits.each
-            if self._spec.rows_are_stored:
-                limits = limits_beside(self._spec.data_set, limits)
-            job = self._job = services.workers.start(kind, self._spec.folder, spec, limits)
-        return self._follow(job, deadline)
+            job = services.workers.start("held_out", self._spec.folder, spec, limits)
+            self._job = job
+        return job
 
     def _raise_if_stopped(self) -> None:
         """Raise JobStopped after `cancel` or `drain`."""
         if self._stopped is not None:
             raise JobStopped(self._stopped[2])
 
-    def _follow(self, job: Job, deadline: float) -> dict[str, Any]:
-        """Wait for the worker's result and follow its progress; stop it at the deadline."""
+    def _follow(
+        self, job: TrainingJob, deadline: float, services: TrainingServices
+    ) -> dict[str, Any]:
+        """Wait for the result of a job and follow its progress; stop it at the deadline."""
         while True:
             try:
                 result = job.wait(_PROGRESS_SECONDS)
             except TimeoutError:
-                self._look(job)
+                if self._let_go:
+                    raise TrainingGone from None
+                self._look(job, services.registry)
                 if time.monotonic() > deadline:
                     job.stop(f"It took longer than the limit of {job.limits.seconds:g} s.")
                 continue
@@ -306,16 +280,24 @@ class TrainingRun:
             assert isinstance(result, dict)
             return result
 
-    def _look(self, job: Job) -> None:
-        """Take over what a worker has said so far."""
+    def _look(self, job: TrainingJob, registry: Registry) -> None:
+        """Take over what a job has said so far."""
+        if job.waiting:
+            if job.waiting != self.training.stage:
+                self._record(registry, state="queued", stage=job.waiting)
+            return
+        if self.training.state == "queued":
+            self._record(registry, state="running", stage="starting")
         if job.progress is not None:
-            stage, share = job.progress.stage, 0.9 * job.progress.share
+            stage, share = job.progress.stage, JOB_SHARE * job.progress.share
             self.training = replace(self.training, stage=stage, progress=share)
         self._look_at_search(job)
 
-    def _look_at_search(self, job: Job) -> None:
+    def _look_at_search(self, job: TrainingJob) -> None:
         if self._follower is not None:
             self.training = self._follower.look(job, self.training)
+        elif job.search is not None:
+            self.training = replace(self.training, search=job.search)
 
     def _record(self, registry: Registry, **changes: Any) -> None:
         """Change the training's state here and in MLflow, where other replicas read it."""

@@ -9,12 +9,12 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Protocol
 
 from service.common.domain import Training
 from service.common.errors import RegistryUnavailable, TrainingNotFound
-from service.common.ports import Registry
 from service.common.search import Trial
-from service.processes.job import Job
+from service.training.executor import TrainingJob
 
 _PAUSE_SECONDS = 1.0
 """Between two slices of writing."""
@@ -25,20 +25,30 @@ _LATE_SECONDS = 5.0
 _STOPPED = "The training was ended while it ran."
 
 
+class TrialRecords(Protocol):
+    """What a search is recorded by; both raise RegistryUnavailable and TrainingNotFound."""
+
+    def record_trial(self, training: Training, trial: Trial, record: str | None) -> str:
+        """Record a trial as it is now; return the id of its record, which `record` is if any."""
+
+    def update_training(self, training: Training) -> None:
+        """Record the training, with the state of its search."""
+
+
 class SearchFollower:
     """Follows the search of one training, on the thread of that training."""
 
-    def __init__(self, registry: Registry, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, registry: TrialRecords, clock: Callable[[], float] = time.monotonic) -> None:
         self._registry = registry
         self._clock = clock
-        self._job: Job | None = None
+        self._job: TrainingJob | None = None
         self._waiting: dict[int, Trial] = {}
         """By number: what has changed and is not written."""
         self._records: dict[int, str] = {}
         """By number: the records of trials that had not ended when they were written."""
         self._next_slice = 0.0
 
-    def look(self, job: Job, training: Training) -> Training:
+    def look(self, job: TrainingJob, training: Training) -> Training:
         """Take over what the job has said of its search; write some of it if it is time.
 
         Return the training with the state of the search. What MLflow does not take now is written
@@ -81,7 +91,7 @@ class SearchFollower:
         """The number of trials that are not written as they are."""
         return len(self._waiting)
 
-    def _take(self, job: Job) -> None:
+    def _take(self, job: TrainingJob) -> None:
         while job.trials:
             trial = job.trials.popleft()
             if trial.state != "running" or trial.number not in self._records:

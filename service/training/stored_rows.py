@@ -1,31 +1,44 @@
 """Rows that are stored as a data set, and are too many to be read at the request for a training.
 
-The training's job reads them from its folder, so it runs wherever that has been filled.
+The training's job reads them from its folder: it runs wherever they have been fetched to.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from service.common.domain import DataSet, Note
 from service.common.ports import DataSets
+from service.processes.job_files import STORED
 from service.processes.limits import JobLimits
+from service.training.spec import TrainingSpec
 
-TABLE_ROWS: Mapping[str, Any] = {"rows": "table"}
-"""What the job "train" is told where its folder has the rows as they were checked."""
-
-
-def fetch_rows(registry: DataSets, data_set: DataSet, folder: Path) -> dict[str, Any]:
-    """Fetch stored rows to a training's folder; return what its job is told of them."""
-    path = registry.fetch_data_set(data_set, folder)
-    return {"rows": "data_set", "data_set": {"name": data_set.name, "file": path.name}}
+FETCHING = "fetching rows"
+"""The stage of a training meanwhile."""
 
 
-def limits_beside(rows: DataSet, limits: JobLimits) -> JobLimits:
-    """Return what a job may take whose folder has stored rows, and may get them once more."""
-    return replace(limits, disk_bytes=limits.disk_bytes + 2 * rows.bytes)
+def fetch_rows(data_sets: DataSets, spec: TrainingSpec, tell: Callable[[], None]) -> None:
+    """Fetch what the folder of a training lacks of its rows; `tell` is called before.
+
+    Raises DataSetNotFound or RegistryUnavailable.
+    """
+    if spec.rows_are_stored:
+        tell()
+        data_sets.fetch_data_set(spec.data_set, spec.folder).rename(spec.folder / STORED)
+
+
+def limits_beside(spec: TrainingSpec, limits: JobLimits) -> JobLimits:
+    """Return what the job of a training may take: stored rows in its folder are not its own."""
+    if not spec.rows_are_stored:
+        return limits
+    return replace(limits, disk_bytes=limits.disk_bytes + spec.data_set.bytes)
+
+
+def data_set_read(result: Mapping[str, Any]) -> DataSet | None:
+    """Return the data set of a training as its job has read it; None where it had been before."""
+    described = result.get("data_set")
+    return None if described is None else data_set_of(described)
 
 
 def data_set_of(described: Mapping[str, Any]) -> DataSet:

@@ -24,7 +24,7 @@ from service.processes.job_files import ROWS, TABLE
 from service.processes.limits import JobLimits
 from service.processes.pool import WorkerPool
 from service.schema.contract import Schema, encode
-from service.training.run import TrainingSpec
+from service.training.spec import TrainingSpec
 from service.training.stored_rows import data_set_of
 
 Media = Literal["json", "csv", "parquet"]
@@ -235,6 +235,7 @@ class Uploads:
                 request=checked["request"],
                 refit=checked["refit"],
                 search=checked["search"] and SearchState(checked["search"]),
+                parallel=checked["parallel"],
             ),
             checked["wait"],
         )

@@ -17,7 +17,6 @@ from service.processes.job_files import (
     PROBABILITIES,
     REFUSED,
     ROWS,
-    TABLE,
     TRUTH,
     save,
 )
@@ -70,9 +69,8 @@ def read_held_out(task: Task) -> Any:
     A row that its schema refuses is marked as such.
     """
     folder = task.folder
-    table = Table.from_parquet(folder / TABLE)
-    places = np.load(folder / HELD_OUT, allow_pickle=False)
-    matrix, refused = matrix_of(table.at(places), decode(task.spec["schema"].encode()))
+    table = Table.from_parquet(folder / HELD_OUT)
+    matrix, refused = matrix_of(table, decode(task.spec["schema"].encode()))
     save(folder / MATRIX, matrix)
     save(folder / REFUSED, refused)
     return {"rows": len(matrix)}

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from skops.io import dumps
 
@@ -18,13 +19,11 @@ from service.common.search import SearchState, Trial
 from service.models.classifier import Classifier, answer
 from service.models.onnx_classifier import OnnxClassifier
 from service.processes.job_files import (
-    HELD_OUT,
+    OTHERS,
     REPORT,
+    STORED,
     TABLE,
-    TRUTH,
     VERSION,
-    save,
-    write_answers,
 )
 from service.processes.messages import to_json
 from service.schema import reference
@@ -32,7 +31,7 @@ from service.schema.contract import encode
 from service.schema.evaluation import FILE as EVALUATION
 from service.schema.train_request import TrainRequest
 from service.worker.data.table import Column, Table
-from service.worker.learning import evaluation, plots
+from service.worker.learning import evaluation, held_out, plots
 from service.worker.learning.curves import curves_of
 from service.worker.learning.fitting import Fitted, Progress, fit
 from service.worker.learning.folds import Folds
@@ -42,7 +41,8 @@ from service.worker.onnx_export.builder import NotConvertible
 from service.worker.onnx_export.convert import convert
 from service.worker.onnx_export.parity import Parity, check, made_up_rows
 from service.worker.search.forked_trials import ForkedTrials
-from service.worker.search.run import Found, SearchRun
+from service.worker.search.run import Found, SearchRun, Shared
+from service.worker.search.trials import Share
 from service.worker.sklearn_models.array_preprocessing import Preparation
 from service.worker.sklearn_models.classifier import NativeClassifier
 from service.worker.task import Task
@@ -72,7 +72,10 @@ def warm() -> None:
 
 
 def train(task: Task) -> Any:
-    """Fit what was planned; write the version's files and a report, and return the record."""
+    """Fit what was planned; write the version's files and a report, and return the record.
+
+    Of several pods that share a search, the first one does that; the others return nothing.
+    """
     folder = task.folder
     planned, described = _planned(task)
     request = planned.request
@@ -85,6 +88,8 @@ def train(task: Task) -> Any:
     if request.search is not None:
         start = time.perf_counter()
         found = _search(planned, task, progress)
+        if found is None:
+            return {}
         planned, notes = planned.of(found.model_type, found.params), found.notes
         searched = {"search": time.perf_counter() - start}
     fitted = fit(planned, progress)
@@ -99,9 +104,7 @@ def train(task: Task) -> Any:
     _pack(version, fitted, names, graph)
     _keep(version, report, fitted)
     if request.use == IF_BETTER:
-        save(folder / HELD_OUT, fitted.test)
-        save(folder / TRUTH, fitted.codes[fitted.test])
-        write_answers(folder, fitted.answered, fitted.held_out)
+        notes = (*notes, *held_out.keep(folder, planned.table, fitted))
     seconds = {**searched, **fitted.seconds, "convert": time.perf_counter() - start}
     backend = "native" if graph is None else "onnx"
     serving = {
@@ -131,28 +134,27 @@ def train(task: Task) -> Any:
 def _planned(task: Task) -> tuple[Plan, dict[str, Any] | None]:
     """Return the plan, and how the rows are described if nobody has read them before.
 
-    `rows` in the job's arguments says what the folder holds: "table", the rows that were checked at
-    the request, or "data_set", those of a data set as they are stored.
+    Where the job is told of a data set, the folder has its rows as they are stored. Otherwise it
+    has those that were checked at the request.
     """
     request = TrainRequest.model_validate_json(task.spec["request"])
-    if task.spec["rows"] == "table":
+    name = task.spec.get("data_set")
+    if name is None:
         return plan(Table.from_parquet(task.folder / TABLE), request), None
-    stored = task.spec["data_set"]
-    planned, described = planned_on_data_set(task.folder / stored["file"], stored["name"], request)
-    if request.use == IF_BETTER:  # The held-out rows are read from there.
-        (task.folder / TABLE).write_bytes(planned.table.to_parquet())
-    return planned, described
+    task.report("reading rows", 0.0)
+    return planned_on_data_set(task.folder / STORED, name, request)
 
 
-def _search(planned: Plan, task: Task, progress: Progress) -> Found:
+def _search(planned: Plan, task: Task, progress: Progress) -> Found | None:
     """Find the best classifier and parameters in a part of the time that the training has."""
     request = planned.request
     assert request.search is not None
+    shared = _SharedByFile(task)
     runner = ForkedTrials(
         Folds(planned, request.search_folds),
         request.params,
         metric_of(request),
-        request.search.parallel or 1,
+        1 if shared.share.pods > 1 else request.search.parallel or 1,
     )
 
     def tell(state: SearchState, trials: Sequence[Trial], share: float) -> None:
@@ -160,7 +162,28 @@ def _search(planned: Plan, task: Task, progress: Progress) -> Found:
         task.report_search(state, trials)
 
     progress("search", 0.0)
-    return SearchRun(planned, runner, _MOST_SEARCH * task.spec["seconds"], tell).run()
+    return SearchRun(planned, runner, _MOST_SEARCH * task.spec["seconds"], tell, shared).run()
+
+
+class _SharedByFile(Shared):
+    """What other pods have tried, in a file that the program around this job writes."""
+
+    def __init__(self, task: Task) -> None:
+        self._file = task.folder / OTHERS
+        self._read_at = 0
+        self.share = Share(task.spec.get("index", 0), task.spec.get("pods", 1))
+        self.searched_seconds = task.spec.get("searched_seconds", 0.0)
+
+    def trials(self) -> Sequence[Trial]:
+        """Return the trials in the file, if it has been written again."""
+        try:
+            written_at = self._file.stat().st_mtime_ns
+        except FileNotFoundError:
+            return ()
+        if written_at == self._read_at:
+            return ()
+        self._read_at = written_at
+        return msgspec.json.decode(self._file.read_bytes(), type=list[Trial])
 
 
 def _convert(

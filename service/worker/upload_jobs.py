@@ -136,6 +136,7 @@ def _checked(request: TrainRequest, data_set: dict[str, Any] | None) -> dict[str
         "name": request.name,
         "model_type": request.model_type or "",
         "search": None if request.search is None else metric_of(request),
+        "parallel": 1 if request.search is None else request.search.parallel or 1,
         "use": request.use,
         "refit": request.refit,
         "wait": request.wait,

@@ -15,6 +15,9 @@ from tests.support.chart import (
     CHART,
     NAMESPACE,
     RELEASE,
+    assert_restricted,
+    containers,
+    environment,
     needs_helm,
     of_kind,
     pods,
@@ -29,16 +32,9 @@ VALUES = CHART.parents[1] / "k8s" / "values"
 OWN_SETTINGS = {
     *("host", "port", "grpc_port", "data_dir"),
     *("mlflow_uri", "replicas", "peer_key", "api_keys_file"),
+    *("executor", "job_template", "training_pods"),
 }
 """What the chart sets itself, so that nobody else can."""
-
-
-def containers(spec: dict[str, Any]) -> list[dict[str, Any]]:
-    return [*spec.get("initContainers", []), *spec["containers"]]
-
-
-def environment(container: dict[str, Any]) -> dict[str, Any]:
-    return {entry["name"]: entry.get("value", entry.get("valueFrom")) for entry in container["env"]}
 
 
 def api_pod(*sets: str) -> dict[str, Any]:
@@ -56,19 +52,7 @@ def test_every_pod_fits_pod_security_restricted() -> None:
 
     assert len(found) == 12
     for name, spec in found.items():
-        security = spec["securityContext"]
-        assert security["runAsNonRoot"] is True, name
-        assert security["runAsUser"] > 0, name
-        assert security["seccompProfile"] == {"type": "RuntimeDefault"}, name
-        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec), name
-        for container in containers(spec):
-            assert container["securityContext"] == {
-                "allowPrivilegeEscalation": False,
-                "readOnlyRootFilesystem": True,
-                "capabilities": {"drop": ["ALL"]},
-            }, name
-        kinds = {next(kind for kind in volume if kind != "name") for volume in spec["volumes"]}
-        assert kinds <= {"emptyDir", "configMap", "secret"}, name
+        assert_restricted(spec, name)
 
 
 def test_no_pod_has_a_token_or_variables_of_services() -> None:
@@ -211,7 +195,15 @@ def test_values_and_schema_know_the_same_keys() -> None:
 def test_prose_stands_above_every_value() -> None:
     lines = (CHART / "values.yaml").read_text().splitlines()
     # Keys that Kubernetes defines, or that are one value over several lines.
-    known = ("cpu:", "memory:", "kubernetes.io/", "k8s-app:", "grafana_dashboard:", "training")
+    known = (
+        "cpu:",
+        "memory:",
+        "ephemeral-storage:",
+        "kubernetes.io/",
+        "k8s-app:",
+        "grafana_dashboard:",
+        "training",
+    )
     bare = [
         line
         for above, line in zip(["", *lines], lines, strict=False)

@@ -450,6 +450,21 @@ def test_files_are_written_beside_those_of_a_training_and_deleted(registry: Regi
     assert registry.list_files(run, "skew") == ["skew/1.b"]
 
 
+def test_the_version_of_a_training_is_found_by_it(registry: Registry, tmp_path: Path) -> None:
+    assert registry.version_of_training("of-training", "0" * 32) is None
+
+    version = add_version(registry, tmp_path, "of-training")
+
+    found = registry.version_of_training("of-training", version.run_id)
+    assert found is not None
+    assert (found.name, found.version, found.sha256) == (
+        "of-training",
+        version.version,
+        version.sha256,
+    )
+    assert registry.version_of_training("other", version.run_id) is None
+
+
 def test_files_of_a_training_that_is_none_are_not_found(registry: Registry) -> None:
     for identifier in ("0" * 32, "x", ""):
         with pytest.raises(TrainingNotFound):

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -111,3 +112,52 @@ def test_the_state_of_a_search_is_read_as_it_was_written_however_long(registry: 
 
     assert registry.get_training(training.id).search == STATE
     registry.close_training(replace(training, state="failed"))
+
+
+def test_other_pods_read_trials_as_they_are(registry: Registry) -> None:
+    training = open_training(registry, search=STATE)
+    first = registry.record_trial(training, BEGUN, None)
+    second = registry.record_trial(training, replace(BEGUN, number=2), None)
+    assert registry.trials_of(training.id)[first] == BEGUN
+
+    registry.record_trial(training, ENDED, first)
+
+    assert registry.trials_of(training.id) == {first: ENDED, second: replace(BEGUN, number=2)}
+    registry.close_training(replace(training, state="failed"))
+    assert all(one.state != "running" for one in registry.trials_of(training.id).values())
+
+
+def test_a_pod_records_how_far_a_training_has_come_and_nothing_else(registry: Registry) -> None:
+    training = open_training(registry)
+
+    registry.record_progress(training.id, "search", 0.25, STATE)
+
+    found = registry.get_training(training.id)
+    assert (found.stage, found.progress, found.search) == ("search", 0.25, STATE)
+    assert (found.state, found.owner, found.beat_at) == (
+        training.state,
+        training.owner,
+        training.beat_at,
+    )
+    registry.close_training(replace(found, state="failed"))
+
+
+def test_a_folder_is_stored_with_a_training_and_fetched_as_it_was(
+    registry: Registry, tmp_path: Path
+) -> None:
+    training = open_training(registry)
+    made, fetched = tmp_path / "made", tmp_path / "fetched"
+    (made / "version").mkdir(parents=True)
+    (made / "outcome.json").write_bytes(b"{}")
+    (made / "version" / "model.onnx").write_bytes(b"graph" * 1000)
+
+    registry.store_folder(training.id, made, "job/out")
+    registry.fetch_folder(training.id, "job/out", fetched)
+
+    assert (fetched / "outcome.json").read_bytes() == b"{}"
+    assert (fetched / "version" / "model.onnx").read_bytes() == b"graph" * 1000
+    registry.close_training(replace(training, state="failed"))
+    with pytest.raises(TrainingNotFound):
+        registry.store_folder("0" * 32, made, "job/out")
+    with pytest.raises(TrainingNotFound):
+        registry.fetch_folder("0" * 32, "job/out", fetched)

@@ -75,3 +75,31 @@ def pods(resources: list[Resource]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield resource["metadata"]["name"], resource["spec"]
         elif resource["kind"] in ("Deployment", "StatefulSet", "DaemonSet", "Job"):
             yield resource["metadata"]["name"], resource["spec"]["template"]["spec"]
+
+
+def containers(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the containers of a pod, those that prepare it first."""
+    return [*spec.get("initContainers", []), *spec["containers"]]
+
+
+def environment(container: dict[str, Any]) -> dict[str, Any]:
+    """Return a container's variables by name, each as its value or where that comes from."""
+    return {entry["name"]: entry.get("value", entry.get("valueFrom")) for entry in container["env"]}
+
+
+def assert_restricted(spec: dict[str, Any], name: str) -> None:
+    """Fail unless a pod fits Pod Security `restricted` and its root file system is read-only."""
+    security = spec["securityContext"]
+    assert security["runAsNonRoot"] is True, name
+    assert security["runAsUser"] > 0, name
+    assert security["seccompProfile"] == {"type": "RuntimeDefault"}, name
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec), name
+    for container in containers(spec):
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }, name
+    volumes = spec.get("volumes", [])
+    kinds = {next(kind for kind in volume if kind != "name") for volume in volumes}
+    assert kinds <= {"emptyDir", "configMap", "secret"}, name

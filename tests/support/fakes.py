@@ -26,7 +26,7 @@ from service.common.errors import (
     VersionNotServable,
 )
 from service.common.outcomes import OutcomeRecord, Receipt
-from service.common.search import Trial
+from service.common.search import SearchState, Trial
 from service.common.traffic import Traffic
 from service.registry.download import BOUNDS, FolderSource, NotFetchable, download
 from service.registry.versions import refusal_of_name
@@ -108,6 +108,11 @@ class FakeRegistry:
         if not found:
             raise ModelNotFound(name)
         return max(found, key=lambda version: version.version)
+
+    def version_of_training(self, name: str, training: str) -> Version | None:
+        self._look()
+        found = [v for v in self.versions.values() if (v.name, v.run_id) == (name, training)]
+        return found[-1] if found else None
 
     def version_of_alias(self, name: str, alias: str) -> Version:
         self._look()
@@ -234,6 +239,15 @@ class FakeRegistry:
         self._look()
         self.trainings[training.id] = training
 
+    def record_progress(
+        self, identifier: str, stage: str, progress: float, search: SearchState | None
+    ) -> None:
+        training = self.get_training(identifier)
+        search = training.search if search is None else search
+        self.trainings[identifier] = replace(
+            training, stage=stage, progress=progress, search=search
+        )
+
     def beat(self, identifier: str, at: float) -> None:
         self.trainings[identifier] = replace(self.get_training(identifier), beat_at=at)
 
@@ -272,6 +286,14 @@ class FakeRegistry:
     def delete_file(self, identifier: str, path: str) -> None:
         self._files_of_run(identifier).delete(path)
 
+    def store_folder(self, identifier: str, folder: Path, path: str) -> None:
+        self._files_of_run(identifier)
+        shutil.copytree(folder, self.report(identifier) / path, dirs_exist_ok=True)
+
+    def fetch_folder(self, identifier: str, path: str, folder: Path) -> None:
+        self._files_of_run(identifier)
+        download(FolderSource(self.report(identifier) / path), folder, BOUNDS)
+
     def _files_of_run(self, identifier: str) -> FolderSource:
         self.get_training(identifier)
         self.reach_storage()
@@ -283,6 +305,10 @@ class FakeRegistry:
         identifier = record or uuid.uuid4().hex
         self.trials[identifier] = (training.id, trial)
         return identifier
+
+    def trials_of(self, identifier: str) -> Mapping[str, Trial]:
+        self.get_training(identifier)
+        return {key: trial for key, (parent, trial) in self.trials.items() if parent == identifier}
 
     def close_training(self, training: Training) -> None:
         self._look()
@@ -363,6 +389,8 @@ class FakeRegistry:
 
     def fetch_data_set(self, data_set: DataSet, folder: Path) -> Path:
         self._look()
+        if data_set.id not in [known.id for known in self.data_sets]:
+            raise DataSetNotFound(data_set.name)
         folder.mkdir(parents=True, exist_ok=True)
         source = self.folder / "datasets" / data_set.id / "rows.parquet"
         return Path(shutil.copy(source, folder / "rows.parquet"))

@@ -13,6 +13,7 @@ import httpx
 from service.app import create_app
 from service.common.ports import Registry
 from service.common.settings import Settings
+from service.kubernetes.cluster import Cluster
 from service.processes.pool import WorkerPool
 from service.server.server import Server, listen, url
 from tests.support.waiting import wait_until
@@ -75,20 +76,26 @@ def settings_for(folder: Path, **changes: Any) -> Settings:
 
 @contextmanager
 def serve(
-    settings: Settings, registry: Registry | None = None, workers: WorkerPool = _SHARED
+    settings: Settings,
+    registry: Registry | None = None,
+    workers: WorkerPool = _SHARED,
+    cluster: Cluster | None = None,
 ) -> Iterator[Client]:
     """Run the service while the block runs; yield a client of it."""
-    with running(settings, registry, workers) as (_, client):
+    with running(settings, registry, workers, cluster) as (_, client):
         yield client
 
 
 @contextmanager
 def running(
-    settings: Settings, registry: Registry | None = None, workers: WorkerPool = _SHARED
+    settings: Settings,
+    registry: Registry | None = None,
+    workers: WorkerPool = _SHARED,
+    cluster: Cluster | None = None,
 ) -> Iterator[tuple[Server, Client]]:
     """Run the service while the block runs, or until the block ends the server."""
     listener = listen(settings)
-    server = Server(create_app(settings, registry, workers), settings)
+    server = Server(create_app(settings, registry, workers, cluster), settings)
     address = url(listener)
     thread = threading.Thread(target=server.run, args=([listener],), name="server")
     thread.start()

@@ -10,7 +10,7 @@ from service.worker.data.table import Table
 from service.worker.learning.folds import Folds
 from service.worker.learning.plan import Plan, plan
 from service.worker.learning.search_request import metric_of
-from service.worker.search.run import Found, SearchRun
+from service.worker.search.run import Found, SearchRun, Shared
 from service.worker.search.trials import Event, FoldScored, Proposal, TrialFailed
 from tests.support.fitting import request
 
@@ -55,7 +55,7 @@ class FakeTrials:
         events: list[Event] = []
         for number, fold in asked.items():
             try:
-                value = self._score(self.begun[number - 1], fold)
+                value = self._score(self._proposal(number), fold)
             except UnusableData as error:
                 events.append(TrialFailed(number, str(error)))
             else:
@@ -65,6 +65,9 @@ class FakeTrials:
 
     def close(self) -> None:
         self.closed = True
+
+    def _proposal(self, number: int) -> Proposal:
+        return next(one for one in self.begun if one.number == number)
 
 
 class Searched:
@@ -78,6 +81,7 @@ class Searched:
         score: Score | None = None,
         most_seconds: float = 1000.0,
         clock: Callable[[], float] = lambda: 0.0,
+        shared: Shared | None = None,
         **keys: Any,
     ) -> None:
         keys = {"search": Search(**search), **keys}
@@ -85,15 +89,18 @@ class Searched:
             keys["model_type"] = None
         self.plan = plan(table, request(**keys))
         parallel = self.plan.request.search.parallel or 1  # type: ignore[union-attr]
-        self.trials = FakeTrials(score or by_folds(self.plan), parallel)
+        slots = parallel if shared is None else 1
+        self.trials = FakeTrials(score or by_folds(self.plan), slots)
         self.states: list[SearchState] = []
         self.news: dict[int, Trial] = {}
         self.shares: list[float] = []
-        self.run = SearchRun(self.plan, self.trials, most_seconds, self._tell, clock)
+        self.run = SearchRun(self.plan, self.trials, most_seconds, self._tell, shared, clock)
 
     def found(self) -> Found:
         """Make the search."""
-        return self.run.run()
+        found = self.run.run()
+        assert found is not None
+        return found
 
     @property
     def last(self) -> SearchState:

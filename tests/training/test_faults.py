@@ -24,10 +24,13 @@ from service.rollout.poller import Poller
 from service.schema.decoder import Limits
 from service.serving.current_model import CurrentModel
 from service.serving.loader import Loader
+from service.training.executor import ProcessExecutor
 from service.training.heartbeats import Heartbeats
 from service.training.queue import TrainingQueue
-from service.training.run import Limits as TrainingLimits
-from service.training.run import TrainingRun, TrainingServices, TrainingSpec
+from service.training.run import TrainingRun
+from service.training.services import Limits as TrainingLimits
+from service.training.services import TrainingServices
+from service.training.spec import TrainingSpec
 from tests.support.fakes import FakeRegistry, make_version
 from tests.support.server import ENDLESS, Client, serve, settings_for
 from tests.support.waiting import wait_until
@@ -216,7 +219,11 @@ def test_a_training_that_is_opened_while_the_service_stops_is_closed(
     replicas = Coordinator(_local(registry, workers, tmp_path), NoPeers(), registry, metrics)
     limits = TrainingLimits(at_once=1, queued=1, each=LIMITS)
     training_queue = TrainingQueue(
-        "me", TrainingServices(registry, workers, replicas, CurrentModel(), limits), metrics
+        "me",
+        TrainingServices(
+            registry, workers, replicas, CurrentModel(), limits, ProcessExecutor(workers)
+        ),
+        metrics,
     )
     training_queue.start()
 

@@ -13,9 +13,10 @@ from service.processes.limits import JobLimits
 from service.processes.pool import WorkerPool
 from service.rollout.coordinator import Coordinator
 from service.serving.current_model import CurrentModel
+from service.training.executor import ProcessExecutor
 from service.training.heartbeats import ORPHAN_SECONDS
 from service.training.queue import TrainingQueue
-from service.training.run import Limits, TrainingServices
+from service.training.services import Limits, TrainingServices
 from tests.support.fakes import FakeRegistry
 from tests.support.replicas import FakePeers, FakeReplica
 
@@ -30,7 +31,8 @@ class Scene:
         self.replicas = Coordinator(local, FakePeers([self.b]), self.registry, Metrics())  # type: ignore[arg-type]
         limits = Limits(at_once=1, queued=1, each=JobLimits(seconds=60, memory_bytes=2**32))
         services = TrainingServices(
-            self.registry, WorkerPool(), self.replicas, CurrentModel(), limits
+            *(self.registry, WorkerPool(), self.replicas, CurrentModel(), limits),
+            ProcessExecutor(WorkerPool()),
         )
         self.queue = TrainingQueue("a", services, Metrics())
 
@@ -96,7 +98,10 @@ def test_a_training_that_ends_while_its_owner_is_asked_keeps_its_end(scene: Scen
     limits = Limits(at_once=1, queued=1, each=JobLimits(seconds=60, memory_bytes=2**32))
     queue = TrainingQueue(
         "a",
-        TrainingServices(scene.registry, WorkerPool(), scene.replicas, CurrentModel(), limits),
+        TrainingServices(
+            *(scene.registry, WorkerPool(), scene.replicas, CurrentModel(), limits),
+            ProcessExecutor(WorkerPool()),
+        ),
         Metrics(),
     )
 

@@ -15,7 +15,10 @@ from service.processes import job_files as files
 from service.processes.limits import JobLimits
 from service.rollout.coordinator import Coordinator
 from service.serving.current_model import CurrentModel
-from service.training.run import Limits, TrainingRun, TrainingServices, TrainingSpec
+from service.training.executor import ProcessExecutor
+from service.training.run import TrainingRun
+from service.training.services import Limits, TrainingServices
+from service.training.spec import TrainingSpec
 from tests.support.comparing import Above, in_use, write_held_out
 from tests.support.fakes import FakeRegistry, make_version
 from tests.support.replicas import FakePeers, FakeReplica
@@ -30,11 +33,12 @@ RESULT: dict[str, Any] = {
     "chosen": {},
     "sha256": {"model.onnx": "0"},
     "features": [],
-    "data_set": None,
 }
 
 
 class FakeJob:
+    search = None
+
     def __init__(self, error: Exception | None) -> None:
         self.error = error
 
@@ -75,6 +79,7 @@ class Scene:
             self.replicas,
             self.current_model,
             LIMITS,
+            ProcessExecutor(self.workers),  # type: ignore[arg-type]
         )
         run = TrainingRun(training, spec)
         return run.run(services), run

@@ -42,7 +42,7 @@ def train(folder: Path, progress: list[News]) -> Outcome:
     table, target = built_in("iris")
     (folder / TABLE).write_bytes(table.to_parquet())
     request = TrainRequest(name="m", model_type="GaussianNB", target=target)
-    spec = to_json({"rows": "table", "request": request.model_dump_json()})
+    spec = to_json({"request": request.model_dump_json()})
     return jobs.run(StartJob(1, "train", str(folder), LIMITS, spec), progress.append)
 
 

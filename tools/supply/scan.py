@@ -36,6 +36,8 @@ RENDERINGS: Mapping[str, Sequence[str]] = {
         *("--set", "auth.enabled=true", "--set", "api.autoscaling.enabled=true"),
         *("--set", "backup.enabled=true", "--set", "backup.restore=latest"),
         *("--set", "monitoring.standalone=true"),
+        *("--set", "training.executor=kubernetes"),
+        *("--set", "training.apiServer.cidrs={192.0.2.1/32}"),
     ),
 }
 """Helm's options for each set of manifests that is read."""
@@ -49,6 +51,7 @@ _ANY = re.compile("")
 WHERE: Mapping[str, "re.Pattern[str]"] = {
     "CKV_K8S_8": re.compile(r" Pod\.\S+-test-\w+$"),
     "CKV_K8S_9": re.compile(r" Pod\.\S+-test-\w+$"),
+    "CKV_K8S_38": re.compile(r" Deployment\.\S+-api$"),
     "CKV_K8S_40": re.compile(r"-(postgres|grafana)$"),
 }
 """The places where a rule is waived, if not everywhere."""

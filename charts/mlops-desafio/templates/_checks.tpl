@@ -40,7 +40,48 @@
 {{- fail (printf "api.extraEnv has %s, which is a setting of the service: put it in api.settings." .name) -}}
 {{- end -}}
 {{- end -}}
+{{- if eq $v.training.executor "kubernetes" -}}
+{{- include "desafio.trainingChecks" . -}}
+{{- end -}}
 {{- if and $v.mlflow.gc.enabled (not $v.mlflow.enabled) -}}
 {{- fail "mlflow.gc needs the chart's own MLflow: what lies elsewhere is removed there." -}}
+{{- end -}}
+{{- end }}
+
+{{/* The same of trainings as Jobs. What the API server would refuse is refused here, before a training is lost to it. */}}
+{{- define "desafio.trainingChecks" -}}
+{{- $v := .Values -}}
+{{- $requests := $v.training.resources.requests | default dict -}}
+{{- $limits := $v.training.resources.limits | default dict -}}
+{{- if not $limits.memory -}}
+{{- fail "training.executor is kubernetes, so training.resources.limits.memory must say what a training may take." -}}
+{{- end -}}
+{{- if include "desafio.above" (list "512Mi" $limits.memory) -}}
+{{- fail (printf "training.resources.limits.memory is %v: a training needs 512Mi or more." $limits.memory) -}}
+{{- end -}}
+{{- range $resource, $limit := $limits -}}
+{{- $request := get $requests $resource -}}
+{{- if and $request (include "desafio.above" (list $request $limit)) -}}
+{{- fail (printf "training.resources.requests.%s is %v, above its limit of %v." $resource $request $limit) -}}
+{{- end -}}
+{{- end -}}
+{{- $disk := $v.api.settings.trainingDiskBytes | default "2Gi" -}}
+{{- $storage := get $limits "ephemeral-storage" -}}
+{{- if and $storage (include "desafio.above" (list $disk $storage)) -}}
+{{- fail (printf "training.resources.limits.ephemeral-storage is %v, below what a training may write (api.settings.trainingDiskBytes, 2Gi unless set): its pod would be evicted before that is told." $storage) -}}
+{{- end -}}
+{{- if hasKey $v.api.settings "trainingSeconds" -}}
+{{- fail "training.executor is kubernetes, so training.deadlineSeconds bounds a training: leave api.settings.trainingSeconds out." -}}
+{{- end -}}
+{{- if eq (include "desafio.serviceAccount" (list . "api")) "default" -}}
+{{- fail "training.executor is kubernetes, so the API needs an account of its own (api.serviceAccount.create, or a name): every pod of the namespace without one has the account default." -}}
+{{- end -}}
+{{- range $v.training.extraEnv -}}
+{{- if or (hasPrefix "SERVICE_" .name) (eq .name "TRAINING") -}}
+{{- fail (printf "training.extraEnv has %s, which the chart and the service set themselves." .name) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $v.networkPolicy.enabled (not (include "desafio.apiServer" .)) -}}
+{{- fail "training.executor is kubernetes, so training.apiServer.cidrs must have the addresses of the API server (kubectl get endpointslices -n default kubernetes): Helm could not ask the cluster for them. Or networkPolicy.enabled must be false." -}}
 {{- end -}}
 {{- end }}

@@ -2,12 +2,13 @@
 
 {{/*
 The head of a pod's spec: restricted, without a token, without the variables that Kubernetes makes
-from Services. Call it with (list . <user>), the numeric user that its image is made for.
+from Services. Call it with (list . <user>), the numeric user that its image is made for; a third entry
+that is true gives it a token.
 */}}
 {{- define "desafio.pod" -}}
 {{- $root := index . 0 -}}
 {{- $user := index . 1 -}}
-automountServiceAccountToken: false
+automountServiceAccountToken: {{ and (gt (len .) 2) (last .) }}
 enableServiceLinks: false
 securityContext:
   runAsNonRoot: true

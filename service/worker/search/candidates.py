@@ -7,9 +7,10 @@ from typing import Any, Protocol
 
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 
+from service.common.search import Trial
 from service.schema.search import Search
 from service.worker.learning.spaces import Choices, Space, Span
-from service.worker.search.trials import Proposal
+from service.worker.search.trials import WHOLE, Proposal, Share
 
 
 class Candidates(Protocol):
@@ -24,17 +25,26 @@ class Candidates(Protocol):
     def tell(self, number: int, value: float | None, *, pruned: bool = False) -> None:
         """Learn the end of a trial: its value, or None of one that failed or was pruned."""
 
+    def learn(self, trial: Trial) -> None:
+        """Learn of a trial that was made elsewhere, or before this process, and has ended."""
+
 
 class ListedCandidates:
     """Proposes each of a list in its order, and ends none before its last fold."""
 
-    def __init__(self, candidates: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
-        self._rest = enumerate(candidates, start=1)
+    def __init__(
+        self, candidates: Iterable[tuple[str, Mapping[str, Any]]], share: Share = WHOLE
+    ) -> None:
+        numbered = enumerate(candidates, start=1)
+        self._rest = ((number, one) for number, one in numbered if share.holds(number))
+        self._made: set[int] = set()
 
     def propose(self) -> Proposal | None:
-        """Return the next candidate; None after the last."""
-        number, candidate = next(self._rest, (0, None))
-        return None if candidate is None else Proposal(number, candidate[0], candidate[1])
+        """Return the next candidate that was not made before; None after the last."""
+        for number, candidate in self._rest:
+            if number not in self._made:
+                return Proposal(number, candidate[0], candidate[1])
+        return None
 
     def is_hopeless(self, number: int, fold: int, mean: float) -> bool:  # noqa: ARG002
         """Return False: the client wants all of them."""
@@ -43,8 +53,12 @@ class ListedCandidates:
     def tell(self, number: int, value: float | None, *, pruned: bool = False) -> None:
         """Do nothing: the order is fixed."""
 
+    def learn(self, trial: Trial) -> None:
+        """Pass over a trial that was made before."""
+        self._made.add(trial.number)
 
-def of_lists(search: Search, model_type: str, seed: int) -> ListedCandidates:
+
+def of_lists(search: Search, model_type: str, seed: int, share: Share = WHOLE) -> ListedCandidates:
     """Return the candidates of a list search."""
     params = search.params or {}
     drawn: Iterable[Mapping[str, Any]] = (
@@ -52,7 +66,7 @@ def of_lists(search: Search, model_type: str, seed: int) -> ListedCandidates:
         if search.candidates == search.combinations
         else ParameterSampler(params, search.candidates, random_state=seed)
     )
-    return ListedCandidates((model_type, one) for one in drawn)
+    return ListedCandidates(((model_type, one) for one in drawn), share)
 
 
 def combinations(spaces: Mapping[str, Space]) -> float:

@@ -25,13 +25,20 @@ class Scoreboard:
     pruned: int = 0
     reason: str = ""
     """Why the last trial failed that did."""
+    others: dict[int, Trial] = field(default_factory=dict)
+    """Trials of other pods, and of others before this process, as they were heard of last."""
     _ranked: list[tuple[float, int, Candidate]] = field(default_factory=list)
     _news: dict[int, Trial] = field(default_factory=dict)
 
     @property
     def ended(self) -> int:
         """The number of trials that have ended."""
-        return self.begun - len(self.running)
+        return self.begun - len(self.running) - self.running_elsewhere
+
+    @property
+    def running_elsewhere(self) -> int:
+        """The number of trials that run in other pods."""
+        return sum(one.state == "running" for one in self.others.values())
 
     @property
     def best(self) -> Candidate | None:
@@ -61,12 +68,32 @@ class Scoreboard:
     def complete(self, number: int) -> float:
         """End a trial with the mean of its folds, and return that."""
         value = mean(self.running[number].values)
-        trial = self._end(number, "complete", value=value)
+        self._rank(self._end(number, "complete", value=value), value)
+        return value
+
+    def _rank(self, trial: Trial, value: float) -> None:
         candidate = Candidate(trial.model_type, trial.params, value)
         better = value if self.metric in LOWER_IS_BETTER else -value
-        insort(self._ranked, (better, number, candidate), key=lambda one: one[:2])
-        self.since_better = 0 if self._ranked[0][1] == number else self.since_better + 1
-        return value
+        insort(self._ranked, (better, trial.number, candidate), key=lambda one: one[:2])
+        self.since_better = 0 if self._ranked[0][1] == trial.number else self.since_better + 1
+
+    def hear(self, trial: Trial) -> bool:
+        """Count a trial that was made elsewhere; return whether it is news that it has ended."""
+        known = self.others.get(trial.number)
+        self.others[trial.number] = trial
+        if known is None:
+            self.begun += 1
+        if trial.state == "running" or (known is not None and known.state != "running"):
+            return False
+        if trial.value is not None:
+            self._rank(trial, trial.value)
+            return True
+        self.since_better += 1
+        self.pruned += trial.state == "pruned"
+        if trial.state == "failed":
+            self.failed += 1
+            self.reason = trial.reason
+        return True
 
     def prune(self, number: int, reason: str) -> None:
         """End a trial before its last fold."""
@@ -103,7 +130,7 @@ class Scoreboard:
         return SearchState(
             metric=self.metric,
             trials=self.begun,
-            running=len(self.running),
+            running=len(self.running) + self.running_elsewhere,
             failed=self.failed,
             pruned=self.pruned,
             best=self.best,

@@ -1,4 +1,4 @@
-"""Where the trials of a search are run: the port, and what it reports."""
+"""Where the trials of a search are run: the port, what it reports, and who makes which of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +14,30 @@ class Proposal:
     model_type: str
     params: Mapping[str, Any]
     """Those that were searched, without those that the request fixes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The trials of one of several pods: numbers are dealt out in turn, so none is made twice."""
+
+    index: int = 0
+    """Of the pod, from 0."""
+    pods: int = 1
+
+    def number(self, count: int) -> int:
+        """Return the number of the trial that this pod begins after `count` others of its own."""
+        return 1 + self.index + count * self.pods
+
+    def holds(self, number: int) -> bool:
+        """Return whether a trial is one of this pod."""
+        return (number - 1) % self.pods == self.index
+
+    def most(self, trials: int) -> int:
+        """Return how many of that many trials are those of this pod."""
+        return len(range(self.index, trials, self.pods))
+
+
+WHOLE = Share()
 
 
 @dataclass(frozen=True, slots=True)

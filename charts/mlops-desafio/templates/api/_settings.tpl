@@ -5,6 +5,12 @@ SERVICE_REPLICAS: dns://{{ include "desafio.name" (list . "replicas") }}:8000
 {{- if .Values.api.grpc.enabled }}
 SERVICE_GRPC_PORT: {{ .Values.api.grpc.port | quote }}
 {{- end }}
+{{- if eq .Values.training.executor "kubernetes" }}
+SERVICE_EXECUTOR: kubernetes
+SERVICE_JOB_TEMPLATE: /etc/training/job.json
+SERVICE_TRAINING_PODS: {{ .Values.training.maxPods | quote }}
+SERVICE_TRAINING_SECONDS: {{ .Values.training.deadlineSeconds | quote }}
+{{- end }}
 {{- if .Values.auth.enabled }}
 SERVICE_API_KEYS_FILE: /etc/desafio/keys
 {{- end }}

@@ -1,0 +1,1 @@
+"""The program in a pod of a training's Job (`python -m service.pod`)."""

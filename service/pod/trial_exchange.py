@@ -1,0 +1,89 @@
+"""The trials of a search that several pods share: their own to MLflow, the others' from there.
+
+Each pod has numbers of its own: that of index 1 of 3 pods makes trials 2, 5, 8, … So no two pods
+make the same trial, whatever dies.
+"""
+
+import time
+from dataclasses import replace
+
+from service.common.domain import Training
+from service.common.ports import Registry
+from service.common.search import Trial
+from service.processes.job import Job
+from service.training.search_follower import SearchFollower, TrialRecords
+
+_READ_SECONDS = 2.0
+_READ_SHARE = 0.05
+"""Of the time of a pod, for reading what others have tried: there may be a thousand of them."""
+_LOST = "Its pod was ended."
+
+
+class TrialExchange:
+    """Writes what this pod tries, and reads what others have tried."""
+
+    def __init__(self, registry: Registry, training: Training, index: int, pods: int) -> None:
+        """`index`: of this pod, from 0."""
+        self._registry = registry
+        self._training = training
+        self._index = index
+        self._pods = pods
+        self._follower = SearchFollower(_Records(registry))
+        self._others: list[Trial] = []
+        self._next_read = 0.0
+
+    def close_lost(self) -> None:
+        """End the trials that were running in a pod that this one replaces.
+
+        Raises RegistryUnavailable.
+        """
+        trials = self._registry.trials_of(self._training.id)
+        for record, trial in trials.items():
+            if trial.state == "running" and self._is_mine(trial):
+                ended = replace(trial, state="failed", ended_at=time.time(), reason=_LOST)
+                self._registry.record_trial(self._training, ended, record)
+        self._others = list(self._registry.trials_of(self._training.id).values())
+
+    def all_trials(self) -> list[Trial]:
+        """Return what was read last."""
+        return self._others
+
+    def searched_seconds(self) -> float:
+        """Return how long ago the first trial began; 0 before that."""
+        begun = [trial.started_at for trial in self._others]
+        return max(0.0, time.time() - min(begun)) if begun else 0.0
+
+    def look(self, job: Job) -> list[Trial]:
+        """Write some of what the job has tried; return what others have tried.
+
+        Raises RegistryUnavailable.
+        """
+        self._training = self._follower.look(job, self._training)
+        if self._pods > 1 and time.monotonic() >= self._next_read:
+            start = time.monotonic()
+            trials = self._registry.trials_of(self._training.id).values()
+            self._others = [trial for trial in trials if not self._is_mine(trial)]
+            end = time.monotonic()
+            self._next_read = end + max(_READ_SECONDS, (end - start) / _READ_SHARE)
+        return self._others
+
+    def finish(self) -> None:
+        """Write what is left of this pod's trials; raises RegistryUnavailable."""
+        self._follower.finish(self._training)
+
+    def _is_mine(self, trial: Trial) -> bool:
+        return (trial.number - 1) % self._pods == self._index
+
+
+class _Records(TrialRecords):
+    """Records of trials alone: the state of the training is written by whom it belongs to."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def record_trial(self, training: Training, trial: Trial, record: str | None) -> str:
+        """Record a trial; return the id of its record."""
+        return self._registry.record_trial(training, trial, record)
+
+    def update_training(self, training: Training) -> None:
+        """Do nothing."""

@@ -1,0 +1,49 @@
+"""A training whose request and rows were checked: what it is told, and where its files are."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+
+from service.common.domain import DataSet, UseWish
+from service.common.search import SearchState
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSpec:
+    """A training whose request and rows were checked."""
+
+    name: str
+    model_type: str
+    data_set: DataSet
+    use: UseWish
+    folder: Path
+    """Holds the rows that the check wrote; removed at the end."""
+    request: str = ""
+    """The request in full, as the worker that checked it wrote it, for the one that trains."""
+    refit: bool = False
+    """Whether it is fitted again, on all rows, after it was measured."""
+    search: SearchState | None = None
+    """Where it begins with a search: the state before that."""
+    parallel: int = 1
+    """The trials of its search that run at the same time."""
+    rows_are_stored: bool = False
+    """Whether the folder has no rows yet: those of `data_set` are fetched where the job runs."""
+    only_first: bool = False
+    """Whether it is put in use only if no model is."""
+
+    def job(self, seconds: float) -> dict[str, Any]:
+        """Return what the job that trains is told; `seconds`: how long it may take."""
+        told = {"request": self.request, "seconds": seconds}
+        return {**told, "data_set": self.data_set.name} if self.rows_are_stored else told
+
+    def to_json(self) -> bytes:
+        """Write it for another process, which has the files in a folder of its own."""
+        return msgspec.json.encode(self, enc_hook=str)
+
+    @classmethod
+    def from_json(cls, text: bytes, folder: Path) -> Self:
+        """Read it; raises msgspec.DecodeError."""
+        spec = msgspec.json.decode(text, type=cls, dec_hook=lambda _, value: Path(value))
+        return replace(spec, folder=folder)
