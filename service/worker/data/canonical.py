@@ -124,7 +124,9 @@ class CanonicalFile:
 
     def __init__(self, source: Path | BinaryIO) -> None:
         # By read and not by mapping: what is mapped counts as memory of this process.
-        self._file = pq.ParquetFile(str(source) if isinstance(source, Path) else source)
+        self._file = pq.ParquetFile(
+            str(source) if isinstance(source, Path) else source, pre_buffer=False
+        )
         metadata = self._file.metadata
         self.rows: int = metadata.num_rows
         text = (metadata.metadata or {}).get(_READING.encode(), b"{}")

@@ -70,6 +70,8 @@ class ParquetRows:
                 str(source) if isinstance(source, Path) else source,
                 thrift_string_size_limit=1 << 26,
                 thrift_container_size_limit=1 << 22,
+                # Otherwise all that is read ahead is kept to the end.
+                pre_buffer=False,
                 buffer_size=_BUFFER_BYTES if isinstance(source, Path) else 0,
             )
             metadata = self._file.metadata
