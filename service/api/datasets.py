@@ -1,5 +1,6 @@
 """`/datasets`: rows kept by name."""
 
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from service.api.parameters import STRICT_QUERY, Name
 from service.api.request_body import csv_encoding
 from service.api.schemas import DataSetList, DataSetReply, NoteReply, ProblemReply
 from service.api.services import Services, services_of
-from service.api.upload_body import FORM, MEDIA, receive_upload
+from service.api.upload_body import FORM, receive_data_set
 from service.common import domain
 from service.common.domain import BUILT_IN_DATA_SETS, DataSet, is_name
 from service.common.errors import DataSetConflict, DataSetNotFound, InvalidRequest
@@ -149,13 +150,14 @@ async def add_data_set(
 ) -> DataSetReply:
     """Read the rows and keep them; the same rows under the same name again change nothing.
 
-    A form may have the parameters as its fields.
+    A CSV or Parquet file as the body may be larger than JSON or a form. A form may have the
+    parameters as its fields.
     """
     services = services_of(request)
     await services.ask(services.registry.newest_use)
     upload = await services.run(services.uploads.open)
     try:
-        await receive_upload(request, services, upload, (*MEDIA, FORM))
+        await receive_data_set(request, services, upload)
         for key in upload.fields:
             if key not in ("name", "target", *FileOptions.model_fields):
                 raise InvalidRequest(f"{key[:64]!r} is not a field of this form.")
@@ -170,11 +172,16 @@ async def add_data_set(
         if upload.media == "csv" and not upload.form and encoding is None:
             options["encoding"] = csv_encoding(request)
         options |= {k: v for k, v in upload.fields.items() if k in FileOptions.model_fields}
-        async with services.reading:
+        # A large one takes minutes, and has a turn of its own.
+        is_large = services.large_upload.is_of(upload)
+        async with nullcontext() if is_large else services.reading:
             data_set = await services.run(services.uploads.data_set, upload, name, target, options)
         added = await services.run(services.registry.add_data_set, data_set, upload.table)
     finally:
-        await services.run(services.uploads.close, upload)
+        try:
+            await services.run(services.uploads.close, upload)
+        finally:
+            services.large_upload.leave(upload)
     response.headers["location"] = f"/datasets/{added.name}"
     return _reply(added)
 

@@ -68,6 +68,7 @@ TABLE: Mapping[type[ServiceError], tuple[int, str, str]] = {
     ClassifierUnavailable: (503, "classifier-unavailable", "Classifier unavailable"),
     errors.TrainingLost: (503, "training-lost", "Training lost"),
     errors.StorageUnavailable: (503, "storage-unavailable", "Storage unavailable"),
+    errors.LargeUploadUnderWay: (503, "large-upload-under-way", "Large upload under way"),
     errors.DataSetBusy: (503, "data-set-busy", "Data set busy"),
     errors.NotReady: (503, "not-ready", "Not ready"),
     errors.Overloaded: (503, "overloaded", "Overloaded"),

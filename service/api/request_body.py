@@ -55,15 +55,15 @@ def csv_encoding(request: Request) -> str:
         raise UnsupportedMediaType(f"CSV in {clip(charset)!r}", ["CSV in UTF-8"]) from None
 
 
-async def capped(request: Request, limit: int) -> AsyncIterator[bytes]:
-    """Yield a body as it arrives; raises BodyTooLarge for more than `limit` bytes."""
+async def capped(request: Request, limit: int, advice: str = "") -> AsyncIterator[bytes]:
+    """Yield a body as it arrives; raises BodyTooLarge, with `advice`, beyond `limit` bytes."""
     if declared_bytes(request.headers.get("content-length", "").encode("latin-1")) > limit:
-        raise BodyTooLarge("The body", limit, "bytes")
+        raise BodyTooLarge("The body", limit, "bytes", advice)
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > limit:
-            raise BodyTooLarge("The body", limit, "bytes")
+            raise BodyTooLarge("The body", limit, "bytes", advice)
         yield chunk
 
 

@@ -12,6 +12,7 @@ from typing import Any, ParamSpec, TypedDict, TypeVar, cast
 from starlette.requests import Request
 
 from service.api.answering import Answering
+from service.api.large_upload import LargeUpload
 from service.api.shared_question import SharedQuestion
 from service.common.errors import ChangeUnderWay, RegistryUnavailable
 from service.common.metrics import Metrics
@@ -89,6 +90,7 @@ class Services:
     """Threads for the steps of other replicas' changes, which never queue behind clients."""
     reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_READ_AT_ONCE))
     """Held while a worker reads an upload: few at a time, and no thread waits for it."""
+    large_upload: LargeUpload = field(default_factory=LargeUpload)
     comparing: asyncio.Semaphore = field(
         default_factory=lambda: asyncio.Semaphore(_COMPARED_AT_ONCE)
     )

@@ -30,10 +30,49 @@ async def receive_upload(
     request: Request, services: Services, upload: Upload, accepted: tuple[str, ...]
 ) -> None:
     """Write the body of a request to the folder of an upload."""
+    kind = _kind(request, accepted)
+    await _receive(kind, request, services, upload, "")
+
+
+async def receive_data_set(request: Request, services: Services, upload: Upload) -> None:
+    """Write the body of a request, whose rows are a data set, to the folder of an upload.
+
+    A CSV or Parquet file that is the body as it is may be large, one at a time; the caller gives
+    `services.large_upload` free in the end. JSON is read as a whole, and a form is written twice.
+    """
+    kind = _kind(request, (*MEDIA, FORM))
+    small, large = services.settings.max_upload_bytes, services.settings.largest_data_set
+    if kind in (FORM, "application/json"):
+        advice = f"send the file itself, as CSV or Parquet, of up to {large:,} bytes"
+        await _receive(kind, request, services, upload, advice if large > small else "")
+        return
+    upload.media = MEDIA[kind]
+    await _write(_one_at_a_time(capped(request, large), services, upload), services, upload)
+
+
+async def _one_at_a_time(
+    stream: AsyncIterator[bytes], services: Services, upload: Upload
+) -> AsyncIterator[bytes]:
+    """Yield a body; raises LargeUploadUnderWay where it is large, and another is, too."""
+    size = 0
+    async for chunk in stream:
+        size += len(chunk)
+        if size > services.settings.max_upload_bytes:
+            services.large_upload.take(upload)
+        yield chunk
+
+
+def _kind(request: Request, accepted: tuple[str, ...]) -> str:
     kind = media_type(request)
     if kind not in accepted:
         raise UnsupportedMediaType(clip(kind), accepted)
-    stream = capped(request, services.settings.max_upload_bytes)
+    return kind
+
+
+async def _receive(
+    kind: str, request: Request, services: Services, upload: Upload, advice: str
+) -> None:
+    stream = capped(request, services.settings.max_upload_bytes, advice)
     if kind == FORM:
         await _receive_form(request, stream, services, upload)
         return

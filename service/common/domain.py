@@ -292,6 +292,7 @@ class DataSet:
     created_at: float
     id: str = ""
     notes: tuple[Note, ...] = ()
+    bytes: int = 0  # Of its Parquet file; 0 in a record of an older release.
 
 
 @dataclass(frozen=True, slots=True)

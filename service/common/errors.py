@@ -81,8 +81,9 @@ class InvalidInput(InvalidRequest):
 class BodyTooLarge(ServiceError):
     """A body, or the number of something in it, is over a limit."""
 
-    def __init__(self, what: str, limit: int, unit: str) -> None:
-        super().__init__(f"{what} is over the limit of {limit:,} {unit}.")
+    def __init__(self, what: str, limit: int, unit: str, advice: str = "") -> None:
+        more = f"; {advice}" if advice else ""
+        super().__init__(f"{what} is over the limit of {limit:,} {unit}{more}.")
 
 
 class UnsupportedMediaType(ServiceError):
@@ -424,6 +425,19 @@ class RateExceeded(Unavailable):
 
 class NotReady(Unavailable):
     """The process is starting or stopping."""
+
+
+class LargeUploadUnderWay(Unavailable):
+    """Another large data set is being received; there is room for one at a time."""
+
+    retry_after = 3
+    outcome = "unchanged"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Another large data set is being stored by this replica at the moment; nothing has "
+            "changed, send it again."
+        )
 
 
 class DataSetBusy(Unavailable):

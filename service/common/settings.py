@@ -54,9 +54,15 @@ class Settings(BaseSettings):
     max_rows: int = Field(10_000, ge=1)
     """Most instances in one JSON request for predictions."""
     max_upload_bytes: int = Field(64 * _MEBI, ge=_KIBI)
-    """Largest body of /train and /datasets, and of a file of rows to /predict, in bytes."""
+    """Largest body of /train, form or JSON body of /datasets, and file of rows to /predict, in
+    bytes."""
+    max_dataset_bytes: int = Field(2048 * _MEBI, ge=_KIBI)
+    """Largest CSV or Parquet file that is the body of /datasets, in bytes; `max_upload_bytes`
+    counts where that is more."""
     max_bulk_rows: int = Field(1_000_000, ge=1)
-    """Most rows in a data set, or in a file of rows to /predict."""
+    """Most rows in a file of rows to /train or /predict."""
+    max_dataset_rows: int = Field(100_000_000, ge=1)
+    """Most rows in a data set; `max_bulk_rows` counts where that is more."""
     max_columns: int = Field(10_000, ge=1)
     """Most columns in a data set."""
     max_json_depth: int = Field(32, ge=4, le=200)
@@ -76,7 +82,7 @@ class Settings(BaseSettings):
     it."""
     training_disk_bytes: int = Field(2 * 1024 * _MEBI, ge=64 * _MEBI)
     """Most disk space that a training, or the reading of an upload, may use, in bytes; the upload
-    is included."""
+    is included. The reading of a data set may use twice `max_dataset_bytes` where that is more."""
     trainings_at_once: int = Field(1, ge=1, le=16)
     """Most trainings that run at one time in this replica."""
     trainings_queued: int = Field(8, ge=0, le=1000)
@@ -117,6 +123,16 @@ class Settings(BaseSettings):
     """Whether a model that was logged to MLflow as a pickle may be loaded, which runs its code."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe log lines that are written."""
+
+    @property
+    def largest_data_set(self) -> int:
+        """The most bytes of a file that is the body of /datasets."""
+        return max(self.max_dataset_bytes, self.max_upload_bytes)
+
+    @property
+    def most_data_set_rows(self) -> int:
+        """The most rows of a data set."""
+        return max(self.max_dataset_rows, self.max_bulk_rows)
 
     @field_validator("replicas", "cors_origins", mode="before")
     @classmethod

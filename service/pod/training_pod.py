@@ -10,7 +10,12 @@ from typing import TypeVar
 
 import msgspec
 
-from service.common.errors import RegistryUnavailable, TrainingNotFound, WorkersUnavailable
+from service.common.errors import (
+    DataSetNotFound,
+    RegistryUnavailable,
+    TrainingNotFound,
+    WorkersUnavailable,
+)
 from service.common.ports import Registry
 from service.common.search import Trial
 from service.pod.trial_exchange import TrialExchange
@@ -23,6 +28,7 @@ from service.processes.process_tree import memory_of, tree
 from service.training import handover
 from service.training.executor import JOB_SHARE
 from service.training.spec import TrainingSpec
+from service.training.stored_rows import FETCHING, fetch_rows, limits_beside
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +82,7 @@ class TrainingPod:
         if spec.search is not None:
             exchange = TrialExchange(self._registry, training, index, pods)
             self._patiently(exchange.close_lost)
-        outcome = self._work(spec, exchange, index, pods)
+        outcome = self._fetch(spec, index) or self._work(spec, exchange, index, pods)
         if exchange is not None:
             self._patiently(exchange.finish)
         if index == 0:
@@ -84,6 +90,22 @@ class TrainingPod:
             self._patiently(
                 lambda: handover.give_outcome(self._registry, self._training, self._folder, outcome)
             )
+
+    def _fetch(self, spec: TrainingSpec, index: int) -> Outcome | None:
+        """Fetch the rows that are stored as a data set; return how that ends the training, if so.
+
+        Raises RegistryUnavailable and TrainingNotFound.
+        """
+
+        def tell() -> None:
+            if index == 0:
+                self._registry.record_progress(self._training, FETCHING, 0.0, spec.search)
+
+        try:
+            self._patiently(lambda: fetch_rows(self._registry, spec, tell))
+        except DataSetNotFound as error:
+            return Rejected("JobFailed", str(error))
+        return None
 
     def _work(
         self, spec: TrainingSpec, exchange: TrialExchange | None, index: int, pods: int
@@ -96,6 +118,7 @@ class TrainingPod:
             self._limits,
             memory_bytes=max(_LEAST_BYTES, self._limits.memory_bytes - own - _SPARE_BYTES),
         )
+        limits = limits_beside(spec, limits)
         told = spec.job(limits.seconds)
         if exchange is not None:
             self._write_others(exchange.all_trials())

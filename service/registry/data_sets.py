@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import math
+import os
 import shutil
 import tempfile
 import time
@@ -64,9 +65,7 @@ class MlflowDataSets(RegistryPart):
 
     def _upload(self, data_set: DataSet, parquet: Path, more: Mapping[str, str]) -> Any:
         """Upload the rows and their record; nobody finds them before they are published."""
-        with self._connection.calls(), tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            shutil.copy(parquet, folder / ROWS)
+        with self._connection.calls():
             run = self._client.create_run(
                 self._connection.experiment("datasets"),
                 run_name=data_set.name,
@@ -78,9 +77,22 @@ class MlflowDataSets(RegistryPart):
                     **more,
                 },
             )
-            self._client.log_artifacts(run.info.run_id, name)
+            self._write_rows(run, parquet)
             self._log_record(run.info.run_id, data_set)
         return run
+
+    def _write_rows(self, run: Any, parquet: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=parquet.parent) as name:
+            path = Path(name) / ROWS
+            try:
+                # A second name, which takes no space and is gone before anybody changes the file.
+                os.link(parquet, path)
+            except OSError:  # A file system without links.
+                shutil.copyfile(parquet, path)
+            try:
+                self._connection.source(run.info.artifact_uri).write(path, "")
+            except NotFetchable:
+                self._client.log_artifact(run.info.run_id, str(path))
 
     def _publish(self, run: Any, name: str) -> None:
         with self._connection.calls():
@@ -181,8 +193,19 @@ class MlflowDataSets(RegistryPart):
     def fetch_data_set(self, data_set: DataSet, folder: Path) -> Path:
         """Download the rows below `folder`; return the Parquet file."""
         folder.mkdir(parents=True, exist_ok=True)
+        path = folder / ROWS
         with self._connection.calls(DataSetNotFound(data_set.name)):
-            return Path(self._client.download_artifacts(data_set.id, ROWS, str(folder)))
+            run = self._client.get_run(data_set.id)
+            try:
+                source = self._connection.source(run.info.artifact_uri)
+            except NotFetchable:
+                return Path(self._client.download_artifacts(data_set.id, ROWS, str(folder)))
+            if not source.has(ROWS):
+                raise DataSetNotFound(data_set.name)
+            with path.open("wb") as file:
+                for part in source.read(ROWS, data_set.bytes):
+                    file.write(part)
+        return path
 
     def delete_data_set(self, name: str) -> None:
         """Delete all of that name; raises DataSetNotFound."""

@@ -8,11 +8,14 @@ import os
 import posixpath
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 _PART = 2**20
+_BYTES_A_SECOND = 8 * 2**20
+"""How fast an object store is at least, for a server that moves a large file to or from it."""
 
 
 class NotFetchable(Exception):
@@ -63,8 +66,8 @@ class Source(Protocol):
     def write(self, file: Path, folder: str) -> None:
         """Copy a file of this machine into a folder, in place of one of its name."""
 
-    def read(self, path: str) -> Iterator[bytes]:
-        """Yield a file in parts."""
+    def read(self, path: str, _size: int = 0, /) -> Iterator[bytes]:
+        """Yield a file in parts; the size is that of the file, in bytes, where it is known."""
 
     def delete(self, path: str) -> None:
         """Delete a file permanently, if it exists."""
@@ -129,7 +132,7 @@ class FolderSource:
         shutil.copyfile(file, unfinished)
         unfinished.replace(below / file.name)
 
-    def read(self, path: str) -> Iterator[bytes]:
+    def read(self, path: str, _size: int = 0, /) -> Iterator[bytes]:
         """Yield a file in parts."""
         with (self._folder / path).open("rb") as file:
             while part := file.read(_PART):
@@ -167,19 +170,35 @@ class ServerSource:
                 yield item.path
 
     def write(self, file: Path, folder: str) -> None:
-        """Copy a file of this machine into a folder, in place of one of its name."""
-        self._repository.log_artifact(str(file), folder)
+        """Copy a file of this machine into a folder, in place of one of its name, as it is read."""
+        path = posixpath.join(folder, file.name)
+        with file.open("rb") as data:
+            size = os.fstat(data.fileno()).st_size
+            # An empty body that is a file would be sent in chunks.
+            with self._request(path, "PUT", size, data=data if size else b""):
+                pass
 
-    def read(self, path: str) -> Iterator[bytes]:
+    def read(self, path: str, size: int = 0, /) -> Iterator[bytes]:
         """Yield a file in parts, as they arrive."""
+        with self._request(path, "GET", size, stream=True) as answer:
+            yield from answer.iter_content(_PART)
+
+    @contextmanager
+    def _request(self, path: str, method: str, size: int, **more: Any) -> Iterator[Any]:
+        """Make a request that moves `size` bytes.
+
+        A server in front of an object store first takes or fetches all of them.
+        """
+        from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
         from mlflow.utils.credentials import get_default_host_creds
         from mlflow.utils.request_utils import augmented_raise_for_status
         from mlflow.utils.rest_utils import http_request
 
         credentials = get_default_host_creds(self._repository.artifact_uri)
-        with http_request(credentials, f"/{path}", "GET", stream=True) as answer:
+        seconds = MLFLOW_HTTP_REQUEST_TIMEOUT.get() + size / _BYTES_A_SECOND
+        with http_request(credentials, f"/{path}", method, timeout=seconds, **more) as answer:
             augmented_raise_for_status(answer)
-            yield from answer.iter_content(_PART)
+            yield answer
 
     def delete(self, path: str) -> None:
         """Delete a file permanently, if it exists."""

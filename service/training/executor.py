@@ -10,6 +10,7 @@ from service.common.search import SearchState, Trial
 from service.processes.limits import JobLimits
 from service.processes.messages import Progress
 from service.processes.pool import WorkerPool
+from service.training.stored_rows import limits_beside
 
 if TYPE_CHECKING:
     from service.training.spec import TrainingSpec
@@ -113,7 +114,8 @@ class ProcessExecutor:
         limits: JobLimits,
     ) -> TrainingJob:
         """Start a worker; raises WorkersUnavailable."""
-        return self._workers.start("train", spec.folder, spec.job(limits.seconds), limits)
+        told = spec.job(limits.seconds)
+        return self._workers.start("train", spec.folder, told, limits_beside(spec, limits))
 
     def deadline(self, limits: JobLimits) -> float:
         """Return when a job that starts now is to be stopped, by the monotonic clock."""

@@ -38,6 +38,7 @@ from service.training.executor import JOB_SHARE, TrainingGone, TrainingJob, pres
 from service.training.search_follower import SearchFollower
 from service.training.services import TrainingServices
 from service.training.spec import TrainingSpec
+from service.training.stored_rows import FETCHING, data_set_read, fetch_rows
 
 logger = logging.getLogger(__name__)
 
@@ -128,9 +129,13 @@ class TrainingRun:
             self._record(registry, state="running", stage="starting")
             # Where it outlives this replica, its pods record its trials.
             self._follower = None if spec.search is None else SearchFollower(registry)
+            fetch_rows(registry, spec, lambda: self._record(registry, stage=FETCHING))
         deadline = executor.deadline(limits.each)
         result = self._follow(self._begin(services), deadline, services)
         deadline = min(deadline, time.monotonic() + limits.each.seconds)
+        data_set = data_set_read(result)
+        if data_set is not None:
+            self.training = replace(self.training, notes=data_set.notes)
         self.training = replace(self.training, model_type=result["model_type"])
         compared = self._compare(services, deadline) if spec.use == IF_BETTER else None
         seconds = {**result["seconds"], "total": time.monotonic() - start}
@@ -152,9 +157,8 @@ class TrainingRun:
             present_record(registry, self.training)
             # The replica that had it before may have come this far.
             version = registry.version_of_training(spec.name, self.training.id)
-        registry.record_result(
-            self.training, result["params"], spec.data_set, spec.folder / files.REPORT
-        )
+        rows = data_set or spec.data_set
+        registry.record_result(self.training, result["params"], rows, spec.folder / files.REPORT)
         self._raise_if_stopped()
         version = version or registry.add_version(self._version_of(result))
         self._record(registry, stage="putting in use", progress=0.95, version=version.version)

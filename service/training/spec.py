@@ -28,12 +28,15 @@ class TrainingSpec:
     """Where it begins with a search: the state before that."""
     parallel: int = 1
     """The trials of its search that run at the same time."""
+    rows_are_stored: bool = False
+    """Whether the folder has no rows yet: those of `data_set` are fetched where the job runs."""
     only_first: bool = False
     """Whether it is put in use only if no model is."""
 
     def job(self, seconds: float) -> dict[str, Any]:
         """Return what the job that trains is told; `seconds`: how long it may take."""
-        return {"request": self.request, "seconds": seconds}
+        told = {"request": self.request, "seconds": seconds}
+        return {**told, "data_set": self.data_set.name} if self.rows_are_stored else told
 
     def to_json(self) -> bytes:
         """Write it for another process, which has the files in a folder of its own."""

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import orjson
 
-from service.common.domain import DataSet, Note, RowsMedia, Version
+from service.common.domain import DataSet, RowsMedia, Version
 from service.common.errors import DataSetBusy, Forbidden, InvalidRequest, JobFailed
 from service.common.ports import DataSets
 from service.common.search import SearchState
@@ -25,12 +25,19 @@ from service.processes.limits import JobLimits
 from service.processes.pool import WorkerPool
 from service.schema.contract import Schema, encode
 from service.training.spec import TrainingSpec
+from service.training.stored_rows import data_set_of
 
 Media = Literal["json", "csv", "parquet"]
 UploadMedia = Literal["json"] | RowsMedia
 """The formats of rows with their labels."""
 
 _SECONDS = 60.0
+_BYTES_A_SECOND = 4 * 2**20
+"""How fast rows are read at least that are beyond the usual size."""
+_MOST_CELLS = 30_000_000
+"""Rows times columns of a data set, at least."""
+_CELL_BYTES = 8
+"""Of a number, decompressed."""
 _WAITS = (0.1, 0.2, 0.4, 0.8, 1.6)
 """Seconds before rows are added again where another replica adds some to the same data set."""
 _LARGEST_LOOK = 8 * 2**20
@@ -114,9 +121,20 @@ class Uploads:
 
         `options` say how the file is read, as the texts of a form or of a query.
         """
-        job_spec = {"name": name, "target": target, "options": dict(options)}
-        job_spec |= self._upload_spec(upload)
-        return _data_set(self._run("data_set", upload, job_spec))
+        settings = self._settings
+        # A CSV file has a separator, or the end of a line, for each cell.
+        cells = max(_MOST_CELLS, settings.largest_data_set // 2)
+        job_spec = {
+            **self._upload_spec(upload),
+            "name": name,
+            "target": target,
+            "options": dict(options),
+            "most_rows": settings.most_data_set_rows,
+            "most_cells": cells,
+            "most_bytes": cells * _CELL_BYTES,
+        }
+        data_set = data_set_of(self._run("data_set", upload, job_spec, upload.rows.stat().st_size))
+        return replace(data_set, bytes=upload.table.stat().st_size)
 
     def append(
         self,
@@ -149,9 +167,12 @@ class Uploads:
                     "schema": encode(schema).decode(),
                     "encoding": encoding,
                     "base": f"{folder.name}/{path.name}",
+                    "most_rows": self._settings.most_data_set_rows,
                 }
-                data_set = _data_set(self._run("append", upload, job_spec))
-                data_set = replace(data_set, notes=base.notes)
+                size = base.bytes + upload.rows.stat().st_size
+                data_set = data_set_of(self._run("append", upload, job_spec, size))
+                size = upload.table.stat().st_size
+                data_set = replace(data_set, notes=base.notes, bytes=size)
                 try:
                     return self._data_sets.append_rows(data_set, upload.table, base, key)
                 except DataSetBusy:
@@ -187,12 +208,18 @@ class Uploads:
             "model_type": in_use.model_type,
             "params": dict(in_use.params),
         }
+        fetched_later = None
         checked = self._run("inspect", upload, job_spec)
         if "needs" in checked:
             data_set = self._data_sets.get_data_set(checked["needs"])
-            path = self._data_sets.fetch_data_set(data_set, upload.folder)
-            fetched = {"fetched": path.name, "known_target": data_set.target}
-            checked = self._run("inspect", upload, {**job_spec, **fetched})
+            job_spec["known_target"] = data_set.target
+            if data_set.bytes > self._settings.max_upload_bytes:
+                record = {"columns": data_set.columns, "bytes": data_set.bytes}
+                checked = self._run("inspect", upload, {**job_spec, "record": record})
+                fetched_later = data_set
+            else:
+                path = self._data_sets.fetch_data_set(data_set, upload.folder)
+                checked = self._run("inspect", upload, {**job_spec, "fetched": path.name})
         if "dry_run" in checked:
             return DryRun(checked["dry_run"])
         if checked["use"] and not may_use:
@@ -201,7 +228,8 @@ class Uploads:
             TrainingSpec(
                 name=checked["name"],
                 model_type=checked["model_type"],
-                data_set=_data_set(checked["data_set"]),
+                data_set=fetched_later or data_set_of(checked["data_set"]),
+                rows_are_stored=fetched_later is not None,
                 use=checked["use"],
                 folder=upload.folder,
                 request=checked["request"],
@@ -226,12 +254,20 @@ class Uploads:
             "training_seconds": settings.training_seconds,
         }
 
-    def _run(self, kind: str, upload: Upload, job_spec: Mapping[str, Any]) -> dict[str, Any]:
+    def _run(
+        self, kind: str, upload: Upload, job_spec: Mapping[str, Any], size: int = 0
+    ) -> dict[str, Any]:
+        """Have a worker read an upload of `size` bytes; 0: one of the usual size."""
         settings = self._settings
-        limits = JobLimits(_SECONDS, settings.training_memory_bytes, settings.training_disk_bytes)
+        disk = settings.training_disk_bytes
+        if size:
+            # The upload, and about as much again for what is made of it.
+            disk = max(disk, 2 * settings.largest_data_set)
+        seconds = _SECONDS + max(size - settings.max_upload_bytes, 0) / _BYTES_A_SECOND
+        limits = JobLimits(seconds, settings.training_memory_bytes, disk)
         job = self._workers.start(kind, upload.folder, job_spec, limits)
         try:
-            result = job.wait(_SECONDS)
+            result = job.wait(seconds)
         except TimeoutError:
             job.stop("Reading the rows took too long.")
             raise InvalidRequest("Reading the rows took too long.") from None
@@ -239,15 +275,3 @@ class Uploads:
             raise InvalidRequest(f"The rows could not be read. {error}") from error
         assert isinstance(result, dict)
         return result
-
-
-def _data_set(described: Mapping[str, Any]) -> DataSet:
-    return DataSet(
-        name=described["name"],
-        sha256=described["sha256"],
-        rows=described["rows"],
-        columns=tuple(described["columns"]),
-        target=described["target"],
-        created_at=time.time(),
-        notes=tuple(Note(**note) for note in described["notes"]),
-    )

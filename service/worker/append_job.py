@@ -1,47 +1,51 @@
 """The job that adds rows whose truth is known to those of a data set."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.common.errors import InvalidRequest, Problem, quoted
+from service.common.errors import BodyTooLarge, InvalidRequest, Problem, quoted
 from service.processes.job_files import ROWS, TABLE
 from service.schema import strict_json
-from service.schema.contract import Schema, decode
+from service.schema.contract import FeatureType, Schema, decode
 from service.schema.labels import Labels
+from service.worker.data.canonical import CanonicalFile, CanonicalWriter
 from service.worker.data.outcome_rows import table_of_file
-from service.worker.data.table import MOST_PROBLEMS, Column, Limits, Table
+from service.worker.data.table import MOST_PROBLEMS, Column, Limits
+from service.worker.data_set_job import summary_of_file
 from service.worker.task import Task
-from service.worker.upload_jobs import summary
 
 
 def append(task: Task) -> Any:
     """Write the rows of a data set with the uploaded ones behind them, and describe the whole.
 
     The uploaded rows were accepted by the schema before. Raises InvalidRequest where their columns
-    are not those of the data set, and BodyTooLarge where there would be too many rows.
+    are not those of the data set, and BodyTooLarge where there would be too many rows. The stored
+    rows are copied some at a time, as there may be more than memory holds.
     """
     folder, spec = task.folder, task.spec
     schema = decode(spec["schema"].encode())
-    limits = Limits(rows=spec["max_rows"], columns=spec["max_columns"])
-    stored = Table.from_parquet((folder / spec["base"]).read_bytes())
+    limits = Limits(spec["max_rows"], spec["max_columns"])
     if spec["media"] == "json":
         sent = strict_json.parse((folder / ROWS).read_bytes(), spec["max_depth"])
         added = _of_json(sent["instances"], sent["labels"], schema)
     else:
         added = table_of_file(folder / ROWS, spec["media"], schema, limits, spec["encoding"])
-    _check_columns(stored.columns, added, spec["name"])
-    columns = {
-        name: replace(column, values=np.concatenate((column.values, added[name].values)))
-        for name, column in stored.columns.items()
-    }
-    table = replace(stored, columns=columns)
-    limits.check(table.rows, len(columns))
-    (folder / TABLE).write_bytes(table.to_parquet())
-    return summary(spec["name"], table, spec["target"], stored.notes)
+    with CanonicalFile(folder / spec["base"]) as stored:
+        types = stored.types
+        _check_columns(types, added, spec["name"])
+        rows = stored.rows + len(added[schema.target].values)
+        if rows > spec["most_rows"]:
+            raise BodyTooLarge("The number of rows", spec["most_rows"], "rows")
+        with CanonicalWriter(folder / TABLE, types) as writer:
+            for arrays in stored.groups():
+                writer.write(arrays)
+            writer.write([added[name].arrow() for name in types])
+            writer.finish(stored.reading)
+        notes = stored.reading.notes
+    return summary_of_file(folder / TABLE, writer, spec["name"], spec["target"], notes)
 
 
 def _of_json(
@@ -67,7 +71,9 @@ def _values(values: Sequence[Any], are_texts: bool) -> NDArray[Any]:
     return np.array([np.nan if value is None else float(value) for value in values])
 
 
-def _check_columns(stored: Mapping[str, Column], added: Mapping[str, Column], name: str) -> None:
+def _check_columns(
+    stored: Mapping[str, FeatureType], added: Mapping[str, Column], name: str
+) -> None:
     problems = [f"has no column {quoted(column)}" for column in added if column not in stored]
     problems += [
         f"has the column {quoted(column)}, and these rows do not"
@@ -75,9 +81,9 @@ def _check_columns(stored: Mapping[str, Column], added: Mapping[str, Column], na
         if column not in added
     ]
     problems += [
-        f"has a {stored[column].type} in the column {quoted(column)}, and these rows a {one.type}"
+        f"has a {stored[column]} in the column {quoted(column)}, and these rows a {one.type}"
         for column, one in added.items()
-        if column in stored and stored[column].type != one.type
+        if column in stored and stored[column] != one.type
     ]
     if problems:
         listed = [Problem("/append_to", problem) for problem in problems[:MOST_PROBLEMS]]

@@ -27,11 +27,12 @@ from service.processes.messages import (
 from service.worker import matrix_job
 from service.worker.append_job import append
 from service.worker.data.table import BUILT_IN, built_in
+from service.worker.data_set_job import read_data_set
 from service.worker.learning import classifiers
 from service.worker.sklearn_models.external_model import adopt
 from service.worker.task import Task
 from service.worker.training_job import train
-from service.worker.upload_jobs import inspect_training, read_data_set, summary
+from service.worker.upload_jobs import inspect_training, summary
 
 
 def run(start: StartJob, send: Callable[[News], None]) -> Outcome:

@@ -69,7 +69,7 @@ def read_held_out(task: Task) -> Any:
     A row that its schema refuses is marked as such.
     """
     folder = task.folder
-    table = Table.from_parquet((folder / HELD_OUT).read_bytes())
+    table = Table.from_parquet(folder / HELD_OUT)
     matrix, refused = matrix_of(table, decode(task.spec["schema"].encode()))
     save(folder / MATRIX, matrix)
     save(folder / REFUSED, refused)

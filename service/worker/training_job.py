@@ -21,6 +21,7 @@ from service.models.onnx_classifier import OnnxClassifier
 from service.processes.job_files import (
     OTHERS,
     REPORT,
+    STORED,
     TABLE,
     VERSION,
 )
@@ -45,6 +46,7 @@ from service.worker.search.trials import Share
 from service.worker.sklearn_models.array_preprocessing import Preparation
 from service.worker.sklearn_models.classifier import NativeClassifier
 from service.worker.task import Task
+from service.worker.upload_jobs import planned_on_data_set
 
 _SEARCH = 0.4
 """The share of a training's progress that its search is."""
@@ -75,8 +77,8 @@ def train(task: Task) -> Any:
     Of several pods that share a search, the first one does that; the others return nothing.
     """
     folder = task.folder
-    request = TrainRequest.model_validate_json(task.spec["request"])
-    planned = plan(Table.from_parquet((folder / TABLE).read_bytes()), request)
+    planned, described = _planned(task)
+    request = planned.request
 
     def progress(stage: str, share: float) -> None:
         task.report(stage, 0.8 * share)
@@ -125,7 +127,22 @@ def train(task: Task) -> Any:
         },
         "notes": [*notes, *fitted.notes],
         "features": [(feature.name, feature.type) for feature in fitted.schema.features],
+        "data_set": described,
     }
+
+
+def _planned(task: Task) -> tuple[Plan, dict[str, Any] | None]:
+    """Return the plan, and how the rows are described if nobody has read them before.
+
+    Where the job is told of a data set, the folder has its rows as they are stored. Otherwise it
+    has those that were checked at the request.
+    """
+    request = TrainRequest.model_validate_json(task.spec["request"])
+    name = task.spec.get("data_set")
+    if name is None:
+        return plan(Table.from_parquet(task.folder / TABLE), request), None
+    task.report("reading rows", 0.0)
+    return planned_on_data_set(task.folder / STORED, name, request)
 
 
 def _search(planned: Plan, task: Task, progress: Progress) -> Found | None:

@@ -1,4 +1,4 @@
-"""The jobs that read an upload: a data set, or a training with its rows."""
+"""The job that reads an upload to `/train`: the request, with its rows or the name of some."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -7,22 +7,21 @@ from typing import Any
 
 import orjson
 
-from service.common.did_you_mean import did_you_mean
 from service.common.domain import Note, is_name, is_new_model_name
-from service.common.errors import InvalidRequest, Problem
+from service.common.errors import InvalidRequest, Problem, quoted
 from service.processes.job_files import ROWS, TABLE
+from service.processes.limits import spell_bytes
 from service.schema import strict_json
 from service.schema.file_options import FileOptions
 from service.schema.train_request import TrainRequest
 from service.worker.data.csv import read_csv
 from service.worker.data.inline import read_inline
 from service.worker.data.parquet import read_parquet
-from service.worker.data.selection import limited, retyped
+from service.worker.data.selection import check_options, limited, retyped
 from service.worker.data.table import BUILT_IN, Limits, Table, built_in
-from service.worker.learning.column_checks import marker_notes
 from service.worker.learning.dry_run import dry_run
-from service.worker.learning.plan import plan
-from service.worker.learning.request import parse_form, parse_options, parse_request
+from service.worker.learning.plan import Plan, no_target, plan, unusable
+from service.worker.learning.request import parse_form, parse_request
 from service.worker.learning.search_request import metric_of
 from service.worker.task import Task
 
@@ -59,29 +58,6 @@ def _limits(spec: Mapping[str, Any]) -> Limits:
     return Limits(rows=spec["max_rows"], columns=spec["max_columns"])
 
 
-def read_data_set(task: Task) -> Any:
-    """Read an upload to `/datasets`, write the table in its canonical form, and describe it."""
-    folder, spec = task.folder, task.spec
-    name = spec["name"]
-    if name is None or not is_name(name):
-        message = "must be 1 to 128 of A-Z a-z 0-9 . _ -" if name else "is missing: send ?name=…"
-        raise InvalidRequest(f"The data set's name {message}.", [Problem("/name", message)])
-    target = spec["target"] and spec["target"].strip()
-    options = parse_options(spec["options"])
-    if spec["media"] == "json":
-        value = strict_json.parse((folder / ROWS).read_bytes(), spec["max_depth"])
-        table = read_inline(value, _limits(spec), "", options, target)
-    else:
-        table = _read(folder, spec, "/file" if spec["form"] else "", options, target)
-    if target is not None and target not in table.columns:
-        hint = did_you_mean(target, table.columns) or "."
-        message = f"is not a column of this data set{hint}"
-        raise InvalidRequest(f"The target {message}", [Problem("/target", message)])
-    notes = limited([*table.notes, *marker_notes(table, target)])
-    (folder / TABLE).write_bytes(table.to_parquet())
-    return summary(name, table, target, notes)
-
-
 def inspect_training(task: Task) -> Any:
     """Read and plan a training; write the table, and return the request, or the data set it needs.
 
@@ -92,18 +68,22 @@ def inspect_training(task: Task) -> Any:
     folder, spec = task.folder, task.spec
     request, named, inline = _requested(folder, spec)
     data_name = named or spec["file_name"] or "inline"
-    if named is not None and named not in BUILT_IN and "fetched" not in spec:
+    is_known = named is None or named in BUILT_IN or "fetched" in spec or "record" in spec
+    if not is_known:
         return {"needs": named}
     known_target: str | None = spec.get("known_target")
     stored = None
     if named in BUILT_IN:
         stored, known_target = built_in(named)
-    elif named is not None:
-        stored = Table.from_parquet((folder / spec["fetched"]).read_bytes())
+    elif "fetched" in spec:
+        stored = Table.from_parquet(folder / spec["fetched"])
     request, problems = _complete(request, spec, named or spec["file_name"], known_target)
     if problems and not request.dry_run:
         listed = "; ".join(f"{p.pointer.lstrip('/')} {p.message}" for p in problems)
         raise InvalidRequest(f"{listed}.", problems)
+    if "record" in spec:
+        _check_by_record(request, data_name, spec["record"])
+        return _checked(request, None)
     at = "/file" if spec["form"] and named is None else "/dataset"
     if stored is not None:
         table = retyped(stored, request, request.target, at)
@@ -116,8 +96,43 @@ def inspect_training(task: Task) -> Any:
     planned = plan(table, request, at)
     notes = limited([*table.notes, *planned.notes])
     (folder / TABLE).write_bytes(table.to_parquet())
+    return _checked(planned.request, summary(data_name, table, request.target, notes))
+
+
+def planned_on_data_set(
+    path: Path, name: str, request: TrainRequest
+) -> tuple[Plan, dict[str, Any]]:
+    """Read a stored data set of this name and plan a training; return how it is described, too.
+
+    It is what `inspect_training` does with a smaller one at the request. Raises the same.
+    """
+    table = retyped(Table.from_parquet(path), request, request.target, "/dataset")
+    planned = plan(table, request, "/dataset")
+    notes = limited([*table.notes, *planned.notes])
+    return planned, summary(name, table, request.target, notes)
+
+
+def _check_by_record(request: TrainRequest, name: str, record: Mapping[str, Any]) -> None:
+    """Check what the record of a data set tells, whose rows are read when the training runs."""
+    if request.dry_run:
+        raise InvalidRequest(
+            f"A dry run reads no data set of {spell_bytes(record['bytes'])}: leave dry_run out; "
+            f"what is wrong with the rows of {quoted(name)} ends the training.",
+            [Problem("/dry_run", "is not for a data set of this size")],
+        )
+    columns = [column["name"] for column in record["columns"]]
+    check_options(request, columns)
+    read = [column for column in columns if column not in request.exclude]
+    if request.target not in read:
+        raise unusable([no_target(request.target or "", read, request.exclude)])
+    if len(read) == 1:
+        raise unusable([Problem("/dataset", "the data set has no column besides the target")])
+
+
+def _checked(request: TrainRequest, data_set: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what the service needs to know of a training; its rows are described if known."""
     return {
-        "request": planned.request.model_dump_json(),
+        "request": request.model_dump_json(),
         "name": request.name,
         "model_type": request.model_type or "",
         "search": None if request.search is None else metric_of(request),
@@ -125,7 +140,7 @@ def inspect_training(task: Task) -> Any:
         "use": request.use,
         "refit": request.refit,
         "wait": request.wait,
-        "data_set": summary(data_name, table, request.target, notes),
+        "data_set": data_set,
     }
 
 

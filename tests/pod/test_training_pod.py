@@ -74,14 +74,24 @@ class Scene:
         self.training = self.open()
         self.pauses: list[float] = []
 
-    def open(self, *, search: SearchState | None = None) -> Training:
+    def store(self) -> DataSet:
+        """Store a data set of this name, which is too large to be read at a request."""
+        rows = self.folder / "rows"
+        rows.write_bytes(b"stored rows")
+        return self.registry.add_data_set(DataSet("d", "0", 1, (), None, 0.0, bytes=11), rows)
+
+    def open(self, *, search: SearchState | None = None, stored: DataSet | None = None) -> Training:
         opened = Training("", "running", 0.0, "m", owner="a", stage="starting", search=search)
         training = self.registry.open_training(opened, {})
         given = self.folder / "given"
         given.mkdir(exist_ok=True)
         (given / files.TABLE).write_bytes(b"rows")
-        data_set = DataSet("d", "0", 1, (), None, 0.0)
-        spec = TrainingSpec("m", "SVC", data_set, True, given, request="{}", search=search)
+        spec = TrainingSpec(
+            *("m", "SVC", stored or DataSet("d", "0", 1, (), None, 0.0), True, given),
+            request="{}",
+            search=search,
+            rows_are_stored=stored is not None,
+        )
         handover.give(self.registry, training.id, spec)
         return training
 
@@ -119,6 +129,30 @@ def test_the_job_is_told_what_was_asked_for_and_has_the_rows(scene: Scene) -> No
 
     assert workers.told == {"request": "{}", "seconds": 300}
     assert (scene.folder / "pod-0" / files.TABLE).read_bytes() == b"rows"
+
+
+def test_rows_that_are_stored_are_fetched_by_the_pod(scene: Scene) -> None:
+    data_set = scene.store()
+    scene.training = scene.open(stored=data_set)
+    workers = FakeWorkers(DONE)
+
+    assert scene.run(workers) == DONE
+
+    assert workers.told["data_set"] == "d"
+    assert (scene.folder / "pod-0" / files.STORED).read_bytes() == b"stored rows"
+    assert workers.limits.disk_bytes == LIMITS.disk_bytes + data_set.bytes
+
+
+def test_rows_that_were_deleted_meanwhile_end_the_training_and_say_so(scene: Scene) -> None:
+    scene.training = scene.open(stored=scene.store())
+    scene.registry.delete_data_set("d")
+    workers = FakeWorkers(DONE)
+
+    outcome = scene.run(workers)
+
+    assert isinstance(outcome, Rejected)
+    assert "'d'" in outcome.detail
+    assert workers.told == {}
 
 
 def test_the_job_gets_what_the_program_leaves_of_the_pods_memory(scene: Scene) -> None:

@@ -1,5 +1,6 @@
 """Trainings as Jobs, from the request to the version in use: the pods run in threads here."""
 
+import math
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -34,13 +35,14 @@ class Pods:
         self.cluster = FakeCluster(self.run)
         template(folder)
 
-    def settings(self, name: str) -> Settings:
+    def settings(self, name: str, **changes: Any) -> Settings:
         return settings_for(
             self.folder / name,
             executor="kubernetes",
             mlflow_uri="http://127.0.0.1:9",
             job_template=self.folder / "job.json",
             training_pods=4,
+            **changes,
         )
 
     def run(self, job: Mapping[str, Any], index: int) -> None:
@@ -96,6 +98,27 @@ def test_a_version_from_a_pod_is_compared_with_the_one_in_use(client: Client) ->
 
     assert better["comparison"]["verdict"] == "not better"
     assert better["used"] is False
+
+
+LARGE = "x,label\n" + "".join(f"{math.sin(row)!r},{'ny'[row % 2]}\n" for row in range(2_000))
+
+
+def test_a_pod_reads_a_large_data_set_that_no_replica_has_read(pods: Pods) -> None:
+    settings = pods.settings("a", max_upload_bytes=10_000)
+    with serve(settings, pods.registry, cluster=pods.cluster) as client:
+        stored = client.post(
+            "/datasets?name=big", content=LARGE, headers={"content-type": "text/csv"}
+        )
+        assert stored.status_code == 201, stored.text
+        body = {**TREE, "dataset": "big", "target": "label", "use": False, "wait": 120}
+        trained = client.post("/train", json=body)
+        refused = client.post("/train", json={**body, "target": "x"})
+
+    assert trained.status_code == 201, trained.text
+    _, data_set, _ = pods.registry.results[trained.json()["id"]]
+    assert (data_set.rows, data_set.sha256) == (2_000, stored.json()["sha256"])
+    assert refused.status_code == 400
+    assert "numbers that are not whole" in refused.json()["detail"]
 
 
 def test_what_a_pod_finds_wrong_is_the_answer_to_the_request(client: Client) -> None:

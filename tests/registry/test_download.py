@@ -35,7 +35,7 @@ class FakeSource:
     def write(self, file: Path, folder: str) -> None:
         raise AssertionError(file, folder)
 
-    def read(self, path: str) -> Iterator[bytes]:
+    def read(self, path: str, _size: int = 0, /) -> Iterator[bytes]:
         assert path in [entry.path for entry in self._entries]
         for _ in range(self._size // 100):
             self.read_bytes += 100

@@ -389,6 +389,8 @@ class FakeRegistry:
 
     def fetch_data_set(self, data_set: DataSet, folder: Path) -> Path:
         self._look()
+        if data_set.id not in [known.id for known in self.data_sets]:
+            raise DataSetNotFound(data_set.name)
         folder.mkdir(parents=True, exist_ok=True)
         source = self.folder / "datasets" / data_set.id / "rows.parquet"
         return Path(shutil.copy(source, folder / "rows.parquet"))

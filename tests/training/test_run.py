@@ -24,7 +24,7 @@ from tests.support.fakes import FakeRegistry, make_version
 from tests.support.replicas import FakePeers, FakeReplica
 
 LIMITS = Limits(at_once=1, queued=1, each=JobLimits(seconds=60, memory_bytes=2**32))
-RESULT = {
+RESULT: dict[str, Any] = {
     "model_type": "SVC",
     "seconds": {},
     "metrics": {},

@@ -4,9 +4,8 @@ Names of columns, and fields without quotes, are trimmed. An empty field is miss
 """
 
 import csv
-import re
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,23 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from service.common.domain import Note
-from service.common.errors import Problem, UnusableData, quoted
 from service.schema.file_options import NO_OPTIONS, FileOptions
-from service.worker.data.column_types import read_texts
-from service.worker.data.csv_dialect import (
-    Dialect,
-    cause_of_unequal_rows,
-    dialect_of,
-    is_number,
-    is_separated_by_blanks,
-    looks_like_data,
-)
-from service.worker.data.selection import Source, build_table
-from service.worker.data.table import LIMITS, MOST_PROBLEMS, Limits, Table, refuse
-
-_BLANKS = (b" ", b"\t", "\u00a0".encode())
-"""What is trimmed from a field; web pages and spreadsheets have non-breaking spaces."""
+from service.worker.data.csv_dialect import Dialect
+from service.worker.data.csv_file import BLANKS, CsvFile
+from service.worker.data.selection import build_table, column_source
+from service.worker.data.table import LIMITS, Limits, Table
+from service.worker.data.text_column import read_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,50 +44,23 @@ def read_csv(
     Labels in the `target` column keep their spelling. Raises UnusableData, BodyTooLarge or, for
     what is not text, UnsupportedMediaType.
     """
-    fields = read_fields(data, limits, at, options.encoding)
-    if fields.looks_like_data:
-        raise refuse(
-            "The first line looks like data; it has to name the columns: put a line of names "
-            "above it.",
-            at,
-        )
-    if fields.dialect.width == 1 and is_separated_by_blanks(fields.dialect.data):
-        raise refuse("The fields look separated by blanks; separate them by commas.", at)
-    notes = []
-    numbers = [quoted(name, 24) for name in fields.names if is_number(name)]
-    if numbers:
-        named = f"The header names columns {', '.join(numbers[:3])}"
-        notes.append(Note(None, f"{named}: if it is a row of data, put names above it."))
-    if fields.dialect.separator != ",":
-        spelled = {";": "semicolon", "\t": "tab", "|": "vertical bar"}[fields.dialect.separator]
-        notes.append(Note(None, f"The fields are separated by a {spelled}."))
+    file = CsvFile(data, limits, at, options.encoding)
+    [columns] = file.parts()
+    read = partial(read_texts, comma_is_decimal=file.dialect.comma_is_decimal)
     sources = [
-        Source(name, partial(read_texts, array, comma_is_decimal=fields.dialect.comma_is_decimal))
-        for name, array in zip(fields.names, fields.columns, strict=True)
+        column_source(name, partial(read, array))
+        for name, array in zip(file.names, columns, strict=True)
     ]
-    return build_table(sources, options, target, at, "The CSV cannot be read", notes)
+    return build_table(sources, options, target, at, file.refusal, file.notes())
 
 
 def read_fields(
     data: bytes, limits: Limits = LIMITS, at: str = "", encoding: str = "utf-8"
 ) -> Fields:
     """Read the same file into texts; raises as `read_csv` does."""
-    dialect = dialect_of(data, encoding, at)
-    limits.check(1, dialect.width)
-    dialect = _without_blanks(dialect)
-    arrays = _parse(dialect, at)
-    rows = len(arrays[0]) - 1
-    limits.check(rows, dialect.width)
-    if not rows:
-        raise refuse("The CSV has a header and no rows.", at)
-    none = pa.scalar(None, pa.string())
-    columns = [pc.if_else(pc.equal(array[1:], ""), none, array[1:]) for array in arrays]
-    names = [array[0].as_py() for array in arrays]
-    held = [
-        bool(pc.any(pc.equal(column, name), min_count=0).as_py())
-        for name, column in zip(names, columns, strict=True)
-    ]
-    return Fields([name.strip() for name in names], columns, dialect, looks_like_data(names, held))
+    file = CsvFile(data, limits, at, encoding)
+    [columns] = file.parts()
+    return Fields(file.names, list(columns), file.dialect, file.looks_like_data)
 
 
 def read_numbers_at_once(data: bytes, numbers: Collection[str]) -> dict[str, Any] | None:
@@ -137,118 +98,8 @@ def read_numbers_at_once(data: bytes, numbers: Collection[str]) -> dict[str, Any
     none = pa.scalar(None, pa.string())
     for name, array in columns.items():
         if name not in numbers:
-            trimmed = pc.utf8_trim(array, b"".join(_BLANKS).decode())
+            trimmed = pc.utf8_trim(array, b"".join(BLANKS).decode())
             columns[name] = pc.if_else(pc.equal(trimmed, ""), none, trimmed)
         elif not pc.all(pc.is_finite(array), min_count=0).as_py():
             return None
     return columns
-
-
-def _without_blanks(dialect: Dialect) -> Dialect:
-    """Remove the blanks around fields that are not quoted."""
-    data, separator = dialect.data, dialect.separator.encode()
-    # Looking for the last byte alone is thirty times as fast as looking for two.
-    blanks = [b for b in _BLANKS if b != separator and b[-1:] in data and b in data]
-    data = data.strip(b" \t" if separator != b"\t" else b" ")
-    pairs = [
-        (pair, border)
-        for border in (separator, b"\n", b"\r")
-        for blank in blanks
-        for pair in (blank + border, border + blank)
-    ]
-    if not any(pair in data for pair, _ in pairs):
-        return replace(dialect, data=data)
-    if b'"' not in data:
-        while any(pair in data for pair, _ in pairs):
-            for pair, border in pairs:
-                data = data.replace(pair, border)
-        return replace(dialect, data=data)
-    # Eight times as slow, since it has to know what is quoted.
-    blank = b"(?:%b)*+" % b"|".join(map(re.escape, blanks))
-    end = b"(%b|\r\n|\r|\n|\\Z)" % re.escape(separator)
-    quoted = rb'("(?:[^"]|"")*+")'
-    plain = rb"([^%b\r\n]*?)" % re.escape(separator)
-    field = re.compile(blank + b"(?:" + quoted + b"|" + plain + b")" + blank + end)
-    return replace(dialect, data=field.sub(rb"\1\2\3", data))
-
-
-def _parse(dialect: Dialect, at: str) -> list[Any]:
-    """Return every field of every record, the header too, as one array of strings a column."""
-    data, width = dialect.data, dialect.width
-    ragged: list[Any] = []
-
-    def note(row: Any) -> str:
-        ragged.append(row)
-        return "skip" if len(ragged) < MOST_PROBLEMS else "error"
-
-    try:
-        table = pa_csv.read_csv(
-            pa.BufferReader(data),
-            pa_csv.ReadOptions(
-                # In one block, since a record that is longer than a block is an error.
-                block_size=len(data) + 1,
-                use_threads=False,
-                autogenerate_column_names=True,
-            ),
-            pa_csv.ParseOptions(
-                delimiter=dialect.separator,
-                newlines_in_values=True,
-                invalid_row_handler=note,
-                # In a file of one column, an empty line is a row without a value.
-                ignore_empty_lines=width > 1,
-            ),
-            pa_csv.ConvertOptions(
-                check_utf8=False,
-                strings_can_be_null=False,
-                column_types={f"f{index}": pa.string() for index in range(width)},
-            ),
-        )
-    except pa.ArrowInvalid as error:
-        if not ragged:
-            raise refuse(
-                "The CSV cannot be read: its quotes or its rows are broken.", at
-            ) from error
-    if ragged:
-        raise _unequal_rows(ragged, dialect, at)
-    columns = [chunks.combine_chunks() for chunks in table.columns]
-    if len(columns) != width:
-        raise refuse("The header row of the CSV cannot be read.", at)
-    last = columns[-1][-1].as_py()
-    if data.count(b'"') % 2 and ("\n" in last or "\r" in last):
-        raise refuse("The CSV cannot be read: a quoted field is never closed.", at)
-    return columns
-
-
-def _unequal_rows(ragged: list[Any], dialect: Dialect, at: str) -> UnusableData:
-    lines = _Lines(dialect)
-    problems = [
-        Problem(
-            at,
-            f"{lines.line_of(row.number)} has {row.actual_columns:,} fields; the header has "
-            f"{row.expected_columns:,}",
-        )
-        for row in ragged
-    ]
-    cause = cause_of_unequal_rows(dialect.data, dialect.separator, dialect.width)
-    more = f": {cause}" if cause else ""
-    return UnusableData(f"The CSV cannot be read: {problems[0].message}{more}.", problems)
-
-
-class _Lines:
-    """Finds the line of a record; its number instead, where quoted fields may hold line breaks."""
-
-    def __init__(self, dialect: Dialect) -> None:
-        self.starts = (
-            None
-            if b'"' in dialect.data
-            else [
-                number
-                for number, line in enumerate(dialect.data.splitlines(), dialect.first_line)
-                if line or dialect.width == 1
-            ]
-        )
-
-    def line_of(self, record: int) -> str:
-        if self.starts is None:
-            return f"record {record:,} (the header is the first)"
-        return f"line {self.starts[record - 1]:,}"

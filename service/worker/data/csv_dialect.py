@@ -1,4 +1,4 @@
-"""What kind of CSV a file is: its encoding, its separator, and where its header is."""
+"""What kind of CSV a file is: its separator, its columns, and whether its header is one."""
 
 import csv
 import io
@@ -7,42 +7,22 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from service.common.errors import UnsupportedMediaType, clip
+from service.common.errors import clip
+from service.worker.data.csv_text import SAMPLE, SEPARATORS, Survey
 from service.worker.data.table import refuse
 
-SEPARATORS = (",", ";", "\t", "|")
 _SPELLED = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-_SAMPLE = 1 << 20
-"""Bytes at the start of a file by which it is judged."""
 _ROWS = 20
 """Rows below the header that have to agree with it where it holds two separators."""
-
-_ZIP = b"PK\x03\x04"
-_END = 1 << 16
-"""Bytes at either end of a zip file in which the names of its files are looked for."""
-_OTHER_FILES = (
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "An old Excel file (.xls)", "save it as CSV"),
-    (_ZIP, "A zip file", "unpack it and send the CSV or Parquet in it"),
-    (b"\x1f\x8b", "A gzip file", "unpack it and send the CSV or Parquet in it"),
-    (b"BZh", "A bzip2 file", "unpack it and send the CSV or Parquet in it"),
-)
-_NAMED = 'name its encoding: "encoding": "{0}", in /predict text/csv; charset={0}'.format
-"""Returns how a client names an encoding."""
-_NEWLINE = re.compile(rb"\r\n|\r|\n")
-_SEPARATOR_LINE = re.compile(rb'"?sep=(.)"?[ \t]*(\r\n|\n|\r|$)', re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """A CSV file that was looked at: its text in UTF-8, and how it is separated."""
+    """How a CSV file is separated."""
 
-    data: bytes
-    """UTF-8, from the header on."""
     separator: str
     width: int
     """The number of columns in the header."""
-    first_line: int = 1
-    """The number of the header's line in the file."""
 
     @property
     def comma_is_decimal(self) -> bool:
@@ -50,69 +30,18 @@ class Dialect:
         return self.separator in (";", "\t")
 
 
-def dialect_of(data: bytes, encoding: str, at: str) -> Dialect:
-    """Look at a file; raises UnusableData, and UnsupportedMediaType for what is no text."""
-    _refuse_other_files(data)
-    data = _as_utf8(data, encoding, at)
-    line = _SEPARATOR_LINE.match(data)
-    if line is not None:
-        separator = line.group(1).decode("latin-1")
-        if separator not in SEPARATORS:
-            raise refuse(
-                f"Line 1 says that {separator!r} separates the fields; that may be a comma, a "
-                "semicolon, a tab or a vertical bar.",
-                at,
-            )
-        data = data[line.end() :]
-    lines = 1 + (line is not None)
-    lines += len(_NEWLINE.findall(data[: len(data) - len(data.lstrip(b"\r\n"))]))
-    data = data.lstrip(b"\r\n")
-    if not data.strip():
-        raise refuse("The CSV is empty; it needs a header row, and rows.", at)
-    separator = separator if line is not None else _separator(data, at)
-    header = _records(data, separator, 1)
+def dialect_of(survey: Survey, at: str) -> Dialect:
+    """Judge a file by its first rows; raises UnusableData."""
+    separator = survey.separator or _separator(survey, at)
+    header = _records(survey.head, separator, 1)
     if not header:
         raise refuse("The header row of the CSV cannot be read.", at)
-    return Dialect(data, separator, len(header[0]), lines)
-
-
-def _refuse_other_files(data: bytes) -> None:
-    for magic, kind, advice in _OTHER_FILES:
-        if data.startswith(magic):
-            if magic == _ZIP and any(b"xl/" in end for end in (data[:_END], data[-_END:])):
-                kind, advice = "An Excel file (.xlsx)", "save it as CSV"
-            raise UnsupportedMediaType(kind, advice=advice)
-
-
-def _as_utf8(data: bytes, encoding: str, at: str) -> bytes:
-    """Return the file in UTF-8, without a byte order mark."""
-    if encoding != "utf-8":
-        try:
-            data = data.decode(encoding).removeprefix("\ufeff").encode()
-        except (UnicodeDecodeError, UnicodeEncodeError) as error:
-            raise refuse(
-                f"The CSV has bytes that are no text in {encoding}; name another encoding.", at
-            ) from error
-    elif data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise refuse(f"The CSV is in UTF-16; save it as UTF-8, or {_NAMED('utf-16')}.", at)
-    data = data.removeprefix(b"\xef\xbb\xbf")
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = len(_NEWLINE.findall(data[: error.start])) + 1
-        raise refuse(
-            f"The CSV is not in UTF-8 (byte 0x{data[error.start]:02x} in line {line}); it looks "
-            f"like Latin-1 or Windows-1252: save it as UTF-8, or {_NAMED('windows-1252')}.",
-            at,
-        ) from error
-    if b"\0" in data:
-        raise refuse("The CSV holds NUL characters; it is not a text file.", at)
-    return data
+    return Dialect(separator, len(header[0]))
 
 
 def _records(data: bytes, separator: str, count: int) -> list[list[str]]:
     """Return the first records of a file, as far as the sample holds them whole."""
-    head = io.StringIO(data[:_SAMPLE].decode("utf-8", "ignore"), newline=None)
+    head = io.StringIO(data[:SAMPLE].decode("utf-8", "ignore"), newline=None)
     lines = (line for line in head if line.strip("\n"))
     found: list[list[str]] = []
     try:
@@ -123,9 +52,9 @@ def _records(data: bytes, separator: str, count: int) -> list[list[str]]:
     return found
 
 
-def _separator(data: bytes, at: str) -> str:
+def _separator(survey: Survey, at: str) -> str:
     """Return the separator that the header shows; where it holds two, the rows have to agree."""
-    found = {sign: _records(data, sign, 1 + _ROWS) for sign in SEPARATORS}
+    found = {sign: _records(survey.head, sign, 1 + _ROWS) for sign in SEPARATORS}
     # In a header above rows that never have the sign, it is part of a name; commas rarely are.
     possible = [
         sign
@@ -137,7 +66,7 @@ def _separator(data: bytes, at: str) -> str:
     if not possible:
         _refuse_title(found, at)
         # A file of one column: any sign that is nowhere in it separates nothing.
-        return next((sign for sign in SEPARATORS if sign.encode() not in data), ",")
+        return next((sign for sign in SEPARATORS if sign not in survey.signs), ",")
     if len(possible) == 1:
         return possible[0]
     even = [
@@ -147,7 +76,7 @@ def _separator(data: bytes, at: str) -> str:
         and len({len(record) for record in found[sign][1:]}) == 1
         and len(found[sign][0]) == len(found[sign][1])
     ]
-    even = [sign for sign in even if _has_whole_quotes(data, sign)] or even
+    even = [sign for sign in even if _has_whole_quotes(survey.head, sign)] or even
     if "," in even or (not even and "," in possible):
         return ","
     if len(even) == 1:
@@ -158,7 +87,7 @@ def _separator(data: bytes, at: str) -> str:
 
 def _has_whole_quotes(data: bytes, separator: str) -> bool:
     """Return whether quotes in the header begin and end at fields that are separated so."""
-    head = data[:_SAMPLE].decode("utf-8", "ignore")
+    head = data[:SAMPLE].decode("utf-8", "ignore")
     closed = re.sub(rf'"[ \t]+(?={re.escape(separator)}|[\r\n])', '"', head)
     lines = io.StringIO(closed, newline=None)
     try:
@@ -194,7 +123,7 @@ def cause_of_unequal_rows(data: bytes, separator: str, width: int) -> str:
 
 def is_separated_by_blanks(data: bytes) -> bool:
     """Return whether the lines of a file have as many words each, and more than one."""
-    lines = data[:_SAMPLE].splitlines()[: 1 + _ROWS]
+    lines = data[:SAMPLE].splitlines()[: 1 + _ROWS]
     words = {len(line.split()) for line in lines if line.strip()}
     return len(words) == 1 and words != {1}
 

@@ -9,7 +9,7 @@ import numpy as np
 from service.common.errors import Problem, UnusableData, escape
 from service.schema.file_options import NO_OPTIONS, FileOptions
 from service.worker.data.column_types import Typed, Wanted
-from service.worker.data.selection import ColumnError, Source, build_table, typed
+from service.worker.data.selection import ColumnError, build_table, column_source, typed
 from service.worker.data.table import LIMITS, MOST_PROBLEMS, Column, Limits, Table
 
 _KINDS: dict[type, str] = {
@@ -51,7 +51,7 @@ def read_inline(
             f"The data set has the wrong keys; {_SHAPE}.", problems or [Problem(at, _SHAPE)]
         )
     sources = [
-        Source(name, partial(_read, values, partial(place, name=name)))
+        column_source(name, partial(_read, values, partial(place, name=name)))
         for name, values in zip(names, columns, strict=True)
     ]
     names_at = f"{at}/columns/" if "columns" in keys else f"{at}/records/0"

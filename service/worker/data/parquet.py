@@ -1,21 +1,26 @@
-"""Parquet files, read into tables: columns of numbers, booleans and texts, and nothing else."""
+"""Parquet files: columns of numbers, booleans and texts, and nothing else."""
 
+from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from service.common.errors import BodyTooLarge, clip
+from service.common.domain import Note
+from service.common.errors import BodyTooLarge
 from service.schema.file_options import NO_OPTIONS, FileOptions
 from service.worker.data.column_types import Typed, Wanted
-from service.worker.data.selection import Source, build_table, typed
-from service.worker.data.table import LIMITS, Column, Limits, Table, as_floats, refuse
+from service.worker.data.selection import build_table, column_source, typed
+from service.worker.data.stored_column import StoredColumn, column_of, unusable
+from service.worker.data.table import LIMITS, Limits, Table, refuse
 
-_EXACT_DIGITS = 15
-"""Decimal digits that survive a conversion to float64 and back."""
+REFUSAL = "The Parquet file cannot be used"
+"""How the sentence of an error begins."""
+_CELLS = 2**20
+"""Cells of the rows that are read at a time."""
+_BUFFER_BYTES = 2**18
 
 
 def read_parquet(
@@ -32,12 +37,11 @@ def read_parquet(
     """
     table = read_arrow_table(data, limits, at)
     sources = [
-        Source(field.name, partial(_read, chunks))
+        column_source(field.name, partial(_read, chunks))
         for field, chunks in zip(table.schema, table.columns, strict=True)
     ]
-    refusal = "The Parquet file cannot be used"
     return build_table(
-        sources, options, target, at, refusal, pandas_index=index_of_pandas(table.schema)
+        sources, options, target, at, REFUSAL, pandas_index=index_of_pandas(table.schema)
     )
 
 
@@ -46,29 +50,86 @@ def read_arrow_table(data: Any, limits: Limits = LIMITS, at: str = "") -> Any:
 
     Raises as `read_parquet` does.
     """
-    try:
-        # Larger metadata is an attack: 10,000 columns take about 1 MB a row group.
-        file = pq.ParquetFile(
-            pa.BufferReader(data),
-            thrift_string_size_limit=1 << 26,
-            thrift_container_size_limit=1 << 22,
-        )
-        metadata = file.metadata
-        limits.check(metadata.num_rows, metadata.num_columns)
-        size = sum(
-            metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups)
-        )
-        if size > limits.bytes:
-            raise BodyTooLarge("The Parquet file, decompressed,", limits.bytes, "bytes")
-        if not metadata.num_rows or not len(file.schema_arrow):
-            raise refuse("The Parquet file has no rows.", at)
-        table = file.read(use_threads=False)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise refuse(
-            "The Parquet file cannot be read; it is damaged, or no Parquet.", at
-        ) from error
+    file = ParquetRows(pa.BufferReader(data), limits, at)
+    table = file.read()
     limits.check(table.num_rows, table.num_columns)
     return table
+
+
+class ParquetRows:
+    """A Parquet file that was looked at, and whose rows are read by `parts`."""
+
+    refusal = REFUSAL
+
+    def __init__(self, source: Path | Any, limits: Limits = LIMITS, at: str = "") -> None:
+        """Look at a file, or at one that Arrow has open; raises as `read_parquet` does."""
+        self._at = at
+        try:
+            # Larger metadata is an attack: 10,000 columns take about 1 MB a row group.
+            self._file = pq.ParquetFile(
+                str(source) if isinstance(source, Path) else source,
+                thrift_string_size_limit=1 << 26,
+                thrift_container_size_limit=1 << 22,
+                # Otherwise all that is read ahead is kept to the end.
+                pre_buffer=False,
+                buffer_size=_BUFFER_BYTES if isinstance(source, Path) else 0,
+            )
+            metadata = self._file.metadata
+            limits.check(metadata.num_rows, metadata.num_columns)
+            size = sum(
+                metadata.row_group(index).total_byte_size
+                for index in range(metadata.num_row_groups)
+            )
+            if size > limits.bytes:
+                raise BodyTooLarge("The Parquet file, decompressed,", limits.bytes, "bytes")
+            self._schema = self._file.schema_arrow
+            if not metadata.num_rows or not len(self._schema):
+                raise refuse("The Parquet file has no rows.", at)
+            limits.check(metadata.num_rows, len(self._schema))
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise self._unreadable() from error
+        self._rows = metadata.num_rows
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns, as in the file."""
+        return list(self._schema.names)
+
+    @property
+    def pandas_index(self) -> frozenset[str]:
+        """The names of the columns that hold the index of a pandas frame."""
+        return index_of_pandas(self._schema)
+
+    def column(self, place: int, wanted: Wanted) -> StoredColumn:
+        """Return what looks at a column part by part."""
+        return StoredColumn(self._schema.field(place).type, wanted)
+
+    def notes(self) -> list[Note]:
+        """Return what is to be said of the file as a whole."""
+        return []
+
+    def parts(self) -> Iterator[list[Any]]:
+        """Yield the columns of the next rows; raises UnusableData."""
+        at_once = max(_CELLS // len(self._schema), 1024)
+        rows = 0
+        try:
+            for batch in self._file.iter_batches(batch_size=at_once, use_threads=False):
+                rows += batch.num_rows
+                yield batch.columns
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise self._unreadable() from error
+        if rows != self._rows:
+            raise self._unreadable()
+
+    def read(self) -> Any:
+        """Return all rows as an Arrow table; raises UnusableData."""
+        try:
+            return self._file.read(use_threads=False)
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise self._unreadable() from error
+
+    def _unreadable(self) -> Exception:
+        return refuse("The Parquet file cannot be read; it is damaged, or no Parquet.", self._at)
 
 
 def index_of_pandas(schema: Any) -> frozenset[str]:
@@ -84,81 +145,4 @@ def index_of_pandas(schema: Any) -> frozenset[str]:
 def _read(chunks: Any, wanted: Wanted) -> Typed:
     if reason := unusable(chunks.type):
         raise ValueError(reason)
-    return typed(_column(chunks), wanted)
-
-
-def unusable(kind: Any) -> str:
-    """Return why a column of this Arrow type cannot be read; empty if it can."""
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    if pa.types.is_temporal(kind):
-        return (
-            "it holds dates or times; send unix seconds as a number, or year, month and day as "
-            'columns of their own, or leave it out by "exclude"'
-        )
-    if pa.types.is_nested(kind):
-        return "it is nested; send one value a row"
-    if pa.types.is_decimal(kind) and kind.precision > _EXACT_DIGITS:
-        return f"it is a decimal of more than {_EXACT_DIGITS} digits; send a double"
-    if _is_plain(kind):
-        return ""
-    return f"it is of the type {clip(kind)}; send numbers, booleans or text"
-
-
-def _is_plain(kind: Any) -> bool:
-    types = pa.types
-    return bool(
-        types.is_integer(kind)
-        or types.is_floating(kind)
-        or types.is_decimal(kind)
-        or types.is_boolean(kind)
-        or types.is_string(kind)
-        or types.is_large_string(kind)
-        or types.is_string_view(kind)
-        or types.is_null(kind)
-    )
-
-
-def _column(chunks: Any) -> Column:
-    """Return one column; raises ValueError with what is wrong."""
-    kind = chunks.type
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-        chunks = chunks.cast(kind)
-    if pa.types.is_null(kind):
-        return Column("number", np.full(len(chunks), np.nan))
-    if pa.types.is_boolean(kind):
-        return Column("boolean", as_floats(chunks.cast(pa.uint8()).cast(pa.float64())))
-    if pa.types.is_integer(kind):
-        try:
-            return Column("number", as_floats(chunks.cast(pa.float64())))
-        except pa.ArrowInvalid:
-            return Column("number", _large_integers(chunks))
-    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        values = as_floats(chunks.cast(pa.float64()))
-        if np.isinf(values).any():
-            row = int(np.argmax(np.isinf(values))) + 1
-            raise ValueError(f"row {row:,} is infinite")
-        return Column("number", values)
-    texts = chunks.cast(pa.string())
-    try:
-        texts.validate(full=True)
-    except pa.ArrowInvalid as error:
-        raise ValueError("holds text that is not UTF-8") from error
-    if pc.any(pc.match_substring(texts, "\0")).as_py():
-        raise ValueError("holds NUL characters")
-    # Through the distinct values, so that equal texts share one object.
-    coded = texts.combine_chunks().dictionary_encode()
-    codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    return Column("text", np.array([*coded.dictionary.to_pylist(), None], dtype=object)[codes])
-
-
-def _large_integers(chunks: Any) -> Any:
-    values = as_floats(chunks.cast(pa.float64(), safe=False))
-    whole = chunks.to_pylist()
-    for row in np.flatnonzero(np.abs(values) >= 2.0**53):
-        if int(values[row]) != whole[row]:
-            raise ValueError(
-                f"row {row + 1:,} holds an integer beyond 2^53, which would lose digits; if the "
-                'column is an identifier, leave it out by "exclude"'
-            )
-    return values
+    return typed(column_of(chunks), wanted)

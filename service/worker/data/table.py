@@ -1,34 +1,33 @@
 """Rows to train on, column by column: what every reader returns."""
 
-import hashlib
 import io
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from service.common.domain import Note
 from service.common.errors import BodyTooLarge, Problem, UnusableData, clip
 from service.schema.contract import FeatureType, Written
+from service.worker.data.canonical import (
+    CanonicalFile,
+    CanonicalWriter,
+    Reading,
+    StoredColumn,
+    content_sha256,
+)
 
 BUILT_IN = ("breast_cancer", "digits", "iris", "wine")
 """The data sets that scikit-learn ships; see `built_in`."""
 
 LONGEST_NAME = 256
 MOST_PROBLEMS = 20
-
-_ARROW: dict[FeatureType, Any] = {
-    "number": pa.float64(),
-    "boolean": pa.bool_(),
-    "text": pa.string(),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +50,6 @@ class Limits:
 
 
 LIMITS = Limits()
-
-_READING = "service.reading"
-"""The key of a Parquet file's metadata that says how the rows were read from another file."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,62 +126,40 @@ class Table:
 
     def to_parquet(self) -> bytes:
         """Write the canonical file: double, bool and string columns, the same bytes each time."""
-        fields = [pa.field(name, _ARROW[column.type]) for name, column in self.columns.items()]
-        arrays = [column.arrow() for column in self.columns.values()]
         sink = io.BytesIO()
-        table = pa.Table.from_arrays(arrays, schema=pa.schema(fields))
-        with pq.ParquetWriter(
-            sink, table.schema, compression="zstd", version="2.6", store_schema=False
-        ) as writer:
-            writer.write_table(table)
-            written = {name: column.written for name, column in self.columns.items()}
-            reading = _Reading(
-                {name: how for name, how in written.items() if how},
-                self.notes,
-                self.missing_texts,
-                self.excluded,
+        written = {name: column.written for name, column in self.columns.items()}
+        with CanonicalWriter(sink, {n: column.type for n, column in self.columns.items()}) as file:
+            file.write([column.arrow() for column in self.columns.values()])
+            file.finish(
+                Reading(
+                    {name: how for name, how in written.items() if how},
+                    self.notes,
+                    self.missing_texts,
+                    self.excluded,
+                )
             )
-            if reading != _Reading():
-                writer.add_key_value_metadata({_READING: msgspec.json.encode(reading).decode()})
         return sink.getvalue()
 
     @classmethod
-    def from_parquet(cls, data: bytes) -> "Table":
-        """Read what `to_parquet` wrote; `read_parquet` reads any other file."""
-        file = pq.ParquetFile(pa.BufferReader(data))
-        table = file.read(use_threads=False)
-        metadata = file.metadata.metadata or {}
-        reading = msgspec.json.decode(metadata.get(_READING.encode(), b"{}"), type=_Reading)
-        columns: dict[str, Column] = {}
-        for kind, chunks in zip(table.schema, table.columns, strict=True):
-            array = chunks.combine_chunks()
-            if pa.types.is_string(kind.type):
-                columns[kind.name] = Column("text", array.to_numpy(zero_copy_only=False))
-            elif pa.types.is_boolean(kind.type):
-                values = array.cast(pa.uint8()).cast(pa.float64())
-                columns[kind.name] = Column("boolean", as_floats(values))
-            else:
-                written = reading.written.get(kind.name, "")
-                columns[kind.name] = Column("number", as_floats(array), written)
+    def from_parquet(cls, source: bytes | Path) -> "Table":
+        """Read what `to_parquet` wrote; `read_parquet` reads any other file.
+
+        No more is held besides the table than a column of one row group.
+        """
+        with CanonicalFile(source if isinstance(source, Path) else io.BytesIO(source)) as file:
+            reading = file.reading
+            columns = {
+                column.name: _read(column, reading.written.get(column.name, ""))
+                for column in file.columns()
+            }
         return cls(columns, reading.notes, missing_texts=reading.missing, excluded=reading.excluded)
 
     def sha256(self) -> str:
         """Return a hash of names, types and values, in order, whatever the file's format was."""
-        digest = hashlib.sha256()
-        for name, column in self.columns.items():
-            head = json.dumps([name, column.type, len(column.values)], ensure_ascii=False)
-            digest.update(head.encode("utf-8", "surrogatepass"))
-            if column.type == "text":
-                texts = pa.array(column.values, type=pa.large_string())
-                _, offsets, data = texts.buffers()
-                digest.update(np.packbits(column.missing).tobytes())
-                digest.update(memoryview(offsets)[: 8 * (len(texts) + 1)])
-                digest.update(memoryview(data) if data is not None else b"")
-            else:
-                # A NaN has many bit patterns, and all of them mean missing.
-                values = np.where(column.missing, np.nan, column.values)
-                digest.update(values.astype("<f8").tobytes())
-        return digest.hexdigest()
+        return content_sha256(
+            StoredColumn(name, column.type, len(column.values), partial(_one_array, column))
+            for name, column in self.columns.items()
+        )
 
     def summary(self) -> list[dict[str, object]]:
         """List the columns as replies show them: name, type, missing rows."""
@@ -195,18 +169,35 @@ class Table:
         ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    written: Mapping[str, Written] = field(default_factory=dict)
-    notes: tuple[Note, ...] = ()
-    missing: tuple[str, ...] | None = None
-    excluded: tuple[str, ...] = ()
+def _one_array(column: Column) -> list[Any]:
+    return [column.arrow()]
+
+
+def _read(column: StoredColumn, written: Written) -> Column:
+    values = np.empty(column.rows, object if column.type == "text" else np.float64)
+    end = 0
+    for array in column.arrays():
+        begin, end = end, end + len(array)
+        if column.type == "text":
+            values[begin:end] = as_objects(array)
+        else:
+            doubles = array.cast(pa.uint8()) if column.type == "boolean" else array
+            values[begin:end] = doubles.to_numpy(zero_copy_only=False)
+    return Column(column.type, values, written)
 
 
 def as_floats(array: Any) -> NDArray[np.float64]:
     """Return an Arrow array of doubles as float64, null as NaN, in memory of its own."""
     values: NDArray[np.float64] = array.to_numpy(zero_copy_only=False).astype(np.float64)
     return values
+
+
+def as_objects(array: Any) -> NDArray[Any]:
+    """Return an Arrow array of texts as objects, equal ones as one object, None for missing."""
+    coded = array.dictionary_encode()
+    codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    texts: NDArray[Any] = np.array([*coded.dictionary.to_pylist(), None], dtype=object)[codes]
+    return texts
 
 
 def refuse(sentence: str, at: str) -> UnusableData:

@@ -181,23 +181,27 @@ _SIGN: Mapping[Written, str] = {"decimal comma": ",", "thousands": ",", "percent
 
 def marker_notes(table: Table, target: str | None) -> Iterator[Note]:
     """Yield a note for each text column in which a text may mean that a value is missing."""
-    said = table.missing_texts
-    if said == ():
-        return
     for name, column in table.columns.items():
-        if column.type != "text" or name == target:
-            continue
-        counts = {text: int(np.count_nonzero(column.values == text)) for text in MARKERS}
-        found = [text for text, count in counts.items() if count]
-        if found:
-            rows = sum(counts.values())
-            shown = " and ".join(map(quoted, found))
-            listed = orjson.dumps([*(said or ()), *found]).decode()
-            yield Note(
-                name,
-                f"holds {shown} in {rows:,} {'row' if rows == 1 else 'rows'}, kept as text; "
-                f'"missing": {listed} makes that a missing value',
-            )
+        if column.type == "text" and name != target and table.missing_texts != ():
+            counts = {text: int(np.count_nonzero(column.values == text)) for text in MARKERS}
+            yield from marker_note(name, counts, table.missing_texts)
+
+
+def marker_note(name: str, counts: Mapping[str, int], said: Sequence[str] | None) -> Iterator[Note]:
+    """Yield a note where a column of text has some of the markers, by how many rows have each.
+
+    `said` are the texts that its owner said mean a missing value.
+    """
+    found = [text for text in MARKERS if counts.get(text)]
+    if found and said != ():
+        rows = sum(counts.values())
+        shown = " and ".join(map(quoted, found))
+        listed = orjson.dumps([*(said or ()), *found]).decode()
+        yield Note(
+            name,
+            f"holds {shown} in {rows:,} {'row' if rows == 1 else 'rows'}, kept as text; "
+            f'"missing": {listed} makes that a missing value',
+        )
 
 
 def label_notes(target: str, labels: Sequence[Label]) -> Iterator[Note]:

@@ -1,6 +1,6 @@
 """A training before the fit: everything that can be known of it, or every reason not to try."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -99,22 +99,18 @@ def plan(table: Table, request: TrainRequest, at: str = "/dataset") -> Plan:
         column = table.columns[target]
         classes, codes, found = column_checks.classes_of(target, column, table.missing_texts)
         problems += found
-    elif target in table.excluded:
-        problems.append(Problem("/exclude", f"holds the target, {quoted(target)}"))
     else:
-        hint = did_you_mean(target, table.columns) or f"; there are: {_names(table)}"
-        message = f"there is no column {clip(target)!r} in the data set{hint}"
-        problems.append(Problem("/target", message))
+        problems.append(no_target(target, list(table.columns), table.excluded))
     problems += _features(table, features, request, kinds, at)
     class_weight, found = _class_weight(request.class_weight, classes)
     problems += found
     if problems:
-        raise _unusable(problems)
+        raise unusable(problems)
     train, test = _split(codes, classes, request)
     folds = _folds(codes[train], classes, request, kinds)
     width, problems = check_cost(table, features, len(train), len(classes), request, kinds, at)
     if problems:
-        raise _unusable(problems)
+        raise unusable(problems)
     _check_training_part(table, features, train, at)
     tiny = _tiny(table, features, kinds) if request.preprocessing == "auto" else frozenset()
     notes = [
@@ -141,7 +137,16 @@ def plan(table: Table, request: TrainRequest, at: str = "/dataset") -> Plan:
     )
 
 
-def _unusable(problems: list[Problem]) -> UnusableData:
+def no_target(target: str, columns: Sequence[str], excluded: Collection[str]) -> Problem:
+    """Say why a target is not among the columns that are read."""
+    if target in excluded:
+        return Problem("/exclude", f"holds the target, {quoted(target)}")
+    hint = did_you_mean(target, columns) or f"; there are: {_names(columns)}"
+    return Problem("/target", f"there is no column {clip(target)!r} in the data set{hint}")
+
+
+def unusable(problems: Sequence[Problem]) -> UnusableData:
+    """Return the error of a data set that a classifier cannot be trained on."""
     count = f"{len(problems)} problems with the data: " if len(problems) > 1 else ""
     shown = "; ".join(problem.message for problem in problems[:2])
     more = f"; and {len(problems) - 2:,} more" if len(problems) > 2 else ""
@@ -149,9 +154,9 @@ def _unusable(problems: list[Problem]) -> UnusableData:
     return UnusableData(sentence[0].upper() + sentence[1:], problems[:MAX_PROBLEMS])
 
 
-def _names(table: Table) -> str:
-    shown = ", ".join(repr(clip(name, 32)) for name in list(table.columns)[:10])
-    return shown + (f" and {len(table.columns) - 10:,} more" if len(table.columns) > 10 else "")
+def _names(columns: Sequence[str]) -> str:
+    shown = ", ".join(repr(clip(name, 32)) for name in columns[:10])
+    return shown + (f" and {len(columns) - 10:,} more" if len(columns) > 10 else "")
 
 
 def _features(
@@ -246,7 +251,7 @@ def _split(
                 f"of {rows:,} rows leaves {size:,} to {part} with, and there are "
                 f"{len(classes):,} classes"
             )
-            raise _unusable([Problem("/test_size", f"{request.test_size:g} {message}")])
+            raise unusable([Problem("/test_size", f"{request.test_size:g} {message}")])
     train, test = train_test_split(
         np.arange(rows), test_size=held_out, random_state=request.seed, stratify=codes
     )
@@ -254,7 +259,7 @@ def _split(
     if len(gone):
         label = clip(repr(classes[gone[0]]))
         message = f"{request.test_size:g} leaves no row of class {label} to train with"
-        raise _unusable([Problem("/test_size", message)])
+        raise unusable([Problem("/test_size", message)])
     return np.sort(train), np.sort(test)
 
 
@@ -276,12 +281,12 @@ def _folds(
         search = request.search
         is_of_trials = search is not None and not search.is_list and (request.cv or 0) < outer
         at = "/search/folds" if is_of_trials else "/cv"
-        raise _unusable([Problem(at, message)])
+        raise unusable([Problem(at, message)])
     inner = min(5, fewest - -(-fewest // outer) if outer else fewest)
     splitting = [kind.name for kind in kinds if kind.cross_validates]
     if splitting and inner < 2:
         message = f"{splitting[0]} splits the rows again, and of class {label} there are too few"
-        raise _unusable([Problem("/target", message)])
+        raise unusable([Problem("/target", message)])
     return max(inner, 2)
 
 
@@ -298,4 +303,4 @@ def _check_training_part(
         if table.missing(name) and table.columns[name].missing[train].all()
     ]
     if problems:
-        raise _unusable(problems)
+        raise unusable(problems)
