@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.cluster import Cluster
 from tests.e2e.conftest import Note
 from tests.e2e.forward import open_api
-from tests.e2e.jobs import Runs, Trainings, most_memory, open_runs
+from tests.e2e.jobs import Runs, Trainings, most_memory, network, open_runs
 from tests.e2e.load import Load
 from tests.e2e.test_trainings import noise
 from tests.e2e.waiting import wait_until
@@ -18,17 +18,6 @@ RATE = 20
 MEBI = 2**20
 TRIALS = 40
 LOST = "Its pod was ended."
-
-
-def boosting(name: str, trees: int) -> dict[str, Any]:
-    """Return a training that fits for about a second for each 12 trees on one core."""
-    return {
-        "name": name,
-        "dataset": "digits",
-        "model_type": "GradientBoostingClassifier",
-        "params": {"n_estimators": trees},
-        "use": False,
-    }
 
 
 SEARCH: Mapping[str, Any] = {
@@ -142,7 +131,7 @@ def test_a_rollout_of_the_api_leaves_a_training_to_another_replica(
     release, name = trainings.release, "rolled"
     before = trainings.versions(name)
     with load.start(RATE, 90, example) as sending:
-        training = trainings.begin(boosting(name, 700))
+        training = trainings.begin(network(name, 2_500))
         trainings.wait_for(training, "running", 60)
         owner = runs.tags(training)["owner"]
         release.restart("api")
@@ -166,7 +155,7 @@ def test_a_training_ends_once_although_the_pod_that_began_it_is_killed(
     before = trainings.versions(name)
     pod = release.ready_pods("api")[0].name
     with open_api(release, pod) as one:
-        training = trainings.begin(boosting(name, 120), api=one)
+        training = trainings.begin(network(name, 300), api=one)
     trainings.wait_for(training, "running", 60)
     owner = runs.tags(training)["owner"]
     release.delete_pod(pod, at_once=True)
@@ -182,7 +171,7 @@ def test_a_training_ends_once_although_the_pod_that_began_it_is_killed(
 def test_a_training_whose_pod_is_killed_is_tried_once_more(
     trainings: Trainings, note: Note
 ) -> None:
-    training = trainings.begin(boosting("killed-once", 120))
+    training = trainings.begin(network("killed-once", 400))
     pod = trainings.running_pod(training)
     trainings.wait_for(training, "running", 60, stage="fit")
     trainings.release.delete_pod(pod, at_once=True)
@@ -194,7 +183,7 @@ def test_a_training_whose_pod_is_killed_is_tried_once_more(
 
 
 def test_a_training_whose_pod_is_killed_twice_has_failed(trainings: Trainings) -> None:
-    training = trainings.begin(boosting("killed-twice", 300))
+    training = trainings.begin(network("killed-twice", 10_000))
     first = trainings.running_pod(training)
     trainings.release.delete_pod(first)
     second = trainings.running_pod(training, besides=first)
