@@ -173,6 +173,14 @@ def open_runs(release: Cluster) -> Iterator[Runs]:
         yield Runs(client)
 
 
+def rights(cluster: Cluster, account: str, namespace: str = "") -> set[str]:
+    """Return what an account of a release may do in a namespace, as kubectl lists it."""
+    who = f"system:serviceaccount:{cluster.namespace}:{account}"
+    there = Cluster(namespace or cluster.namespace, cluster.release)
+    rows = there.kubectl("auth", "can-i", "--list", f"--as={who}").splitlines()
+    return {" ".join(row.split()) for row in rows[1:]}
+
+
 def most_memory(cluster: Cluster, pod: str) -> int | None:
     """Return the most bytes that a pod's container has held; None where it has ended."""
     try:
