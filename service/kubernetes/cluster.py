@@ -32,6 +32,8 @@ class JobStatus:
     ended: Literal["", "complete", "failed"] = ""
     reason: str = ""
     """Why it failed, in Kubernetes' word: BackoffLimitExceeded, DeadlineExceeded, …"""
+    failed_indexes: frozenset[int] = frozenset()
+    """Of a Job with several pods: those that are not tried again."""
 
 
 @dataclass(frozen=True, slots=True)

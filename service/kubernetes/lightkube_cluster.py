@@ -131,7 +131,15 @@ def _job(job: Any) -> JobStatus:
         suspended=bool(job.spec.suspend),
         ended=ended,  # type: ignore[arg-type]
         reason=reason,
+        failed_indexes=frozenset(_numbers(job.status.failedIndexes or "")),
     )
+
+
+def _numbers(text: str) -> Iterator[int]:
+    """Read numbers as Kubernetes writes them: `1,3-5`."""
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        yield from range(int(first), int(last or first) + 1)
 
 
 def _pod(pod: Any) -> PodStatus:

@@ -18,10 +18,11 @@ from service.common.errors import (
 )
 from service.common.ports import Registry
 from service.common.search import Trial
+from service.pod.container_memory import oom_kills
 from service.pod.trial_exchange import TrialExchange
 from service.processes.job import Job
 from service.processes.job_files import OTHERS
-from service.processes.limits import JobLimits
+from service.processes.limits import JobLimits, LimitExceeded
 from service.processes.messages import Crashed, Outcome, OverLimit, Rejected
 from service.processes.pool import WorkerPool
 from service.processes.process_tree import memory_of, tree
@@ -52,9 +53,10 @@ class TrainingPod:
         folder: Path,
         limits: JobLimits,
         pause: Callable[[float], None] = time.sleep,
+        oom_kills: Callable[[], int] = oom_kills,
         patience: float = 300.0,
     ) -> None:
-        """`limits`: what the pod as a whole may take.
+        """`limits`: what the pod as a whole may take; `oom_kills`: see `container_memory`.
 
         `patience`: the seconds of MLflow's silence after which Kubernetes is to try again.
         """
@@ -65,6 +67,7 @@ class TrainingPod:
         self._folder = folder
         self._limits = limits
         self._pause = pause
+        self._oom_kills = oom_kills
         self._reported: object = None
         self._next_report = 0.0
 
@@ -133,10 +136,16 @@ class TrainingPod:
             except WorkersUnavailable as error:
                 return Crashed(str(error))
             self._look(job, exchange, index, last=True)
-            if isinstance(outcome, OverLimit):
-                # The sentence is about the pod, of which the worker has a part.
-                return Rejected("JobFailed", self._limits.reason(outcome.limit))
-            return outcome
+            return self._of_pod(outcome)
+
+    def _of_pod(self, outcome: Outcome) -> Outcome:
+        """Have the sentence about a limit be one about the pod, of which the worker has a part."""
+        if isinstance(outcome, OverLimit):
+            return Rejected("JobFailed", self._limits.reason(outcome.limit))
+        if isinstance(outcome, Crashed) and outcome.was_killed and self._oom_kills():
+            # It took memory faster than it is watched, and met the container's limit.
+            return Rejected("JobFailed", self._limits.reason(LimitExceeded.MEMORY))
+        return outcome
 
     def _look(
         self, job: Job, exchange: TrialExchange | None, index: int, *, last: bool = False

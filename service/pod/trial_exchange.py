@@ -5,18 +5,17 @@ make the same trial, whatever dies.
 """
 
 import time
-from dataclasses import replace
 
 from service.common.domain import Training
 from service.common.ports import Registry
 from service.common.search import Trial
 from service.processes.job import Job
+from service.training.lost_trials import close_lost, is_of
 from service.training.search_follower import SearchFollower, TrialRecords
 
 _READ_SECONDS = 2.0
 _READ_SHARE = 0.05
 """Of the time of a pod, for reading what others have tried: there may be a thousand of them."""
-_LOST = "Its pod was ended."
 
 
 class TrialExchange:
@@ -37,11 +36,7 @@ class TrialExchange:
 
         Raises RegistryUnavailable.
         """
-        trials = self._registry.trials_of(self._training.id)
-        for record, trial in trials.items():
-            if trial.state == "running" and self._is_mine(trial):
-                ended = replace(trial, state="failed", ended_at=time.time(), reason=_LOST)
-                self._registry.record_trial(self._training, ended, record)
+        close_lost(self._registry, self._training, self._index, self._pods)
         self._others = list(self._registry.trials_of(self._training.id).values())
 
     def all_trials(self) -> list[Trial]:
@@ -72,7 +67,7 @@ class TrialExchange:
         self._follower.finish(self._training)
 
     def _is_mine(self, trial: Trial) -> bool:
-        return (trial.number - 1) % self._pods == self._index
+        return is_of(trial, self._index, self._pods)
 
 
 class _Records(TrialRecords):

@@ -33,6 +33,7 @@ from service.processes.limits import JobLimits
 from service.processes.messages import Progress
 from service.training import handover
 from service.training.executor import JOB_SHARE, present_record
+from service.training.lost_trials import close_lost
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +85,8 @@ class PodJob:
         self._deadline = self._since + limits.seconds
         """By which it has to be created, if that is refused."""
         self._created = self._begun
+        self._closed: set[int] = set()
+        """The indexes whose lost trials are closed."""
         self._stopped: str | None = None
         self._woken = threading.Event()
 
@@ -114,6 +117,7 @@ class PodJob:
             else:
                 self._created = True
                 self._look(job)
+                self._close_lost(job)
         except (ClusterUnavailable, RegistryUnavailable) as error:
             # Both come back, and the Job goes on meanwhile.
             logger.warning("training %s cannot be followed: %s", self._training.id, error)
@@ -183,6 +187,12 @@ class PodJob:
         warnings = [] if pods else cluster.warnings_of(job.name)
         self.waiting = reason_to_wait(job, pods, warnings)
         self._begun = not self.waiting
+
+    def _close_lost(self, job: JobStatus) -> None:
+        """Close the trials of pods that do not come back, for which the first pod would wait."""
+        for index in job.failed_indexes - self._closed:
+            close_lost(self._registry, self._training, index, job.parallelism)
+            self._closed.add(index)
 
     def _end(self, job: JobStatus | None) -> object:
         """Return the result of a Job that has ended or is gone, or raise its error."""

@@ -19,8 +19,13 @@ DISRUPTIVE = (
     "test_rollout",
     "test_guarantee",
     "test_outages",
+    "test_jobs",
+    "test_job_endings",
 )
 """Tests of these change or break something, so they run last, in this order."""
+
+API_MEMORY = "768Mi"
+"""The limit of an API pod where trainings are Jobs."""
 
 Note = Callable[[str], None]
 
@@ -78,6 +83,22 @@ def outside(release: Cluster) -> Iterator[Cluster]:
     namespace.create_namespace()
     yield namespace
     namespace.delete_namespace()
+
+
+@pytest.fixture(scope="session")
+def with_jobs(release: Cluster) -> Iterator[Cluster]:
+    """Have trainings run as Jobs; at the end the release is upgraded to what it was."""
+    before = release.values()
+    release.upgrade(
+        "training.executor=kubernetes,training.ttlSeconds=60,training.maxPods=4,"
+        "training.resources.requests.cpu=50m,training.resources.requests.memory=256Mi,"
+        "training.resources.requests.ephemeral-storage=16Mi,"
+        f"api.resources.limits.memory={API_MEMORY}"
+    )
+    release.wait_rolled_out("api")
+    yield release
+    release.bring("upgrade", before)
+    release.wait_rolled_out("api")
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from service.common.errors import (
     UnusableData,
     WorkerCrashed,
 )
-from service.common.search import SearchState
+from service.common.search import SearchState, Trial, TrialState
 from service.kubernetes.cluster import JobStatus, PodStatus
 from service.kubernetes.manifest import OF, TRAINING
 from service.processes import job_files as files
@@ -321,6 +321,27 @@ def test_the_last_state_of_a_search_is_that_of_its_end(scene: Scene) -> None:
     scene.job.wait(0)
 
     assert scene.job.search == replace(state, running=0, pruned=1, seconds_left=0.0)
+
+
+def test_the_trial_of_a_pod_that_does_not_come_back_is_closed(scene: Scene) -> None:
+    job = scene.follow(parallel=2)
+    scene.look(job)
+    for number in (1, 2, 3, 4):
+        state: TrialState = "complete" if number < 3 else "running"
+        trial = Trial(number, "GaussianNB", {}, state, started_at=1.0)
+        scene.registry.record_trial(scene.training, trial, None)
+    status = scene.cluster.jobs[scene.name]
+    scene.cluster.jobs[scene.name] = replace(status, failed_indexes=frozenset({1}))
+
+    scene.look(job, times=2)
+
+    trials = scene.registry.trials_of(scene.training.id).values()
+    assert {trial.number: trial.state for trial in trials} == {
+        **{1: "complete", 2: "complete"},
+        **{3: "running", 4: "failed"},
+    }
+    assert [trial.reason for trial in trials if trial.number == 4] == ["Its pod was ended."]
+    assert scene.registry.trial_writes == 5
 
 
 def test_an_outcome_that_is_no_outcome_is_a_fault_of_the_registry(scene: Scene) -> None:
