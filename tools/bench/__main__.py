@@ -7,6 +7,7 @@ from tests.support.tables import write
 from tools.bench import (
     bulk,
     command,
+    data_sets,
     many_rows,
     models,
     one_row,
@@ -26,6 +27,7 @@ PARTS: dict[str, Callable[[Options], str]] = {
     "models": models.measure,
     "bulk": bulk.measure,
     "training": training.measure,
+    "data-sets": data_sets.measure,
     "search": search.measure,
     "skew": skew.measure,
     "traffic": traffic.measure,
