@@ -145,6 +145,22 @@ class Runs:
         return _body(self.client.post(f"/api/2.0/mlflow/{route}", json=asked))
 
 
+def timed(name: str, seconds: int) -> dict[str, Any]:
+    """Return a training that takes that many seconds on any machine, and a few more."""
+    return {
+        "name": name,
+        "dataset": "digits",
+        "model_type": "ExtraTreesClassifier",
+        "params": {"n_estimators": 100},
+        "search": {
+            "space": {"max_features": {"low": 0.1, "high": 1}},
+            "trials": 1000,
+            "seconds": seconds,
+        },
+        "use": False,
+    }
+
+
 def network(name: str, rounds: int) -> dict[str, Any]:
     """Return a training of little memory, of 25 to 50 rounds a second on a core."""
     return {
