@@ -214,7 +214,11 @@ class Uploads:
             data_set = self._data_sets.get_data_set(checked["needs"])
             job_spec["known_target"] = data_set.target
             if data_set.bytes > self._settings.max_upload_bytes:
-                record = {"columns": data_set.columns, "bytes": data_set.bytes}
+                record = {
+                    "rows": data_set.rows,
+                    "columns": data_set.columns,
+                    "bytes": data_set.bytes,
+                }
                 checked = self._run("inspect", upload, {**job_spec, "record": record})
                 fetched_later = data_set
             else:

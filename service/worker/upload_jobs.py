@@ -19,6 +19,7 @@ from service.worker.data.inline import read_inline
 from service.worker.data.parquet import read_parquet
 from service.worker.data.selection import check_options, limited, retyped
 from service.worker.data.table import BUILT_IN, Limits, Table, built_in
+from service.worker.learning.cost import too_many_cells
 from service.worker.learning.dry_run import dry_run
 from service.worker.learning.plan import Plan, no_target, plan, unusable
 from service.worker.learning.request import parse_form, parse_request
@@ -127,6 +128,9 @@ def _check_by_record(request: TrainRequest, name: str, record: Mapping[str, Any]
         raise unusable([no_target(request.target or "", read, request.exclude)])
     if len(read) == 1:
         raise unusable([Problem("/dataset", "the data set has no column besides the target")])
+    # Each feature is one value a row at least.
+    if problems := too_many_cells(record["rows"], len(read) - 1, "/dataset"):
+        raise unusable(problems)
 
 
 def _checked(request: TrainRequest, data_set: dict[str, Any] | None) -> dict[str, Any]:

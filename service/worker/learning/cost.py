@@ -51,12 +51,8 @@ def check_cost(
     if width > MOST_WIDTH:
         message = f"the columns and categories make {width:,} inputs; there may be {MOST_WIDTH:,}"
         problems.append(Problem(at, message))
-    elif width * table.rows > MOST_CELLS:
-        message = (
-            f"{table.rows:,} rows of {width:,} columns and categories are {width * table.rows:,} "
-            f"values; there may be {MOST_CELLS:,}"
-        )
-        problems.append(Problem(at, message))
+    else:
+        problems += too_many_cells(table.rows, width, at)
     search, folds = request.search, request.search_folds
     fold_rows = rows - -(-rows // request.folds) if request.folds else rows
     spaces: Mapping[str, Space] = {}
@@ -80,6 +76,17 @@ def check_cost(
             message = f"'n_neighbors' must be at most the number of rows to train on, {rows:,}"
             problems.append(Problem(pointer, message))
     return width, problems
+
+
+def too_many_cells(rows: int, width: int, at: str) -> list[Problem]:
+    """Return the problem of a table that has more values than a training may have, if it does."""
+    if width * rows <= MOST_CELLS:
+        return []
+    message = (
+        f"{rows:,} rows of {width:,} columns and categories are {width * rows:,} values; there may "
+        f"be {MOST_CELLS:,}"
+    )
+    return [Problem(at, message)]
 
 
 def _pointer_to(name: str, kind: ModelType, request: TrainRequest) -> str:
