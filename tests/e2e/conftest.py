@@ -19,6 +19,7 @@ DISRUPTIVE = (
     "test_rollout",
     "test_guarantee",
     "test_outages",
+    "test_job_rights",
     "test_jobs",
     "test_job_endings",
 )

@@ -145,6 +145,38 @@ class Runs:
         return _body(self.client.post(f"/api/2.0/mlflow/{route}", json=asked))
 
 
+def timed(name: str, seconds: int) -> dict[str, Any]:
+    """Return a training that takes that many seconds on any machine, and a few more."""
+    return {
+        "name": name,
+        "dataset": "digits",
+        "model_type": "ExtraTreesClassifier",
+        "params": {"n_estimators": 100},
+        "search": {
+            "space": {"max_features": {"low": 0.1, "high": 1}},
+            "trials": 1000,
+            "seconds": seconds,
+        },
+        "use": False,
+    }
+
+
+def network(name: str, rounds: int) -> dict[str, Any]:
+    """Return a training of little memory, of 25 to 50 rounds a second on a core."""
+    return {
+        "name": name,
+        "dataset": "digits",
+        "model_type": "MLPClassifier",
+        "params": {
+            "hidden_layer_sizes": [300, 300],
+            "max_iter": rounds,
+            "n_iter_no_change": rounds,
+            "tol": 0,
+        },
+        "use": False,
+    }
+
+
 @contextmanager
 def open_runs(release: Cluster) -> Iterator[Runs]:
     """Reach the release's MLflow."""
@@ -155,6 +187,14 @@ def open_runs(release: Cluster) -> Iterator[Runs]:
         ) as client,
     ):
         yield Runs(client)
+
+
+def rights(cluster: Cluster, account: str, namespace: str = "") -> set[str]:
+    """Return what an account of a release may do in a namespace, as kubectl lists it."""
+    who = f"system:serviceaccount:{cluster.namespace}:{account}"
+    there = Cluster(namespace or cluster.namespace, cluster.release)
+    rows = there.kubectl("auth", "can-i", "--list", f"--as={who}").splitlines()
+    return {" ".join(row.split()) for row in rows[1:]}
 
 
 def most_memory(cluster: Cluster, pod: str) -> int | None:

@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.cluster import Cluster
 from tests.e2e.conftest import Note
 from tests.e2e.forward import open_api
-from tests.e2e.jobs import Runs, Trainings, most_memory, open_runs
+from tests.e2e.jobs import Runs, Trainings, most_memory, network, open_runs, timed
 from tests.e2e.load import Load
 from tests.e2e.test_trainings import noise
 from tests.e2e.waiting import wait_until
@@ -20,22 +20,11 @@ TRIALS = 40
 LOST = "Its pod was ended."
 
 
-def boosting(name: str, trees: int) -> dict[str, Any]:
-    """Return a training that fits for about a second for each 12 trees on one core."""
-    return {
-        "name": name,
-        "dataset": "digits",
-        "model_type": "GradientBoostingClassifier",
-        "params": {"n_estimators": trees},
-        "use": False,
-    }
-
-
 SEARCH: Mapping[str, Any] = {
     "name": "searched",
     "dataset": "digits",
     "model_type": "ExtraTreesClassifier",
-    "params": {"n_estimators": 50},
+    "params": {"n_estimators": 100},
     "search": {
         "space": {"max_depth": {"low": 8, "high": 32}, "max_features": {"low": 0.2, "high": 1}},
         "trials": TRIALS,
@@ -98,6 +87,15 @@ def test_a_training_runs_in_a_pod_of_its_own_and_its_version_is_used_everywhere(
     assert [runs.files(training, folder) for folder in ("job", "job/in", "job/out")] == [[]] * 3
 
 
+def begun(runs: Runs, training: str, index: int) -> list[dict[str, str]]:
+    """Return the trials that one of two pods is making, as far as MLflow knows."""
+    return [
+        trial
+        for trial in runs.trials(training)
+        if trial["trial_state"] == "running" and (int(trial["trial"]) - 1) % 2 == index
+    ]
+
+
 @pytest.mark.parametrize(
     ("index", "at_once"), [(1, True), (1, False), (0, True)], ids=["forced", "told", "first"]
 )
@@ -113,9 +111,10 @@ def test_a_search_whose_pod_is_killed_makes_each_trial_once(
         90,
         seen=lambda: trainings.read(training),
     )
+    wait_until("a trial in the pod", lambda: begun(runs, training, index), 60, pause=0.1)
     trainings.release.delete_pod(pod, at_once=at_once)
     trainings.running_pod(training, index, besides=pod)
-    ended = trainings.wait_for_end(training, 180)
+    ended = trainings.wait_for_end(training, 240)
     trials = runs.trials(training)
 
     lost = [trial for trial in trials if trial.get("reason") == LOST]
@@ -142,7 +141,7 @@ def test_a_rollout_of_the_api_leaves_a_training_to_another_replica(
     release, name = trainings.release, "rolled"
     before = trainings.versions(name)
     with load.start(RATE, 90, example) as sending:
-        training = trainings.begin(boosting(name, 700))
+        training = trainings.begin(timed(name, 60))
         trainings.wait_for(training, "running", 60)
         owner = runs.tags(training)["owner"]
         release.restart("api")
@@ -166,7 +165,7 @@ def test_a_training_ends_once_although_the_pod_that_began_it_is_killed(
     before = trainings.versions(name)
     pod = release.ready_pods("api")[0].name
     with open_api(release, pod) as one:
-        training = trainings.begin(boosting(name, 120), api=one)
+        training = trainings.begin(timed(name, 20), api=one)
     trainings.wait_for(training, "running", 60)
     owner = runs.tags(training)["owner"]
     release.delete_pod(pod, at_once=True)
@@ -182,19 +181,19 @@ def test_a_training_ends_once_although_the_pod_that_began_it_is_killed(
 def test_a_training_whose_pod_is_killed_is_tried_once_more(
     trainings: Trainings, note: Note
 ) -> None:
-    training = trainings.begin(boosting("killed-once", 120))
+    training = trainings.begin(network("killed-once", 400))
     pod = trainings.running_pod(training)
     trainings.wait_for(training, "running", 60, stage="fit")
-    trainings.release.delete_pod(pod, at_once=True)
+    trainings.release.delete_pod(pod)
     trainings.running_pod(training, besides=pod)
-    ended = trainings.wait_for_end(training, 120)
+    ended = trainings.wait_for_end(training, 240)
     note(f"{ended['seconds']['total']:.1f} s")
 
     assert ended["state"] == "succeeded", ended
 
 
 def test_a_training_whose_pod_is_killed_twice_has_failed(trainings: Trainings) -> None:
-    training = trainings.begin(boosting("killed-twice", 300))
+    training = trainings.begin(network("killed-twice", 10_000))
     first = trainings.running_pod(training)
     trainings.release.delete_pod(first)
     second = trainings.running_pod(training, besides=first)

@@ -8,6 +8,7 @@ from functools import cache
 import pytest
 
 from tests.e2e.cluster import PORTS, Cluster
+from tests.e2e.jobs import rights
 
 USERS: Mapping[str, int] = {"api": 10001, "mlflow": 10001, "postgres": 999, "minio": 10001}
 PROGRAMS: Mapping[str, str] = {
@@ -147,6 +148,15 @@ def test_it_has_no_token_for_the_cluster(inside: Inside) -> None:
     """An intruder finds no service account token."""
     assert not [place for place in inside.mounts if "serviceaccount" in place]
     assert inside.run("ls -d /var/run/secrets/kubernetes.io 2>/dev/null || echo none") == "none\n"
+
+
+def test_no_account_of_the_release_may_do_more_than_any_other(release: Cluster) -> None:
+    """Trainings are no Jobs here, so that there is no Role either."""
+    selector = f"app.kubernetes.io/instance={release.release}"
+
+    assert release.all("roles", selector) == []
+    assert release.all("rolebindings", selector) == []
+    assert rights(release, release.name("api")) == rights(release, "default")
 
 
 def test_its_environment_names_no_services(inside: Inside) -> None:

@@ -219,7 +219,7 @@ class SearchRun:
         notes: list[str] = []
         if board.failed:
             notes.append(
-                f"{board.failed:,} of {board.begun:,} trials of the search cannot be fitted: "
+                f"{board.failed:,} of {board.begun:,} trials of the search failed: "
                 f"{clip(board.reason, 200)}"
             )
         if self._left <= 0 and (search.seconds is None or search.seconds > self._seconds):
@@ -235,6 +235,10 @@ class SearchRun:
         elif self._exhausted:
             notes.append(
                 f"The search ended after {board.begun:,} trials: it met nothing new to try."
+            )
+        elif self._left > 0 and board.begun < self._most:
+            notes.append(
+                f"The search ended after {board.begun:,} trials, as other pods began no more."
             )
         return notes
 

@@ -1,14 +1,17 @@
 """The search: what is proposed, pruned, ranked and told, and when it ends."""
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 from service.common.errors import UnusableData
+from service.common.search import Trial
 from service.worker.learning.fitting import fit
-from service.worker.search.trials import Proposal
+from service.worker.search.run import Shared
+from service.worker.search.trials import Proposal, Share
 from tests.support.fitting import mixed, request, small
 from tests.support.trials import Searched
 
@@ -53,7 +56,7 @@ def test_a_candidate_that_cannot_be_fitted_is_told_and_passed_over() -> None:
     found = searched.found()
 
     assert found.params["solver"] == "saga"
-    assert found.notes[0].startswith("1 of 2 trials of the search cannot be fitted: ")
+    assert found.notes[0].startswith("1 of 2 trials of the search failed: ")
     assert (searched.last.failed, searched.last.trials) == (1, 2)
     assert searched.news[1].state == "failed"
     assert "elasticnet" in searched.news[1].reason
@@ -226,3 +229,26 @@ def test_several_classifiers_are_each_begun_with_their_defaults() -> None:
     assert found.model_type in names
     params: dict[str, Any] = dict(found.params)
     assert request(model_type=found.model_type, params=params).model_type == found.model_type
+
+
+def test_it_ends_without_the_trials_of_a_pod_that_does_not_come_back_and_says_so() -> None:
+    class Lonely(Shared):
+        share = Share(0, 2)
+
+        def trials(self) -> Sequence[Trial]:
+            lost = Trial(2, "LogisticRegression", {"C": 2.0}, "failed", 0.0, reason="It died.")
+            return [lost]
+
+    clock = itertools.count()
+    searched = Searched(
+        small(),
+        {"space": ONE, "trials": 10},
+        score=by_c,
+        shared=Lonely(),
+        clock=lambda: float(next(clock)),
+    )
+
+    found = searched.found()
+
+    assert (searched.last.trials, searched.last.failed) == (6, 1)
+    assert found.notes[-1] == "The search ended after 6 trials, as other pods began no more."
