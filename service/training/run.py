@@ -26,6 +26,7 @@ from service.common.errors import (
     InvalidRequest,
     JobFailed,
     JobStopped,
+    RegistryUnavailable,
     ServiceError,
     StorageUnavailable,
     WorkerCrashed,
@@ -284,10 +285,10 @@ class TrainingRun:
         """Take over what a job has said so far."""
         if job.waiting:
             if job.waiting != self.training.stage:
-                self._record(registry, state="queued", stage=job.waiting)
+                self._tell(registry, state="queued", stage=job.waiting)
             return
         if self.training.state == "queued":
-            self._record(registry, state="running", stage="starting")
+            self._tell(registry, state="running", stage="starting")
         if job.progress is not None:
             stage, share = job.progress.stage, JOB_SHARE * job.progress.share
             self.training = replace(self.training, stage=stage, progress=share)
@@ -303,6 +304,14 @@ class TrainingRun:
         """Change the training's state here and in MLflow, where other replicas read it."""
         self.training = replace(self.training, beat_at=time.time(), **changes)
         registry.update_training(self.training)
+
+    def _tell(self, registry: Registry, **changes: Any) -> None:
+        """Record what may as well be recorded a little later: a silent MLflow ends no job."""
+        before = self.training
+        try:
+            self._record(registry, **changes)
+        except RegistryUnavailable:
+            self.training = before
 
 
 def _fault_of(error: ServiceError) -> Fault:

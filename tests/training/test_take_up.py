@@ -31,6 +31,7 @@ from service.training.spec import TrainingSpec
 from tests.support.cluster import FakeCluster, template
 from tests.support.fakes import FakeRegistry
 from tests.support.replicas import FakePeers, FakeReplica
+from tests.support.waiting import wait_until
 
 RESULT = {
     "model_type": "SVC",
@@ -254,3 +255,23 @@ def test_a_version_that_was_registered_before_its_replica_died_is_not_registered
 
     assert run.ended.result(timeout=60).version == registered.version
     assert list(scene.registry.versions) == [("m", 1)]
+
+
+def test_an_mlflow_that_is_silent_for_a_moment_ends_no_training_that_waits(scene: Scene) -> None:
+    update = scene.registry.update_training
+    refused: list[Training] = []
+
+    def refuse_once(training: Training) -> None:
+        if training.stage == "waiting for a pod" and not refused:
+            refused.append(training)
+            raise RegistryUnavailable("it was switched off by a test.")
+        update(training)
+
+    scene.registry.update_training = refuse_once  # type: ignore[method-assign]
+    scene.queue.start()
+    training = scene.queue.submit(scene.spec(), {})
+
+    wait_until(lambda: scene.record(training).stage == "waiting for a pod")
+
+    assert (len(refused), scene.record(training).state) == (1, "queued")
+    scene.queue.stop()
