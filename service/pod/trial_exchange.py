@@ -29,6 +29,8 @@ class TrialExchange:
         self._pods = pods
         self._follower = SearchFollower(_Records(registry))
         self._others: list[Trial] = []
+        self._before: list[Trial] = []
+        """What pods that this one replaces have tried."""
         self._next_read = 0.0
 
     def close_lost(self) -> None:
@@ -37,19 +39,21 @@ class TrialExchange:
         Raises RegistryUnavailable.
         """
         close_lost(self._registry, self._training, self._index, self._pods)
-        self._others = list(self._registry.trials_of(self._training.id).values())
+        trials = self._registry.trials_of(self._training.id).values()
+        self._before = [trial for trial in trials if self._is_mine(trial)]
+        self._others = [trial for trial in trials if not self._is_mine(trial)]
 
     def all_trials(self) -> list[Trial]:
-        """Return what was read last."""
-        return self._others
+        """Return what was tried before this pod, and what others have tried."""
+        return sorted([*self._before, *self._others], key=lambda trial: trial.number)
 
     def searched_seconds(self) -> float:
         """Return how long ago the first trial began; 0 before that."""
-        begun = [trial.started_at for trial in self._others]
+        begun = [trial.started_at for trial in self.all_trials()]
         return max(0.0, time.time() - min(begun)) if begun else 0.0
 
     def look(self, job: Job) -> list[Trial]:
-        """Write some of what the job has tried; return what others have tried.
+        """Write some of what the job has tried; return what it did not try itself.
 
         Raises RegistryUnavailable.
         """
@@ -60,7 +64,7 @@ class TrialExchange:
             self._others = [trial for trial in trials if not self._is_mine(trial)]
             end = time.monotonic()
             self._next_read = end + max(_READ_SECONDS, (end - start) / _READ_SHARE)
-        return self._others
+        return self.all_trials()
 
     def finish(self) -> None:
         """Write what is left of this pod's trials; raises RegistryUnavailable."""

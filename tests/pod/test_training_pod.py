@@ -253,3 +253,16 @@ def test_a_pod_closes_the_trials_that_the_one_before_it_has_lost(scene: Scene) -
     assert [states[number].state for number in (1, 2, 3)] == ["failed", "running", "failed"]
     assert states[1].reason == "Its pod was ended."
     assert [one.state for one in workers.others] == ["failed", "running", "failed"]
+
+
+def test_a_slow_job_still_finds_what_the_pod_before_it_has_tried(scene: Scene) -> None:
+    """It reads the file after the first look: what is not in it would be tried once more."""
+    scene.training = scene.open(search=STATE)
+    for number in (1, 2, 3):
+        scene.registry.record_trial(scene.training, trial(number), None)
+
+    scene.run(FakeWorkers(DONE), index=0, pods=2)
+
+    text = (scene.folder / "pod-0" / files.OTHERS).read_bytes()
+    trials = msgspec.json.decode(text, type=list[Trial])
+    assert {one.number: one.state for one in trials} == {1: "failed", 2: "running", 3: "failed"}
