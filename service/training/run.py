@@ -115,6 +115,8 @@ class TrainingRun:
         if self._follower is not None and training.state != "succeeded":
             with contextlib.suppress(ServiceError):  # The training's own end matters more.
                 training = self._follower.finish(training)
+        elif training.search is not None:
+            training = replace(training, search=training.search.ended())
         self.training = replace(training, finished_at=time.time())
         return self.training
 
@@ -125,6 +127,9 @@ class TrainingRun:
         start = time.monotonic()
         spec, limits, registry = self._spec, services.limits, services.registry
         executor = services.executor
+        if executor.outlives:
+            # Another replica may have begun it. That clock is MLflow's, and may be ahead.
+            start -= max(0.0, time.time() - self.training.created_at)
         self._raise_if_stopped()
         if not executor.outlives:
             self._record(registry, state="running", stage="starting")

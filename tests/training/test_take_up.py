@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.common.domain import DataSet, NewVersion, Training
+from service.common.domain import DataSet, NewVersion, Training, Version
 from service.common.errors import (
     ChangeUnderWay,
     RegistryUnavailable,
@@ -15,6 +15,7 @@ from service.common.errors import (
     StorageUnavailable,
 )
 from service.common.metrics import Metrics
+from service.common.search import SearchState
 from service.processes import job_files as files
 from service.processes.limits import JobLimits
 from service.processes.messages import Done, to_json
@@ -70,16 +71,40 @@ class Scene:
         folder.mkdir(exist_ok=True)
         return TrainingSpec("m", "SVC", DATA_SET, True, folder, request="{}")
 
-    def open(self, *, age: float = 1000.0, given: bool = True) -> Training:
+    def open(
+        self, *, age: float = 1000.0, given: bool = True, search: SearchState | None = None
+    ) -> Training:
         """Record a training of replica `b`, which has been silent for that long."""
-        opened = Training("", "running", 0.0, "m", owner="b", beat_at=time.time() - age)
-        training = self.registry.open_training(opened, {})
+        began = time.time() - age
+        opened = Training("", "running", began, "m", owner="b", beat_at=began, search=search)
+        training = replace(self.registry.open_training(opened, {}), created_at=began)
+        self.registry.update_training(training)
         if given:
             self.executor.prepare(training, self.spec())
         return training
 
     def record(self, training: Training) -> Training:
         return self.registry.get_training(training.id)
+
+    def end(self, training: Training) -> Version:
+        """Have the job of a training end, and its version be registered."""
+        made = self.folder / "made"
+        for name in (files.VERSION, files.REPORT):
+            (made / name).mkdir(parents=True)
+            (made / name / "file").write_bytes(b"made")
+        outcome = Done(to_json(RESULT))
+        handover.give_outcome(self.registry, training.id, made, outcome)
+        return self.registry.add_version(
+            NewVersion("m", "SVC", training.id, made / files.VERSION, {}, {}, {}, [])
+        )
+
+    def take_up(self, training: Training) -> Training:
+        """Take a training up here, and return it as it has ended."""
+        self.queue.take_up(training)
+        run = self.queue.run(training.id)
+        assert run is not None
+        self.queue.start()
+        return run.ended.result(timeout=60)
 
     def here(self) -> set[str]:
         return {identifier for identifier in self.registry.trainings if self.queue.run(identifier)}
@@ -238,22 +263,11 @@ def test_a_version_that_was_registered_before_its_replica_died_is_not_registered
     scene: Scene,
 ) -> None:
     training = scene.open()
-    made = scene.folder / "made"
-    for name in (files.VERSION, files.REPORT):
-        (made / name).mkdir(parents=True)
-        (made / name / "file").write_bytes(b"made")
-    outcome = Done(to_json(RESULT))
-    handover.give_outcome(scene.registry, training.id, made, outcome)
-    registered = scene.registry.add_version(
-        NewVersion("m", "SVC", training.id, made / files.VERSION, {}, {}, {}, [])
-    )
+    registered = scene.end(training)
 
-    scene.queue.take_up(training)
-    run = scene.queue.run(training.id)
-    assert run is not None
-    scene.queue.start()
+    ended = scene.take_up(training)
 
-    assert run.ended.result(timeout=60).version == registered.version
+    assert ended.version == registered.version
     assert list(scene.registry.versions) == [("m", 1)]
 
 
@@ -275,3 +289,21 @@ def test_an_mlflow_that_is_silent_for_a_moment_ends_no_training_that_waits(scene
 
     assert (len(refused), scene.record(training).state) == (1, "queued")
     scene.queue.stop()
+
+
+def test_the_time_of_a_training_is_counted_from_its_begin_whoever_ends_it(scene: Scene) -> None:
+    training = scene.open(age=1000.0)
+    scene.end(training)
+
+    ended = scene.take_up(training)
+
+    assert 1000.0 <= ended.seconds["total"] < 1060.0
+
+
+def test_no_trial_of_a_search_runs_after_the_end_of_its_training(scene: Scene) -> None:
+    training = scene.open(search=SearchState("accuracy", trials=3, running=2, seconds_left=9.0))
+
+    ended = scene.take_up(training)
+
+    assert ended.error == "Its Job was deleted in Kubernetes."
+    assert ended.search == SearchState("accuracy", trials=3, pruned=2, seconds_left=0.0)
