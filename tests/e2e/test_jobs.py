@@ -123,7 +123,9 @@ def test_a_search_whose_pod_is_killed_makes_each_trial_once(
     assert ended["state"] == "succeeded", ended
     assert sorted(int(trial["trial"]) for trial in trials) == list(range(1, TRIALS + 1))
     assert (search["trials"], search["running"]) == (TRIALS, 0)
-    assert len(lost) <= 1
+    # What a slow MLflow has not been told of a trial's end by then is lost as well.
+    assert len(lost) <= 3
+    assert {(int(trial["trial"]) - 1) % 2 for trial in lost} <= {index}
     assert {trial["trial_state"] for trial in lost} <= {"failed"}
     assert search["failed"] == len(lost)
     assert "RUNNING" not in {trial["status"] for trial in trials}
