@@ -21,10 +21,7 @@ from service.common.domain import (
     Version,
 )
 from service.common.errors import (
-    Conflict,
     EpochConflict,
-    InvalidRequest,
-    JobFailed,
     JobStopped,
     RegistryUnavailable,
     ServiceError,
@@ -37,7 +34,7 @@ from service.processes import job_files as files
 from service.training.comparison import Compared, compare
 from service.training.executor import JOB_SHARE, TrainingGone, TrainingJob, present_record
 from service.training.search_follower import SearchFollower
-from service.training.services import TrainingServices
+from service.training.services import TrainingServices, fault_of
 from service.training.spec import TrainingSpec
 from service.training.stored_rows import FETCHING, data_set_read, fetch_rows
 
@@ -102,7 +99,7 @@ class TrainingRun:
             training = self._failed(str(error), "service")
         except ServiceError as error:
             self.failure = error
-            training = self._failed(str(error), _fault_of(error))
+            training = self._failed(str(error), fault_of(error))
         except Exception as error:
             if reason := lack(error):
                 self.failure = StorageUnavailable(reason)
@@ -317,9 +314,3 @@ class TrainingRun:
             self._record(registry, **changes)
         except RegistryUnavailable:
             self.training = before
-
-
-def _fault_of(error: ServiceError) -> Fault:
-    if isinstance(error, InvalidRequest | JobFailed):
-        return "request"
-    return "conflict" if isinstance(error, Conflict) else "service"

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from service.common.domain import Fault
+from service.common.errors import Conflict, InvalidRequest, JobFailed, ServiceError
 from service.common.ports import Registry
 from service.processes.limits import JobLimits
 from service.processes.pool import WorkerPool
@@ -31,3 +33,10 @@ class TrainingServices:
     limits: Limits
     executor: Executor
     """Runs the job that trains."""
+
+
+def fault_of(error: ServiceError) -> Fault:
+    """Return whose fault it is that a training failed with an error."""
+    if isinstance(error, InvalidRequest | JobFailed):
+        return "request"
+    return "conflict" if isinstance(error, Conflict) else "service"
