@@ -102,7 +102,7 @@ class Trainings:
             return None
 
         return wait_until(
-            f"a pod of index {index}", found, 60, seen=lambda: self.pods(training), pause=0.2
+            f"a pod of index {index}", found, 180, seen=lambda: self.pods(training), pause=0.2
         )
 
     def versions(self, name: str) -> list[int]:
