@@ -130,11 +130,11 @@ def test_a_host_whose_job_goes_on_is_not_ended_as_idle(tmp_path: Path) -> None:
     workers = WorkerPool(idle_seconds=0.01)
     os.mkfifo(tmp_path / "rows")  # Reading it blocks the job until the test closes it.
     rows = os.open(tmp_path / "rows", os.O_RDWR)
-    spec = {"name": "d", "target": None, "media": "csv", "form": False, "max_rows": 9}
+    spec = {"name": "d", "target": None, "media": "json", "options": {}, "max_depth": 9}
     limits = JobLimits(seconds=60, memory_bytes=2**32)
-    job = workers.start("data_set", tmp_path, {**spec, "max_columns": 9, "options": {}}, limits)
+    job = workers.start("data_set", tmp_path, {**spec, "max_rows": 9, "max_columns": 9}, limits)
 
-    os.write(rows, b"x,y\n1,2\n")
+    os.write(rows, b'{"records": [{"x": 1}]}')
     wait_until(lambda: is_read(rows))
     os.close(rows)
 
