@@ -73,6 +73,9 @@ class Executor(Protocol):
     def outlives(self) -> bool:
         """Whether a training goes on without the replica that began it."""
 
+    def keeps(self, training: Training) -> bool:
+        """Whether a training whose job has ended can be ended later, when MLflow answers again."""
+
     def prepare(self, training: Training, spec: "TrainingSpec") -> None:
         """Keep what any replica needs to run a training; raises RegistryUnavailable."""
 
@@ -99,6 +102,10 @@ class ProcessExecutor:
 
     def __init__(self, workers: WorkerPool) -> None:
         self._workers = workers
+
+    def keeps(self, training: Training) -> bool:  # noqa: ARG002
+        """Return False: what the job has made is in a folder of this replica."""
+        return False
 
     def prepare(self, training: Training, spec: "TrainingSpec") -> None:
         """Do nothing: the files are where they are needed."""

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import math
+import time
 import uuid
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,9 @@ from service.training.spec import TrainingSpec
 
 logger = logging.getLogger(__name__)
 
+_LATE_SECONDS = 600.0
+"""After its deadline, in which MLflow may still take the end of a training."""
+
 
 class PodExecutor:
     """The port `Executor` by Jobs."""
@@ -29,6 +33,10 @@ class PodExecutor:
         self._pods = pods
         self._registry = registry
         self._work = work
+
+    def keeps(self, training: Training) -> bool:
+        """Return whether it is not long past its deadline; MLflow has what its job has made."""
+        return time.time() - training.created_at < self._pods.template.seconds + _LATE_SECONDS
 
     def prepare(self, training: Training, spec: TrainingSpec) -> None:
         """Store what any replica, and the pod, needs; raises RegistryUnavailable."""

@@ -5,7 +5,7 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
@@ -14,7 +14,6 @@ from service.common.disk_errors import lack
 from service.common.domain import (
     IF_BETTER,
     Fault,
-    NewVersion,
     Note,
     Training,
     TrainingState,
@@ -82,7 +81,7 @@ class TrainingRun:
     def run(self, services: TrainingServices) -> Training:
         """Go through all stages, and remove the folder; return the training in its final state.
 
-        One that another replica takes up, or has ended, is returned as it is. Raises nothing.
+        One that a replica takes up later, or that has ended, is returned as it is. Raises nothing.
         """
         try:
             training = self._train(services)
@@ -134,7 +133,25 @@ class TrainingRun:
             self._follower = None if spec.search is None else SearchFollower(registry)
             fetch_rows(registry, spec, lambda: self._record(registry, stage=FETCHING))
         deadline = executor.deadline(limits.each)
-        result = self._follow(self._begin(services), deadline, services)
+        job = self._begin(lambda: executor.start(self.training, spec, limits.each))
+        result = self._follow(job, deadline, services)
+        try:
+            return self._finish(services, result, start, deadline)
+        except RegistryUnavailable as error:
+            if not executor.keeps(self.training):
+                raise
+            logger.warning("training %s is ended later: %s", self.training.id, error)
+            raise TrainingGone from error
+
+    def _finish(
+        self,
+        services: TrainingServices,
+        result: Mapping[str, Any],
+        start: float,
+        deadline: float,
+    ) -> Training:
+        """Compare and register what the job has made, and put it in use."""
+        spec, limits, registry = self._spec, services.limits, services.registry
         deadline = min(deadline, time.monotonic() + limits.each.seconds)
         data_set = data_set_read(result)
         if data_set is not None:
@@ -156,14 +173,14 @@ class TrainingRun:
         for text in result["notes"]:
             self._note(text)
         version = None
-        if executor.outlives:
+        if services.executor.outlives:
             present_record(registry, self.training)
             # The replica that had it before may have come this far.
             version = registry.version_of_training(spec.name, self.training.id)
         rows = data_set or spec.data_set
         registry.record_result(self.training, result["params"], rows, spec.folder / files.REPORT)
         self._raise_if_stopped()
-        version = version or registry.add_version(self._version_of(result))
+        version = version or registry.add_version(spec.version_of(self.training.id, result))
         self._record(registry, stage="putting in use", progress=0.95, version=version.version)
         used, missing = self._use(services, version, compared)
         return replace(
@@ -174,19 +191,6 @@ class TrainingRun:
             used=used,
             missing=missing,
             seconds={**seconds, "total": time.monotonic() - start},
-        )
-
-    def _version_of(self, result: Mapping[str, Any]) -> NewVersion:
-        """Return what is registered of the result of the job."""
-        return NewVersion(
-            name=self._spec.name,
-            model_type=result["model_type"],
-            run_id=self.training.id,
-            folder=self._spec.folder / files.VERSION,
-            sha256=result["sha256"],
-            params=result["chosen"],
-            metrics=result["metrics"],
-            features=[(name, kind) for name, kind in result["features"]],
         )
 
     def _use(
@@ -222,6 +226,9 @@ class TrainingRun:
         self.training = replace(self.training, stage="comparing")
         limits = services.limits
 
+        def read_held_out(told: Mapping[str, Any]) -> TrainingJob:
+            return services.workers.start("held_out", self._spec.folder, told, limits.each)
+
         def check() -> None:
             self._raise_if_stopped()
             if time.monotonic() > deadline:
@@ -230,7 +237,7 @@ class TrainingRun:
         compared = compare(
             self._spec.folder,
             services.current_model,
-            lambda spec: self._follow(self._read_held_out(services, spec), deadline, services),
+            lambda told: self._follow(self._begin(lambda: read_held_out(told)), deadline, services),
             check,
         )
         self.training = replace(self.training, comparison=compared.comparison)
@@ -241,23 +248,16 @@ class TrainingRun:
         return compared
 
     def _note(self, message: str) -> None:
-        self.training = replace(self.training, notes=(*self.training.notes, Note(None, message)))
+        note, notes = Note(None, message), self.training.notes
+        # One that is taken up may have it already.
+        if note not in notes:
+            self.training = replace(self.training, notes=(*notes, note))
 
-    def _begin(self, services: TrainingServices) -> TrainingJob:
-        """Begin the job that trains."""
+    def _begin(self, start: Callable[[], TrainingJob]) -> TrainingJob:
+        """Start a job, unless the training was stopped before."""
         with self._lock:
             self._raise_if_stopped()
-            job = services.executor.start(self.training, self._spec, services.limits.each)
-            self._job = job
-        return job
-
-    def _read_held_out(self, services: TrainingServices, spec: Mapping[str, Any]) -> TrainingJob:
-        """Have a worker read the rows that the job held out."""
-        with self._lock:
-            self._raise_if_stopped()
-            limits = services.limits.each
-            job = services.workers.start("held_out", self._spec.folder, spec, limits)
-            self._job = job
+            self._job = job = start()
         return job
 
     def _raise_if_stopped(self) -> None:

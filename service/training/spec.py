@@ -1,13 +1,15 @@
 """A training whose request and rows were checked: what it is told, and where its files are."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 import msgspec
 
-from service.common.domain import DataSet, UseWish
+from service.common.domain import DataSet, NewVersion, UseWish
 from service.common.search import SearchState
+from service.processes import job_files as files
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,19 @@ class TrainingSpec:
         """Return what the job that trains is told; `seconds`: how long it may take."""
         told = {"request": self.request, "seconds": seconds}
         return {**told, "data_set": self.data_set.name} if self.rows_are_stored else told
+
+    def version_of(self, training: str, result: Mapping[str, Any]) -> NewVersion:
+        """Return what is registered of the result of the job."""
+        return NewVersion(
+            name=self.name,
+            model_type=result["model_type"],
+            run_id=training,
+            folder=self.folder / files.VERSION,
+            sha256=result["sha256"],
+            params=result["chosen"],
+            metrics=result["metrics"],
+            features=[(name, kind) for name, kind in result["features"]],
+        )
 
     def to_json(self) -> bytes:
         """Write it for another process, which has the files in a folder of its own."""

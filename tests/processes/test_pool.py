@@ -130,9 +130,10 @@ def test_a_host_whose_job_goes_on_is_not_ended_as_idle(tmp_path: Path) -> None:
     workers = WorkerPool(idle_seconds=0.01)
     os.mkfifo(tmp_path / "rows")  # Reading it blocks the job until the test closes it.
     rows = os.open(tmp_path / "rows", os.O_RDWR)
-    spec = {"name": "d", "target": None, "media": "json", "options": {}, "max_depth": 9}
+    spec: dict[str, object] = {"name": "d", "target": None, "media": "json", "options": {}}
     limits = JobLimits(seconds=60, memory_bytes=2**32)
-    job = workers.start("data_set", tmp_path, {**spec, "max_rows": 9, "max_columns": 9}, limits)
+    spec |= {"max_depth": 9, "max_rows": 9, "max_columns": 9}
+    job = workers.start("data_set", tmp_path, spec, limits)
 
     os.write(rows, b'{"records": [{"x": 1}]}')
     wait_until(lambda: is_read(rows))

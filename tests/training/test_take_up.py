@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,7 +39,7 @@ RESULT = {
     "model_type": "SVC",
     "seconds": {},
     "metrics": {},
-    "notes": [],
+    "notes": ["It was made by a test."],
     "params": {},
     "chosen": {},
     "sha256": {},
@@ -65,6 +66,7 @@ class Scene:
             *(self.registry, WorkerPool(), self.replicas, CurrentModel(), limits), self.executor
         )
         self.queue = TrainingQueue("a", services, Metrics())
+        self.started = False
 
     def spec(self) -> TrainingSpec:
         folder = self.folder / "spec"
@@ -103,7 +105,9 @@ class Scene:
         self.queue.take_up(training)
         run = self.queue.run(training.id)
         assert run is not None
-        self.queue.start()
+        if not self.started:
+            self.started = True
+            self.queue.start()
         return run.ended.result(timeout=60)
 
     def here(self) -> set[str]:
@@ -289,6 +293,43 @@ def test_an_mlflow_that_is_silent_for_a_moment_ends_no_training_that_waits(scene
 
     assert (len(refused), scene.record(training).state) == (1, "queued")
     scene.queue.stop()
+
+
+def test_an_mlflow_that_is_away_at_the_end_of_a_job_costs_no_training(scene: Scene) -> None:
+    training = scene.open(age=100.0)
+    scene.end(training)
+    record, away = scene.registry.record_result, [True]
+
+    def refuse_at_first(*arguments: Any, **named: Any) -> None:
+        if away:
+            away.pop()
+            raise RegistryUnavailable("it was switched off by a test.")
+        record(*arguments, **named)
+
+    scene.registry.record_result = refuse_at_first  # type: ignore[method-assign]
+
+    left = scene.take_up(training)
+    assert (left.state, scene.record(training).beat_at) == ("running", 0.0)
+    ended = scene.take_up(scene.record(training))
+
+    assert (ended.state, ended.error) == ("succeeded", None)
+    assert [note.message for note in ended.notes] == RESULT["notes"]
+    assert list(scene.registry.versions) == [("m", 1)]
+
+
+def test_a_training_that_mlflow_never_takes_fails_after_its_deadline(scene: Scene) -> None:
+    training = scene.open(age=300.0 + 600.0)  # The deadline of the template, and ten minutes.
+    scene.end(training)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise RegistryUnavailable("it was switched off by a test.")
+
+    scene.registry.record_result = refuse  # type: ignore[method-assign]
+
+    ended = scene.take_up(training)
+
+    assert (ended.state, ended.fault) == ("failed", "service")
+    assert ended.error == "MLflow is unavailable: it was switched off by a test."
 
 
 def test_the_time_of_a_training_is_counted_from_its_begin_whoever_ends_it(scene: Scene) -> None:
