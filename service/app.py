@@ -217,7 +217,8 @@ def _services(
         registry, workers, coordinator, current_model, limits, executor
     )
     training_queue = TrainingQueue(identifier, training_services, metrics)
-    uploads = Uploads(registry, workers, folder.uploads, settings)
+    most = executor.limits(limits.each)
+    uploads = Uploads(registry, workers, folder.uploads, settings, most)
     return Services(
         settings=settings,
         metrics=metrics,

@@ -1,4 +1,4 @@
-"""The port `Cluster` by lightkube, which is imported here alone."""
+"""The port `Cluster` by lightkube."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress

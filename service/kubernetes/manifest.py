@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from lightkube.utils.quantity import parse_quantity
 
 from service.common.errors import StartError
 
@@ -31,11 +32,14 @@ class JobTemplate:
             spec = self._template["spec"]["template"]["spec"]
             self.seconds = float(self._template["spec"]["activeDeadlineSeconds"])
             """How long a Job may take, with the time that its pods wait."""
-            names = [container["name"] for container in spec["containers"]]
+            containers = {container["name"]: container for container in spec["containers"]}
+            if CONTAINER not in containers:
+                raise LookupError(f"it has no container `{CONTAINER}`")
+            memory = containers[CONTAINER].get("resources", {}).get("limits", {}).get("memory")
+            self.memory_bytes = None if memory is None else int(parse_quantity(str(memory)) or 0)
+            """How much memory a pod may take; None: there is no limit."""
         except (OSError, ValueError, TypeError, LookupError) as error:
             raise StartError(f"SERVICE_JOB_TEMPLATE, {path}, is no Job: {error}.") from error
-        if CONTAINER not in names:
-            raise StartError(f"SERVICE_JOB_TEMPLATE, {path}, has no container `{CONTAINER}`.")
 
     def name_of(self, training: str) -> str:
         """Return the name of the Job of a training."""

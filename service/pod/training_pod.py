@@ -122,7 +122,7 @@ class TrainingPod:
             memory_bytes=max(_LEAST_BYTES, self._limits.memory_bytes - own - _SPARE_BYTES),
         )
         limits = limits_beside(spec, limits)
-        told = spec.job(limits.seconds)
+        told = spec.job(self._limits)
         if exchange is not None:
             self._write_others(exchange.all_trials())
             told |= {"index": index, "pods": pods, "searched_seconds": exchange.searched_seconds()}

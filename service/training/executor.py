@@ -76,6 +76,9 @@ class Executor(Protocol):
     def keeps(self, training: Training) -> bool:
         """Whether a training whose job has ended can be ended later, when MLflow answers again."""
 
+    def limits(self, each: JobLimits) -> JobLimits:
+        """Return what a training may take where it runs; `each`: what it might in this replica."""
+
     def prepare(self, training: Training, spec: "TrainingSpec") -> None:
         """Keep what any replica needs to run a training; raises RegistryUnavailable."""
 
@@ -107,6 +110,10 @@ class ProcessExecutor:
         """Return False: what the job has made is in a folder of this replica."""
         return False
 
+    def limits(self, each: JobLimits) -> JobLimits:
+        """Return the same: it runs here."""
+        return each
+
     def prepare(self, training: Training, spec: "TrainingSpec") -> None:
         """Do nothing: the files are where they are needed."""
 
@@ -121,7 +128,7 @@ class ProcessExecutor:
         limits: JobLimits,
     ) -> TrainingJob:
         """Start a worker; raises WorkersUnavailable."""
-        told = spec.job(limits.seconds)
+        told = spec.job(limits)
         return self._workers.start("train", spec.folder, told, limits_beside(spec, limits))
 
     def deadline(self, limits: JobLimits) -> float:

@@ -27,23 +27,18 @@ def executor_of(
     """
     if settings.job_template is None or settings.executor == "process":
         return ProcessExecutor(workers)
-    from service.kubernetes.manifest import JobTemplate
-    from service.training.pod_executor import PodExecutor
-    from service.training.pod_job import Pods
-
-    template = JobTemplate(settings.job_template)
-    return PodExecutor(
-        Pods(cluster or _cluster(), template, settings.training_pods), registry, work
-    )
-
-
-def _cluster() -> "Cluster":
     try:
         from service.kubernetes.lightkube_cluster import LightkubeCluster
+        from service.kubernetes.manifest import JobTemplate
     except ModuleNotFoundError as error:
         if error.name not in ("lightkube", "httpx2"):
             raise
         raise StartError(
             "SERVICE_EXECUTOR=kubernetes needs the package lightkube, which the image has."
         ) from error
-    return LightkubeCluster.of_pod()
+    from service.training.pod_executor import PodExecutor
+    from service.training.pod_job import Pods
+
+    template = JobTemplate(settings.job_template)
+    found = LightkubeCluster.of_pod() if cluster is None else cluster
+    return PodExecutor(Pods(found, template, settings.training_pods), registry, work)

@@ -38,6 +38,15 @@ class PodExecutor:
         """Return whether it is not long past its deadline; MLflow has what its job has made."""
         return time.time() - training.created_at < self._pods.template.seconds + _LATE_SECONDS
 
+    def limits(self, each: JobLimits) -> JobLimits:
+        """Return the limits of a pod, as far as the template has any."""
+        template = self._pods.template
+        return replace(
+            each,
+            seconds=template.seconds,
+            memory_bytes=template.memory_bytes or each.memory_bytes,
+        )
+
     def prepare(self, training: Training, spec: TrainingSpec) -> None:
         """Store what any replica, and the pod, needs; raises RegistryUnavailable."""
         handover.give(self._registry, training.id, spec)
@@ -51,8 +60,7 @@ class PodExecutor:
 
     def start(self, training: Training, spec: TrainingSpec, limits: JobLimits) -> TrainingJob:
         """Return the Job of a training, which is created if there is none."""
-        limits = replace(limits, seconds=self._pods.template.seconds)
-        parallel = min(spec.parallel, self._pods.most)
+        parallel, limits = min(spec.parallel, self._pods.most), self.limits(limits)
         return PodJob(self._pods, self._registry, training, parallel, spec.folder, limits)
 
     def deadline(self, limits: JobLimits) -> float:  # noqa: ARG002

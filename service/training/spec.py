@@ -10,6 +10,12 @@ import msgspec
 from service.common.domain import DataSet, NewVersion, UseWish
 from service.common.search import SearchState
 from service.processes import job_files as files
+from service.processes.limits import JobLimits
+
+
+def told_limits(limits: JobLimits) -> dict[str, Any]:
+    """Return what a job that plans a training is told of what that may take."""
+    return {"training_seconds": limits.seconds, "training_memory": limits.memory_bytes}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +41,9 @@ class TrainingSpec:
     only_first: bool = False
     """Whether it is put in use only if no model is."""
 
-    def job(self, seconds: float) -> dict[str, Any]:
-        """Return what the job that trains is told; `seconds`: how long it may take."""
-        told = {"request": self.request, "seconds": seconds}
+    def job(self, limits: JobLimits) -> dict[str, Any]:
+        """Return what the job that trains is told; `limits`: what the training may take."""
+        told = {"request": self.request, **told_limits(limits)}
         return {**told, "data_set": self.data_set.name} if self.rows_are_stored else told
 
     def version_of(self, training: str, result: Mapping[str, Any]) -> NewVersion:

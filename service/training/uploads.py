@@ -24,7 +24,7 @@ from service.processes.job_files import ROWS, TABLE
 from service.processes.limits import JobLimits
 from service.processes.pool import WorkerPool
 from service.schema.contract import Schema, encode
-from service.training.spec import TrainingSpec
+from service.training.spec import TrainingSpec, told_limits
 from service.training.stored_rows import data_set_of
 
 Media = Literal["json", "csv", "parquet"]
@@ -86,8 +86,15 @@ class Uploads:
     """Makes folders for uploads, and has worker processes check them."""
 
     def __init__(
-        self, data_sets: DataSets, workers: WorkerPool, work: Path, settings: Settings
+        self,
+        data_sets: DataSets,
+        workers: WorkerPool,
+        work: Path,
+        settings: Settings,
+        limits: JobLimits,
     ) -> None:
+        """`limits`: what a training may take, wherever it runs."""
+        self._limits = limits
         self._data_sets = data_sets
         self._workers = workers
         self._work = work
@@ -255,7 +262,7 @@ class Uploads:
             "max_rows": settings.max_bulk_rows,
             "max_columns": settings.max_columns,
             "max_depth": settings.max_json_depth,
-            "training_seconds": settings.training_seconds,
+            **told_limits(self._limits),
         }
 
     def _run(

@@ -46,7 +46,7 @@ from service.worker.search.trials import Share
 from service.worker.sklearn_models.array_preprocessing import Preparation
 from service.worker.sklearn_models.classifier import NativeClassifier
 from service.worker.task import Task
-from service.worker.upload_jobs import planned_on_data_set
+from service.worker.upload_jobs import bounds_of, planned_on_data_set
 
 _SEARCH = 0.4
 """The share of a training's progress that its search is."""
@@ -138,11 +138,11 @@ def _planned(task: Task) -> tuple[Plan, dict[str, Any] | None]:
     has those that were checked at the request.
     """
     request = TrainRequest.model_validate_json(task.spec["request"])
-    name = task.spec.get("data_set")
+    name, bounds = task.spec.get("data_set"), bounds_of(task.spec)
     if name is None:
-        return plan(Table.from_parquet(task.folder / TABLE), request), None
+        return plan(Table.from_parquet(task.folder / TABLE), request, bounds=bounds), None
     task.report("reading rows", 0.0)
-    return planned_on_data_set(task.folder / STORED, name, request)
+    return planned_on_data_set(task.folder / STORED, name, request, bounds)
 
 
 def _search(planned: Plan, task: Task, progress: Progress) -> Found | None:
@@ -162,7 +162,9 @@ def _search(planned: Plan, task: Task, progress: Progress) -> Found | None:
         task.report_search(state, trials)
 
     progress("search", 0.0)
-    return SearchRun(planned, runner, _MOST_SEARCH * task.spec["seconds"], tell, shared).run()
+    return SearchRun(
+        planned, runner, _MOST_SEARCH * task.spec["training_seconds"], tell, shared
+    ).run()
 
 
 class _SharedByFile(Shared):

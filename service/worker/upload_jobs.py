@@ -19,7 +19,7 @@ from service.worker.data.inline import read_inline
 from service.worker.data.parquet import read_parquet
 from service.worker.data.selection import check_options, limited, retyped
 from service.worker.data.table import BUILT_IN, Limits, Table, built_in
-from service.worker.learning.cost import too_many_cells
+from service.worker.learning.cost import Bounds, too_many_cells
 from service.worker.learning.dry_run import dry_run
 from service.worker.learning.plan import Plan, no_target, plan, unusable
 from service.worker.learning.request import parse_form, parse_request
@@ -59,6 +59,11 @@ def _limits(spec: Mapping[str, Any]) -> Limits:
     return Limits(rows=spec["max_rows"], columns=spec["max_columns"])
 
 
+def bounds_of(spec: Mapping[str, Any]) -> Bounds:
+    """Return the bounds of the training that a job is told of."""
+    return Bounds.of(spec["training_seconds"], spec["training_memory"])
+
+
 def inspect_training(task: Task) -> Any:
     """Read and plan a training; write the table, and return the request, or the data set it needs.
 
@@ -66,7 +71,7 @@ def inspect_training(task: Task) -> Any:
     again. It would have to be written in a format of its own, with labels of three types and three
     arrays, because nothing is pickled; making it takes about as long as reading the table.
     """
-    folder, spec = task.folder, task.spec
+    folder, spec, bounds = task.folder, task.spec, bounds_of(task.spec)
     request, named, inline = _requested(folder, spec)
     data_name = named or spec["file_name"] or "inline"
     is_known = named is None or named in BUILT_IN or "fetched" in spec or "record" in spec
@@ -83,7 +88,7 @@ def inspect_training(task: Task) -> Any:
         listed = "; ".join(f"{p.pointer.lstrip('/')} {p.message}" for p in problems)
         raise InvalidRequest(f"{listed}.", problems)
     if "record" in spec:
-        _check_by_record(request, data_name, spec["record"])
+        _check_by_record(request, data_name, spec["record"], bounds)
         return _checked(request, None)
     at = "/file" if spec["form"] and named is None else "/dataset"
     if stored is not None:
@@ -93,27 +98,29 @@ def inspect_training(task: Task) -> Any:
     else:
         table = read_inline(inline, _limits(spec), at, request, request.target)
     if request.dry_run:
-        return {"dry_run": dry_run(table, request, problems, at)}
-    planned = plan(table, request, at)
+        return {"dry_run": dry_run(table, request, problems, at, bounds)}
+    planned = plan(table, request, at, bounds)
     notes = limited([*table.notes, *planned.notes])
     (folder / TABLE).write_bytes(table.to_parquet())
     return _checked(planned.request, summary(data_name, table, request.target, notes))
 
 
 def planned_on_data_set(
-    path: Path, name: str, request: TrainRequest
+    path: Path, name: str, request: TrainRequest, bounds: Bounds
 ) -> tuple[Plan, dict[str, Any]]:
     """Read a stored data set of this name and plan a training; return how it is described, too.
 
     It is what `inspect_training` does with a smaller one at the request. Raises the same.
     """
     table = retyped(Table.from_parquet(path), request, request.target, "/dataset")
-    planned = plan(table, request, "/dataset")
+    planned = plan(table, request, "/dataset", bounds)
     notes = limited([*table.notes, *planned.notes])
     return planned, summary(name, table, request.target, notes)
 
 
-def _check_by_record(request: TrainRequest, name: str, record: Mapping[str, Any]) -> None:
+def _check_by_record(
+    request: TrainRequest, name: str, record: Mapping[str, Any], bounds: Bounds
+) -> None:
     """Check what the record of a data set tells, whose rows are read when the training runs."""
     if request.dry_run:
         raise InvalidRequest(
@@ -129,7 +136,7 @@ def _check_by_record(request: TrainRequest, name: str, record: Mapping[str, Any]
     if len(read) == 1:
         raise unusable([Problem("/dataset", "the data set has no column besides the target")])
     # Each feature is one value a row at least.
-    if problems := too_many_cells(record["rows"], len(read) - 1, "/dataset"):
+    if problems := too_many_cells(record["rows"], len(read) - 1, "/dataset", bounds):
         raise unusable(problems)
 
 

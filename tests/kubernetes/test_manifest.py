@@ -79,6 +79,18 @@ def test_a_template_that_is_no_job_is_refused_with_its_path(tmp_path: Path, text
         JobTemplate(path)
 
 
+@pytest.mark.parametrize(
+    ("limits", "expected"), [({"memory": "8Gi"}, 8 * 2**30), ({"memory": 10**9}, 10**9), ({}, None)]
+)
+def test_the_memory_of_a_pod_is_that_of_its_container(
+    tmp_path: Path, limits: dict[str, object], expected: int | None
+) -> None:
+    container = {"name": "training", "resources": {"limits": limits}}
+    spec = {**TEMPLATE["spec"], "template": {"spec": {"containers": [container]}}}
+
+    assert template(tmp_path, spec=spec).memory_bytes == expected
+
+
 def test_a_template_without_the_container_is_refused(tmp_path: Path) -> None:
     spec: dict[str, Any] = {
         **TEMPLATE["spec"],

@@ -127,7 +127,11 @@ def test_the_job_is_told_what_was_asked_for_and_has_the_rows(scene: Scene) -> No
 
     scene.run(workers)
 
-    assert workers.told == {"request": "{}", "seconds": 300}
+    assert workers.told == {
+        "request": "{}",
+        "training_seconds": LIMITS.seconds,
+        "training_memory": LIMITS.memory_bytes,
+    }
     assert (scene.folder / "pod-0" / files.TABLE).read_bytes() == b"rows"
 
 

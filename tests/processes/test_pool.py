@@ -168,7 +168,8 @@ def test_a_body_that_begins_to_arrive_starts_the_host_ahead_of_its_job(tmp_path:
     settings: Settings = settings_for(tmp_path)
     data_sets: DataSets = FakeRegistry(tmp_path)
 
-    Uploads(data_sets, workers, tmp_path / "work", settings).open()
+    limits = JobLimits(seconds=60, memory_bytes=2**32)
+    Uploads(data_sets, workers, tmp_path / "work", settings, limits).open()
 
     assert workers.host is not None
     workers.close()

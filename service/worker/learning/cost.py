@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from service.common.errors import Problem
 from service.schema.train_request import TrainRequest
@@ -12,8 +12,8 @@ from service.worker.learning.search_request import spaces_of
 from service.worker.learning.spaces import Choices, Space
 
 MOST_WIDTH = 20_000
-MOST_CELLS = 100_000_000
-MOST_WORK = 2e10
+_USUAL_MEMORY = 4 * 2**30
+_USUAL_SECONDS = 600.0
 MOST_ROWS: Mapping[str, int] = {
     "GaussianProcessClassifier": 2_000,
     "LabelPropagation": 5_000,
@@ -24,6 +24,32 @@ MOST_ROWS: Mapping[str, int] = {
 """Rows to train on, where time or memory grows with their square or cube."""
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one training may be: what can be known to be too much is refused before it is tried."""
+
+    cells: int = 100_000_000
+    """Rows times inputs."""
+    work: float = 2e10
+    """Rows times inputs times how often a fit passes over them, of all fits."""
+
+    @classmethod
+    def of(cls, seconds: float, memory_bytes: int) -> Self:
+        """Return the bounds of a training with these limits: more than the usual ones for more.
+
+        Less time or memory than usual may suffice, so they are not lowered for that.
+        """
+        usual = cls()
+        return cls(
+            int(usual.cells * max(1.0, memory_bytes / _USUAL_MEMORY)),
+            usual.work * max(1.0, seconds / _USUAL_SECONDS),
+        )
+
+
+USUAL = Bounds()
+"""Of a training with ten minutes and 4 GiB, or less."""
+
+
 def check_cost(
     table: Table,
     features: tuple[str, ...],
@@ -32,6 +58,7 @@ def check_cost(
     request: TrainRequest,
     kinds: Sequence[ModelType],
     at: str,
+    bounds: Bounds,
 ) -> tuple[int, list[Problem]]:
     """Return the number of inputs, and why a training would take more than any may.
 
@@ -52,7 +79,7 @@ def check_cost(
         message = f"the columns and categories make {width:,} inputs; there may be {MOST_WIDTH:,}"
         problems.append(Problem(at, message))
     else:
-        problems += too_many_cells(table.rows, width, at)
+        problems += too_many_cells(table.rows, width, at, bounds)
     search, folds = request.search, request.search_folds
     fold_rows = rows - -(-rows // request.folds) if request.folds else rows
     spaces: Mapping[str, Space] = {}
@@ -64,10 +91,10 @@ def check_cost(
     for kind in kinds:
         largest = _Largest(request, spaces.get(kind.name, {}))
         work = _work(kind, largest, classes) * rows * width * fits
-        if work > MOST_WORK:
+        if work > bounds.work:
             message = (
                 f"{fits:,} fits of {kind.name} on {rows:,} rows and {width:,} inputs with these "
-                f"parameters are about {work / MOST_WORK:,.1f} times what one training may take"
+                f"parameters are about {work / bounds.work:,.1f} times what one training may take"
             )
             cause = "/search" if search else "/params" if request.params else "/model_type"
             problems.append(Problem(cause, message))
@@ -78,13 +105,13 @@ def check_cost(
     return width, problems
 
 
-def too_many_cells(rows: int, width: int, at: str) -> list[Problem]:
+def too_many_cells(rows: int, width: int, at: str, bounds: Bounds) -> list[Problem]:
     """Return the problem of a table that has more values than a training may have, if it does."""
-    if width * rows <= MOST_CELLS:
+    if width * rows <= bounds.cells:
         return []
     message = (
         f"{rows:,} rows of {width:,} columns and categories are {width * rows:,} values; there may "
-        f"be {MOST_CELLS:,}"
+        f"be {bounds.cells:,}"
     )
     return [Problem(at, message)]
 

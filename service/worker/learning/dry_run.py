@@ -13,6 +13,7 @@ from service.schema.train_request import TrainRequest
 from service.worker.data.selection import limited
 from service.worker.data.table import Column, Table
 from service.worker.learning import column_checks
+from service.worker.learning.cost import Bounds
 from service.worker.learning.plan import plan
 
 _STAND_IN = "DecisionTreeClassifier"
@@ -20,7 +21,7 @@ _STAND_IN = "DecisionTreeClassifier"
 
 
 def dry_run(
-    table: Table, request: TrainRequest, problems: Sequence[Problem], at: str
+    table: Table, request: TrainRequest, problems: Sequence[Problem], at: str, bounds: Bounds
 ) -> dict[str, Any]:
     """Return rows, columns, classes, notes, and every reason why a training would be refused.
 
@@ -33,7 +34,7 @@ def dry_run(
         if not request.type_names:
             known = request.model_copy(update={"model_type": _STAND_IN})
         try:
-            notes = plan(table, known, at).notes
+            notes = plan(table, known, at, bounds).notes
         except UnusableData as error:
             errors += error.problems
     columns = [

@@ -14,7 +14,7 @@ from service.schema.train_request import TrainRequest
 from service.worker.data.table import Table
 from service.worker.learning import classifiers, column_checks
 from service.worker.learning.classifiers import ModelType
-from service.worker.learning.cost import check_cost
+from service.worker.learning.cost import USUAL, Bounds, check_cost
 from service.worker.learning.request import MAX_PROBLEMS
 
 _FLOAT32 = frozenset(
@@ -83,7 +83,7 @@ class Plan:
         return column_checks.targets(self.classes, self.codes)
 
 
-def plan(table: Table, request: TrainRequest, at: str = "/dataset") -> Plan:
+def plan(table: Table, request: TrainRequest, at: str = "/dataset", bounds: Bounds = USUAL) -> Plan:
     """Find everything that can be known before fitting; `at` is the pointer of the data set.
 
     The request has its target, and a model type or a search of some. Raises UnusableData with all
@@ -108,7 +108,9 @@ def plan(table: Table, request: TrainRequest, at: str = "/dataset") -> Plan:
         raise unusable(problems)
     train, test = _split(codes, classes, request)
     folds = _folds(codes[train], classes, request, kinds)
-    width, problems = check_cost(table, features, len(train), len(classes), request, kinds, at)
+    width, problems = check_cost(
+        table, features, len(train), len(classes), request, kinds, at, bounds
+    )
     if problems:
         raise unusable(problems)
     _check_training_part(table, features, train, at)

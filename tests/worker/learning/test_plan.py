@@ -10,6 +10,7 @@ import pytest
 from service.common.errors import UnusableData
 from service.schema.search import Search
 from service.worker.data.table import Column, Table
+from service.worker.learning.cost import Bounds
 from service.worker.learning.plan import plan
 from tests.support.fitting import numbers, reason, request, small, texts, trained
 
@@ -205,13 +206,18 @@ def test_training_whose_cost_grows_with_the_square_is_bounded(
     assert said in reason(small(rows), "/dataset", **keys)
 
 
-def test_training_that_multiplies_its_cost_is_refused() -> None:
+def test_training_that_multiplies_its_cost_is_refused_unless_it_has_the_time() -> None:
     keys = {
         "model_type": "RandomForestClassifier",
         "search": Search(params={"n_estimators": [2000], "max_depth": list(range(1, 51))}),
         "cv": 10,
     }
-    assert "times what one training may take" in reason(small(50_000), "/search", **keys)
+    rows = small(50_000)
+    day = Bounds.of(86_400, 4 * 2**30)
+
+    assert "about 2.0 times what one training may take" in reason(rows, "/search", **keys)
+    assert plan(rows, request(**keys), bounds=day).kind.name == "RandomForestClassifier"
+    assert Bounds.of(60, 2**30) == Bounds()
 
 
 def test_more_neighbours_than_rows_are_refused() -> None:
