@@ -21,6 +21,7 @@ DISRUPTIVE = (
     "test_outages",
     "test_job_rights",
     "test_jobs",
+    "test_job_outages",
     "test_job_endings",
 )
 """Tests of these change or break something, so they run last, in this order."""

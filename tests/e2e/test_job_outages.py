@@ -1,0 +1,37 @@
+"""A part of the release is away when a training in a Job is done: it ends once that is back."""
+
+import httpx
+import pytest
+
+from tests.e2e.cluster import Cluster
+from tests.e2e.conftest import Note
+from tests.e2e.jobs import Body, Trainings, timed
+from tests.e2e.load import Load
+from tests.e2e.waiting import repeat
+
+RATE = 20
+SEARCH_SECONDS = 15
+AWAY_SECONDS = 45
+
+
+@pytest.mark.usefixtures("iris")
+@pytest.mark.parametrize("part", ["mlflow", "postgres", "minio"])
+def test_a_training_that_is_done_ends_once_there_is_again(
+    part: str, with_jobs: Cluster, api: httpx.Client, load: Load, example: Body, note: Note
+) -> None:
+    """The pod cannot hand over what it has made until then, and no prediction fails."""
+    trainings, name = Trainings(with_jobs, api), f"without-{part}"
+    before = trainings.versions(name)
+    with load.start(RATE, 120, example) as sending:
+        training = trainings.begin(timed(name, SEARCH_SECONDS))
+        trainings.wait_for(training, "running", 60, stage="search")
+        with with_jobs.without(part):
+            repeat(lambda: None, AWAY_SECONDS, pause=1)
+            assert (trainings.read(training) or {"state": "running"})["state"] == "running"
+        ended = trainings.wait_for_end(training, 180)
+        result = sending.result()
+    note(f"{ended['seconds']['total']:.1f} s; beside it {result}")
+
+    assert ended["state"] == "succeeded", ended
+    assert len(trainings.versions(name)) == len(before) + 1
+    assert result.failed == 0, result.failures
