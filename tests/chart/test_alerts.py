@@ -251,7 +251,12 @@ def _symptoms() -> Iterator[Case]:
 CASES = [*_burns(), *_symptoms(), *_second_versions()]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+def _marked(case: Case) -> object:
+    """Mark a case of days, which takes promtool several seconds."""
+    return pytest.param(case, marks=pytest.mark.slow) if case.minutes > DAY else case
+
+
+@pytest.mark.parametrize("case", [_marked(case) for case in CASES], ids=str)
 def test_an_alert_fires_where_it_must_and_nowhere_else(case: Case, tmp_path: Path) -> None:
     assert firing(case, tmp_path) is case.fires
 

@@ -58,6 +58,7 @@ def test_what_gives_the_work_up_is_asked_before_each_part() -> None:
     assert 0 < sum(classifier.sizes) < 20_000
 
 
+@pytest.mark.slow
 def test_a_client_that_leaves_ends_the_work_and_is_not_counted(tmp_path: Path) -> None:
     uploads = tmp_path / "data" / "work"
     with serve(settings_for(tmp_path / "data"), FakeRegistry(tmp_path)) as client:
@@ -78,6 +79,7 @@ def test_a_client_that_leaves_ends_the_work_and_is_not_counted(tmp_path: Path) -
         assert instances(client) == before
 
 
+@pytest.mark.slow
 def test_more_probabilities_than_a_reply_may_have_are_refused(tmp_path: Path) -> None:
     with serve(settings_for(tmp_path / "data"), FakeRegistry(tmp_path)) as client:
         classes = 500

@@ -137,6 +137,7 @@ def test_a_process_that_dies_beside_a_graph_in_use_costs_nothing(
     assert service.get("/readyz").status_code == 200
 
 
+@pytest.mark.slow
 def test_nothing_is_left_of_fifty_changes(service: Client, folder: Path) -> None:
     def files() -> int:
         return len(os.listdir("/proc/self/fd"))

@@ -21,6 +21,7 @@ from tools.bench.models import cell
 from tools.bench.peers.servers import PEERS, SERVICE, version, versions
 
 
+@pytest.mark.slow
 def test_without_wrk_a_sentence_tells_how_to_install_it() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "tools.bench", "--part", "one-row"],

@@ -112,6 +112,7 @@ def test_the_capital_of_a_wrong_claim_is_expected_to_stay_1(
     assert np.sum(chances * held) == pytest.approx(1.0, rel=1e-6), claim
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("claim", "margin", "pair"), WRONG)
 def test_looking_after_every_row_concludes_wrongly_in_at_most_5_percent_of_runs(
     claim: str, margin: float, pair: Pair

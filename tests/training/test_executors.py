@@ -18,6 +18,7 @@ from tests.support.server import settings_for
 WORKERS = WorkerPool()
 
 
+@pytest.mark.slow
 def test_a_service_without_jobs_loads_nothing_of_kubernetes(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from service.app import create_app\n"

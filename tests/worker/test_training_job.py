@@ -21,6 +21,7 @@ from service.processes.messages import (
 )
 from service.schema.evaluation import decode
 from service.schema.train_request import TrainRequest
+from service.training.spec import told_limits
 from service.worker import jobs
 from service.worker.data.table import built_in
 from service.worker.learning import plots
@@ -42,7 +43,7 @@ def train(folder: Path, progress: list[News]) -> Outcome:
     table, target = built_in("iris")
     (folder / TABLE).write_bytes(table.to_parquet())
     request = TrainRequest(name="m", model_type="GaussianNB", target=target)
-    spec = to_json({"request": request.model_dump_json()})
+    spec = to_json({"request": request.model_dump_json(), **told_limits(LIMITS)})
     return jobs.run(StartJob(1, "train", str(folder), LIMITS, spec), progress.append)
 
 

@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.slow
 def test_a_worker_host_that_has_trained_has_not_imported_optuna() -> None:
     code = (
         "import sys; import service.worker.__main__ as host; host.warm(); "
