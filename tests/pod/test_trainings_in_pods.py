@@ -18,6 +18,8 @@ from tests.support.fakes import FakeRegistry
 from tests.support.server import Client, running, serve, settings_for
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 LIMITS = JobLimits(seconds=300, memory_bytes=4 * 2**30)
 TREE = {"name": "m", "dataset": "iris", "model_type": "DecisionTreeClassifier"}
 SEARCH = {"space": {"max_depth": {"low": 1, "high": 30}}, "trials": 6, "parallel": 2}

@@ -17,6 +17,7 @@ BY_SIGNAL: Any = {"do": "signals", "to": "self"}
 """Has a job get a signal."""
 
 
+@pytest.mark.slow
 def test_a_crash_is_the_services_fault_for_uploads_files_of_rows_and_trainings(
     misbehaving: MisbehavingWorkers, tmp_path: Path
 ) -> None:
@@ -64,6 +65,7 @@ def test_a_limit_that_a_request_hits_stays_the_clients_fault(
     assert "more memory than the limit of 512 MiB" in reply.json()["detail"]
 
 
+@pytest.mark.slow
 def test_predictions_go_on_while_a_training_exceeds_its_time(tmp_path: Path) -> None:
     registry = FakeRegistry(tmp_path)
     with serve(settings_for(tmp_path / "first"), registry) as client:

@@ -16,6 +16,8 @@ from tests.support.fakes import FakeRegistry
 from tests.support.server import Client, serve, settings_for
 from tests.support.sockets import HEAD, check, connect, one_reply, rest, talk
 
+pytestmark = pytest.mark.slow
+
 
 def test_h13_half_a_header_is_answered_408_and_closed(impatient: Client) -> None:
     check(talk(impatient, HEAD), 408)

@@ -157,6 +157,7 @@ def test_a_version_that_nobody_holds_is_not_kept_by_the_wait_for_its_worker_to_b
     assert alternate() is None
 
 
+@pytest.mark.slow
 def test_rows_get_the_same_answers_from_the_graph_and_from_the_worker(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -300,6 +300,7 @@ def _answer(client: Client, body: object) -> Any:
     return wait_until(answered)
 
 
+@pytest.mark.slow
 def test_a_native_model_answers_a_crowd_as_it_answers_each_alone(client: Client) -> None:
     client.train(name="near", dataset="iris", model_type="KNeighborsClassifier")
     X = load_iris().data
@@ -427,6 +428,7 @@ def test_a_run_that_fails_fails_every_request_in_it() -> None:
     assert [type(answer) for answer in crowd.answers.values()] == [ValueError] * 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["RandomForestClassifier", "LogisticRegression"])
 def test_many_connections_get_the_answers_that_one_gets(client: Client, kind: str) -> None:
     client.train(name="crowd", dataset="iris", model_type=kind)
