@@ -15,8 +15,11 @@ from service.api import problems
 from service.common.errors import NotReady, ServiceError
 from service.common.metrics import Metrics
 
-_LAST_CALL_SECONDS = 1.0
-"""At shutdown an idle connection stays open this long, because a request may be arriving."""
+LAST_CALL_SECONDS = 1.0
+"""At shutdown an idle connection stays open this long, because a request may be arriving.
+
+The state of the server may have another number, as `last_call_seconds`.
+"""
 _SWEEPS = 2
 _CLOSE = (b"connection", b"close")
 
@@ -65,7 +68,8 @@ class ClosingProtocol(HttpToolsProtocol):
         elif self.cycle is not None and not self.cycle.response_complete:
             self.cycle.keep_alive = False
         else:
-            self.loop.call_later(_LAST_CALL_SECONDS, self._close_if_idle)
+            seconds = getattr(self.server_state, "last_call_seconds", LAST_CALL_SECONDS)
+            self.loop.call_later(seconds, self._close_if_idle)
 
     def _close_if_idle(self) -> None:
         if self.is_idle():

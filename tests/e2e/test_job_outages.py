@@ -11,7 +11,7 @@ from tests.e2e.waiting import repeat
 
 RATE = 20
 SEARCH_SECONDS = 15
-AWAY_SECONDS = 45
+AWAY_SECONDS = 30
 
 
 @pytest.mark.usefixtures("iris")
@@ -22,7 +22,7 @@ def test_a_training_that_is_done_ends_once_there_is_again(
     """The pod cannot hand over what it has made until then, and no prediction fails."""
     trainings, name = Trainings(with_jobs, api), f"without-{part}"
     before = trainings.versions(name)
-    with load.start(RATE, 120, example) as sending:
+    with load.start(RATE, 75, example) as sending:
         training = trainings.begin(timed(name, SEARCH_SECONDS))
         trainings.wait_for(training, "running", 60, stage="search")
         with with_jobs.without(part):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from service.server import closing
 from service.server.limits import RESERVE
 from service.server.server import Server
 from service.training.queue import TrainingQueue
@@ -167,6 +169,25 @@ def test_while_it_goes_readyz_says_so_and_what_was_begun_is_answered(
         reply = rest(half)
         check(reply, 503)
         assert b"connection: close" in reply
+
+
+def test_after_sigterm_a_connection_that_a_client_keeps_is_closed_by_an_answer(
+    going: tuple[Server, Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(closing, "LAST_CALL_SECONDS", 0.01)
+    server, client = going
+    server.last_call_seconds = 60.0
+    with connect(client) as probe, connect(client) as kept:
+        for connection in (probe, kept):
+            connection.sendall(READY)
+            assert b"No model is in use" in one_reply(connection)
+
+        server.handle_exit(signal.SIGTERM, None)
+        wait_until(lambda: _last_reply(probe))
+        assert rest(probe) == b""
+        kept.sendall(READY)
+
+        assert b"connection: close" in rest(kept)
 
 
 def _last_reply(connection: socket.socket) -> bytes | None:
