@@ -174,7 +174,7 @@ def test_while_it_goes_readyz_says_so_and_what_was_begun_is_answered(
 def test_after_sigterm_a_connection_that_a_client_keeps_is_closed_by_an_answer(
     going: tuple[Server, Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(closing, "LAST_CALL_SECONDS", 0.01)
+    monkeypatch.setattr(closing, "LAST_CALL_SECONDS", 0.0)
     server, client = going
     server.last_call_seconds = 60.0
     with connect(client) as probe, connect(client) as kept:
