@@ -16,7 +16,7 @@ class LargeUpload:
         self._holder = upload
 
     def leave(self, upload: object) -> None:
-        """Give the room free if the upload has it."""
+        """Release the room if the upload holds it."""
         if self.is_of(upload):
             self._holder = None
 

@@ -26,9 +26,9 @@ logger = logging.getLogger("service")
 DRAIN_SECONDS = 20.0
 """How long requests may take once the shutdown has begun."""
 
-LAST_CALL_SECONDS = 5.0
-"""How long an idle connection stays open after SIGTERM: a client that keeps many comes back to most
-of them in that time, and is told to close each. One that closes as a request arrives fails it."""
+SIGTERM_LAST_CALL_SECONDS = 5.0
+"""How long an idle connection stays open after SIGTERM. A client that keeps many uses most of them
+again in that time and is told to close each; closing one as a request arrives fails the request."""
 
 _KEEP_ALIVE_SECONDS = 75
 """Longer than the pools of common clients: closing a connection as a request arrives fails it."""
@@ -40,7 +40,7 @@ class Server(uvicorn.Server):
     """uvicorn's server around the application."""
 
     drain_seconds = DRAIN_SECONDS
-    last_call_seconds = LAST_CALL_SECONDS
+    last_call_seconds = SIGTERM_LAST_CALL_SECONDS
 
     def __init__(self, app: Service, settings: Settings) -> None:
         super().__init__(server_config(app, settings))
@@ -59,7 +59,7 @@ class Server(uvicorn.Server):
             signal.signal(sig, signal.SIG_DFL)
             signal.raise_signal(sig)
         if sig == signal.SIGTERM:
-            # Whoever replaces a pod can wait; whoever presses Ctrl-C does not want to.
+            # Replacing a pod may take a few seconds longer; Ctrl-C should not.
             self.server_state.last_call_seconds = self.last_call_seconds  # type: ignore[attr-defined]
         self.should_exit = True
 

@@ -91,7 +91,7 @@ class ForkedTrials:
         return [slot.pid for slot in self._processes]
 
     def begin(self, proposal: Proposal) -> None:
-        """Give the trial to a process that has none, or to a new one."""
+        """Start the trial in a free process, or in a new one."""
         slot = next((one for one in self._processes if one.trial is None), None) or self._fork()
         slot.trial, slot.fold = proposal, 0
         self._ask(slot)

@@ -141,7 +141,7 @@ class SearchRun:
 
     @property
     def _is_stale(self) -> bool:
-        """Whether so many trials were not better that no other is begun."""
+        """Whether the search stops because its last trials brought nothing better."""
         most = self._search.stop_after
         return most is not None and self._board.since_better >= most
 
